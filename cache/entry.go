@@ -1,0 +1,75 @@
+// Package cache keeps what upstreams said: entries, their keys and freshness,
+// the memory tier, and the interface of the durable store behind it.
+package cache
+
+import "time"
+
+// ID is a keyed hash (HMAC-SHA256): of an entry's key or of a partition.
+type ID [32]byte
+
+// Entry is one answer about one task in one partition. It is immutable and
+// complete: whatever a client may be told is in it, already rendered.
+type Entry struct {
+	Key       ID
+	Partition ID
+
+	Upstream string   // name in the config
+	Provider string   // provider file's name
+	Revision string   // of the provider file that mapped it
+	Ref      string   // as in "orq/my-agent/01K6" or "gumloop/abc?user_id=u"
+	Values   []string // the reference's values, as providers.Reference has them ("" = not sent)
+
+	TaskID       string
+	Status       string // canonical
+	NativeStatus string
+	Terminal     bool
+	Frozen       bool // terminal, settled, not reopenable: never asked for again
+	Settling     bool // terminal, and asked again by Pollux itself
+	SettleStep   int  // settling polls already made
+	Stored       bool // the store has acknowledged it
+	Missing      bool // the upstream says there is no such task; nothing below but ObservedAt and FreshUntil is set
+
+	Document   []byte // rendered task document
+	ETag       string // weak validator of Document, with quotes: W/"…"
+	NativeETag string // weak validator of Document with the native body; differs when a field that is not volatile differs
+
+	Native      []byte // the upstream's bytes, exactly
+	NativeType  string // their Content-Type
+	NativeCode  int    // their HTTP status
+	History     []Change
+	CreatedAt   time.Time // zero: not known
+	CompletedAt time.Time // zero: not known
+	UpdatedAt   time.Time // when Document last changed as Pollux saw it
+	FirstSeen   time.Time // when Pollux first saw the task
+	ErrorCode   string
+	Model       string
+
+	// ObservedAt is when the upstream said so. It carries a monotonic reading
+	// in memory; the store keeps wall time and clamps it to the present when
+	// it is loaded.
+	ObservedAt time.Time
+	// FreshUntil is when asking again may tell something new. Ignored when Frozen.
+	FreshUntil time.Time
+}
+
+// Change is one change of a task's status.
+type Change struct {
+	Status       string
+	NativeStatus string
+	At           time.Time
+}
+
+// Age is how long ago the upstream said what the entry holds, never negative.
+func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.ObservedAt)) }
+
+// Fresh reports whether asking again cannot tell anything new yet.
+func (e *Entry) Fresh(now time.Time) bool { return e.Frozen || now.Before(e.FreshUntil) }
+
+// Size is what the entry weighs in the memory tier, in bytes, overhead included.
+func (e *Entry) Size() int64 {
+	n := 600 + len(e.Ref) + len(e.TaskID) + len(e.Document) + len(e.Native) + len(e.NativeType) + len(e.ETag) + len(e.NativeETag)
+	for _, v := range e.Values {
+		n += 16 + len(v)
+	}
+	return int64(n + 80*len(e.History))
+}

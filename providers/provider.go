@@ -1,0 +1,137 @@
+// Package providers is the format of a provider file: loading and checking it,
+// telling which task a request names, building upstream requests and judging
+// the answers.
+package providers
+
+import (
+	"time"
+
+	"pollux/normalize"
+)
+
+// Provider is one declared API, loaded from one file and checked. It is
+// immutable and safe for concurrent use.
+type Provider struct {
+	Name     string
+	Docs     string // the page that the rules were read from
+	Verified string // the day someone last compared them, as 2006-01-02
+	BaseURL  string // "" when every upstream must configure its own
+	Revision string // changes whenever the file's meaning does
+
+	Identity   Identity
+	Params     []Param    // in the order of the file
+	OneOf      [][]string // of each group at least one parameter must be sent
+	Reopenable bool       // a terminal task may run again under the same id
+	Poll       Poll
+	Creates    []Create
+	Cancel     *Action // nil when the provider cannot cancel
+	Settle     []time.Duration // after the first terminal answer; empty: it is final at once
+	Simulation *Simulation     // nil when the file has no simulation section
+
+	Mapping *normalize.Mapping
+	// errors, routes and other compiled parts are unexported; see their files
+	errors errorRules
+}
+
+// Need says how many of the identity headers must be sent.
+type Need uint8
+
+const (
+	NeedAny  Need = iota // at least one identity header or query parameter
+	NeedAll              // every one
+	NeedNone             // a request without any is a caller of its own
+)
+
+// Identity lists what names the caller: it is keyed and forwarded.
+type Identity struct {
+	Headers []string // canonical form; the first one carries a Pollux-held credential
+	Query   []string // query parameters that may carry a credential; redacted everywhere
+	Need    Need
+	Scheme  string // put before a Pollux-held credential in Headers[0], as "Bearer"; "" sends it bare
+}
+
+// Param is one parameter of a task's reference.
+type Param struct {
+	Name     string
+	In       string // "path" or "query": where the upstream's poll request wants it
+	Task     bool   // part of the reference in /v1/tasks/{upstream}/...: every path parameter, and a query one that is the id
+	Optional bool
+	// Pattern is the compiled rule for a value; the file's, anchored, or 1 to
+	// 256 bytes without control characters and dot segments.
+	Pattern *Pattern
+}
+
+// Poll is the status request and the vendor's advice on how often to send it.
+type Poll struct {
+	Request   Request
+	Bypass    Bypass
+	First     time.Duration
+	Min       time.Duration   // never faster for one task
+	Steps     []time.Duration // explicit pauses, then Max
+	Growth    float64         // factor between pauses when Steps is empty; 0 means 1
+	Max       time.Duration
+	MaxQueued time.Duration // instead of Max while queued; 0 means Max
+	GiveUp    time.Duration // 0: the vendor names none
+}
+
+// Bypass lists what makes a native status poll a request of its own: neither
+// merged nor cached.
+type Bypass struct {
+	Headers []string // request headers that change the answer
+}
+
+// Create is a request that makes (or continues) a task.
+type Create struct {
+	Request   Request
+	ID        []string // GJSON paths in the answer, the first that exists
+	Continues string   // GJSON path in the request body that names the task that runs again; "" if none
+}
+
+// Action is a request about one task, such as cancel.
+type Action struct {
+	Request Request
+	Body    map[string]string // JSON body with {param} values; members whose parameter was not sent are left out; nil sends none
+	OK      []int             // codes that mean it was accepted; empty means any 2xx
+	refused *normalize.Condition
+}
+
+// Reference names one task at an upstream: the values of Provider.Params by
+// index, "" where an optional one was not sent (a sent value is never empty).
+type Reference struct{ Values []string }
+
+// Credential is what a caller sent (or Pollux holds) to be let in, as it is
+// forwarded. It must never be printed; LogValue and String redact it.
+type Credential struct {
+	Headers []Field // identity headers present, in the order of Identity.Headers
+	Query   []Field // identity query parameters present
+}
+
+// Field is one name and value.
+type Field struct{ Name, Value string }
+
+// Kind says what an upstream's answer to a status poll means.
+type Kind uint8
+
+const (
+	Answered     Kind = iota + 1 // Task holds the document
+	Rejected                     // upstream-rejected: the code is the upstream's
+	Unauthorized                 // the credential itself is refused
+	Forbidden                    // the credential may not see this task
+	NotFound                     // there is no such task
+	RateLimited                  // 429
+	BadAnswer                    // upstream-error: 5xx, 3xx, wrong route, unreadable, oversized or foreign body
+	TooSlow                      // the upstream says 408
+)
+
+// Verdict is the judgement of one upstream answer.
+type Verdict struct {
+	Kind       Kind
+	Task       normalize.Task // when Answered; Upstream, Provider and UpdatedAt are the caller's to fill
+	Settled    bool           // when Answered and the file has settle.until: it holds
+	UnknownWord bool          // the native word is not in the file
+	Status     int            // the code for the client when Rejected, Unauthorized or Forbidden
+	Code       string         // the upstream's own error code when it is a short slug, else ""
+	Reason     string         // what is wrong, in our words, without upstream bytes: for the problem's detail
+	RetryAfter time.Duration  // 0: not said; not clamped
+	ServerFault bool          // counts against a breaker: 5xx or an unusable body
+}

@@ -1,0 +1,109 @@
+package poller
+
+import (
+	"time"
+
+	"pollux/providers/strictyaml"
+)
+
+// UpstreamConfig configures one upstream. Zero values are replaced by
+// DefaultUpstreamConfig before decoding, not afterwards: what the file says is
+// what holds.
+type UpstreamConfig struct {
+	Provider   string            `yaml:"provider"`
+	BaseURL    string            `yaml:"base_url"` // "" takes the provider file's
+	Credential CredentialConfig  `yaml:"credential"`
+	Params     map[string]string `yaml:"params"` // fixed values of reference parameters
+
+	// Timeout bounds one upstream request, connecting and reading included.
+	Timeout   time.Duration   `yaml:"timeout"`
+	Freshness FreshnessConfig `yaml:"freshness"`
+
+	Schedule    string        `yaml:"schedule"` // fixed | adaptive
+	TargetDelay Delay         `yaml:"target_delay"`
+	MaxDelay    Delay         `yaml:"max_delay"`
+	MinInterval time.Duration `yaml:"min_interval"`
+	GroupBy     string        `yaml:"group_by"`
+
+	// StaleIfError is how long past its freshness lifetime an entry that is
+	// not terminal may still be served while its upstream fails (RFC 5861,
+	// section 4). Zero means never. Terminal entries always may.
+	StaleIfError time.Duration `yaml:"stale_if_error"`
+	// Reauthorize is how long after an upstream's last successful answer to a
+	// credential stored answers are served to it.
+	Reauthorize time.Duration `yaml:"reauthorize"`
+	// ReauthorizeGrace is added to Reauthorize while the upstream is down.
+	// Unset means as long again as Reauthorize.
+	ReauthorizeGrace *time.Duration `yaml:"reauthorize_grace"`
+
+	Rate             *RateConfig      `yaml:"rate"` // nil: unlimited
+	Breaker          BreakerConfig    `yaml:"breaker"`
+	MaxInFlight      int              `yaml:"max_in_flight"`
+	MaxResponseBytes strictyaml.Bytes `yaml:"max_response_bytes"`
+}
+
+// CredentialConfig is the word caller, or {value: "..."} for a credential that
+// Pollux holds.
+type CredentialConfig struct {
+	Caller bool
+	Value  string // bare; never printed
+}
+
+// FreshnessConfig is how long an answer stays fresh, by status.
+type FreshnessConfig struct {
+	Queued         time.Duration `yaml:"queued"`
+	InProgress     time.Duration `yaml:"in_progress"`
+	RequiresAction time.Duration `yaml:"requires_action"`
+	Unknown        time.Duration `yaml:"unknown"`
+	NotFound       time.Duration `yaml:"not_found"`
+	Reopenable     time.Duration `yaml:"reopenable"` // terminal answers of a reopenable provider
+}
+
+// Delay is the larger of an absolute and a relative delay, as in "1s or 10%".
+type Delay struct {
+	Absolute time.Duration
+	Relative float64 // fraction of the task's age; 0 means none
+}
+
+// RateConfig is a token bucket of upstream polls per credential.
+type RateConfig struct {
+	Requests int           `yaml:"requests"`
+	Per      time.Duration `yaml:"per"`
+	Burst    int           `yaml:"burst"` // 0 means Requests
+}
+
+// BreakerConfig says when an upstream is left alone.
+type BreakerConfig struct {
+	Failures    int           `yaml:"failures"` // in a row
+	Window      time.Duration `yaml:"window"`
+	Ratio       float64       `yaml:"ratio"`
+	Minimum     int           `yaml:"minimum"`
+	OpenFor     time.Duration `yaml:"open_for"`
+	OpenForMax  time.Duration `yaml:"open_for_max"` // doubles up to this while probes fail
+	Probes      int           `yaml:"probes"`
+}
+
+// DefaultUpstreamConfig is what an upstream has where its config is silent.
+func DefaultUpstreamConfig() UpstreamConfig {
+	return UpstreamConfig{
+		Credential: CredentialConfig{Caller: true},
+		Timeout:    10 * time.Second,
+		Freshness: FreshnessConfig{
+			Queued: 2 * time.Second, InProgress: 2 * time.Second, RequiresAction: 10 * time.Second,
+			Unknown: 10 * time.Second, NotFound: time.Second, Reopenable: time.Minute,
+		},
+		Schedule:     "fixed",
+		TargetDelay:  Delay{Absolute: time.Second, Relative: 0.10},
+		MaxDelay:     Delay{Absolute: time.Minute, Relative: 1},
+		MinInterval:  time.Second,
+		GroupBy:      "model",
+		StaleIfError: 10 * time.Minute,
+		Reauthorize:  15 * time.Minute,
+		Breaker: BreakerConfig{
+			Failures: 5, Window: 30 * time.Second, Ratio: 0.5, Minimum: 20,
+			OpenFor: 10 * time.Second, OpenForMax: 5 * time.Minute, Probes: 1,
+		},
+		MaxInFlight:      64,
+		MaxResponseBytes: 16 << 20,
+	}
+}
