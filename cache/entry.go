@@ -29,9 +29,10 @@ type Entry struct {
 	Stored       bool // the store has acknowledged it
 	Missing      bool // the upstream says there is no such task; nothing below but ObservedAt and FreshUntil is set
 
-	Document   []byte // rendered task document
-	ETag       string // weak validator of Document, with quotes: W/"…"
-	NativeETag string // weak validator of Document with the native body; differs when a field that is not volatile differs
+	Document   []byte   // rendered task document
+	Digest     [16]byte // of the document without volatile members and updated_at: equal digests, unchanged document
+	ETag       string   // weak validator of Document, with quotes: W/"…"
+	NativeETag string   // weak validator of Document with the native body; differs when a field that is not volatile differs
 
 	Native      []byte // the upstream's bytes, exactly
 	NativeType  string // their Content-Type

@@ -24,7 +24,7 @@ type Provider struct {
 	Reopenable bool       // a terminal task may run again under the same id
 	Poll       Poll
 	Creates    []Create
-	Cancel     *Action // nil when the provider cannot cancel
+	Cancel     *Action         // nil when the provider cannot cancel
 	Settle     []time.Duration // after the first terminal answer; empty: it is final at once
 	Simulation *Simulation     // nil when the file has no simulation section
 
@@ -125,13 +125,13 @@ const (
 
 // Verdict is the judgement of one upstream answer.
 type Verdict struct {
-	Kind       Kind
-	Task       normalize.Task // when Answered; Upstream, Provider and UpdatedAt are the caller's to fill
-	Settled    bool           // when Answered and the file has settle.until: it holds
-	UnknownWord bool          // the native word is not in the file
-	Status     int            // the code for the client when Rejected, Unauthorized or Forbidden
-	Code       string         // the upstream's own error code when it is a short slug, else ""
-	Reason     string         // what is wrong, in our words, without upstream bytes: for the problem's detail
-	RetryAfter time.Duration  // 0: not said; not clamped
-	ServerFault bool          // counts against a breaker: 5xx or an unusable body
+	Kind        Kind
+	Task        normalize.Task // when Answered; Upstream, Provider and UpdatedAt are the caller's to fill
+	Settled     bool           // when Answered and the file has settle.until: it holds
+	UnknownWord bool           // the native word is not in the file
+	Status      int            // the code for the client when Rejected, Unauthorized or Forbidden
+	Code        string         // the upstream's own error code when it is a short slug, else ""
+	Reason      string         // what is wrong, in our words, without upstream bytes: for the problem's detail
+	RetryAfter  time.Duration  // 0: not said; not clamped
+	ServerFault bool           // counts against a breaker: 5xx or an unusable body
 }

@@ -99,7 +99,7 @@ const (
 // CacheStatus says how an answer came about (RFC 9211).
 type CacheStatus struct {
 	Forward   Forward
-	FwdStatus int  // the upstream's code, when it matters
+	FwdStatus int // the upstream's code, when it matters
 	Stored    bool
 	Collapsed bool
 	HasTTL    bool

@@ -74,13 +74,13 @@ type RateConfig struct {
 
 // BreakerConfig says when an upstream is left alone.
 type BreakerConfig struct {
-	Failures    int           `yaml:"failures"` // in a row
-	Window      time.Duration `yaml:"window"`
-	Ratio       float64       `yaml:"ratio"`
-	Minimum     int           `yaml:"minimum"`
-	OpenFor     time.Duration `yaml:"open_for"`
-	OpenForMax  time.Duration `yaml:"open_for_max"` // doubles up to this while probes fail
-	Probes      int           `yaml:"probes"`
+	Failures   int           `yaml:"failures"` // in a row
+	Window     time.Duration `yaml:"window"`
+	Ratio      float64       `yaml:"ratio"`
+	Minimum    int           `yaml:"minimum"`
+	OpenFor    time.Duration `yaml:"open_for"`
+	OpenForMax time.Duration `yaml:"open_for_max"` // doubles up to this while probes fail
+	Probes     int           `yaml:"probes"`
 }
 
 // DefaultUpstreamConfig is what an upstream has where its config is silent.
