@@ -1,0 +1,344 @@
+package providers
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pollux/normalize"
+	"pollux/providers/strictyaml"
+)
+
+// Simulation is how the sandbox plays a provider: what a task goes through,
+// and what the upstream would say at each point. The routes come from the rest
+// of the file. It is immutable and safe for concurrent use.
+type Simulation struct {
+	// ID makes the id of a new task; it must fit the parameter's pattern.
+	ID Template `yaml:"id"`
+	// Values are pieces of text that any template may insert by name. Of a
+	// list, each task has one.
+	Values map[string]Choice `yaml:"values"`
+	// Stages are what {stage}, {step} and {steps} walk through while a task runs.
+	Stages     []string                  `yaml:"stages"`
+	States     map[string]SimulatedState `yaml:"states"`
+	Lifecycles map[string]Lifecycle      `yaml:"lifecycles"`
+	// Create answers a creating request: the entry for its route, or one that
+	// names no route. Several for the same route take turns at random.
+	Create   []CreateAnswer        `yaml:"create"`
+	Cancel   *Transition           `yaml:"cancel"`   // nil: the answer bad_route
+	Continue *Transition           `yaml:"continue"` // nil: a continuing request creates anew
+	Actions  []Transition          `yaml:"actions"`
+	Headers  map[string]Template   `yaml:"headers"` // of every answer
+	Answers  map[string]AnswerSpec `yaml:"answers"` // by situation, see Situations
+}
+
+// Situations lists what Simulation.Answers may hold.
+//
+//   - not_found: no such task (default: 404, empty object)
+//   - foreign: a task of another credential (default: not_found)
+//   - invalid: a malformed value, a missing parameter, an unreadable body (default: 400)
+//   - unauthenticated: no credential; without it such callers are let in
+//   - refused: a credential that is not accepted (default: 401)
+//   - rate_limited, server_error, unavailable: 429, 500 and 503
+//   - bad_route: no such route (default: 404 in plain text)
+var Situations = [...]string{
+	"not_found", "foreign", "invalid", "unauthenticated", "refused",
+	"rate_limited", "server_error", "unavailable", "bad_route",
+}
+
+// AnswerSpec is one answer of a simulated upstream.
+type AnswerSpec struct {
+	Code    int                 `yaml:"code"`    // 0: what the situation says, 200 for states
+	Headers map[string]Template `yaml:"headers"` // Content-Type is application/json unless set
+	Body    Template            `yaml:"body"`
+}
+
+// SimulatedState is one answer to a status poll, and the canonical status that
+// the rest of the provider file must make of it.
+type SimulatedState struct {
+	Status  normalize.Status    `yaml:"status"`
+	Code    int                 `yaml:"code"` // 0 means 200
+	Headers map[string]Template `yaml:"headers"`
+	Body    Template            `yaml:"body"`
+}
+
+// Answer is what a poll in this state gets.
+func (s SimulatedState) Answer() AnswerSpec {
+	return AnswerSpec{Code: s.Code, Headers: s.Headers, Body: s.Body}
+}
+
+// CreateAnswer answers a creating request.
+type CreateAnswer struct {
+	Request string              `yaml:"request"` // as in create.request; "" fits every create of the provider
+	Code    int                 `yaml:"code"`    // 0 means 200
+	Headers map[string]Template `yaml:"headers"`
+	Body    Template            `yaml:"body"`
+}
+
+// Answer is what the creating request gets.
+func (c CreateAnswer) Answer() AnswerSpec {
+	return AnswerSpec{Code: c.Code, Headers: c.Headers, Body: c.Body}
+}
+
+// Lifecycle is one course that tasks take.
+type Lifecycle struct {
+	Weight    float64          `yaml:"weight"`     // share among the lifecycles; 0: only on demand
+	BodyBytes strictyaml.Bytes `yaml:"body_bytes"` // least size of a body holding {filler}; 0 leaves it empty
+	Path      []Leg            `yaml:"path"`
+}
+
+// Leg is a stay in one state, written "running 4s..20s", "running 4s", or
+// "completed" for a stay without end.
+type Leg struct {
+	State    string
+	Min, Max time.Duration // drawn between them; both 0: for ever
+	node     *strictyaml.Node
+}
+
+// Transition is a request that changes the course of a task. Only actions name
+// a Request, as in "POST /api/v1/tasks/{task_id}/resume": a route that the rest
+// of the file does not know.
+type Transition struct {
+	Request string     `yaml:"request"`
+	From    []string   `yaml:"from"` // states that it works in; empty: all
+	To      []Leg      `yaml:"to"`   // the course from then on; empty: unchanged
+	Answer  AnswerSpec `yaml:"answer"`
+	Refused AnswerSpec `yaml:"refused"` // in any other state
+}
+
+// Choice is one template, or a list of which each task has one.
+type Choice []Template
+
+// UnmarshalNode reads a scalar or a list of scalars.
+func (c *Choice) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	nodes := []*strictyaml.Node{n}
+	if n.Kind() == strictyaml.List {
+		nodes = n.List()
+	}
+	var faults strictyaml.Faults
+	for _, node := range nodes {
+		var t Template
+		faults = append(faults, t.UnmarshalNode(node)...)
+		*c = append(*c, t)
+	}
+	if len(nodes) == 0 {
+		faults = append(faults, n.Fault("want a text or a list of texts"))
+	}
+	return faults
+}
+
+// UnmarshalNode reads "state", "state 3s" or "state 3s..10s".
+func (l *Leg) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	l.node = n
+	state, span, timed := strings.Cut(n.Scalar(), " ")
+	l.State = state
+	if !timed {
+		return nil
+	}
+	low, high, ranged := strings.Cut(strings.TrimSpace(span), "..")
+	if !ranged {
+		high = low
+	}
+	var errLow, errHigh error
+	l.Min, errLow = time.ParseDuration(low)
+	l.Max, errHigh = time.ParseDuration(high)
+	if errLow != nil || errHigh != nil || l.Min < 0 || l.Max < l.Min || l.Max == 0 {
+		return strictyaml.Faults{n.Fault("want a state and how long it lasts, such as running 4s..20s")}
+	}
+	return nil
+}
+
+// UnmarshalNode decodes the section and checks everything that can be checked
+// without the rest of the file.
+func (s *Simulation) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	type plain Simulation // without this method, or Decode would come back here
+	faults := n.Decode((*plain)(s))
+	if len(faults) > 0 {
+		return faults
+	}
+	for _, t := range s.templates() {
+		faults = append(faults, t.checkNames(s.Values)...)
+	}
+	faults = append(faults, s.checkValues(n)...)
+	faults = append(faults, s.checkStates(n)...)
+	return append(faults, s.checkCourses(n)...)
+}
+
+// check checks the section against the rest of its file.
+func (s *Simulation) check(p *Provider) strictyaml.Faults {
+	known := make(map[string]bool, len(p.Params))
+	for _, param := range p.Params {
+		known[param.Name] = true
+	}
+	var faults strictyaml.Faults
+	for _, t := range s.templates() {
+		for _, piece := range t.pieces {
+			if piece.Name == "param" && !known[piece.Args] {
+				faults = append(faults, t.node.Fault("{param:%s} names no parameter of this file", piece.Args))
+			}
+		}
+	}
+	return faults
+}
+
+// checkValues refuses values that insert themselves, however indirectly.
+func (s *Simulation) checkValues(n *strictyaml.Node) strictyaml.Faults {
+	var faults strictyaml.Faults
+	var inserts func(name string, trail []string) bool
+	inserts = func(name string, trail []string) bool {
+		if slices.Contains(trail, name) {
+			return true
+		}
+		for _, t := range s.Values[name] {
+			for _, piece := range t.pieces {
+				if _, ok := s.Values[piece.Name]; ok && inserts(piece.Name, append(trail, name)) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Values)) {
+		if inserts(name, nil) {
+			faults = append(faults, n.Get("values").Get(name).Fault("inserts itself"))
+		}
+		if builtin(name) {
+			faults = append(faults, n.Get("values").Get(name).Fault("is the name of a built-in placeholder"))
+		}
+	}
+	return faults
+}
+
+func (s *Simulation) checkStates(n *strictyaml.Node) strictyaml.Faults {
+	var faults strictyaml.Faults
+	if s.ID.Empty() {
+		faults = append(faults, n.Fault("wants an id"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.States)) {
+		node, state := n.Get("states").Get(name), s.States[name]
+		if !state.Status.Valid() {
+			faults = append(faults, node.Fault("wants a status, one of the nine"))
+		}
+		if state.Body.Empty() {
+			faults = append(faults, node.Fault("wants a body"))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Answers)) {
+		if !slices.Contains(Situations[:], name) {
+			faults = append(faults, n.Get("answers").Get(name).Fault("want one of %s", strings.Join(Situations[:], ", ")))
+		}
+	}
+	for i, a := range s.answers() {
+		if a.Code != 0 && (a.Code < 200 || a.Code > 599 || http.StatusText(a.Code) == "") {
+			faults = append(faults, n.Fault("answer %d has no valid code: %s", i+1, strconv.Itoa(a.Code)))
+		}
+	}
+	return faults
+}
+
+// checkCourses checks that every course leads through known states and only
+// its last leg lasts for ever.
+func (s *Simulation) checkCourses(n *strictyaml.Node) strictyaml.Faults {
+	var faults strictyaml.Faults
+	course := func(legs []Leg) {
+		for i, leg := range legs {
+			if _, ok := s.States[leg.State]; !ok {
+				faults = append(faults, leg.node.Fault("names no state of this section"))
+			}
+			if last := i == len(legs)-1; last != (leg.Max == 0) {
+				faults = append(faults, leg.node.Fault("every state but the last lasts for a time, the last for ever"))
+			}
+		}
+	}
+	weights := 0.0
+	for _, name := range slices.Sorted(maps.Keys(s.Lifecycles)) {
+		node, l := n.Get("lifecycles").Get(name), s.Lifecycles[name]
+		if len(l.Path) == 0 {
+			faults = append(faults, node.Fault("wants a path"))
+		}
+		if l.Weight < 0 || l.BodyBytes < 0 || l.BodyBytes > 64<<20 {
+			faults = append(faults, node.Fault("weight and body_bytes are not negative, and body_bytes at most 64MiB"))
+		}
+		weights += l.Weight
+		course(l.Path)
+	}
+	if weights <= 0 {
+		faults = append(faults, n.Fault("wants a lifecycle with a weight"))
+	}
+	for _, t := range s.transitions() {
+		course(t.To)
+		for _, name := range t.From {
+			if _, ok := s.States[name]; !ok {
+				faults = append(faults, n.Fault("from: %q names no state of this section", name))
+			}
+		}
+	}
+	return faults
+}
+
+func (s *Simulation) transitions() []*Transition {
+	var all []*Transition
+	for _, t := range []*Transition{s.Cancel, s.Continue} {
+		if t != nil {
+			all = append(all, t)
+		}
+	}
+	for i := range s.Actions {
+		all = append(all, &s.Actions[i])
+	}
+	return all
+}
+
+// answers lists every answer of the section in a fixed order.
+func (s *Simulation) answers() []AnswerSpec {
+	var all []AnswerSpec
+	for _, name := range slices.Sorted(maps.Keys(s.States)) {
+		all = append(all, s.States[name].Answer())
+	}
+	for _, c := range s.Create {
+		all = append(all, c.Answer())
+	}
+	for _, t := range s.transitions() {
+		all = append(all, t.Answer, t.Refused)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Answers)) {
+		all = append(all, s.Answers[name])
+	}
+	return all
+}
+
+// templates lists every template of the section that is written.
+func (s *Simulation) templates() []Template {
+	all := []Template{s.ID}
+	collect := func(headers map[string]Template) {
+		for _, name := range slices.Sorted(maps.Keys(headers)) {
+			all = append(all, headers[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Values)) {
+		all = append(all, s.Values[name]...)
+	}
+	collect(s.Headers)
+	for _, a := range s.answers() {
+		collect(a.Headers)
+		all = append(all, a.Body)
+	}
+	return slices.DeleteFunc(all, Template.Empty)
+}
+
+// RequestPaths lists the GJSON paths that templates read from the body of a
+// creating request, each once.
+func (s *Simulation) RequestPaths() []string {
+	var paths []string
+	for _, t := range s.templates() {
+		for _, piece := range t.pieces {
+			if piece.Name == "request" && !slices.Contains(paths, piece.Args) {
+				paths = append(paths, piece.Args)
+			}
+		}
+	}
+	return paths
+}
