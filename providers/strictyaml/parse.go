@@ -37,6 +37,10 @@ func Parse(file string, data []byte, env func(name string) (string, bool)) (*Nod
 	return root, p.faults
 }
 
+// emptyLines is more of them than anybody writes. The lexer looks at those in
+// a block scalar again and again: 64 KiB of them take it a minute.
+var emptyLines = bytes.Repeat([]byte("\n"), 1000)
+
 // parse is the state of one call of Parse.
 type parse struct {
 	file   string
@@ -52,6 +56,10 @@ func (p *parse) fault(line, column int, message string) {
 func (p *parse) text(data []byte) (string, bool) {
 	if len(data) > MaxSize {
 		p.fault(0, 0, "is larger than 1 MiB")
+		return "", false
+	}
+	if empty := bytes.Index(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), emptyLines); empty >= 0 {
+		p.fault(1+bytes.Count(data[:empty], []byte("\n")), 1, "too many empty lines in a row")
 		return "", false
 	}
 	line, column := 1, 1

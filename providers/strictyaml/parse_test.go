@@ -92,6 +92,7 @@ func TestFaults(t *testing.T) {
 		{"private-use character", "listen: \uE000\n", []string{"f:1:9: private-use character"}},
 		{"deep flow", strings.Repeat("[", 1000), []string{"f:1:65: nested too deeply"}},
 		{"deep block", strings.Repeat("- ", 1000) + "x", []string{"f:1:129: nested too deeply"}},
+		{"many empty lines", "listen: |\n" + strings.Repeat("\n", 1<<16), []string{"f:1:1: too many empty lines in a row"}},
 		{"too large", strings.Repeat("#", MaxSize+1), []string{"f: is larger than 1 MiB"}},
 		{"unset variable", "listen: ${NOPE}\nratio: x\n", []string{
 			"f:1:9: listen: environment variable NOPE is not set", "f:2:8: ratio: want a number"}},
