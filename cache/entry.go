@@ -27,7 +27,8 @@ type Entry struct {
 	Settling     bool // terminal, and asked again by Pollux itself
 	SettleStep   int  // settling polls already made
 	Stored       bool // the store has acknowledged it
-	Missing      bool // the upstream says there is no such task; nothing below but ObservedAt and FreshUntil is set
+	Missing      bool // the upstream says there is no such task; nothing below but ObservedAt and FreshUntil is set; never stored
+	Gone         bool // Missing, and the task was known before
 
 	Document   []byte   // rendered task document
 	Digest     [16]byte // of the document without volatile members and updated_at: equal digests, unchanged document
@@ -51,6 +52,8 @@ type Entry struct {
 	ObservedAt time.Time
 	// FreshUntil is when asking again may tell something new. Ignored when Frozen.
 	FreshUntil time.Time
+	// PersistedAt is when the store was last given this task; memory only.
+	PersistedAt time.Time
 }
 
 // Change is one change of a task's status.

@@ -21,6 +21,8 @@ type Request struct {
 
 	NoCache      bool // Cache-Control: no-cache: ask again, within the provider's minimum interval
 	OnlyIfCached bool // never ask
+
+	settle bool // Pollux's own poll of a settling task
 }
 
 // Answer is what a poll comes to: Entry, or Problem when nothing can be served.
@@ -94,6 +96,7 @@ const (
 	DetailBreakerOpen
 	DetailRateLimited
 	DetailGoneUpstream
+	DetailOverloaded
 )
 
 // CacheStatus says how an answer came about (RFC 9211).

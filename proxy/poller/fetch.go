@@ -1,0 +1,160 @@
+package poller
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// response is an upstream's answer, read to its end.
+type response struct {
+	code   int
+	header http.Header
+	body   []byte
+	// unusable says what is wrong with a body that could not be taken whole;
+	// body is nil then.
+	unusable string
+}
+
+// fetchError is why there is no answer. Its text is ours: errors of net/http
+// quote URLs and bytes.
+type fetchError struct {
+	timeout bool
+	reason  string
+}
+
+func (e *fetchError) Error() string { return e.reason }
+
+// fetch sends req once and reads the answer, all within the upstream's timeout.
+// It returns a *fetchError when no whole answer came.
+func (u *Upstream) fetch(ctx context.Context, req *http.Request) (*response, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.Config.Timeout)
+	defer cancel()
+	req = req.WithContext(ctx)
+	req.Header.Set("Via", "1.1 "+hop)
+	res, err := u.transport.RoundTrip(req)
+	if err != nil {
+		return nil, explain(ctx, err, "reach the upstream")
+	}
+	defer res.Body.Close()
+	out := &response{code: res.StatusCode, header: res.Header}
+	body, err := readBody(res, int64(u.Config.MaxResponseBytes))
+	var unusable *unusableBody
+	switch {
+	case errors.As(err, &unusable):
+		out.unusable = unusable.reason
+	case err != nil:
+		return nil, explain(ctx, err, "read the upstream's answer")
+	default:
+		out.body = body
+	}
+	return out, nil
+}
+
+func explain(ctx context.Context, err error, doing string) *fetchError {
+	var netErr net.Error
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return &fetchError{timeout: true, reason: doing + ": no whole answer in time"}
+	case errors.As(err, &dns):
+		return &fetchError{reason: doing + ": its name does not resolve"}
+	case errors.As(err, &op) && op.Op == "dial":
+		return &fetchError{reason: doing + ": connection refused or host unreachable"}
+	case strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
+		return &fetchError{reason: doing + ": TLS failed; its certificate may be expired, self-signed or for another name"}
+	}
+	return &fetchError{reason: doing + ": the connection broke"}
+}
+
+// unusableBody is a body that came, but cannot be an answer.
+type unusableBody struct{ reason string }
+
+func (e *unusableBody) Error() string { return e.reason }
+
+// maxRatio is how much a coded body may grow; JSON full of blanks stays far below.
+const maxRatio = 200
+
+// readBody reads and decodes a body of at most limit bytes. It takes memory as
+// bytes arrive, never by a declared length.
+func readBody(res *http.Response, limit int64) ([]byte, error) {
+	wire := &countingReader{r: io.LimitReader(res.Body, limit+1)}
+	var r io.Reader = wire
+	switch coding := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Encoding"))); coding {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		zr, err := gzip.NewReader(wire)
+		if err != nil {
+			return nil, gzipFault(err)
+		}
+		zr.Multistream(false)
+		r = zr
+	default:
+		return nil, &unusableBody{"its content coding was not asked for"}
+	}
+	coded := r != io.Reader(wire)
+	var buf bytes.Buffer
+	chunk := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(chunk)
+		buf.Write(chunk[:n])
+		switch size := int64(buf.Len()); {
+		case size > limit, wire.n > limit:
+			return nil, &unusableBody{fmt.Sprintf("its body is longer than max_response_bytes (%d)", limit)}
+		case coded && size > 1<<20 && size > maxRatio*wire.n:
+			return nil, &unusableBody{"its compressed body grows beyond reason"}
+		}
+		switch {
+		case err == io.EOF:
+			return bytes.Clone(buf.Bytes()), nil
+		case err != nil && coded:
+			return nil, gzipFault(err)
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// gzipFault tells a damaged coding from a connection that broke.
+func gzipFault(err error) error {
+	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || strings.HasPrefix(err.Error(), "flate:") {
+		return &unusableBody{"its compressed body is damaged"}
+	}
+	return err
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// rawOf is the answer as native clients get it; nil when no whole answer came.
+func rawOf(res *response) *Raw {
+	if res == nil || res.unusable != "" {
+		return nil
+	}
+	return &Raw{
+		Code: res.code, ContentType: res.header.Get("Content-Type"),
+		RetryAfter: res.header.Get("Retry-After"), Body: res.body,
+	}
+}
+
+// clampRetryAfter keeps an upstream's Retry-After between a second and a
+// quarter of an hour: longer ones are mistakes more often than wishes.
+func clampRetryAfter(d time.Duration) time.Duration {
+	return min(max(d, time.Second), 15*time.Minute)
+}

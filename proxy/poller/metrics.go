@@ -1,0 +1,135 @@
+package poller
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/providers"
+)
+
+// metrics are the series of the engine. Labels are bounded: upstreams come
+// from the config, everything else from fixed sets.
+type metrics struct {
+	polls         *prometheus.CounterVec // client polls by upstream and result
+	upstreamPolls *prometheus.CounterVec // by upstream and outcome
+	seconds       *prometheus.HistogramVec
+	breakerState  *prometheus.GaugeVec
+	regressions   *prometheus.CounterVec
+	unknownWords  *prometheus.CounterVec
+	storeErrors   *prometheus.CounterVec
+	panics        prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		polls:         counter("pollux_polls_total", "Client polls by how they were answered.", "upstream", "result"),
+		upstreamPolls: counter("pollux_upstream_polls_total", "Status requests made to upstreams by what came of them.", "upstream", "outcome"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "pollux_upstream_poll_seconds", Help: "How long upstreams took to answer status requests.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12), NativeHistogramBucketFactor: 1.1,
+		}, []string{"upstream"}),
+		breakerState: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pollux_breaker_state", Help: "State of the upstream's circuit breaker: 0 closed, 1 half-open, 2 open.",
+		}, []string{"upstream"}),
+		regressions:  counter("pollux_regressions_total", "Answers dropped because they contradict a terminal document.", "upstream"),
+		unknownWords: counter("pollux_unknown_status_total", "Answers with a native status word that the provider file does not list.", "upstream"),
+		storeErrors:  counter("pollux_store_errors_total", "Calls of the store that failed.", "call"),
+		panics:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."}),
+	}
+	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics)
+	return m
+}
+
+// upstreamMetrics are one upstream's handles, resolved once.
+type upstreamMetrics struct {
+	hits, misses, collapsed, stale, refused prometheus.Counter
+	outcomes                                map[providers.Kind]prometheus.Counter
+	unreachable, timeouts                   prometheus.Counter
+	seconds                                 prometheus.Observer
+	breaker                                 prometheus.Gauge
+	regressions, unknownWords               prometheus.Counter
+}
+
+var outcomeNames = map[providers.Kind]string{
+	providers.Answered: "answered", providers.Rejected: "rejected", providers.Unauthorized: "unauthorized",
+	providers.Forbidden: "forbidden", providers.NotFound: "not_found", providers.RateLimited: "rate_limited",
+	providers.BadAnswer: "bad_answer", providers.TooSlow: "timeout",
+}
+
+func (m *metrics) upstream(name string) upstreamMetrics {
+	u := upstreamMetrics{
+		hits: m.polls.WithLabelValues(name, "hit"), misses: m.polls.WithLabelValues(name, "miss"),
+		collapsed: m.polls.WithLabelValues(name, "collapsed"), stale: m.polls.WithLabelValues(name, "stale"),
+		refused:     m.polls.WithLabelValues(name, "problem"),
+		outcomes:    map[providers.Kind]prometheus.Counter{},
+		unreachable: m.upstreamPolls.WithLabelValues(name, "unreachable"),
+		timeouts:    m.upstreamPolls.WithLabelValues(name, "timeout"),
+		seconds:     m.seconds.WithLabelValues(name), breaker: m.breakerState.WithLabelValues(name),
+		regressions: m.regressions.WithLabelValues(name), unknownWords: m.unknownWords.WithLabelValues(name),
+	}
+	for kind, outcome := range outcomeNames {
+		u.outcomes[kind] = m.upstreamPolls.WithLabelValues(name, outcome)
+	}
+	return u
+}
+
+func (u upstreamMetrics) judged(v providers.Verdict) { u.outcomes[v.Kind].Inc() }
+
+func (u upstreamMetrics) failed(err error) {
+	var fetch *fetchError
+	if errors.As(err, &fetch) && fetch.timeout {
+		u.timeouts.Inc()
+		return
+	}
+	u.unreachable.Inc()
+}
+
+func (u upstreamMetrics) breakerChanged(state string) {
+	u.breaker.Set(map[string]float64{"closed": 0, "half-open": 1, "open": 2}[state])
+}
+
+// count notes how a client's poll that memory could not answer ended.
+func (u upstreamMetrics) count(out outcome, led bool) {
+	switch {
+	case out.forwarded && !led:
+		u.collapsed.Inc()
+	case out.Problem != nil:
+		u.refused.Inc()
+	case !out.forwarded && out.Cache.Detail != DetailBreakerOpen && out.Cache.Detail != DetailRateLimited && out.Cache.Detail != DetailOverloaded:
+		u.hits.Inc()
+	case out.Cache.Detail == NoDetail || out.Cache.Detail == DetailNotStored:
+		u.misses.Inc()
+	default:
+		u.stale.Inc()
+	}
+}
+
+// wordLog remembers which unknown native words were logged: a hundred per
+// upstream, so that a chatty upstream cannot fill log or memory.
+type wordLog struct {
+	mu   sync.Mutex
+	seen map[string]map[string]struct{}
+}
+
+func (l *wordLog) first(upstream, word string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen == nil {
+		l.seen = map[string]map[string]struct{}{}
+	}
+	words := l.seen[upstream]
+	if words == nil {
+		words = map[string]struct{}{}
+		l.seen[upstream] = words
+	}
+	if _, ok := words[word]; ok || len(words) >= 100 {
+		return false
+	}
+	words[word] = struct{}{}
+	return true
+}

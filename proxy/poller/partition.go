@@ -1,0 +1,245 @@
+package poller
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"pollux/cache"
+)
+
+// epoch is what monotonic instants in atomics count from. Starting an hour
+// early keeps 0 free to mean never.
+var epoch = time.Now().Add(-time.Hour)
+
+func instant(t time.Time) int64     { return int64(t.Sub(epoch)) }
+func fromInstant(i int64) time.Time { return epoch.Add(time.Duration(i)) }
+
+// Partition is what Pollux knows of one credential at one upstream: whether it
+// may see stored answers, and its share of the upstream.
+type Partition struct {
+	ID       cache.ID
+	Upstream string
+
+	lastSuccess atomic.Int64 // instant; 0: never
+	suspended   atomic.Bool
+	pausedUntil atomic.Int64 // instant
+	persisted   atomic.Int64 // instant of the last write to the store
+	breaker     atomic.Pointer[breaker]
+
+	mu     sync.Mutex    // guards what follows
+	budget *rate.Limiter // upstream polls; nil until the first
+	misses *rate.Limiter
+}
+
+// restore takes over what the store knew. Wall time is trusted only as far as
+// it lies in the past.
+func (part *Partition) restore(s cache.PartitionState, now time.Time) {
+	part.suspended.Store(s.Suspended)
+	if s.LastSuccess.IsZero() {
+		return
+	}
+	ago := max(0, now.Round(0).Sub(s.LastSuccess))
+	part.lastSuccess.Store(max(1, instant(now)-int64(ago)))
+	part.persisted.Store(instant(now))
+}
+
+// authorized reports whether stored answers may be served without asking.
+func (part *Partition) authorized(u *Upstream, now time.Time) bool {
+	return part.within(u, now, u.Config.Reauthorize)
+}
+
+// excused reports whether stored answers may be served although the upstream
+// could not be asked.
+func (part *Partition) excused(u *Upstream, now time.Time) bool {
+	return part.within(u, now, u.Config.Reauthorize+u.grace())
+}
+
+func (part *Partition) within(u *Upstream, now time.Time, d time.Duration) bool {
+	if part.suspended.Load() {
+		return false
+	}
+	if u.Held {
+		return true // callers are let in by their Pollux key; the credential is ours
+	}
+	last := part.lastSuccess.Load()
+	return last != 0 && instant(now)-last <= int64(d)
+}
+
+// reauthorizeLeft is how long stored answers may still be served.
+func (part *Partition) reauthorizeLeft(u *Upstream, now time.Time) time.Duration {
+	if u.Held {
+		return u.Config.Reauthorize
+	}
+	return max(0, u.Config.Reauthorize-time.Duration(instant(now)-part.lastSuccess.Load()))
+}
+
+// persistEvery bounds how much of reauthorize a crash can cost.
+const persistEvery = 30 * time.Second
+
+// succeeded notes that the upstream let the credential in.
+func (part *Partition) succeeded(u *Upstream, store cache.Store, now time.Time) {
+	at := instant(now)
+	part.lastSuccess.Store(at)
+	resumed := part.suspended.CompareAndSwap(true, false)
+	last := part.persisted.Load()
+	every := min(persistEvery, u.Config.Reauthorize/20)
+	if !resumed && last != 0 && at-last < int64(every) {
+		return
+	}
+	part.persisted.Store(at)
+	store.PutPartition(&part.ID, cache.PartitionState{Upstream: part.Upstream, LastSuccess: now})
+}
+
+// suspend notes that the upstream refused the credential itself. It reports
+// whether that is news.
+func (part *Partition) suspend(store cache.Store) bool {
+	if part.suspended.Swap(true) {
+		return false
+	}
+	state := cache.PartitionState{Upstream: part.Upstream, Suspended: true}
+	if last := part.lastSuccess.Load(); last != 0 {
+		state.LastSuccess = fromInstant(last)
+	}
+	store.PutPartition(&part.ID, state)
+	return true
+}
+
+// pause keeps the partition from its upstream for d (429).
+func (part *Partition) pause(now time.Time, d time.Duration) {
+	until := instant(now.Add(d))
+	for {
+		old := part.pausedUntil.Load()
+		if old >= until || part.pausedUntil.CompareAndSwap(old, until) {
+			return
+		}
+	}
+}
+
+// paused returns how long the pause still lasts, 0 if there is none.
+func (part *Partition) paused(now time.Time) time.Duration {
+	return max(0, time.Duration(part.pausedUntil.Load()-instant(now)))
+}
+
+// missed takes one token of the misses that a partition may cause. It returns
+// how long to wait when there is none.
+func (part *Partition) missed(perSecond float64, burst int, now time.Time) time.Duration {
+	if perSecond <= 0 {
+		return 0
+	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.misses == nil || part.misses.Limit() != rate.Limit(perSecond) || part.misses.Burst() != burst {
+		part.misses = rate.NewLimiter(rate.Limit(perSecond), max(1, burst))
+	}
+	return take(part.misses, now)
+}
+
+// spend takes one upstream poll from the budget. It returns how long to wait
+// when there is none left.
+func (part *Partition) spend(c *RateConfig, now time.Time) time.Duration {
+	if c == nil {
+		return 0
+	}
+	limit, burst := rate.Limit(float64(c.Requests)/c.Per.Seconds()), c.Burst
+	if burst == 0 {
+		burst = c.Requests
+	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.budget == nil || part.budget.Limit() != limit || part.budget.Burst() != burst {
+		part.budget = rate.NewLimiter(limit, burst)
+	}
+	return take(part.budget, now)
+}
+
+func take(l *rate.Limiter, now time.Time) time.Duration {
+	r := l.ReserveN(now, 1)
+	wait := r.DelayFrom(now)
+	if wait > 0 {
+		r.CancelAt(now)
+	}
+	return wait
+}
+
+const (
+	partitionShards   = 64
+	partitionsInShard = 2048 // 131,072 in all, some 200 bytes each
+)
+
+// partitions is a bounded table. What falls out comes back from the store,
+// less its budget and pause.
+type partitions struct {
+	shards [partitionShards]partitionShard
+}
+
+type partitionShard struct {
+	mu   sync.RWMutex
+	byID map[cache.ID]*Partition
+}
+
+func (t *partitions) init() {
+	for i := range t.shards {
+		t.shards[i].byID = map[cache.ID]*Partition{}
+	}
+}
+
+func (t *partitions) shard(id *cache.ID) *partitionShard {
+	return &t.shards[binary.LittleEndian.Uint64(id[:8])%partitionShards]
+}
+
+func (t *partitions) get(id *cache.ID) *Partition {
+	s := t.shard(id)
+	s.mu.RLock()
+	part := s.byID[*id]
+	s.mu.RUnlock()
+	return part
+}
+
+// add puts part in the table, unless another one was faster: that one is returned.
+func (t *partitions) add(part *Partition) *Partition {
+	s := t.shard(&part.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if there := s.byID[part.ID]; there != nil {
+		return there
+	}
+	if len(s.byID) >= partitionsInShard {
+		s.evict()
+	}
+	s.byID[part.ID] = part
+	return part
+}
+
+// evict drops one partition: of a few at random, one that never saw a
+// successful answer, so that a flood of made-up credentials pushes out itself.
+func (s *partitionShard) evict() {
+	var victim *Partition
+	seen := 0
+	for _, part := range s.byID { // map order is random enough here
+		if victim == nil || part.lastSuccess.Load() == 0 {
+			victim = part
+		}
+		if seen++; victim.lastSuccess.Load() == 0 || seen == 16 {
+			break
+		}
+	}
+	delete(s.byID, victim.ID)
+}
+
+// each calls f with every partition in memory of the named upstream.
+func (t *partitions) each(upstream string, f func(*Partition)) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.RLock()
+		for _, part := range s.byID {
+			if part.Upstream == upstream {
+				f(part)
+			}
+		}
+		s.mu.RUnlock()
+	}
+}

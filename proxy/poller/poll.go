@@ -1,0 +1,323 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"pollux/cache"
+	"pollux/providers"
+)
+
+// storeTimeout bounds one call of the store, so that a sick disk delays polls
+// and does not stop them.
+const storeTimeout = 2 * time.Second
+
+// Cached answers a poll from memory, if memory holds an answer that is fresh
+// and may be shown to the partition. It allocates nothing. key must not lie on
+// the caller's stack if that promise is to hold.
+func (p *Poller) Cached(u *Upstream, part *Partition, key *cache.ID, now time.Time) (Answer, bool) {
+	e, ok := p.memory.Get(key)
+	if !ok {
+		return Answer{}, false
+	}
+	a, ok := p.serveFresh(u, part, e, now)
+	if ok {
+		u.metrics.hits.Inc()
+	}
+	return a, ok
+}
+
+// serveFresh serves e as a hit if it is fresh and part may see it.
+func (p *Poller) serveFresh(u *Upstream, part *Partition, e *cache.Entry, now time.Time) (Answer, bool) {
+	switch {
+	case !e.Fresh(now):
+		return Answer{}, false
+	case e.Missing:
+		return Answer{Problem: u.missing(e), Cache: hit(e, now)}, !part.suspended.Load()
+	case !part.authorized(u, now):
+		return Answer{}, false
+	}
+	return Answer{Entry: e, Cache: hit(e, now)}, true
+}
+
+// missing is the problem of a task that the upstream does not know.
+func (u *Upstream) missing(e *cache.Entry) *Problem {
+	if e.Gone {
+		return u.gone
+	}
+	return u.notFound
+}
+
+// outcome is what a flight ends with, for everybody who waited.
+type outcome struct {
+	Answer
+	forwarded bool // the upstream was asked
+}
+
+// Poll answers r from memory, the store or the upstream. Everybody who asks
+// for the same key at the same time shares one upstream poll. It returns when
+// there is an answer or ctx ends.
+func (p *Poller) Poll(ctx context.Context, r Request) Answer {
+	now := time.Now()
+	if r.OnlyIfCached {
+		return p.onlyIfCached(r, now)
+	}
+	if !r.NoCache {
+		if a, ok := p.Cached(r.Upstream, r.Partition, &r.Key, now); ok {
+			return a
+		}
+	}
+	out, led := p.join(ctx, r)
+	if !led && out.forwarded {
+		out.Cache.Collapsed = true
+	}
+	r.Upstream.metrics.count(out, led)
+	return out.Answer
+}
+
+// join waits for the flight of r's key, starting it if there is none. led says
+// that this call started it.
+func (p *Poller) join(ctx context.Context, r Request) (out outcome, led bool) {
+	done := p.flights.group.DoChan(string(r.Key[:]), func() (any, error) {
+		led = true // written before the result is sent, so read after it
+		return p.fly(r), nil
+	})
+	select {
+	case res := <-done:
+		return res.Val.(outcome), led
+	case <-ctx.Done():
+		// led must not be read: the flight goes on for others.
+		return outcome{Answer: Answer{Problem: &Problem{Type: UpstreamTimeout, Status: http.StatusGatewayTimeout,
+			Upstream: r.Upstream.Name, Detail: "the caller stopped waiting"}}}, true
+	}
+}
+
+// fly is a flight from start to end. It runs on its own context: a caller who
+// leaves ends it for nobody.
+func (p *Poller) fly(r Request) (out outcome) {
+	f := p.flights.begin(&r.Key)
+	defer p.flights.end(f)
+	defer func() {
+		if v := recover(); v != nil { // it would end the process: singleflight panics again in a goroutine of its own
+			p.metrics.panics.Inc()
+			p.log.Error("panic in a poll", "upstream", r.Upstream.Name, "panic", v)
+			out = outcome{Answer: Answer{Problem: &Problem{Type: AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
+		}
+	}()
+	u, part, now := r.Upstream, r.Partition, time.Now()
+	known := p.known(f, r, now)
+	if known != nil && !r.settle {
+		recent := known.Age(now) < u.Provider.Poll.Min && !known.Missing
+		if !r.NoCache || recent && part.authorized(u, now) {
+			if a, ok := p.serveFresh(u, part, known, now); ok {
+				return outcome{Answer: a}
+			}
+		}
+		if r.NoCache && recent && part.authorized(u, now) {
+			return outcome{Answer: Answer{Entry: known, Cache: hit(known, now)}}
+		}
+	}
+	if failed := p.admit(u, part, now); failed != nil {
+		return p.fallBack(f, r, known, *failed)
+	}
+	fwd := forward(known, r, now)
+	res, v, err := p.ask(r)
+	now = time.Now()
+	if err != nil {
+		failed := failureOf(u, err)
+		return p.fallBack(f, r, known, failed)
+	}
+	return p.conclude(f, r, known, fwd, res, v, now)
+}
+
+// forward says why the upstream is asked.
+func forward(known *cache.Entry, r Request, now time.Time) Forward {
+	switch {
+	case known == nil || known.Missing:
+		return FwdMiss
+	case r.NoCache && known.Fresh(now):
+		return FwdRequest
+	}
+	return FwdStale
+}
+
+// known looks once more in memory, since the flight before may have filled it,
+// then in the store. What the store has is published to memory.
+func (p *Poller) known(f *flight, r Request, now time.Time) *cache.Entry {
+	if e, ok := p.memory.Get(&r.Key); ok {
+		return e
+	}
+	e := p.load(r)
+	if e == nil {
+		return nil
+	}
+	s := p.flights.stripe(&r.Key)
+	s.Lock()
+	defer s.Unlock()
+	if f.fenced {
+		return nil
+	}
+	p.memory.Put(e, p.keep(r.Upstream, e, now))
+	return e
+}
+
+// load returns what memory or the store has of a task, nil if neither has.
+func (p *Poller) load(r Request) *cache.Entry {
+	if e, ok := p.memory.Get(&r.Key); ok {
+		return e
+	}
+	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+	defer cancel()
+	e, err := p.store.Get(ctx, &r.Key)
+	if err == nil {
+		return p.current(r, e)
+	}
+	if !errors.Is(err, cache.ErrNotFound) {
+		p.metrics.storeErrors.WithLabelValues("get").Inc()
+	}
+	return nil
+}
+
+// current brings an entry that an older provider file mapped up to date, from
+// the native body beside it. It returns nil for an entry that the file of
+// today cannot read, or that is not what was asked for.
+func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
+	u := r.Upstream
+	if e.Key != r.Key || e.Upstream != u.Name {
+		return nil
+	}
+	if e.Revision == u.Provider.Revision {
+		return e
+	}
+	header := http.Header{"Content-Type": {e.NativeType}}
+	v := u.Provider.Judge(r.Reference, e.NativeCode, header, e.Native, e.ObservedAt)
+	if v.Kind != providers.Answered {
+		return nil
+	}
+	next := p.render(r, e, v, rawEntry{code: e.NativeCode, contentType: e.NativeType, body: e.Native}, e.ObservedAt)
+	next.Stored, next.SettleStep = e.Stored, e.SettleStep
+	next.Frozen = next.Terminal && !u.Provider.Reopenable && (e.Frozen || next.Frozen)
+	next.Settling = next.Terminal && !next.Frozen && !u.Provider.Reopenable
+	return next
+}
+
+// onlyIfCached serves what is stored, fresh or not, and never asks.
+func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
+	e := p.load(r)
+	if e != nil && !e.Missing && r.Partition.authorized(r.Upstream, now) {
+		r.Upstream.metrics.hits.Inc()
+		return Answer{Entry: e, Cache: hit(e, now)}
+	}
+	return Answer{Problem: &Problem{Type: NotCached, Status: http.StatusGatewayTimeout, Upstream: r.Upstream.Name,
+		Detail: "nothing is stored that may be served, and only-if-cached forbids asking"}}
+}
+
+// admit checks what keeps a partition from its upstream before a breaker is
+// asked: pauses and budgets. It returns nil when the upstream may be asked.
+func (p *Poller) admit(u *Upstream, part *Partition, now time.Time) *failure {
+	if wait := part.paused(now); wait > 0 {
+		return rateLimited(u, wait, 0, "the upstream asked this credential to wait")
+	}
+	reg := p.registry.Load()
+	if wait := part.missed(reg.missesPerSecond, reg.missesBurst, now); wait > 0 {
+		return rateLimited(u, wait, 0, "this credential causes more upstream polls than limits.misses_per_partition allows")
+	}
+	if wait := part.spend(u.Config.Rate, now); wait > 0 {
+		return rateLimited(u, wait, 0, "the budget of this credential (rate) is used up")
+	}
+	return nil
+}
+
+// ask sends the poll through the breakers and judges the answer. The error is
+// a *fetchError, *openError or *busyError.
+func (p *Poller) ask(r Request) (*response, providers.Verdict, error) {
+	u := r.Upstream
+	var res *response
+	var verdict providers.Verdict
+	err := p.guard(u, r.Partition, func() error {
+		var err error
+		res, verdict, err = p.fetchAndJudge(r)
+		return err
+	})
+	if err != nil && res != nil {
+		err = nil // an answer came; the error was for the breakers
+	}
+	return res, verdict, err
+}
+
+func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) {
+	u := r.Upstream
+	ctx, cancel := context.WithTimeout(p.base, u.Config.Timeout)
+	defer cancel()
+	if u.inFlight.Acquire(ctx, 1) != nil {
+		return nil, providers.Verdict{}, &busyError{}
+	}
+	defer u.inFlight.Release(1)
+	req, err := u.Provider.PollRequest(p.base, u.Base, r.Reference, u.credential(r.Credential))
+	if err != nil {
+		return nil, providers.Verdict{}, &fetchError{reason: "build the upstream's request: a value cannot stand in its URL"}
+	}
+	start := time.Now()
+	res, err := u.fetch(p.base, req)
+	u.metrics.seconds.Observe(time.Since(start).Seconds())
+	if err != nil {
+		u.metrics.failed(err)
+		return nil, providers.Verdict{}, err
+	}
+	v := providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
+	if res.unusable == "" || res.code != http.StatusOK {
+		v = u.Provider.Judge(r.Reference, res.code, res.header, res.body, time.Now())
+	}
+	u.metrics.judged(v)
+	switch {
+	case v.ServerFault:
+		return res, v, errServer
+	case v.Kind == providers.RateLimited:
+		return res, v, errNeutral
+	}
+	return res, v, nil
+}
+
+// busyError: max_in_flight requests were under way for the whole timeout.
+type busyError struct{}
+
+func (*busyError) Error() string { return "too many upstream polls under way" }
+
+// guard runs f behind the partition's breaker and the upstream's. Transport
+// failures count for the upstream; 5xx and unusable bodies for the partition
+// that saw them, and for the upstream once another partition sees them too.
+func (p *Poller) guard(u *Upstream, part *Partition, f func() error) error {
+	classified := func() error {
+		return u.breaker.run(func() error {
+			err := f()
+			var fetch *fetchError
+			switch {
+			case errors.As(err, &fetch):
+				return &countedError{err: err, as: errTransport}
+			case errors.Is(err, errServer) && u.witnesses.add(&part.ID, time.Now(), u.Config.Breaker.Window):
+				return &countedError{err: err, as: errTransport}
+			}
+			return err
+		})
+	}
+	b := part.breaker.Load()
+	if b == nil {
+		err := classified()
+		if errors.Is(err, errServer) {
+			b = newBreaker(u.Config.Breaker, func(err error) bool { return errors.Is(err, errServer) }, nil)
+			if part.breaker.CompareAndSwap(nil, b) {
+				_ = b.run(func() error { return err })
+			}
+		}
+		return err
+	}
+	return b.run(classified)
+}
+
+// countedError is an error that the upstream's breaker counts as another.
+type countedError struct{ err, as error }
+
+func (e *countedError) Error() string   { return e.err.Error() }
+func (e *countedError) Unwrap() []error { return []error{e.err, e.as} }

@@ -1,0 +1,150 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cache"
+	"pollux/providers"
+)
+
+// Config is what a Poller needs to know.
+type Config struct {
+	Upstreams       map[string]UpstreamConfig
+	MissesPerSecond float64 // polls per partition that memory cannot answer; 0 means unlimited
+	MissesBurst     int
+}
+
+// Poller answers polls. It is safe for concurrent use.
+type Poller struct {
+	secret  *cache.Secret
+	store   cache.Store
+	memory  *cache.Memory
+	log     *slog.Logger
+	metrics *metrics
+
+	registry   atomic.Pointer[registry]
+	reloading  sync.Mutex
+	partitions partitions
+	flights    flights
+	settling   schedule
+	unstored   unstored
+	words      wordLog
+	observers  []func(*cache.Entry)
+
+	base context.Context // of every flight; ends when Close is called
+	stop context.CancelFunc
+}
+
+// registry is one configuration of upstreams; a reload swaps it whole.
+type registry struct {
+	byName          map[string]*Upstream
+	sorted          []*Upstream
+	missesPerSecond float64
+	missesBurst     int
+}
+
+// New returns a Poller over the given tiers. It starts no goroutine; Run does
+// the work that no client waits for. The error joins every fault.
+func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Poller, error) {
+	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: newMetrics(reg)}
+	p.base, p.stop = context.WithCancel(context.Background())
+	p.partitions.init()
+	p.flights.init()
+	p.settling.init(maxSettling)
+	if err := p.Reload(cfg, set); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Reload replaces the upstreams. Polls under way finish on the old ones; an
+// upstream that keeps its name and base URL keeps its breaker. On an error
+// nothing changes.
+func (p *Poller) Reload(cfg Config, set *providers.Set) error {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	old := p.registry.Load()
+	next := &registry{byName: map[string]*Upstream{}, missesPerSecond: cfg.MissesPerSecond, missesBurst: cfg.MissesBurst}
+	var faults []error
+	for _, name := range slices.Sorted(maps.Keys(cfg.Upstreams)) {
+		u, err := newUpstream(name, cfg.Upstreams[name], set, p.metrics)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("upstreams.%s: %w", name, err))
+			continue
+		}
+		if old != nil {
+			u.inherit(old.byName[name])
+		}
+		next.byName[name] = u
+		next.sorted = append(next.sorted, u)
+	}
+	if len(faults) > 0 {
+		return errors.Join(faults...)
+	}
+	p.registry.Store(next)
+	if old != nil {
+		for _, u := range old.sorted {
+			u.transport.CloseIdleConnections()
+		}
+	}
+	return nil
+}
+
+// Upstream returns the upstream of that name, nil if there is none.
+func (p *Poller) Upstream(name []byte) *Upstream { return p.registry.Load().byName[string(name)] }
+
+// Upstreams returns every upstream, sorted by name. The slice is shared: read it only.
+func (p *Poller) Upstreams() []*Upstream { return p.registry.Load().sorted }
+
+// Observe adds a function that is told every entry that was published. It is
+// called under a lock of the entry's key and must return at once. Call it
+// before the first poll.
+func (p *Poller) Observe(f func(*cache.Entry)) { p.observers = append(p.observers, f) }
+
+// Run asks settling tasks again and stores what the store refused at first,
+// until ctx ends and all that it started has returned.
+func (p *Poller) Run(ctx context.Context) error {
+	var children sync.WaitGroup
+	defer children.Wait()
+	children.Go(func() { p.settling.run(ctx, p.settleOnce) })
+	children.Go(func() { p.retryUnstored(ctx) })
+	<-ctx.Done()
+	return nil
+}
+
+// Close ends the polls under way: their callers get a problem. Call it after
+// the server has drained.
+func (p *Poller) Close() {
+	p.stop()
+	for _, u := range p.Upstreams() {
+		u.transport.CloseIdleConnections()
+	}
+}
+
+// Partition returns the state of a partition of u, loading from the store what
+// was known before a restart. A known one costs no allocation.
+func (p *Poller) Partition(u *Upstream, id *cache.ID) *Partition {
+	if part := p.partitions.get(id); part != nil {
+		return part
+	}
+	part := &Partition{ID: *id, Upstream: u.Name}
+	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+	defer cancel()
+	switch state, err := p.store.Partition(ctx, id); {
+	case err == nil:
+		part.restore(state, time.Now())
+	case !errors.Is(err, cache.ErrNotFound):
+		p.metrics.storeErrors.WithLabelValues("partition").Inc()
+	}
+	return p.partitions.add(part)
+}

@@ -1,0 +1,161 @@
+package poller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"pollux/cache"
+)
+
+// maxSettling bounds how many settling tasks wait for Pollux's own polls.
+// Beyond it, a client's poll does the settling.
+const maxSettling = 100_000
+
+// settleSlack is how long after its time a settling poll may be late before a
+// client's poll does it instead, as after a restart.
+const settleSlack = time.Second
+
+// settleState decides whether a terminal answer is final. Providers whose
+// first terminal answer is completed a little later are asked again, after the
+// delays in their file counted from that first answer, or until complete.
+func (p *Poller) settleState(u *Upstream, known, e *cache.Entry, settled bool, now time.Time) {
+	if !e.Terminal || u.Provider.Reopenable {
+		return
+	}
+	after := u.Provider.Settle
+	if known != nil && known.Settling {
+		e.SettleStep = known.SettleStep
+		if due := known.FreshUntil.Add(-settleSlack); !settled && now.Before(due) { // a client's no-cache
+			e.Settling, e.FreshUntil = true, known.FreshUntil
+			return
+		}
+		e.SettleStep++
+	}
+	if known != nil && known.Frozen || settled || e.SettleStep >= len(after) {
+		e.Frozen = true
+		return
+	}
+	e.Settling = true
+	pause := after[e.SettleStep]
+	if e.SettleStep > 0 {
+		pause -= after[e.SettleStep-1]
+	}
+	e.FreshUntil = now.Add(pause + settleSlack)
+}
+
+// settleWithout counts a settling poll that brought nothing: after the last
+// one, the last answer is frozen.
+func (p *Poller) settleWithout(f *flight, r Request, known *cache.Entry) *cache.Entry {
+	next := *known
+	next.Settling, next.SettleStep, next.Stored = false, known.SettleStep, false
+	p.settleState(r.Upstream, known, &next, false, time.Now())
+	standing, fenced := p.publish(f, r, known, &next)
+	if standing.Settling && !fenced {
+		p.scheduleSettling(r, standing)
+	}
+	return standing
+}
+
+func (p *Poller) scheduleSettling(r Request, e *cache.Entry) {
+	r.settle, r.NoCache, r.OnlyIfCached = true, false, false
+	p.settling.add(r, e.FreshUntil.Add(-settleSlack))
+}
+
+func (p *Poller) settleOnce(ctx context.Context, r Request) {
+	if u := p.Upstream([]byte(r.Upstream.Name)); u != nil && u.Base.String() == r.Upstream.Base.String() {
+		r.Upstream = u // a reload may have changed its limits
+	}
+	_, _ = p.join(ctx, r)
+}
+
+// unstored holds terminal entries that the store refused, until it takes them.
+type unstored struct {
+	mu    sync.Mutex
+	byKey map[cache.ID]*cache.Entry
+	bytes int64
+}
+
+const (
+	maxUnstored      = 100_000
+	maxUnstoredBytes = 64 << 20
+	retryEvery       = time.Second
+)
+
+func (q *unstored) add(e *cache.Entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.byKey == nil {
+		q.byKey = map[cache.ID]*cache.Entry{}
+	}
+	if old := q.byKey[e.Key]; old != nil {
+		q.bytes -= old.Size()
+	} else if len(q.byKey) >= maxUnstored || q.bytes+e.Size() > maxUnstoredBytes {
+		return // memory still has it; the next poll tries again
+	}
+	q.byKey[e.Key] = e
+	q.bytes += e.Size()
+}
+
+func (q *unstored) remove(key *cache.ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.byKey[*key]; e != nil {
+		q.bytes -= e.Size()
+		delete(q.byKey, *key)
+	}
+}
+
+func (q *unstored) list() []*cache.Entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]*cache.Entry, 0, len(q.byKey))
+	for _, e := range q.byKey {
+		out = append(out, e)
+	}
+	return out
+}
+
+func (p *Poller) retryUnstored(ctx context.Context) {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			for _, e := range p.unstored.list() {
+				if !p.storeAgain(ctx, e) {
+					break // the store is still sick: no use trying them all
+				}
+			}
+		}
+	}
+}
+
+// storeAgain stores e if it is still what is known of its task. It reports
+// whether the store took it or did not have to.
+func (p *Poller) storeAgain(ctx context.Context, e *cache.Entry) bool {
+	s := p.flights.stripe(&e.Key)
+	s.Lock()
+	defer s.Unlock()
+	known, ok := p.memory.Get(&e.Key)
+	if ok && known.Stored {
+		p.unstored.remove(&e.Key)
+		return true
+	}
+	if ok && known.Terminal && !known.Missing {
+		e = known
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	stored, err := p.store.Put(ctx, e)
+	if err != nil {
+		return false
+	}
+	p.unstored.remove(&e.Key)
+	if u := p.Upstream([]byte(e.Upstream)); u != nil && stored.Stored {
+		p.memory.Put(stored, p.keep(u, stored, time.Now()))
+	}
+	return true
+}

@@ -1,0 +1,156 @@
+package poller
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"pollux/providers"
+)
+
+// Upstream is one configured instance of a provider. Its exported fields are
+// read-only.
+type Upstream struct {
+	Name     string
+	Provider *providers.Provider
+	Config   UpstreamConfig
+	Parser   *providers.Parser
+	Base     *url.URL
+	Held     bool // Pollux holds the credential; callers bring a Pollux key
+
+	held      providers.Credential
+	transport *http.Transport
+	inFlight  *semaphore.Weighted
+	breaker   *breaker
+	witnesses *witnesses
+	metrics   upstreamMetrics
+	notFound  *Problem // prepared, for the hit path
+	gone      *Problem
+}
+
+// hop names this process in Via, so that an upstream that leads back to it is
+// noticed (RFC 9110, section 7.6.3).
+var hop = func() string {
+	b := make([]byte, 6)
+	rand.Read(b)
+	return "pollux-" + hex.EncodeToString(b)
+}()
+
+// Hop is the pseudonym under which this process stands in the Via header of
+// the requests it sends upstream.
+func Hop() string { return hop }
+
+func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics) (*Upstream, error) {
+	provider := set.Get(cfg.Provider)
+	if provider == nil {
+		return nil, fmt.Errorf("provider %q is not known", cfg.Provider)
+	}
+	base, err := baseURL(cfg.BaseURL, provider)
+	if err != nil {
+		return nil, err
+	}
+	parser, err := providers.NewParser(provider, cfg.Params)
+	if err != nil {
+		return nil, err
+	}
+	u := &Upstream{
+		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: base,
+		Held:      !cfg.Credential.Caller,
+		transport: newTransport(cfg),
+		inFlight:  semaphore.NewWeighted(int64(max(1, cfg.MaxInFlight))),
+		witnesses: &witnesses{},
+		metrics:   m.upstream(name),
+		notFound: &Problem{Type: TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
+			Detail: "the upstream knows no such task, or hides it from this credential"},
+		gone: &Problem{Type: TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
+			Detail: "the task was known, and the upstream has lost it"},
+	}
+	if u.Held {
+		u.held = provider.HeldCredential(cfg.Credential.Value)
+	}
+	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.metrics.breakerChanged)
+	return u, nil
+}
+
+// countsForUpstream: failures of one partition alone come as errServer and do
+// not count here; guard turns them into errTransport once a second partition
+// has seen one.
+func (u *Upstream) countsForUpstream(err error) bool { return errors.Is(err, errTransport) }
+
+func baseURL(configured string, provider *providers.Provider) (*url.URL, error) {
+	raw := configured
+	if raw == "" {
+		raw = provider.BaseURL
+	}
+	if raw == "" {
+		return nil, fmt.Errorf("base_url: provider %s has none of its own, so it is required", provider.Name)
+	}
+	base, err := url.Parse(raw)
+	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
+		return nil, errors.New("base_url: want an absolute http or https URL")
+	}
+	if base.User != nil || base.RawQuery != "" || base.Fragment != "" || base.ForceQuery {
+		return nil, errors.New("base_url: must not hold user-info, a query or a fragment")
+	}
+	return base, nil
+}
+
+// inherit keeps what a reload must not forget.
+func (u *Upstream) inherit(old *Upstream) {
+	if old == nil || old.Base.String() != u.Base.String() {
+		return
+	}
+	u.witnesses = old.witnesses
+	if old.Config.Breaker == u.Config.Breaker {
+		u.breaker = old.breaker
+	}
+	if old.Config.MaxInFlight == u.Config.MaxInFlight {
+		u.inFlight = old.inFlight
+	}
+}
+
+// Credential is what Pollux sends for callers of a held upstream, and what the
+// caller sent otherwise.
+func (u *Upstream) credential(caller providers.Credential) providers.Credential {
+	if u.Held {
+		return u.held
+	}
+	return caller
+}
+
+// grace is how much longer than reauthorize a partition is served while the
+// upstream cannot be asked.
+func (u *Upstream) grace() time.Duration {
+	if u.Config.ReauthorizeGrace != nil {
+		return *u.Config.ReauthorizeGrace
+	}
+	return u.Config.Reauthorize
+}
+
+// BreakerState is "closed", "half-open" or "open".
+func (u *Upstream) BreakerState() string { return u.breaker.State() }
+
+func newTransport(cfg UpstreamConfig) *http.Transport {
+	dialer := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 30 * time.Second}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		Protocols:              protocols,
+		TLSHandshakeTimeout:    cfg.Timeout,
+		MaxIdleConns:           max(1, cfg.MaxInFlight),
+		MaxIdleConnsPerHost:    max(1, cfg.MaxInFlight),
+		IdleConnTimeout:        30 * time.Second, // below the usual minute of servers, so that ours closes first
+		ResponseHeaderTimeout:  cfg.Timeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // decoded by readBody, under a limit
+	}
+}
