@@ -1,0 +1,207 @@
+package cache
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+)
+
+// Config configures the memory tier.
+type Config struct {
+	// MaxBytes bounds the weight of all entries, as Entry.Size counts it. The
+	// process takes up to twice that between two garbage collections.
+	MaxBytes int64
+}
+
+// tier is one ristretto cache. It keeps no keys, so every entry carries its own
+// and is compared on the way out.
+type tier = ristretto.Cache[[]byte, *Entry]
+
+// Memory is the memory tier. Whatever it loses (evicted, refused, dropped under
+// load) is a miss and comes back from the store or the upstream; it never
+// returns anything but the last Put under that very key. It is safe for
+// concurrent use, Close included.
+//
+// Two tiers, because ristretto loses the second of two quick writes of a new
+// key, and its expiry deletes entries that were made permanent meanwhile: done
+// holds frozen entries and never a TTL, live the others and always one, and no
+// key moves back out of done.
+type Memory struct {
+	done, live *tier
+
+	writes [64]sync.Mutex // by key: held until a write is visible
+	state  sync.RWMutex   // held for reading while the tiers are used
+	closed bool           // guarded by state; ristretto panics when used after Close
+
+	dropped, rejected, evicted, expired atomic.Uint64
+}
+
+// MemoryStats is what the memory tier holds, and what it lost since it was made.
+type MemoryStats struct {
+	DoneBytes, LiveBytes int64 // weight of the entries held
+	MaxBytes             int64
+	Dropped              uint64 // writes lost under load
+	Rejected             uint64 // new entries refused as rarer than those held, or too large
+	Evicted              uint64 // entries that made room for others
+	Expired              uint64 // live entries whose time was over
+}
+
+// NewMemory returns an empty memory tier. It runs until Close.
+func NewMemory(cfg Config) (*Memory, error) { return newMemory(cfg, hashID) }
+
+// hashID makes the two words by which ristretto knows a key: the key is an HMAC
+// already, nothing hashes it better.
+func hashID(key []byte) (uint64, uint64) {
+	return binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[8:])
+}
+
+func newMemory(cfg Config, hash func([]byte) (uint64, uint64)) (*Memory, error) {
+	if cfg.MaxBytes < 2 {
+		return nil, fmt.Errorf("memory tier of %d bytes: want a positive size", cfg.MaxBytes)
+	}
+	m := &Memory{}
+	// Halves: entries of reopenable providers never freeze and all the others
+	// end there, so which half is the busy one is for the upstreams to say.
+	half := cfg.MaxBytes / 2
+	var err error
+	if m.done, err = m.newTier(half, hash); err != nil {
+		return nil, fmt.Errorf("memory tier: %w", err)
+	}
+	if m.live, err = m.newTier(half, hash); err != nil {
+		m.done.Close()
+		return nil, fmt.Errorf("memory tier: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Memory) newTier(bytes int64, hash func([]byte) (uint64, uint64)) (*tier, error) {
+	return ristretto.NewCache(&ristretto.Config[[]byte, *Entry]{
+		// Ten counters for each entry of 2 KiB, as ristretto advises; a counter
+		// takes about three bytes.
+		NumCounters:            min(max(bytes/2048*10, 1<<12), 1<<24),
+		MaxCost:                bytes,
+		BufferItems:            64,
+		IgnoreInternalCost:     true, // Size has it
+		KeyToHash:              hash,
+		TtlTickerDurationInSec: 1,
+		OnReject:               func(*ristretto.Item[*Entry]) { m.rejected.Add(1) },
+		OnEvict: func(item *ristretto.Item[*Entry]) {
+			if item.Expiration.IsZero() {
+				m.evicted.Add(1)
+			} else {
+				m.expired.Add(1)
+			}
+		},
+	})
+}
+
+// Get returns the entry under key. It does not allocate if key already lives
+// on the heap.
+func (m *Memory) Get(key *ID) (*Entry, bool) {
+	m.state.RLock()
+	defer m.state.RUnlock()
+	if m.closed {
+		return nil, false
+	}
+	if e, ok := lookUp(m.done, key); ok {
+		return e, true
+	}
+	return lookUp(m.live, key)
+}
+
+func lookUp(t *tier, key *ID) (*Entry, bool) {
+	e, ok := t.Get(key[:])
+	if !ok || e == nil || e.Key != *key {
+		return nil, false
+	}
+	return e, true
+}
+
+// Put keeps e, which must not change any more, and returns when Get shows it or
+// it is lost. A frozen entry stays until it is evicted; any other for keep, and
+// a keep that is not positive drops what was there. An entry that is not frozen
+// changes nothing under the key of a frozen one.
+func (m *Memory) Put(e *Entry, keep time.Duration) {
+	m.state.RLock()
+	defer m.state.RUnlock()
+	if m.closed {
+		return
+	}
+	// One writer per key: a second write of a new key before the first is
+	// visible would be lost, and the older value stay.
+	write := m.write(&e.Key)
+	write.Lock()
+	defer write.Unlock()
+	if e.Frozen {
+		if !m.done.Set(e.Key[:], e, e.Size()) {
+			m.dropped.Add(1)
+		}
+		m.done.Wait()
+		m.live.Del(e.Key[:])
+		return
+	}
+	if _, frozen := lookUp(m.done, &e.Key); frozen {
+		return
+	}
+	if keep <= 0 { // ristretto would take zero for "for ever"
+		m.live.Del(e.Key[:])
+		return
+	}
+	if !m.live.SetWithTTL(e.Key[:], e, e.Size(), keep) {
+		m.live.Del(e.Key[:])
+		m.dropped.Add(1)
+	}
+	m.live.Wait()
+}
+
+// Delete drops what is under key. When it returns, Get does not show it.
+func (m *Memory) Delete(key *ID) {
+	m.state.RLock()
+	defer m.state.RUnlock()
+	if m.closed {
+		return
+	}
+	write := m.write(key)
+	write.Lock()
+	defer write.Unlock()
+	m.done.Del(key[:])
+	m.live.Del(key[:])
+	m.done.Wait()
+	m.live.Wait()
+}
+
+// write returns the lock of the writers of key.
+func (m *Memory) write(key *ID) *sync.Mutex { return &m.writes[int(key[31])%len(m.writes)] }
+
+// Close drops everything and ends the goroutines. Afterwards Get misses and Put
+// does nothing.
+func (m *Memory) Close() {
+	m.state.Lock()
+	defer m.state.Unlock()
+	if m.closed {
+		return
+	}
+	m.closed = true
+	m.done.Close()
+	m.live.Close()
+}
+
+// Stats returns the present numbers.
+func (m *Memory) Stats() MemoryStats {
+	m.state.RLock()
+	defer m.state.RUnlock()
+	stats := MemoryStats{
+		Dropped: m.dropped.Load(), Rejected: m.rejected.Load(),
+		Evicted: m.evicted.Load(), Expired: m.expired.Load(),
+	}
+	if !m.closed {
+		stats.MaxBytes = m.done.MaxCost() + m.live.MaxCost()
+		stats.DoneBytes = m.done.MaxCost() - m.done.RemainingCost()
+		stats.LiveBytes = m.live.MaxCost() - m.live.RemainingCost()
+	}
+	return stats
+}
