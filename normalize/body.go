@@ -1,0 +1,95 @@
+package normalize
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// maxDepth is how deep a native body may nest. It is what keeps every later
+// reader off the end of the stack: gjson validates recursively, and a stack
+// overflow ends the process.
+const maxDepth = 100
+
+// The reasons for which CheckBody refuses a body. None carries upstream bytes.
+var (
+	errNotUTF8   = errors.New("body is not UTF-8")
+	errNotJSON   = errors.New("body is not JSON")
+	errNotObject = errors.New("body is not a JSON object")
+	errTooDeep   = fmt.Errorf("body nests deeper than %d levels", maxDepth)
+)
+
+// CheckBody reports why body cannot be a native answer: it nests too deeply, is
+// not UTF-8, not JSON (RFC 8259, so neither truncated nor followed by anything),
+// or not an object. Everything else here relies on it. Escaped lone surrogates
+// pass: they stay as they are in raw values and become U+FFFD in decoded text.
+func CheckBody(body []byte) error {
+	text := string(body)
+	if err := checkValue(text); err != nil {
+		return err
+	}
+	if i := skipSpace(text, 0); text[i] != '{' {
+		return errNotObject
+	}
+	return nil
+}
+
+// checkValue is CheckBody for any JSON value. The depth comes first: it stops
+// at the first byte too deep, however long the rest is.
+func checkValue(text string) error {
+	if tooDeep(text) {
+		return errTooDeep
+	}
+	if !utf8.ValidString(text) {
+		return errNotUTF8
+	}
+	if !gjson.Valid(text) {
+		return errNotJSON
+	}
+	return nil
+}
+
+// tooDeep counts brackets outside strings, without recursion and without
+// trusting that text is JSON.
+func tooDeep(text string) bool {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			end := skipString(text, i)
+			if end > len(text) {
+				return false // unterminated: not JSON, which is for others to say
+			}
+			i = end - 1
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case ']', '}':
+			depth--
+		}
+	}
+	return false
+}
+
+// skipString returns the index after the string that starts at the quote
+// text[i], or len(text)+1 if it never ends.
+func skipString(text string, i int) int {
+	for i++; ; i++ {
+		n := strings.IndexByte(text[i:], '"')
+		if n < 0 {
+			return len(text) + 1
+		}
+		end := i + n
+		escapes := 0
+		for end-escapes > i && text[end-escapes-1] == '\\' {
+			escapes++
+		}
+		if i = end; escapes%2 == 0 {
+			return end + 1
+		}
+	}
+}

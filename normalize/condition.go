@@ -1,0 +1,180 @@
+package normalize
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+)
+
+// scope is what a condition sees. The names and meanings are those that
+// provider files use.
+type scope struct {
+	Word     string         `expr:"word"`     // native word without the prefix
+	Status   string         `expr:"status"`   // canonical status so far
+	Terminal bool           `expr:"terminal"` // follows from status
+	HTTP     int            `expr:"http"`
+	JSON     map[string]any `expr:"json"` // whole body; only set for conditions that name it
+
+	Kind   func(path string) string  `expr:"kind"`   // absent, null, true, false, number, string, array or object
+	Text   func(path string) string  `expr:"text"`   // of a string; "" for anything else
+	Number func(path string) float64 `expr:"number"` // of a number; 0 for anything else
+	Count  func(path string) int     `expr:"count"`  // of an array's elements; 0 for anything else
+}
+
+func newScope(d *document, http int) *scope {
+	return &scope{HTTP: http, Kind: d.kind, Text: d.textAt, Number: d.number, Count: d.count}
+}
+
+func (s *scope) set(word string, status Status) {
+	s.Word, s.Status, s.Terminal = word, string(status), status.Terminal()
+}
+
+func (d *document) kind(path string) string {
+	raw, _ := d.lookup(path)
+	return kindOf(raw)
+}
+
+func (d *document) textAt(path string) string {
+	if raw, _ := d.lookup(path); kindOf(raw) == kindString {
+		return decodeString(raw)
+	}
+	return ""
+}
+
+func (d *document) number(path string) float64 {
+	if raw, _ := d.lookup(path); kindOf(raw) == kindNumber {
+		return toFloat(raw)
+	}
+	return 0
+}
+
+func (d *document) count(path string) int {
+	n := 0
+	if raw, _ := d.lookup(path); kindOf(raw) == kindArray {
+		eachElement(raw, func(string) { n++ })
+	}
+	return n
+}
+
+// Condition is a compiled, type-checked expr expression. It is immutable and
+// safe for concurrent use.
+type Condition struct {
+	program *vm.Program
+	paths   []PathSpec
+	json    bool // names json, which costs a decoding of the whole body
+}
+
+// CompileCondition compiles an expr expression over word, status, terminal,
+// http, json, kind(path), text(path), number(path) and count(path). It must be
+// a bool; the paths must be literals, which are checked like any other; the
+// clock is out of reach.
+func CompileCondition(spec ExprSpec) (*Condition, *Fault) {
+	visitor := conditionVisitor{at: spec.Position}
+	program, err := expr.Compile(spec.Code, expr.Env(&scope{}), expr.AsBool(), expr.Patch(&visitor), expr.DisableBuiltin("now"))
+	if err == nil {
+		err = visitor.err()
+	}
+	if err != nil {
+		return nil, &Fault{spec.Position, "condition: " + exprMessage(err)}
+	}
+	return &Condition{program, visitor.paths, visitor.json}, nil
+}
+
+// exprMessage leaves out the drawing of the code that expr puts in its errors.
+func exprMessage(err error) string {
+	var at *file.Error
+	if errors.As(err, &at) {
+		return fmt.Sprintf("%s (column %d)", at.Message, at.Column+1)
+	}
+	return err.Error()
+}
+
+// Holds evaluates the condition against an answer, its native word without
+// prefix and the status so far. A nil body has no values; any other must have
+// passed CheckBody. An error (a member of something that is not there, say)
+// comes with false and must never be taken for an end of the task.
+func (c *Condition) Holds(n Native, word string, status Status) (bool, error) {
+	d := newDocument(n.Body)
+	s := newScope(d, n.HTTPStatus)
+	s.set(word, status)
+	return c.holds(s, d)
+}
+
+func (c *Condition) holds(s *scope, d *document) (bool, error) {
+	if c.json {
+		s.JSON = d.json()
+	}
+	result, err := expr.Run(c.program, s)
+	if err != nil {
+		return false, fmt.Errorf("condition: %s", exprMessage(err))
+	}
+	if holds, ok := result.(bool); ok {
+		return holds, nil
+	}
+	return false, errors.New("condition: not a bool")
+}
+
+// conditionVisitor collects the path literals of a condition.
+type conditionVisitor struct {
+	at         Position
+	paths      []PathSpec
+	seen       map[ast.Node]bool // the tree is walked more than once
+	json       bool
+	free       int // mentions of the functions less their calls with a literal
+	calls      int
+	whole      bool // mentions $env, through which the functions have other names
+	pathFaults []error
+}
+
+// Visit implements ast.Visitor.
+func (v *conditionVisitor) Visit(node *ast.Node) {
+	if v.seen[*node] {
+		return
+	}
+	if v.seen == nil {
+		v.seen = map[ast.Node]bool{}
+	}
+	v.seen[*node] = true
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		v.json = v.json || n.Value == "json"
+		v.whole = v.whole || n.Value == "$env"
+		if takesPath(n) {
+			v.free++
+		}
+	case *ast.CallNode:
+		if !takesPath(n.Callee) || len(n.Arguments) != 1 {
+			return
+		}
+		literal, ok := n.Arguments[0].(*ast.StringNode)
+		if !ok {
+			return
+		}
+		v.free--
+		v.paths = append(v.paths, PathSpec{literal.Value, v.at})
+		if err := CheckPath(literal.Value); err != nil {
+			v.pathFaults = append(v.pathFaults, fmt.Errorf("path %q: %w", literal.Value, err))
+		}
+	}
+}
+
+func takesPath(n ast.Node) bool {
+	id, ok := n.(*ast.IdentifierNode)
+	return ok && (id.Value == "kind" || id.Value == "text" || id.Value == "number" || id.Value == "count")
+}
+
+func (v *conditionVisitor) err() error {
+	switch {
+	case v.whole:
+		return errors.New("$env cannot be used")
+	case v.free != 0:
+		return errors.New("kind, text, number and count take one path, as a literal")
+	case len(v.pathFaults) > 0:
+		return v.pathFaults[0]
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package normalize
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/zeebo/xxh3"
+)
+
+// Mapping turns native answers into task documents by the rules of one provider
+// file. It is immutable and safe for concurrent use.
+type Mapping struct {
+	statusPath string
+	statusKeys []string // how the path starts: members that must be unique
+	prefix     string
+	words      map[string]OutcomeSpec
+	rules      []rule
+	fields     []field
+	volatile   volatile
+	settled    *Condition // nil if the provider does not settle
+	paths      []PathSpec
+}
+
+type rule struct {
+	when *Condition
+	set  OutcomeSpec
+	at   Position
+}
+
+// Result is a task document and what is known beside it.
+type Result struct {
+	Task        Task
+	UnknownWord bool // the native word is not in the provider file
+	Settled     bool // settle.until holds; false if there is none
+	RuleErrors  int  // conditions that could not be evaluated, each taken for "does not hold"
+
+	// Digest is equal for two answers exactly if their documents are, volatile
+	// members and updated_at left out. NativeDigest says the same of the bodies.
+	Digest, NativeDigest [16]byte
+}
+
+// Errors of Map: the answer says nothing about the task.
+var (
+	errNoStatus        = errors.New("the status is missing")
+	errStatusNotString = errors.New("the status is not a string")
+)
+
+// Map reads a native answer. Its body must have passed CheckBody, and must not
+// change afterwards: raw values of the task alias it. An error means that the
+// status is missing, no string, or ambiguous because a member on the way to it
+// is there twice; it holds no upstream bytes. For other duplicates the first
+// counts. Names and words are compared exactly. Upstream and Provider stay
+// empty, UpdatedAt too unless the file maps it.
+func (m *Mapping) Map(n Native) (Result, error) { return m.apply(n, nil) }
+
+// Explain is Map, and says for the status and each member of the file, in its
+// order, which source filled it and why the ones before did not.
+func (m *Mapping) Explain(n Native) (Result, []FieldTrace, error) {
+	var traces []FieldTrace
+	r, err := m.apply(n, &traces)
+	return r, traces, err
+}
+
+// Paths lists every GJSON path in use, those of conditions included; paths
+// inside the elements of tool calls as path|#.inner.
+func (m *Mapping) Paths() []PathSpec { return m.paths }
+
+func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
+	doc := newDocument(n.Body)
+	if err := duplicate(doc.text, m.statusKeys); err != nil {
+		return Result{}, err
+	}
+	e := evaluation{doc: doc, scope: newScope(doc, n.HTTPStatus), param: n.Param}
+	var r Result
+	native, outcome, err := m.judge(&e, &r, traces)
+	if err != nil {
+		return Result{}, err
+	}
+	r.Task = m.fill(&e, native, outcome, traces)
+	if m.settled != nil {
+		r.Settled, _ = e.holds(m.settled)
+	}
+	r.RuleErrors = e.errors
+	m.digest(&e, &r, native, outcome)
+	return r, nil
+}
+
+// judge finds the native word and what follows from it. The rules see the
+// status that the word gave.
+func (m *Mapping) judge(e *evaluation, r *Result, traces *[]FieldTrace) (native string, o OutcomeSpec, err error) {
+	raw, _ := e.doc.lookup(m.statusPath)
+	switch kindOf(raw) {
+	case kindAbsent:
+		return "", o, errNoStatus
+	case kindString:
+		native = decodeString(raw)
+	default:
+		return "", o, errStatusNotString
+	}
+	word := strings.TrimPrefix(native, m.prefix)
+	o, known := m.words[word]
+	if !known {
+		if o, known = m.words[native]; known {
+			word = native
+		}
+	}
+	if !known {
+		o.Status = Unknown
+		r.UnknownWord = true
+	}
+	e.scope.set(word, o.Status)
+	tried := []SourceTrace{{Source: "path " + m.statusPath, Outcome: wordOutcome(word, o.Status, known)}}
+	for _, rule := range m.rules {
+		holds, err := e.holds(rule.when)
+		// A word that the file does not list is never an end, whatever a rule
+		// that looked at other members makes of it.
+		if holds && !known && rule.set.Status.Terminal() {
+			holds = false
+		}
+		tried = append(tried, SourceTrace{rule.at.Key, ruleOutcome(holds, err, rule.set), rule.at.Line})
+		if holds {
+			o = o.override(rule.set)
+			break
+		}
+	}
+	e.scope.set(word, o.Status)
+	record(traces, FieldTrace{"status", appendString(nil, string(o.Status)), tried})
+	return native, o, nil
+}
+
+// override returns o with what set says instead.
+func (o OutcomeSpec) override(set OutcomeSpec) OutcomeSpec {
+	if set.Status != "" {
+		o.Status = set.Status
+	}
+	if set.RequiredAction != "" {
+		o.RequiredAction = set.RequiredAction
+	}
+	if set.StatusReason != "" {
+		o.StatusReason = set.StatusReason
+	}
+	o.CancelRequested = o.CancelRequested || set.CancelRequested
+	return o
+}
+
+// fill makes the task from the document of e.
+func (m *Mapping) fill(e *evaluation, native string, o OutcomeSpec, traces *[]FieldTrace) Task {
+	t := Task{Status: o.Status, NativeStatus: native, CancelRequested: o.CancelRequested}
+	if o.Status == Incomplete && o.StatusReason != "" {
+		t.StatusReason = e.doc.textAt(o.StatusReason)
+	}
+	if waiting(o.Status) {
+		t.RequiredAction = &RequiredAction{Type: o.RequiredAction}
+	}
+	if broken(o.Status) {
+		t.Error = &Error{}
+	}
+	for i := range m.fields {
+		m.fields[i].fill(e, &t, traces)
+	}
+	t.complete()
+	return t
+}
+
+func (f *field) fill(e *evaluation, t *Task, traces *[]FieldTrace) {
+	trace := FieldTrace{Field: f.name}
+	if f.member.only != nil && !f.member.only(t.Status) {
+		trace.Tried = []SourceTrace{{Outcome: "not while " + string(t.Status)}}
+		record(traces, trace)
+		return
+	}
+	for i := range f.sources {
+		s := &f.sources[i]
+		v, outcome := s.read(e, f.member.typ)
+		if traces != nil {
+			trace.Tried = append(trace.Tried, SourceTrace{s.label(), outcome, s.at.Line})
+		}
+		if outcome == outcomeUsed {
+			f.member.set(t, v)
+			if traces != nil {
+				trace.Value = v.appendJSON(nil, f.member.typ)
+			}
+			break
+		}
+	}
+	record(traces, trace)
+}
+
+// digest computes both digests. The status stays as the whole body gave it, so
+// that a rule over a volatile member still shows as a change.
+func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec) {
+	task, body := r.Task, e.doc.body
+	if len(m.volatile) > 0 {
+		stripped, any := m.volatile.strip(nil, e.doc.text)
+		if body = stripped; any {
+			doc := &document{text: string(stripped)}
+			s := newScope(doc, e.scope.HTTP)
+			s.set(e.scope.Word, o.Status)
+			task = m.fill(&evaluation{doc: doc, scope: s, param: e.param}, native, o, nil)
+		}
+	}
+	task.UpdatedAt = time.Time{}
+	r.Digest = xxh3.Hash128(task.AppendJSON(nil)).Bytes()
+	r.NativeDigest = xxh3.Hash128(body).Bytes()
+}

@@ -1,0 +1,164 @@
+package normalize
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// The scanners below walk text that checkValue has passed; on other text their
+// results mean nothing, and they may panic.
+
+// Kinds of a JSON value, as the condition function kind names them.
+const (
+	kindAbsent = "absent"
+	kindNull   = "null"
+	kindTrue   = "true"
+	kindFalse  = "false"
+	kindNumber = "number"
+	kindString = "string"
+	kindArray  = "array"
+	kindObject = "object"
+)
+
+// kindOf returns the kind of the JSON value raw; "" is absent.
+func kindOf(raw string) string {
+	if raw == "" {
+		return kindAbsent
+	}
+	switch raw[0] {
+	case '{':
+		return kindObject
+	case '[':
+		return kindArray
+	case '"':
+		return kindString
+	case 't':
+		return kindTrue
+	case 'f':
+		return kindFalse
+	case 'n':
+		return kindNull
+	}
+	return kindNumber
+}
+
+func skipSpace(text string, i int) int {
+	for i < len(text) && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipValue returns the index after the value that starts at text[i].
+func skipValue(text string, i int) int {
+	switch text[i] {
+	case '"':
+		return skipString(text, i)
+	case '{', '[':
+		depth := 0
+		for ; ; i++ {
+			switch text[i] {
+			case '"':
+				i = skipString(text, i) - 1
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+	}
+	for i < len(text) && !strings.ContainsRune(" \n\t\r,]}", rune(text[i])) {
+		i++
+	}
+	return i
+}
+
+// eachMember calls f with every member of the object text, key and value raw,
+// duplicates included.
+func eachMember(text string, f func(key, value string)) {
+	i := skipSpace(text, skipSpace(text, 0)+1)
+	for text[i] != '}' {
+		end := skipString(text, i)
+		key := text[i:end]
+		i = skipSpace(text, skipSpace(text, end)+1) // past the colon
+		end = skipValue(text, i)
+		f(key, text[i:end])
+		if i = skipSpace(text, end); text[i] == ',' {
+			i = skipSpace(text, i+1)
+		}
+	}
+}
+
+// eachElement calls f with every element of the array text, raw.
+func eachElement(text string, f func(value string)) {
+	i := skipSpace(text, skipSpace(text, 0)+1)
+	for text[i] != ']' {
+		end := skipValue(text, i)
+		f(text[i:end])
+		if i = skipSpace(text, end); text[i] == ',' {
+			i = skipSpace(text, i+1)
+		}
+	}
+}
+
+// decodeString returns what the JSON string raw, quotes included, stands for.
+// An escaped surrogate without its other half becomes U+FFFD.
+func decodeString(raw string) string {
+	s := raw[1 : len(raw)-1]
+	next := strings.IndexByte(s, '\\')
+	if next < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for next >= 0 {
+		out = append(out, s[:next]...)
+		c := s[next+1]
+		s = s[next+2:]
+		switch c {
+		case 'u':
+			var r rune
+			r, s = decodeHex(s)
+			out = utf8.AppendRune(out, r)
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		default:
+			out = append(out, c)
+		}
+		next = strings.IndexByte(s, '\\')
+	}
+	return string(append(out, s...))
+}
+
+// decodeHex reads the four digits after a \u, and the low surrogate after a
+// high one. gjson's own decoder swallows whatever escape follows a lone high
+// surrogate, which is why strings are not left to it.
+func decodeHex(s string) (rune, string) {
+	r := hex4(s)
+	s = s[4:]
+	if !utf16.IsSurrogate(r) {
+		return r, s
+	}
+	if len(s) >= 6 && s[0] == '\\' && s[1] == 'u' {
+		if pair := utf16.DecodeRune(r, hex4(s[2:])); pair != utf8.RuneError {
+			return pair, s[6:]
+		}
+	}
+	return utf8.RuneError, s
+}
+
+func hex4(s string) rune {
+	n, _ := strconv.ParseUint(s[:4], 16, 16) // digits: checkValue saw to it
+	return rune(n)
+}

@@ -1,0 +1,98 @@
+package normalize
+
+import "strconv"
+
+// volatile is the set of members whose change is no change, as a tree of
+// object keys and array indices. A node without children is to be removed.
+type volatile map[string]volatile
+
+// add inserts the member at keys. A member covers everything below it.
+func (v volatile) add(keys []string) {
+	for i, key := range keys {
+		child, known := v[key]
+		switch {
+		case known && len(child) == 0:
+			return
+		case i == len(keys)-1:
+			v[key] = nil
+		case !known:
+			child = volatile{}
+			v[key] = child
+		}
+		v = child
+	}
+}
+
+// covers reports whether the member at keys is in the set, or below one that is.
+func (v volatile) covers(keys []string) bool {
+	for _, key := range keys {
+		child, known := v[key]
+		if !known {
+			return false
+		}
+		if len(child) == 0 {
+			return true
+		}
+		v = child
+	}
+	return false
+}
+
+// strip appends the object or array text to dst without the members in v, every
+// duplicate included, and reports whether there were any. Elements of arrays
+// become null instead, since what follows must keep its index.
+func (v volatile) strip(dst []byte, text string) (out []byte, stripped bool) {
+	isObject := kindOf(text) == kindObject
+	first := true
+	comma := func() {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+	}
+	put := func(key, value string) {
+		child, listed := v[key]
+		switch {
+		case !listed, len(child) > 0 && kindOf(value) != kindObject && kindOf(value) != kindArray:
+			dst = append(dst, value...)
+		case len(child) == 0:
+			dst = append(dst, `null`...)
+			stripped = true
+		default:
+			var below bool
+			dst, below = child.strip(dst, value)
+			stripped = stripped || below
+		}
+	}
+	if isObject {
+		dst = append(dst, '{')
+		eachMember(text, func(name, value string) {
+			key := decodeString(name)
+			if child, listed := v[key]; listed && len(child) == 0 {
+				stripped = true
+				return
+			}
+			comma()
+			dst = append(append(dst, name...), ':')
+			put(key, value)
+		})
+		return append(dst, '}'), stripped
+	}
+	dst = append(dst, '[')
+	index := 0
+	eachElement(text, func(value string) {
+		comma()
+		put(strconv.Itoa(index), value)
+		index++
+	})
+	return append(dst, ']'), stripped
+}
+
+// parseIndex reads an array index, -1 if key is none.
+func parseIndex(key string) int {
+	n, err := strconv.Atoi(key)
+	if err != nil || digits(key) != len(key) {
+		return -1
+	}
+	return n
+}
