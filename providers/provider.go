@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/strictyaml"
 )
 
 // Provider is one declared API, loaded from one file and checked. It is
@@ -29,8 +30,12 @@ type Provider struct {
 	Simulation *Simulation     // nil when the file has no simulation section
 
 	Mapping *normalize.Mapping
-	// errors, routes and other compiled parts are unexported; see their files
-	errors errorRules
+
+	nameAt  *strictyaml.Node // where the file says its name, for faults
+	oneOf   [][]int          // OneOf by index
+	idPaths []string         // GJSON paths where an answer may name its task
+	touch   []Request        // other requests after which a task's stored answer is old
+	errors  errorRules
 }
 
 // Need says how many of the identity headers must be sent.
@@ -56,8 +61,9 @@ type Param struct {
 	In       string // "path" or "query": where the upstream's poll request wants it
 	Task     bool   // part of the reference in /v1/tasks/{upstream}/...: every path parameter, and a query one that is the id
 	Optional bool
-	// Pattern is the compiled rule for a value; the file's, anchored, or 1 to
-	// 256 bytes without control characters and dot segments.
+	// Pattern is the file's rule for a value, anchored; nil if it has none.
+	// Either way a value is 1 to 256 bytes of UTF-8 without control
+	// characters, backslashes and dot segments.
 	Pattern *Pattern
 }
 
@@ -83,14 +89,15 @@ type Bypass struct {
 // Create is a request that makes (or continues) a task.
 type Create struct {
 	Request   Request
-	ID        []string // GJSON paths in the answer, the first that exists
-	Continues string   // GJSON path in the request body that names the task that runs again; "" if none
+	ID        []string       // GJSON paths in the answer, the first that exists
+	Continues string         // GJSON path in the request body that names the task that runs again; "" if none
+	params    map[int]string // GJSON paths in the request body, by parameter
 }
 
 // Action is a request about one task, such as cancel.
 type Action struct {
 	Request Request
-	Body    map[string]string // JSON body with {param} values; members whose parameter was not sent are left out; nil sends none
+	Body    map[string]string // JSON body with {param} values; members whose parameter was not sent are left out; nil: no body
 	OK      []int             // codes that mean it was accepted; empty means any 2xx
 	refused *normalize.Condition
 }
@@ -98,16 +105,6 @@ type Action struct {
 // Reference names one task at an upstream: the values of Provider.Params by
 // index, "" where an optional one was not sent (a sent value is never empty).
 type Reference struct{ Values []string }
-
-// Credential is what a caller sent (or Pollux holds) to be let in, as it is
-// forwarded. It must never be printed; LogValue and String redact it.
-type Credential struct {
-	Headers []Field // identity headers present, in the order of Identity.Headers
-	Query   []Field // identity query parameters present
-}
-
-// Field is one name and value.
-type Field struct{ Name, Value string }
 
 // Kind says what an upstream's answer to a status poll means.
 type Kind uint8
@@ -129,9 +126,14 @@ type Verdict struct {
 	Task        normalize.Task // when Answered; Upstream, Provider and UpdatedAt are the caller's to fill
 	Settled     bool           // when Answered and the file has settle.until: it holds
 	UnknownWord bool           // the native word is not in the file
-	Status      int            // the code for the client when Rejected, Unauthorized or Forbidden
-	Code        string         // the upstream's own error code when it is a short slug, else ""
-	Reason      string         // what is wrong, in our words, without upstream bytes: for the problem's detail
-	RetryAfter  time.Duration  // 0: not said; not clamped
-	ServerFault bool           // counts against a breaker: 5xx or an unusable body
+	RuleErrors  int            // expressions of the file that could not be evaluated, and so did not hold
+	// Digest is of the document without volatile members, NativeDigest of the
+	// body without volatile fields; see normalize.Result. Zero unless Answered.
+	Digest, NativeDigest [16]byte
+
+	Status      int           // the code for the client when Rejected, Unauthorized or Forbidden
+	Code        string        // the upstream's own error code when it is a short slug, else ""
+	Reason      string        // what is wrong, in our words, without upstream bytes: for the problem's detail
+	RetryAfter  time.Duration // 0: not said; not clamped
+	ServerFault bool          // counts against a breaker: 5xx or an unusable body
 }

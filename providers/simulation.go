@@ -59,28 +59,14 @@ type AnswerSpec struct {
 // SimulatedState is one answer to a status poll, and the canonical status that
 // the rest of the provider file must make of it.
 type SimulatedState struct {
-	Status  normalize.Status    `yaml:"status"`
-	Code    int                 `yaml:"code"` // 0 means 200
-	Headers map[string]Template `yaml:"headers"`
-	Body    Template            `yaml:"body"`
-}
-
-// Answer is what a poll in this state gets.
-func (s SimulatedState) Answer() AnswerSpec {
-	return AnswerSpec{Code: s.Code, Headers: s.Headers, Body: s.Body}
+	Status normalize.Status `yaml:"status"`
+	AnswerSpec
 }
 
 // CreateAnswer answers a creating request.
 type CreateAnswer struct {
-	Request string              `yaml:"request"` // as in create.request; "" fits every create of the provider
-	Code    int                 `yaml:"code"`    // 0 means 200
-	Headers map[string]Template `yaml:"headers"`
-	Body    Template            `yaml:"body"`
-}
-
-// Answer is what the creating request gets.
-func (c CreateAnswer) Answer() AnswerSpec {
-	return AnswerSpec{Code: c.Code, Headers: c.Headers, Body: c.Body}
+	Request string `yaml:"request"` // as in create.request; "" fits every create of the provider
+	AnswerSpec
 }
 
 // Lifecycle is one course that tasks take.
@@ -118,6 +104,7 @@ func (c *Choice) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	if n.Kind() == strictyaml.List {
 		nodes = n.List()
 	}
+	*c = nil
 	var faults strictyaml.Faults
 	for _, node := range nodes {
 		var t Template
@@ -296,10 +283,10 @@ func (s *Simulation) transitions() []*Transition {
 func (s *Simulation) answers() []AnswerSpec {
 	var all []AnswerSpec
 	for _, name := range slices.Sorted(maps.Keys(s.States)) {
-		all = append(all, s.States[name].Answer())
+		all = append(all, s.States[name].AnswerSpec)
 	}
 	for _, c := range s.Create {
-		all = append(all, c.Answer())
+		all = append(all, c.AnswerSpec)
 	}
 	for _, t := range s.transitions() {
 		all = append(all, t.Answer, t.Refused)

@@ -1,0 +1,50 @@
+package providers
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// Credential is what a caller sent (or Pollux holds) to be let in, as it is
+// forwarded. However it is printed, logged or marshalled, it only says
+// "[redacted]".
+type Credential struct {
+	Headers []Field // identity headers present, in the order of Identity.Headers
+	Query   []Field // identity query parameters present, their values still percent-encoded as sent
+}
+
+// Field is one name and value; the value is never printed.
+type Field struct{ Name, Value string }
+
+// Zero reports whether nothing was sent.
+func (c Credential) Zero() bool { return len(c.Headers) == 0 && len(c.Query) == 0 }
+
+// HeldCredential returns the credential that a bare key held by Pollux makes:
+// in the provider's first identity header, after its scheme, or in its first
+// identity query parameter when it has no header. It is zero if value is.
+func (p *Provider) HeldCredential(value string) Credential {
+	switch id := p.Identity; {
+	case value == "":
+		return Credential{}
+	case len(id.Headers) > 0 && id.Scheme != "":
+		return Credential{Headers: []Field{{id.Headers[0], id.Scheme + " " + value}}}
+	case len(id.Headers) > 0:
+		return Credential{Headers: []Field{{id.Headers[0], value}}}
+	case len(id.Query) > 0:
+		return Credential{Query: []Field{{id.Query[0], string(appendQueryValue(nil, value))}}}
+	}
+	return Credential{}
+}
+
+// String, Format, LogValue and MarshalText hide the credential from package
+// fmt (every verb), log/slog and the encoders.
+func (c Credential) String() string                 { return redacted }
+func (c Credential) Format(s fmt.State, _ rune)     { s.Write([]byte(redacted)) }
+func (c Credential) LogValue() slog.Value           { return slog.StringValue(redacted) }
+func (c Credential) MarshalText() ([]byte, error)   { return []byte(redacted), nil }
+func (f Field) String() string                      { return f.Name + "=" + redacted }
+func (f Field) Format(s fmt.State, _ rune)          { s.Write([]byte(f.String())) }
+func (f Field) LogValue() slog.Value                { return slog.StringValue(f.String()) }
+func (f Field) MarshalText() (text []byte, _ error) { return []byte(f.String()), nil }

@@ -1,0 +1,305 @@
+package providers
+
+import (
+	"time"
+
+	"pollux/normalize"
+	"pollux/providers/strictyaml"
+)
+
+// providerFile is a provider file as it is written, decoded and not yet
+// checked. Where the order of a mapping matters it becomes a slice.
+type providerFile struct {
+	Name       text                  `yaml:"name"`
+	Docs       text                  `yaml:"docs"`
+	Verified   text                  `yaml:"verified"`
+	BaseURL    text                  `yaml:"base_url"`
+	Identity   identityFile          `yaml:"identity"`
+	Params     inOrder[paramFile]    `yaml:"params"`
+	OneOf      [][]text              `yaml:"one_of"`
+	Reopenable bool                  `yaml:"reopenable"`
+	Poll       pollFile              `yaml:"poll"`
+	Create     oneOrMore[createFile] `yaml:"create"`
+	Cancel     *cancelFile           `yaml:"cancel"`
+	Touch      []text                `yaml:"touch"`
+	Settle     settleFile            `yaml:"settle"`
+	Status     statusFile            `yaml:"status"`
+	Fields     inOrder[fieldFile]    `yaml:"fields"`
+	Volatile   []text                `yaml:"volatile"`
+	Observed   []text                `yaml:"observed"`
+	Errors     errorsFile            `yaml:"errors"`
+	Simulation *Simulation           `yaml:"simulation"`
+}
+
+type identityFile struct {
+	Headers []text `yaml:"headers"`
+	Query   []text `yaml:"query"`
+	Need    text   `yaml:"need"`
+	Scheme  text   `yaml:"scheme"`
+}
+
+type paramFile struct {
+	In       text `yaml:"in"`
+	Pattern  text `yaml:"pattern"`
+	Optional bool `yaml:"optional"`
+	Task     bool `yaml:"task"`
+}
+
+type pollFile struct {
+	Request   text       `yaml:"request"`
+	First     duration   `yaml:"first"`
+	Min       duration   `yaml:"min"`
+	Steps     []duration `yaml:"steps"`
+	Growth    number     `yaml:"growth"`
+	Max       duration   `yaml:"max"`
+	MaxQueued duration   `yaml:"max_queued"`
+	GiveUp    duration   `yaml:"give_up"`
+	Bypass    struct {
+		Headers []text `yaml:"headers"`
+	} `yaml:"bypass"`
+}
+
+type createFile struct {
+	Request   text            `yaml:"request"`
+	ID        oneOrMore[text] `yaml:"id"`
+	Continues text            `yaml:"continues"`
+	Params    inOrder[text]   `yaml:"params"`
+}
+
+type cancelFile struct {
+	Request text           `yaml:"request"`
+	Body    *inOrder[text] `yaml:"body"`
+	OK      []code         `yaml:"ok"`
+	Refused text           `yaml:"refused"`
+}
+
+type settleFile struct {
+	After []duration `yaml:"after"`
+	Until text       `yaml:"until"`
+}
+
+type statusFile struct {
+	Path   text                 `yaml:"path"`
+	Prefix text                 `yaml:"prefix"`
+	Words  inOrder[outcomeFile] `yaml:"words"`
+	Rules  []ruleFile           `yaml:"rules"`
+}
+
+type ruleFile struct {
+	When text        `yaml:"when"`
+	Set  outcomeFile `yaml:"set"`
+}
+
+type errorsFile struct {
+	Bodies []struct {
+		Code    text `yaml:"code"`
+		Message text `yaml:"message"`
+	} `yaml:"bodies"`
+	Rules   []errorRuleFile `yaml:"rules"`
+	Missing text            `yaml:"missing"`
+}
+
+type errorRuleFile struct {
+	When text `yaml:"when"`
+	As   text `yaml:"as"`
+}
+
+// outcomeFile is a status word, or a mapping of what is set.
+type outcomeFile struct {
+	normalize.OutcomeSpec
+}
+
+// fieldFile is a source or a list of sources.
+type fieldFile struct{ sources []normalize.SourceSpec }
+
+// text is a string and where it stands; node is nil when the file has none.
+type text struct {
+	value string
+	node  *strictyaml.Node
+}
+
+// duration is a time.Duration and where it stands.
+type duration struct {
+	value time.Duration
+	node  *strictyaml.Node
+}
+
+// number is a float and where it stands.
+type number struct {
+	value float64
+	node  *strictyaml.Node
+}
+
+// code is an HTTP status and where it stands.
+type code struct {
+	value int
+	node  *strictyaml.Node
+}
+
+// named is one member of a mapping.
+type named[T any] struct {
+	name  string
+	value T
+	node  *strictyaml.Node // of the value
+}
+
+// inOrder is a mapping whose order matters.
+type inOrder[T any] []named[T]
+
+// oneOrMore is a T, or a list of them.
+type oneOrMore[T any] []T
+
+func (t *text) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	t.node = n
+	return n.Decode(&t.value)
+}
+
+func (d *duration) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	d.node = n
+	return n.Decode(&d.value)
+}
+
+func (f *number) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	f.node = n
+	return n.Decode(&f.value)
+}
+
+func (c *code) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	c.node = n
+	return n.Decode(&c.value)
+}
+
+func (m *inOrder[T]) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	if n.Kind() != strictyaml.Map {
+		return strictyaml.Faults{n.Fault("want a mapping")}
+	}
+	var faults strictyaml.Faults
+	for _, pair := range n.Map() {
+		member := named[T]{name: pair.Key, node: pair.Value}
+		faults = append(faults, pair.Value.Decode(&member.value)...)
+		*m = append(*m, member)
+	}
+	return faults
+}
+
+func (l *oneOrMore[T]) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	nodes := []*strictyaml.Node{n}
+	if n.Kind() == strictyaml.List {
+		nodes = n.List()
+	}
+	var faults strictyaml.Faults
+	*l = make([]T, len(nodes))
+	for i, node := range nodes {
+		faults = append(faults, node.Decode(&(*l)[i])...)
+	}
+	return faults
+}
+
+func (o *outcomeFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	if n.Kind() != strictyaml.Map {
+		var word string
+		faults := n.Decode(&word)
+		o.Status = normalize.Status(word)
+		return faults
+	}
+	var mapping struct {
+		Status          string `yaml:"status"`
+		CancelRequested bool   `yaml:"cancel_requested"`
+		RequiredAction  string `yaml:"required_action"`
+		StatusReason    string `yaml:"status_reason"`
+	}
+	faults := n.Decode(&mapping)
+	o.OutcomeSpec = normalize.OutcomeSpec{
+		Status: normalize.Status(mapping.Status), CancelRequested: mapping.CancelRequested,
+		RequiredAction: mapping.RequiredAction, StatusReason: mapping.StatusReason,
+	}
+	return faults
+}
+
+func (f *fieldFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	nodes := []*strictyaml.Node{n}
+	if n.Kind() == strictyaml.List {
+		nodes = n.List()
+	}
+	var faults strictyaml.Faults
+	for _, node := range nodes {
+		source, more := sourceSpec(node)
+		faults = append(faults, more...)
+		f.sources = append(f.sources, source)
+	}
+	return faults
+}
+
+// sourceSpec decodes a path, or a mapping that says more.
+func sourceSpec(n *strictyaml.Node) (normalize.SourceSpec, strictyaml.Faults) {
+	spec := normalize.SourceSpec{Position: position(n)}
+	if n.Kind() != strictyaml.Map {
+		return spec, n.Decode(&spec.Path)
+	}
+	var mapping struct {
+		Path      string  `yaml:"path"`
+		Param     string  `yaml:"param"`
+		When      string  `yaml:"when"`
+		Match     string  `yaml:"match"`
+		NotEmpty  bool    `yaml:"not_empty"`
+		Time      string  `yaml:"time"`
+		Join      *string `yaml:"join"`
+		Each      string  `yaml:"each"`
+		ID        string  `yaml:"id"`
+		Name      string  `yaml:"name"`
+		Arguments string  `yaml:"arguments"`
+	}
+	faults := n.Decode(&mapping)
+	spec.Path, spec.Param, spec.When, spec.Match = mapping.Path, mapping.Param, mapping.When, mapping.Match
+	spec.NotEmpty, spec.Time, spec.Join = mapping.NotEmpty, mapping.Time, mapping.Join
+	if n.Get("each") != nil {
+		spec.Each = &normalize.EachSpec{Path: mapping.Each, ID: mapping.ID, Name: mapping.Name, Arguments: mapping.Arguments}
+		return spec, faults
+	}
+	for _, key := range []string{"id", "name", "arguments"} {
+		if at := n.Get(key); at != nil {
+			faults = append(faults, at.Fault("goes with each only"))
+		}
+	}
+	return spec, faults
+}
+
+// position is where n stands, for faults that package normalize finds.
+func position(n *strictyaml.Node) normalize.Position {
+	if n == nil {
+		return normalize.Position{}
+	}
+	return normalize.Position{Line: n.Line(), Column: n.Column(), Key: n.Path()}
+}
+
+// spec is the mapping part of the file.
+func (f *providerFile) spec() normalize.Spec {
+	s := normalize.Spec{
+		Status:  normalize.StatusSpec{Path: f.Status.Path.path(), Prefix: f.Status.Prefix.value},
+		Settled: f.Settle.Until.expr(),
+	}
+	for _, w := range f.Status.Words {
+		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.name, OutcomeSpec: w.value.OutcomeSpec, Position: position(w.node)})
+	}
+	for _, r := range f.Status.Rules {
+		s.Status.Rules = append(s.Status.Rules, normalize.RuleSpec{When: r.When.expr(), Set: r.Set.OutcomeSpec, Position: position(r.When.node)})
+	}
+	for _, field := range f.Fields {
+		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.name, Sources: field.value.sources, Position: position(field.node)})
+	}
+	for _, v := range f.Volatile {
+		s.Volatile = append(s.Volatile, v.path())
+	}
+	for _, p := range f.Params {
+		s.Params = append(s.Params, p.name)
+	}
+	return s
+}
+
+func (t text) path() normalize.PathSpec {
+	return normalize.PathSpec{Path: t.value, Position: position(t.node)}
+}
+
+func (t text) expr() normalize.ExprSpec {
+	return normalize.ExprSpec{Code: t.value, Position: position(t.node)}
+}

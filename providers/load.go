@@ -1,0 +1,198 @@
+package providers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"net/url"
+	"time"
+
+	"pollux/normalize"
+	"pollux/providers/strictyaml"
+)
+
+// loader turns one decoded file into a Provider and collects what is wrong
+// with it, so that its author sees everything at once.
+type loader struct {
+	file   providerFile
+	root   *strictyaml.Node
+	p      *Provider
+	faults strictyaml.Faults
+}
+
+// parseProvider reads one file. The provider is unusable if there are faults.
+func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
+	root, faults := strictyaml.Parse(name, data, nil)
+	if root == nil {
+		return nil, faults
+	}
+	if root.Kind() != strictyaml.Map {
+		return nil, append(faults, root.Fault("want a mapping, such as the built-in files have"))
+	}
+	l := &loader{root: root, p: &Provider{Revision: revision(root), nameAt: root}, faults: faults}
+	l.faults = append(l.faults, root.Decode(&l.file)...)
+	l.about(baseName(name))
+	l.identity()
+	l.params()
+	l.oneOf()
+	l.poll()
+	for _, c := range l.file.Create {
+		l.create(c)
+	}
+	l.cancel()
+	l.touch()
+	l.settle()
+	l.observed()
+	l.mapping(name)
+	l.errors()
+	l.simulation()
+	l.faults.Sort()
+	return l.p, l.faults
+}
+
+// fault adds a fault at n, or at the root under key when the file has no n.
+func (l *loader) fault(n *strictyaml.Node, key, format string, args ...any) {
+	if n != nil && n.Broken() {
+		return
+	}
+	if n != nil {
+		l.faults = append(l.faults, n.Fault(format, args...))
+		return
+	}
+	f := l.root.Nearest(key).Fault(format, args...)
+	f.Key = key
+	l.faults = append(l.faults, f)
+}
+
+func (l *loader) about(want string) {
+	f, p := &l.file, l.p
+	p.Name, p.Docs, p.Verified, p.BaseURL = f.Name.value, f.Docs.value, f.Verified.value, f.BaseURL.value
+	if f.Name.node != nil {
+		p.nameAt = f.Name.node
+	}
+	if !isFileName(want) {
+		l.fault(f.Name.node, "name", "want the file's name to be lower-case letters, digits and dashes")
+	} else if p.Name != want {
+		l.fault(f.Name.node, "name", "want %s, as the file is called", want)
+	}
+	if u, err := url.Parse(p.Docs); p.Docs != "" && (err != nil || u.Host == "") {
+		l.fault(f.Docs.node, "docs", "want the URL of a page")
+	}
+	if _, err := time.Parse(time.DateOnly, p.Verified); p.Verified != "" && err != nil {
+		l.fault(f.Verified.node, "verified", "want a date such as 2026-02-11")
+	}
+	if p.BaseURL == "" {
+		return
+	}
+	if _, err := ParseBaseURL(p.BaseURL); err != nil {
+		l.fault(f.BaseURL.node, "base_url", "%s", err)
+	}
+}
+
+func (l *loader) settle() {
+	s := l.file.Settle
+	for _, after := range s.After {
+		if after.value <= 0 {
+			l.fault(after.node, "settle.after", "want a positive duration")
+		}
+		l.p.Settle = append(l.p.Settle, after.value)
+	}
+	if s.Until.node != nil && len(s.After) == 0 {
+		l.fault(s.Until.node, "settle.until", "wants settle.after: when to ask again")
+	}
+}
+
+// observed names the times that the API does not tell; a field that fills one
+// contradicts it.
+func (l *loader) observed() {
+	for _, o := range l.file.Observed {
+		switch o.value {
+		case "created_at", "started_at", "completed_at":
+		default:
+			l.fault(o.node, "observed", "want created_at, started_at or completed_at")
+		}
+		for _, field := range l.file.Fields {
+			if field.name == o.value {
+				l.fault(o.node, "observed", "fields has a source for it")
+			}
+		}
+	}
+}
+
+func (l *loader) mapping(file string) {
+	spec := l.file.spec()
+	l.p.idPaths = idPaths(spec)
+	mapping, faults := normalize.Compile(spec)
+	for _, f := range faults {
+		line, column := f.Line, f.Column
+		if line == 0 {
+			at := l.root.Nearest(f.Key)
+			line, column = at.Line(), at.Column()
+		}
+		l.faults = append(l.faults, strictyaml.Fault{File: file, Line: line, Column: column, Key: f.Key, Message: f.Message})
+	}
+	l.p.Mapping = mapping
+}
+
+// idPaths are the places where an answer may name its task.
+func idPaths(spec normalize.Spec) []string {
+	var paths []string
+	for _, f := range spec.Fields {
+		if f.Name != "id" {
+			continue
+		}
+		for _, s := range f.Sources {
+			if s.Path != "" && s.Match == "" && s.When == "" {
+				paths = append(paths, s.Path)
+			}
+		}
+	}
+	return paths
+}
+
+// condition compiles an expression, nil if the file has none.
+func (l *loader) condition(t text) *normalize.Condition {
+	if t.node == nil || t.node.Broken() {
+		return nil
+	}
+	c, fault := normalize.CompileCondition(t.expr())
+	if fault != nil {
+		l.fault(t.node, "", "%s", fault.Message)
+	}
+	return c
+}
+
+func (l *loader) simulation() {
+	if l.file.Simulation != nil && len(l.faults) == 0 {
+		l.faults = append(l.faults, l.file.Simulation.check(l.p)...)
+	}
+	l.p.Simulation = l.file.Simulation
+}
+
+// revision is a short hash of what the file means: everything in it but
+// comments, layout, and the keys that change no document.
+func revision(root *strictyaml.Node) string {
+	h := sha256.New()
+	for _, pair := range root.Map() {
+		switch pair.Key {
+		case "docs", "verified", "simulation":
+		default:
+			fmt.Fprintf(h, "%q:", pair.Key)
+			hashNode(h, pair.Value)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+func hashNode(h hash.Hash, n *strictyaml.Node) {
+	fmt.Fprintf(h, "%d %q(", n.Kind(), n.Scalar())
+	for _, pair := range n.Map() {
+		fmt.Fprintf(h, "%q:", pair.Key)
+		hashNode(h, pair.Value)
+	}
+	for _, item := range n.List() {
+		hashNode(h, item)
+	}
+	h.Write([]byte(")"))
+}

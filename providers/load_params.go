@@ -1,0 +1,154 @@
+package providers
+
+import (
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// reservedNames are query parameters that Pollux itself reads on a task's URL.
+var reservedNames = []string{"wait", "include"}
+
+// ownHeaders are request headers that a caller's identity cannot be in: they
+// belong to the connection, or Pollux sets them itself.
+var ownHeaders = []string{
+	"Accept", "Accept-Encoding", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host",
+	"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "Via", "X-Pollux-Key",
+}
+
+func (l *loader) identity() {
+	f, id := &l.file.Identity, &l.p.Identity
+	id.Headers = l.headers(f.Headers, "identity.headers")
+	for _, q := range f.Query {
+		switch {
+		case !isName(q.value) || slices.Contains(reservedNames, q.value):
+			l.fault(q.node, "identity.query", "want the name of a query parameter that Pollux does not use itself")
+		case slices.Contains(id.Query, q.value):
+			l.fault(q.node, "identity.query", "is listed twice")
+		}
+		id.Query = append(id.Query, q.value)
+	}
+	need, ok := map[string]Need{"": NeedAny, "any": NeedAny, "all": NeedAll, "none": NeedNone}[f.Need.value]
+	if !ok {
+		l.fault(f.Need.node, "identity.need", "want any, all or none")
+	}
+	id.Need = need
+	if need != NeedNone && len(id.Headers)+len(id.Query) == 0 {
+		l.fault(nil, "identity", "wants the headers that name the caller, or need: none")
+	}
+	id.Scheme = f.Scheme.value
+	if f.Scheme.node == nil && len(id.Headers) > 0 && id.Headers[0] == "Authorization" {
+		id.Scheme = "Bearer"
+	}
+	if id.Scheme != "" && !isToken(id.Scheme) {
+		l.fault(f.Scheme.node, "identity.scheme", "want a word such as Bearer, or nothing")
+	}
+}
+
+// headers checks a list of request headers and returns them in canonical form.
+func (l *loader) headers(list []text, key string) []string {
+	var names []string
+	for _, h := range list {
+		name := textproto.CanonicalMIMEHeaderKey(h.value)
+		switch {
+		case !isToken(h.value):
+			l.fault(h.node, key, "want the name of a request header")
+		case slices.Contains(ownHeaders, name):
+			l.fault(h.node, key, "is a header that Pollux sets itself")
+		case slices.Contains(names, name):
+			l.fault(h.node, key, "is listed twice")
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func (l *loader) params() {
+	for _, member := range l.file.Params {
+		f, at := member.value, member.node
+		param := Param{Name: member.name, In: f.In.value, Optional: f.Optional, Task: f.Task || f.In.value == "path"}
+		switch {
+		case !isName(member.name):
+			l.fault(at, "params", "want a name of letters, digits, dots, dashes and underscores")
+		case slices.Contains(reservedNames, member.name):
+			l.fault(at, "params", "is a name that Pollux uses itself")
+		case slices.Contains(l.p.Identity.Query, member.name):
+			l.fault(at, "params", "is listed in identity.query, and cannot be both")
+		}
+		if param.In != "path" && param.In != "query" {
+			l.fault(f.In.node, at.Path()+".in", "want path or query")
+		}
+		if param.Task && param.Optional {
+			l.fault(at, "params", "is part of the task's id, which cannot be optional")
+		}
+		if f.Pattern.node != nil {
+			pattern, err := newPattern(f.Pattern.value)
+			if err != nil {
+				l.fault(f.Pattern.node, "", "want a regular expression in RE2 syntax")
+			}
+			param.Pattern = pattern
+		}
+		l.p.Params = append(l.p.Params, param)
+	}
+	if !slices.ContainsFunc(l.p.Params, func(p Param) bool { return p.Task }) {
+		l.fault(nil, "params", "wants a parameter that is the task's id: one in: path, or a query one with task: true")
+	}
+}
+
+func (l *loader) oneOf() {
+	for _, group := range l.file.OneOf {
+		var names []string
+		var indices []int
+		for _, name := range group {
+			i, ok := l.p.param(name.value)
+			switch {
+			case !ok:
+				l.fault(name.node, "one_of", "is no parameter of this file")
+				continue
+			case !l.p.Params[i].Optional:
+				l.fault(name.node, "one_of", "is not optional, so it is always there")
+			}
+			names, indices = append(names, name.value), append(indices, i)
+		}
+		if len(group) < 2 {
+			l.fault(nil, "one_of", "wants groups of two names or more")
+		}
+		l.p.OneOf, l.p.oneOf = append(l.p.OneOf, names), append(l.p.oneOf, indices)
+	}
+}
+
+// param returns the index of the parameter of that name.
+func (p *Provider) param(name string) (int, bool) {
+	i := slices.IndexFunc(p.Params, func(p Param) bool { return p.Name == name })
+	return i, i >= 0
+}
+
+// isName reports whether s can name a parameter: it stands for itself in a URL.
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isUnreserved(c) || c == '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
+
+// isFileName reports whether s can name a provider.
+func isFileName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
+
+// isToken follows RFC 9110, section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isUnreserved(c) && !strings.ContainsRune("!#$%&'*+^`|", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,154 @@
+package providers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// PollRequest returns the upstream's status request for r: the template's path
+// below base, the sent parameters in the order of the file, fixed headers, and
+// c. Nothing else is in it, whatever the caller sent. net/http never repeats it.
+func (p *Provider) PollRequest(ctx context.Context, base *url.URL, r Reference, c Credential) (*http.Request, error) {
+	req, err := p.request(ctx, &p.Poll.Request, base, r, c)
+	if err != nil {
+		return nil, fmt.Errorf("build status request of provider %s: %w", p.Name, err)
+	}
+	// net/http repeats a GET by itself when a reused connection turns out to
+	// be dead, unless it has a body that cannot be had again. This one is
+	// empty, so nothing of it is on the wire.
+	req.Body = emptyBody{}
+	return req, nil
+}
+
+// CancelRequest returns the upstream's request to cancel the task r. The
+// provider must be able to: Cancel is not nil.
+func (p *Provider) CancelRequest(ctx context.Context, base *url.URL, r Reference, c Credential) (*http.Request, error) {
+	req, err := p.request(ctx, &p.Cancel.Request, base, r, c)
+	if err != nil {
+		return nil, fmt.Errorf("build cancel request of provider %s: %w", p.Name, err)
+	}
+	if p.Cancel.Body == nil {
+		return req, nil
+	}
+	body, err := json.Marshal(p.cancelBody(r))
+	if err != nil {
+		return nil, fmt.Errorf("build cancel request of provider %s: %w", p.Name, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.ContentLength = int64(len(body))
+	return req, nil
+}
+
+// cancelBody is the JSON body, without the members of parameters not sent.
+func (p *Provider) cancelBody(r Reference) map[string]string {
+	members := make(map[string]string, len(p.Cancel.Body))
+	for member, value := range p.Cancel.Body {
+		if name, ok := placeholder(value); ok {
+			i, _ := p.param(name)
+			if value = r.Values[i]; value == "" {
+				continue
+			}
+		}
+		members[member] = value
+	}
+	return members
+}
+
+func (p *Provider) request(ctx context.Context, t *Request, base *url.URL, r Reference, c Credential) (*http.Request, error) {
+	if len(r.Values) != len(p.Params) {
+		return nil, fmt.Errorf("the reference has %d values, want %d", len(r.Values), len(p.Params))
+	}
+	escaped := string(t.appendPath([]byte(strings.TrimSuffix(base.EscapedPath(), "/")), r.Values))
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		return nil, fmt.Errorf("escape path: %w", err)
+	}
+	// RawPath holds as long as it decodes to Path, so the wire has exactly
+	// these bytes: %2F in a value stays %2F.
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawPath: escaped, RawQuery: string(p.appendQuery(nil, t, r, c))}
+	req := &http.Request{
+		Method: t.Method, URL: u, Host: base.Host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{
+			"Accept":          {"application/json"},
+			"Accept-Encoding": {"gzip"},
+			"User-Agent":      {"pollux"},
+		},
+	}
+	for _, f := range c.Headers {
+		req.Header[f.Name] = append(req.Header[f.Name], f.Value)
+	}
+	return req.WithContext(ctx), nil
+}
+
+// appendQuery appends the template's query, then every other query parameter
+// that was sent, in the order of the file, then the credential's.
+func (p *Provider) appendQuery(dst []byte, t *Request, r Reference, c Credential) []byte {
+	pair := func(name string) {
+		if len(dst) > 0 {
+			dst = append(dst, '&')
+		}
+		dst = append(append(dst, name...), '=')
+	}
+	for _, q := range t.query {
+		switch {
+		case q.param == literal:
+			pair(q.name)
+			dst = append(dst, q.value...)
+		case r.Values[q.param] != "":
+			pair(q.name)
+			dst = appendQueryValue(dst, r.Values[q.param])
+		}
+	}
+	for i, param := range p.Params {
+		if _, there := t.uses(i); param.In != "query" || there > 0 || r.Values[i] == "" || p.inBody(t, i) {
+			continue
+		}
+		pair(param.Name)
+		dst = appendQueryValue(dst, r.Values[i])
+	}
+	for _, f := range c.Query {
+		pair(f.Name)
+		dst = appendSent(dst, f.Value)
+	}
+	return dst
+}
+
+// inBody reports whether the request t carries the parameter in its body.
+func (p *Provider) inBody(t *Request, param int) bool {
+	if p.Cancel == nil || t != &p.Cancel.Request {
+		return false
+	}
+	for _, value := range p.Cancel.Body {
+		if name, ok := placeholder(value); ok && name == p.Params[param].Name {
+			return true
+		}
+	}
+	return false
+}
+
+// appendSent appends a query value that is escaped as its sender wanted, and
+// escapes what could end it.
+func appendSent(dst []byte, value string) []byte {
+	for i := range len(value) {
+		if c := value[i]; c > ' ' && c < 0x7f && c != '&' && c != '#' {
+			dst = append(dst, c)
+		} else {
+			dst = appendQueryValue(dst, value[i:i+1])
+		}
+	}
+	return dst
+}
+
+// emptyBody is a request body of no bytes that is not http.NoBody.
+type emptyBody struct{}
+
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (emptyBody) Close() error             { return nil }

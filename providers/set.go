@@ -1,0 +1,99 @@
+package providers
+
+import (
+	"cmp"
+	"embed"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"pollux/providers/strictyaml"
+)
+
+//go:embed *.yaml
+var builtinFiles embed.FS
+
+// Set is a number of providers by name. It is immutable and safe for
+// concurrent use.
+type Set struct {
+	byName map[string]*Provider
+	sorted []*Provider
+}
+
+var loadBuiltin = sync.OnceValues(func() (*Set, error) { return Load(builtinFiles) })
+
+// Builtin returns the providers that come with Pollux, always the same set.
+// Its error is strictyaml.Faults.
+func Builtin() (*Set, error) { return loadBuiltin() }
+
+// Load reads and checks every *.yaml file below the root of fsys, at any
+// depth. Its error is strictyaml.Faults with every fault of every file; the
+// set is nil then.
+func Load(fsys fs.FS) (*Set, error) {
+	var faults strictyaml.Faults
+	var all []*Provider
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			faults = append(faults, strictyaml.Fault{File: name, Message: "cannot be read"})
+			return nil
+		}
+		if entry.IsDir() || path.Ext(name) != ".yaml" {
+			return nil
+		}
+		data, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			faults = append(faults, strictyaml.Fault{File: name, Message: "cannot be read"})
+			return nil
+		}
+		p, more := parseProvider(name, data)
+		faults = append(faults, more...)
+		all = append(all, p)
+		return nil
+	})
+	if err != nil {
+		faults = append(faults, strictyaml.Fault{Message: "the provider files cannot be listed"})
+	}
+	if len(faults) > 0 {
+		faults.Sort()
+		return nil, faults
+	}
+	return newSet(all)
+}
+
+func newSet(all []*Provider) (*Set, error) {
+	s := &Set{byName: make(map[string]*Provider, len(all))}
+	var faults strictyaml.Faults
+	for _, p := range all {
+		if _, taken := s.byName[p.Name]; taken {
+			faults = append(faults, p.nameAt.Fault("is the name of another provider, choose a different one"))
+			continue
+		}
+		s.byName[p.Name] = p
+		s.sorted = append(s.sorted, p)
+	}
+	slices.SortFunc(s.sorted, func(a, b *Provider) int { return cmp.Compare(a.Name, b.Name) })
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return s, nil
+}
+
+// Merge returns a set with the providers of both. A name in both is a fault of
+// other's file; the error is strictyaml.Faults.
+func (s *Set) Merge(other *Set) (*Set, error) {
+	if other == nil {
+		return s, nil
+	}
+	return newSet(slices.Concat(s.sorted, other.sorted))
+}
+
+// Get returns the provider of that name, nil if there is none.
+func (s *Set) Get(name string) *Provider { return s.byName[name] }
+
+// All returns every provider, sorted by name.
+func (s *Set) All() []*Provider { return slices.Clone(s.sorted) }
+
+// baseName is what a file's provider must be called.
+func baseName(file string) string { return strings.TrimSuffix(path.Base(file), ".yaml") }

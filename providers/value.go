@@ -1,0 +1,127 @@
+package providers
+
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxValueBytes is the longest value of a parameter, decoded: what an API
+// merely shows of its ids is no rule, so this is the only one by default.
+const maxValueBytes = 256
+
+// valueFault says why value cannot be a parameter's, "" if it can. It holds
+// for every provider, whatever its patterns say: a value becomes a path
+// segment upstream, so nothing in it may climb, cut or continue there, even
+// at a server that decodes %2F too early.
+func valueFault(value []byte) string {
+	switch {
+	case len(value) == 0:
+		return "is empty"
+	case len(value) > maxValueBytes:
+		return "is longer than 256 bytes"
+	case hasDotSegment(value):
+		return "has a dot segment"
+	}
+	for i := 0; i < len(value); {
+		r, size := rune(value[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(value[i:])
+		}
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return "is not valid UTF-8"
+		case r == '\\':
+			return "has a backslash"
+		case unicode.IsControl(r):
+			return "has a control character"
+		}
+		i += size
+	}
+	return ""
+}
+
+func hasDotSegment(value []byte) bool {
+	for rest, more := value, true; more; {
+		var segment []byte
+		if i := bytes.IndexByte(rest, '/'); i >= 0 {
+			segment, rest = rest[:i], rest[i+1:]
+		} else {
+			segment, more = rest, false
+		}
+		if string(segment) == "." || string(segment) == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// unescape appends to dst the bytes that escaped stands for, decoding each
+// percent-escape once (RFC 3986, section 2.1). A plus stays a plus. Without
+// raw, bytes that a URL cannot hold unescaped are refused.
+func unescape(dst, escaped []byte, raw bool) (decoded []byte, fault string) {
+	for i := 0; i < len(escaped); i++ {
+		c := escaped[i]
+		switch {
+		case c == '%':
+			if i+2 >= len(escaped) || !isHex(escaped[i+1]) || !isHex(escaped[i+2]) {
+				return dst, "has a malformed percent-escape"
+			}
+			c = fromHex(escaped[i+1])<<4 | fromHex(escaped[i+2])
+			i += 2
+		case !raw && (c <= ' ' || c >= 0x7f || c == '#'):
+			return dst, "has a byte that must be percent-encoded"
+		}
+		dst = append(dst, c)
+	}
+	return dst, ""
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func fromHex(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	}
+	return c - 'a' + 10
+}
+
+// appendPathValue escapes value as one path segment. Unreserved characters
+// and the colon, which ids do hold, stay; everything else is escaped, so that
+// equal bytes upstream mean equal values (RFC 3986, section 3.3).
+func appendPathValue(dst []byte, value string) []byte {
+	return appendEscaped(dst, value, ":")
+}
+
+// appendQueryValue escapes value for a query: everything but unreserved
+// characters, a plus in particular, which many servers read as a blank.
+func appendQueryValue(dst []byte, value string) []byte {
+	return appendEscaped(dst, value, "")
+}
+
+func appendEscaped(dst []byte, value, keep string) []byte {
+	const upperHex = "0123456789ABCDEF"
+	for i := range len(value) {
+		c := value[i]
+		if isUnreserved(c) || keep != "" && c == keep[0] {
+			dst = append(dst, c)
+			continue
+		}
+		dst = append(dst, '%', upperHex[c>>4], upperHex[c&15])
+	}
+	return dst
+}
+
+// isUnreserved follows RFC 3986, section 2.3.
+func isUnreserved(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return c == '-' || c == '.' || c == '_' || c == '~'
+}
