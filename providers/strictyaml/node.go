@@ -76,6 +76,10 @@ func (n *Node) Column() int { return n.column }
 // an unset variable. Its text means nothing then, and is worth no other fault.
 func (n *Node) Broken() bool { return n.broken }
 
+// Expanded reports whether a variable was put into n's text, so that the text
+// is not in the file.
+func (n *Node) Expanded() bool { return n.expanded }
+
 // Fault is a fault at n. The message must not hold the node's text.
 func (n *Node) Fault(format string, args ...any) Fault {
 	return Fault{File: n.file, Line: n.line, Column: n.column, Key: n.path, Message: fmt.Sprintf(format, args...)}

@@ -1,0 +1,76 @@
+package poller
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pollux/providers/strictyaml"
+)
+
+func TestUpstreamConfigHasDefaults(t *testing.T) {
+	var file struct {
+		Upstreams map[string]UpstreamConfig `yaml:"upstreams"`
+	}
+	root, faults := strictyaml.Parse("f", []byte("upstreams:\n  a: {timeout: 3s, freshness: {queued: 5s}}\n  b:\n"), nil)
+	if faults = append(faults, root.Decode(&file)...); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	want := DefaultUpstreamConfig()
+	if got := fmt.Sprintf("%+v", file.Upstreams["b"]); got != fmt.Sprintf("%+v", want) {
+		t.Errorf("b is %s, want the defaults", got)
+	}
+	want.Timeout, want.Freshness.Queued = 3*time.Second, 5*time.Second
+	if got := fmt.Sprintf("%+v", file.Upstreams["a"]); got != fmt.Sprintf("%+v", want) {
+		t.Errorf("a is %s, want %+v", got, want)
+	}
+}
+
+func TestCredential(t *testing.T) {
+	cases := []struct {
+		text, fault string
+		want        CredentialConfig
+	}{
+		{"c: caller", "", CredentialConfig{Caller: true}},
+		{"c: {value: ${KEY}}", "", CredentialConfig{Value: "k3y"}},
+		{"c: k3y", "f:1:4: c: want caller, or {value: ...} for a credential that Pollux holds", CredentialConfig{}},
+		{"c: {valeu: k3y}", "f:1:5: c.valeu: unknown key, did you mean value?", CredentialConfig{}},
+		{"c: {k3y}", "f:1:5: c: unknown key", CredentialConfig{}},
+		{"c:", "f:1:1: c: want caller, or {value: ...} for a credential that Pollux holds", CredentialConfig{}},
+	}
+	for _, c := range cases {
+		var file struct {
+			C CredentialConfig `yaml:"c"`
+		}
+		root, faults := strictyaml.Parse("f", []byte(c.text), func(string) (string, bool) { return "k3y", true })
+		faults = append(faults, root.Decode(&file)...)
+		if faults.Error() != c.fault || file.C.Caller != c.want.Caller || file.C.Value != c.want.Value {
+			t.Errorf("%q: fault %q, want %q", c.text, faults, c.fault)
+		}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			if got := fmt.Sprintf(verb, file); strings.Contains(got, "k3y") {
+				t.Errorf("%s of %q shows the credential", verb, c.text)
+			}
+		}
+	}
+}
+
+func TestDelay(t *testing.T) {
+	for text, want := range map[string]Delay{
+		"1s or 10%": {time.Second, 0.1}, "60s or 100%": {time.Minute, 1}, "2s": {2 * time.Second, 0}, "5%": {0, 0.05}, "1m0s or 2.5%": {time.Minute, 0.025},
+	} {
+		got, err := parseDelay(text)
+		if err != nil || got != want {
+			t.Errorf("parseDelay(%q) = %v, %v, want %v", text, got, err, want)
+		}
+		if again, err := parseDelay(got.String()); err != nil || again != got {
+			t.Errorf("parseDelay(%q) = %v, %v, want %v", got.String(), again, err, got)
+		}
+	}
+	for _, text := range []string{"", "1", "%", "1s or", "1s or 2s", "10% or 1s", "or", " or ", "x%", "NaN%", "1s or 1s or 5%"} {
+		if got, err := parseDelay(text); err == nil {
+			t.Errorf("parseDelay(%q) = %v, want an error", text, got)
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package poller
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"pollux/providers"
+	"pollux/providers/strictyaml"
+)
+
+// upstreamName is what may stand in a URL, a metric's label and a log without
+// ever needing an escape.
+var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// reservedNames are routes beside the upstreams' ones under /v1/tasks/.
+var reservedNames = []string{"batch"}
+
+// Validate returns everything wrong with the upstreams, by key and without
+// place; set is what their providers are looked up in.
+func (c *Config) Validate(set *providers.Set) strictyaml.Faults {
+	var faults strictyaml.Faults
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		v := validation{key: "upstreams." + name}
+		switch {
+		case !upstreamName.MatchString(name):
+			v.fault("", "want a name of 1 to 63 characters of a-z, 0-9 and -, and no - first")
+		case slices.Contains(reservedNames, name):
+			v.fault("", "is a reserved word, choose another name")
+		}
+		cfg := c.Upstreams[name]
+		v.provider(&cfg, set)
+		v.durations(&cfg)
+		v.schedule(&cfg)
+		v.breaker(&cfg)
+		v.limits(&cfg)
+		faults = append(faults, v.faults...)
+	}
+	return faults
+}
+
+// validation collects the faults of one upstream.
+type validation struct {
+	key    string
+	faults strictyaml.Faults
+}
+
+func (v *validation) fault(key, format string, args ...any) {
+	if key != "" {
+		key = "." + key
+	}
+	v.faults = append(v.faults, strictyaml.Fault{Key: v.key + key, Message: fmt.Sprintf(format, args...)})
+}
+
+func (v *validation) provider(c *UpstreamConfig, set *providers.Set) {
+	p := set.Get(c.Provider)
+	if p == nil {
+		var known []string
+		for _, p := range set.All() {
+			known = append(known, p.Name)
+		}
+		fault := "names no provider"
+		if c.Provider == "" {
+			fault = "is missing"
+		}
+		v.fault("provider", "%s, there are %s", fault, strings.Join(known, ", "))
+	}
+	switch {
+	case c.BaseURL != "":
+		if _, err := providers.ParseBaseURL(c.BaseURL); err != nil {
+			v.fault("base_url", "%v", err)
+		}
+	case p != nil && p.BaseURL == "":
+		v.fault("base_url", "is missing, and provider %s has none of its own", p.Name)
+	}
+	if !c.Credential.Caller && !visible(c.Credential.Value) {
+		v.fault("credential.value", "want visible ASCII characters, since it travels in a header")
+	}
+	if p != nil {
+		v.params(c.Params, p)
+	}
+}
+
+// params checks the fixed values of reference parameters.
+func (v *validation) params(fixed map[string]string, p *providers.Provider) {
+	_, err := providers.NewParser(p, fixed)
+	faults, ok := errors.AsType[strictyaml.Faults](err)
+	if err != nil && !ok {
+		v.fault("params", "%v", err)
+	}
+	for _, f := range faults {
+		v.fault("params."+f.Key, "%s", f.Message)
+	}
+}
+
+func (v *validation) durations(c *UpstreamConfig) {
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{
+		{"timeout", c.Timeout}, {"freshness.queued", c.Freshness.Queued}, {"freshness.in_progress", c.Freshness.InProgress},
+		{"freshness.requires_action", c.Freshness.RequiresAction}, {"freshness.unknown", c.Freshness.Unknown},
+		{"freshness.not_found", c.Freshness.NotFound}, {"freshness.reopenable", c.Freshness.Reopenable},
+		{"min_interval", c.MinInterval}, {"reauthorize", c.Reauthorize},
+	} {
+		if d.value <= 0 {
+			v.fault(d.key, "want more than 0")
+		}
+	}
+	if c.StaleIfError < 0 {
+		v.fault("stale_if_error", "want 0 or more")
+	}
+	if c.ReauthorizeGrace != nil && *c.ReauthorizeGrace < 0 {
+		v.fault("reauthorize_grace", "want 0 or more")
+	}
+}
+
+func (v *validation) schedule(c *UpstreamConfig) {
+	if c.Schedule != "fixed" && c.Schedule != "adaptive" {
+		v.fault("schedule", "want fixed or adaptive")
+	}
+	for _, d := range []struct {
+		key   string
+		value Delay
+	}{{"target_delay", c.TargetDelay}, {"max_delay", c.MaxDelay}} {
+		if d.value.Absolute < 0 || d.value.Relative < 0 || d.value == (Delay{}) {
+			v.fault(d.key, "want more than 0")
+		}
+	}
+	if c.GroupBy == "" {
+		v.fault("group_by", "want the name of a member of the document, such as model")
+	}
+}
+
+func (v *validation) breaker(c *UpstreamConfig) {
+	b := &c.Breaker
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"failures", b.Failures}, {"minimum", b.Minimum}, {"probes", b.Probes}} {
+		if n.value < 1 {
+			v.fault("breaker."+n.key, "want at least 1")
+		}
+	}
+	// In a shorter window, requests that time out would leave it before there
+	// are enough of them to open the breaker.
+	if b.Window < 3*c.Timeout {
+		v.fault("breaker.window", "want at least 3 times the timeout, %s", 3*c.Timeout)
+	} else if b.Window <= 0 {
+		v.fault("breaker.window", "want more than 0")
+	}
+	if !(b.Ratio > 0 && b.Ratio <= 1) {
+		v.fault("breaker.ratio", "want more than 0 and at most 1")
+	}
+	if b.OpenFor <= 0 {
+		v.fault("breaker.open_for", "want more than 0")
+	}
+	if b.OpenForMax < b.OpenFor {
+		v.fault("breaker.open_for_max", "want at least open_for")
+	}
+}
+
+func (v *validation) limits(c *UpstreamConfig) {
+	if r := c.Rate; r != nil {
+		if r.Requests < 1 {
+			v.fault("rate.requests", "want at least 1")
+		}
+		if r.Per <= 0 {
+			v.fault("rate.per", "want more than 0")
+		}
+		if r.Burst < 0 {
+			v.fault("rate.burst", "want 0 or more")
+		}
+	}
+	if c.MaxInFlight < 1 {
+		v.fault("max_in_flight", "want at least 1")
+	}
+	if c.MaxResponseBytes < 1 {
+		v.fault("max_response_bytes", "want at least 1")
+	}
+}
+
+// visible reports whether s can be sent in a header as it is.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
+}
