@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"github.com/zeebo/xxh3"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+)
+
+// timeNow is when things happen, with a monotonic reading.
+var timeNow = time.Now
+
+// retrySoon is what is asked of callers where nothing better is known.
+const retrySoon = time.Second
+
+// Header names in canonical form, and values, ready to be copied.
+var (
+	headerAge           = []byte("Age")
+	headerCacheControl  = []byte("Cache-Control")
+	headerCacheStatus   = []byte("Cache-Status")
+	headerContentType   = []byte("Content-Type")
+	headerETag          = []byte("ETag")
+	headerRetryAfter    = []byte("Retry-After")
+	headerSniff         = []byte("X-Content-Type-Options")
+	headerVary          = []byte("Vary")
+	headerIfNoneMatch   = []byte("If-None-Match")
+	typeJSON            = []byte("application/json")
+	noSniff             = []byte("nosniff")
+	noStore             = []byte("no-store")
+	immutableDirective  = ", immutable"
+	privateMaxAgePrefix = "private, max-age="
+)
+
+// answer writes what a poll came to.
+func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *poller.Answer) {
+	if a.Problem != nil {
+		x.unauthorized(a.Problem, t.challenge)
+		if a.Cache.Forward != poller.NotForwarded {
+			x.header = a.Cache.Append(x.header[:0])
+			x.setHeader(headerCacheStatus, x.header)
+		}
+		return
+	}
+	e := a.Entry
+	body, etag := e.Document, e.ETag
+	if x.options.native || x.options.history {
+		body, etag = extend(e, x.options)
+	}
+	s.describe(x, t, part, a, etag)
+	if inm := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(inm) > 0 && matches(inm, etag) {
+		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+		return
+	}
+	x.ctx.Response.SetBodyRaw(body) // entries are immutable, so nothing is copied
+}
+
+// describe sets every header that a 200 has, and a 304 with it.
+func (s *Server) describe(x *exchange, t *target, part *poller.Partition, a *poller.Answer, etag string) {
+	e := a.Entry
+	x.setHeader(headerContentType, typeJSON)
+	x.header = append(x.header[:0], etag...)
+	x.setHeader(headerETag, x.header)
+
+	maxAge, immutable := s.engine.MaxAge(t.Upstream, part, e, x.now)
+	x.header = append(x.header[:0], privateMaxAgePrefix...)
+	x.header = strconv.AppendInt(x.header, int64(maxAge/time.Second), 10)
+	if immutable {
+		x.header = append(x.header, immutableDirective...)
+	}
+	x.setHeader(headerCacheControl, x.header)
+
+	x.header = strconv.AppendInt(x.header[:0], ageSeconds(e, x.now), 10)
+	x.setHeader(headerAge, x.header)
+	if !e.Terminal {
+		x.header = strconv.AppendInt(x.header[:0], retryAfterSeconds(s.engine.RetryAfter(t.Upstream, part, e, x.now)), 10)
+		x.setHeader(headerRetryAfter, x.header)
+	}
+	x.header = a.Cache.Append(x.header[:0])
+	x.setHeader(headerCacheStatus, x.header)
+	x.setHeader(headerVary, t.vary)
+	x.setHeader(headerSniff, noSniff)
+}
+
+func ageSeconds(e *cache.Entry, now time.Time) int64 { return int64(e.Age(now) / time.Second) }
+
+func retryAfterSeconds(d time.Duration) int64 { return max(1, wholeSeconds(d)) }
+
+// extend adds what include asks for to an entry's document, and returns the
+// ETag of the result. The upstream's body goes in as it came.
+func extend(e *cache.Entry, o options) (body []byte, etag string) {
+	etag = e.ETag
+	body = make([]byte, 0, len(e.Document)+len(e.Native)+96*len(e.History)+32)
+	body = append(body, e.Document[:len(e.Document)-1]...)
+	if o.native {
+		etag = e.NativeETag
+		body = append(append(body, `,"native":`...), e.Native...)
+	}
+	if o.history {
+		from := len(body)
+		body = appendHistory(append(body, `,"history":`...), e.History)
+		etag = derivedETag(etag, body[from:])
+	}
+	return append(body, '}'), etag
+}
+
+func appendHistory(dst []byte, history []cache.Change) []byte {
+	dst = append(dst, '[')
+	for i, c := range history {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"status":`...)
+		dst = appendJSONString(dst, c.Status)
+		dst = append(dst, `,"native_status":`...)
+		if c.NativeStatus == "" {
+			dst = append(dst, "null"...)
+		} else {
+			dst = appendJSONString(dst, c.NativeStatus)
+		}
+		dst = append(dst, `,"at":"`...)
+		dst = c.At.UTC().AppendFormat(dst, time.RFC3339Nano)
+		dst = append(dst, `"}`...)
+	}
+	return append(dst, ']')
+}
+
+func appendJSONString(dst []byte, s string) []byte {
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic("BUG: a string cannot be rendered: " + err.Error())
+	}
+	return append(dst, text...)
+}
+
+// derivedETag is the weak validator of what etag stands for plus more.
+func derivedETag(etag string, more []byte) string {
+	h := xxh3.New()
+	h.WriteString(etag)
+	h.Write(more)
+	sum := h.Sum128()
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], sum.Hi)
+	binary.BigEndian.PutUint64(b[8:], sum.Lo)
+	return `W/"` + hex.EncodeToString(b[:]) + `"`
+}

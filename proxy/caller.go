@@ -1,0 +1,178 @@
+package proxy
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/poller"
+)
+
+// Domains of the keyed hashes.
+const (
+	partitionDomain = "partition"
+	keyDomain       = "key"
+)
+
+// caller is the credential of a request as it stands in the request's buffers.
+// An empty value counts as not sent: it is neither keyed nor forwarded.
+type caller struct {
+	headers [][]byte // by target.headers; nil: not sent
+	query   [][]byte // by target.query, escaped as sent; nil: not sent
+}
+
+// reset makes room for the identity of t.
+func (c *caller) reset(t *target) {
+	c.headers = resized(c.headers, len(t.headers))
+	c.query = resized(c.query, len(t.query))
+}
+
+func resized(b [][]byte, n int) [][]byte {
+	if cap(b) < n {
+		return make([][]byte, n)
+	}
+	b = b[:n]
+	clear(b)
+	return b
+}
+
+// readHeaders takes the identity headers of a request.
+func (c *caller) readHeaders(t *target, h *fasthttp.RequestHeader) {
+	for i, name := range t.headers {
+		if value := h.PeekCanonical(name); len(value) > 0 {
+			c.headers[i] = value
+		}
+	}
+}
+
+// sufficient reports whether what was sent is what the provider demands.
+func (c *caller) sufficient(t *target) bool {
+	sent := 0
+	for _, v := range c.headers {
+		if v != nil {
+			sent++
+		}
+	}
+	switch t.Provider.Identity.Need {
+	case providers.NeedAll:
+		return sent == len(c.headers)
+	case providers.NeedAny:
+		for _, v := range c.query {
+			if v != nil {
+				sent++
+			}
+		}
+		return sent > 0
+	}
+	return true
+}
+
+// partition stores in id who may share answers: everybody who sends exactly
+// this, to this upstream. All callers of a held upstream share one.
+func (c *caller) partition(secret *cache.Secret, t *target, id *cache.ID) {
+	h := secret.Hash(partitionDomain)
+	h.PartString(t.Name)
+	h.Part(t.base)
+	if t.Held {
+		h.PartString("held")
+		h.Sum(id)
+		return
+	}
+	for _, values := range [...][][]byte{c.headers, c.query} {
+		for _, v := range values {
+			if v == nil {
+				h.Absent()
+			} else {
+				h.Part(v)
+			}
+		}
+	}
+	h.Sum(id)
+}
+
+// credential returns a copy that outlives the request.
+func (c *caller) credential(t *target) providers.Credential {
+	if t.Held {
+		return t.held
+	}
+	var out providers.Credential
+	for i, v := range c.headers {
+		if v != nil {
+			out.Headers = append(out.Headers, providers.Field{Name: string(t.headers[i]), Value: string(v)})
+		}
+	}
+	for i, v := range c.query {
+		if v != nil {
+			out.Query = append(out.Query, providers.Field{Name: string(t.query[i]), Value: string(v)})
+		}
+	}
+	return out
+}
+
+// entryKey stores in id the key of a task in a partition.
+func entryKey(secret *cache.Secret, partition *cache.ID, v *providers.View, id *cache.ID) {
+	h := secret.Hash(keyDomain)
+	h.Part(partition[:])
+	for i := range v.Len() {
+		if value := v.At(i); value == nil {
+			h.Absent()
+		} else {
+			h.Part(value)
+		}
+	}
+	h.Sum(id)
+}
+
+// referenceKey is entryKey for a reference that was copied.
+func referenceKey(secret *cache.Secret, partition *cache.ID, r providers.Reference, id *cache.ID) {
+	h := secret.Hash(keyDomain)
+	h.Part(partition[:])
+	for _, value := range r.Values {
+		if value == "" {
+			h.Absent()
+		} else {
+			h.PartString(value)
+		}
+	}
+	h.Sum(id)
+}
+
+// noCredential is the problem of a request that lacks the upstream's credential.
+func noCredential(t *target) *poller.Problem {
+	return &poller.Problem{Type: poller.UnauthorizedProblem, Status: 401, Upstream: t.Name,
+		Detail: "the upstream's credential is missing"}
+}
+
+var (
+	errCredentialsUpstream = errors.New("credentials names what is no upstream in caller mode")
+	errCredentialsHeader   = errors.New("credentials names a header that is no credential of its upstream, or one twice")
+	errCredentialsValue    = errors.New("credentials holds a value that cannot stand in a header")
+)
+
+// readFields takes the identity of t out of a list by name, header names in
+// any case.
+func (c *caller) readFields(t *target, fields map[string]string) error {
+	for name, value := range fields {
+		var slot *[]byte
+		if i := slices.IndexFunc(t.headers, func(h []byte) bool { return strings.EqualFold(string(h), name) }); i >= 0 {
+			slot = &c.headers[i]
+		} else if i := indexOf(t.query, []byte(name)); i >= 0 {
+			slot, value = &c.query[i], url.QueryEscape(value)
+		}
+		if slot == nil || *slot != nil {
+			return errCredentialsHeader
+		}
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+			return errCredentialsValue
+		}
+		if value = strings.Trim(value, " \t"); value != "" {
+			*slot = []byte(value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package proxy
+
+import "bytes"
+
+// matches reports whether If-None-Match lists etag or is "*" (RFC 9110,
+// section 13.1.2, weak comparison). What is malformed lists nothing.
+func matches(ifNoneMatch []byte, etag string) bool {
+	want := opaque([]byte(etag))
+	list := trimOWS(ifNoneMatch)
+	if len(list) == 1 && list[0] == '*' {
+		return true
+	}
+	for len(list) > 0 {
+		tag := opaque(list)
+		if len(tag) == 0 || tag[0] != '"' {
+			return false
+		}
+		end := bytes.IndexByte(tag[1:], '"')
+		if end < 0 {
+			return false
+		}
+		if tag, list = tag[:end+2], trimOWS(tag[end+2:]); bytes.Equal(tag, want) {
+			return true
+		}
+		if len(list) > 0 && list[0] != ',' {
+			return false
+		}
+		for len(list) > 0 && list[0] == ',' {
+			list = trimOWS(list[1:])
+		}
+	}
+	return false
+}
+
+// opaque drops the mark of a weak validator.
+func opaque(tag []byte) []byte {
+	if len(tag) > 1 && tag[0] == 'W' && tag[1] == '/' {
+		return tag[2:]
+	}
+	return tag
+}
+
+// directives are those of a request's Cache-Control that a poll obeys.
+type directives struct{ noCache, onlyIfCached bool }
+
+// readDirectives reads Cache-Control (RFC 9111, section 5.2.1). max-age=0
+// counts as no-cache; what else is there is ignored.
+func readDirectives(value []byte) (d directives) {
+	for len(value) > 0 {
+		var one []byte
+		one, value, _ = bytes.Cut(value, []byte(","))
+		switch one = trimOWS(one); {
+		case foldEqual(one, "no-cache"), foldEqual(one, "max-age=0"), foldEqual(one, `max-age="0"`):
+			d.noCache = true
+		case foldEqual(one, "only-if-cached"):
+			d.onlyIfCached = true
+		}
+	}
+	return d
+}

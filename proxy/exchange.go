@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/poller"
+)
+
+// exchange is one request and its answer, with the scratch space that both
+// need. It is pooled, and nothing of it outlives the handler.
+type exchange struct {
+	facts
+	ctx      *fasthttp.RequestCtx
+	started  time.Time
+	settings *settings
+	endpoint *endpoint
+	upstream []byte // path segment
+	rest     []byte // path after it
+	now      time.Time
+	options  options
+
+	caller    caller
+	view      providers.View
+	query     []byte
+	partition cache.ID
+	key       cache.ID
+	header    []byte // header value being built
+	body      []byte
+	bodyRead  bool
+	reason    string // of a refusal, else ""
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func acquireExchange(ctx *fasthttp.RequestCtx, st *settings) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.ctx, x.settings, x.started = ctx, st, timeNow()
+	x.now = x.started
+	return x
+}
+
+// release drops what points into the request, so that a pooled exchange keeps
+// no credential alive.
+func (x *exchange) release() {
+	x.facts, x.ctx, x.settings, x.endpoint = facts{}, nil, nil, nil
+	x.upstream, x.rest, x.bodyRead, x.reason = nil, nil, false, ""
+	clear(x.caller.headers)
+	clear(x.caller.query)
+	clear(x.query[:cap(x.query)])
+	exchanges.Put(x)
+}
+
+// problem answers with p.
+func (x *exchange) problem(p *poller.Problem) {
+	writeProblem(&x.ctx.Response, p, x.settings.publicURL)
+}
+
+// unauthorized answers with p and the challenge that a 401 must carry.
+func (x *exchange) unauthorized(p *poller.Problem, challenge string) {
+	x.problem(p)
+	if p.Status == fasthttp.StatusUnauthorized {
+		x.ctx.Response.Header.Set("WWW-Authenticate", challenge)
+	}
+}
+
+// refuse answers with a fixed problem.
+func (x *exchange) refuse(r *refusal) {
+	x.problem(&r.Problem)
+	if r == refuseNotAllowed {
+		x.ctx.Response.Header.Set("Allow", x.endpoint.allow)
+	}
+	x.reason = r.reason
+	if r.close {
+		x.hangUp()
+	}
+}
+
+// hangUp closes the connection after the answer, which the client gets to read
+// even if it is still sending.
+func (x *exchange) hangUp() { hangUp(x.ctx) }
+
+func hangUp(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	if c, ok := ctx.Conn().(*conn); ok {
+		c.linger.Store(true)
+	}
+}
+
+// setHeader sets a header whose name is in canonical form. The value is copied.
+func (x *exchange) setHeader(name, value []byte) { x.ctx.Response.Header.SetCanonical(name, value) }
+
+// text answers with a short plain text.
+func (x *exchange) text(code int, s string) {
+	x.ctx.SetStatusCode(code)
+	h := &x.ctx.Response.Header
+	h.SetContentType("text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.ctx.SetBodyString(s)
+}
+
+// readBody returns the body, which has been announced with at most limit bytes.
+// It is valid until the exchange is released. The memory that it takes grows
+// with what has arrived, not with what was announced.
+func (x *exchange) readBody(limit int64) ([]byte, *refusal) {
+	x.body = x.body[:0]
+	r := io.LimitReader(x.ctx.RequestBodyStream(), limit+1)
+	for {
+		x.body = slices.Grow(x.body, 512)
+		n, err := r.Read(x.body[len(x.body):cap(x.body)])
+		x.body = x.body[:len(x.body)+n]
+		switch {
+		case int64(len(x.body)) > limit:
+			return nil, refuseBodySize
+		case err == io.EOF && int64(len(x.body)) < x.bodyLength:
+			return nil, refuseUnreadable
+		case err == io.EOF:
+			x.bodyRead = true
+			return x.body, nil
+		case isTimeout(err):
+			return nil, refuseSlow
+		case err != nil:
+			return nil, refuseUnreadable
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

@@ -1,0 +1,204 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+
+	keepAlivePeriod = 30 * time.Second
+
+	// A refused client may still be sending. Closing at once would answer its
+	// bytes with a reset, which can destroy the problem before it is read.
+	lingerFor   = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// guardedListener outlives a shortage of descriptors or memory, and bounds how
+// many connections are open, in total and per address. Surplus connections are
+// closed without a word: writing to them could block the accept loop.
+type guardedListener struct {
+	net.Listener
+	maxTotal, maxPerIP atomic.Int64
+	metrics            *metrics
+	log                *slog.Logger
+	closed             chan struct{}
+	closing            sync.Once
+
+	mu    sync.Mutex // guards what follows
+	total int64
+	perIP map[netip.Prefix]int64
+}
+
+func guard(ln net.Listener, m *metrics, log *slog.Logger) *guardedListener {
+	return &guardedListener{Listener: ln, metrics: m, log: log, closed: make(chan struct{}), perIP: map[netip.Prefix]int64{}}
+}
+
+func (l *guardedListener) limit(total, perIP int) {
+	l.maxTotal.Store(int64(total))
+	l.maxPerIP.Store(int64(perIP))
+}
+
+// Accept returns the next connection within the limits. It fails only when the
+// listener is closed or broken for good.
+func (l *guardedListener) Accept() (net.Conn, error) {
+	pause := acceptPauseMin
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			if !passing(err) {
+				return nil, err
+			}
+			if pause == acceptPauseMin {
+				l.log.Warn("accepting connections pauses", "err", errnoOf(err))
+			}
+			l.metrics.acceptErrors.Inc()
+			if !l.sleep(pause) {
+				return nil, net.ErrClosed
+			}
+			pause = min(2*pause, acceptPauseMax)
+			continue
+		}
+		pause = acceptPauseMin
+		if from, ok := l.admit(c.RemoteAddr()); ok {
+			keepAlive(c)
+			return &conn{Conn: c, listener: l, from: from}, nil
+		}
+		l.metrics.connectionsRefused.Inc()
+		c.Close()
+	}
+}
+
+// Close stops Accept, also while it pauses.
+func (l *guardedListener) Close() error {
+	l.closing.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+func (l *guardedListener) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-l.closed:
+		return false
+	}
+}
+
+// passing reports whether accept may work again later. ECONNABORTED is one
+// client that left too early; the others are shortages.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func errnoOf(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return "unknown"
+}
+
+func (l *guardedListener) admit(remote net.Addr) (netip.Prefix, bool) {
+	from := prefixOf(remote)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.total >= l.maxTotal.Load() || from.IsValid() && l.perIP[from] >= l.maxPerIP.Load() {
+		return from, false
+	}
+	l.total++
+	if from.IsValid() {
+		l.perIP[from]++
+	}
+	l.metrics.connections.Set(float64(l.total))
+	return from, true
+}
+
+func (l *guardedListener) release(from netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total--
+	if l.perIP[from]--; l.perIP[from] <= 0 {
+		delete(l.perIP, from)
+	}
+	l.metrics.connections.Set(float64(l.total))
+}
+
+// prefixOf is what counts as one client: an IPv4 address, or the /64 that an
+// IPv6 client can draw addresses from at will. Invalid for other networks.
+func prefixOf(remote net.Addr) netip.Prefix {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, _ := addr.Prefix(bits)
+	return prefix
+}
+
+func keepAlive(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlivePeriod, Interval: keepAlivePeriod / 2})
+	}
+}
+
+// conn is an accepted connection. It is counted until it is closed.
+type conn struct {
+	net.Conn
+	listener *guardedListener
+	from     netip.Prefix
+	closing  sync.Once
+	linger   atomic.Bool // the client may still be sending
+
+	// lineSeen tells a request line that is too long from headers that are.
+	// Only the connection's own goroutine uses it.
+	lineSeen bool
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.lineSeen {
+		for _, b := range p[:n] {
+			if b == '\n' {
+				c.lineSeen = true
+				break
+			}
+		}
+	}
+	return n, err
+}
+
+// Close closes the connection. After a refusal it first lets the client read
+// its answer, for a moment and a bounded number of bytes.
+func (c *conn) Close() error {
+	err := net.ErrClosed
+	c.closing.Do(func() {
+		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
+			_ = c.Conn.SetReadDeadline(time.Now().Add(lingerFor))
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		}
+		err = c.Conn.Close()
+		c.listener.release(c.from)
+	})
+	return err
+}

@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"html"
+
+	"github.com/prometheus/common/expfmt"
+
+	"pollux/proxy/poller"
+)
+
+// serveHealth says that the process lives.
+func (s *Server) serveHealth(x *exchange) { x.text(200, "ok\n") }
+
+// serveReady says whether to send requests here: not once a shutdown has begun.
+func (s *Server) serveReady(x *exchange) {
+	if s.draining.Load() {
+		x.text(503, "shutting down\n")
+		return
+	}
+	x.text(200, "ready\n")
+}
+
+// serveMetrics writes all metrics in the text format of Prometheus.
+func (s *Server) serveMetrics(x *exchange) {
+	c, _, p := x.settings.authenticate(&x.ctx.Request.Header, true)
+	if p == nil {
+		p = permit(c, ScopeFleet, nil)
+	}
+	if p != nil {
+		x.unauthorized(p, keyChallenge)
+		return
+	}
+	families, err := s.gatherer.Gather()
+	if err != nil {
+		s.log.Error("metrics cannot be gathered completely", "err", err)
+	}
+	var b bytes.Buffer
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, family); err != nil {
+			s.log.Error("a metric cannot be rendered", "metric", family.GetName(), "err", err)
+		}
+	}
+	x.ctx.Response.Header.SetContentType(string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	x.setHeader(headerCacheControl, noStore)
+	x.ctx.SetBody(b.Bytes())
+}
+
+const page = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>%[1]s</title>
+<h1>%[1]s</h1>
+%[2]s
+</html>
+`
+
+// html answers with a small page. Body is markup of ours.
+func (x *exchange) html(title, body string) {
+	h := &x.ctx.Response.Header
+	h.SetContentType("text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.ctx.SetBodyString(fmt.Sprintf(page, html.EscapeString(title), body))
+}
+
+// serveProblemPage explains one problem type.
+func (s *Server) serveProblemPage(x *exchange) {
+	kind := kindOf(poller.ProblemType(x.rest))
+	if kind == nil {
+		x.problem(&poller.Problem{Type: poller.AboutBlank, Status: 404, Detail: "there is no such problem type"})
+		return
+	}
+	code := "The status code is the upstream's."
+	if kind.Code != 0 {
+		code = fmt.Sprintf("Status code %d.", kind.Code)
+	}
+	x.html(kind.Title, "<p><code>"+html.EscapeString(string(kind.Type))+"</code></p>\n<p>"+html.EscapeString(kind.About)+"</p>\n<p>"+code+"</p>")
+}
+
+const index = `<p>A polling aggregation proxy.</p>
+<ul>
+<li><code>GET /v1/tasks/{upstream}/{id}</code>: one task
+<li><code>POST /v1/tasks/batch</code>: many tasks
+<li><code>DELETE /v1/tasks/{upstream}/{id}</code>: forget a task
+<li><code>POST /v1/tasks/{upstream}/{id}:cancel</code>: ask the upstream to cancel it
+<li><a href="/healthz"><code>/healthz</code></a>, <a href="/readyz"><code>/readyz</code></a>, <a href="/metrics"><code>/metrics</code></a>
+</ul>`
+
+func (s *Server) serveIndex(x *exchange) { x.html("Pollux", index) }

@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	tasksPath   = "/v1/tasks/"
+	batchPath   = "/v1/tasks/batch"
+	problemPath = "/problems/"
+
+	cancelSuffix = ":cancel"
+)
+
+// handler serves one method of an endpoint.
+type handler func(*Server, *exchange)
+
+// endpoint is what a path leads to: one handler per method, nil where the
+// method is not allowed. HEAD is GET without its body.
+type endpoint struct {
+	name              string // label of metrics and logs
+	index             int    // position among all endpoints
+	get, post, delete handler
+	bodyLimit         int64 // of a POST, in bytes
+	allow             string
+}
+
+// routes is every endpoint. The one named other stands for what has none.
+type routes struct {
+	index, health, ready, metrics, problem, batch, task, cancel, other *endpoint
+
+	all []*endpoint
+}
+
+func newRoutes() *routes {
+	r := &routes{}
+	add := func(e endpoint) *endpoint {
+		e.index = len(r.all)
+		e.allow = e.methods()
+		r.all = append(r.all, &e)
+		return &e
+	}
+	r.other = add(endpoint{name: "other"})
+	r.index = add(endpoint{name: "index", get: (*Server).serveIndex})
+	r.health = add(endpoint{name: "healthz", get: (*Server).serveHealth})
+	r.ready = add(endpoint{name: "readyz", get: (*Server).serveReady})
+	r.metrics = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
+	r.problem = add(endpoint{name: "problem", get: (*Server).serveProblemPage})
+	r.batch = add(endpoint{name: "batch", post: (*Server).serveBatch, bodyLimit: 1 << 20})
+	r.task = add(endpoint{name: "task", get: (*Server).serveTask, delete: (*Server).serveForget})
+	r.cancel = add(endpoint{name: "cancel", post: (*Server).serveCancel, bodyLimit: 64 << 10})
+	return r
+}
+
+// methods is the value of Allow.
+func (e *endpoint) methods() string {
+	var m []string
+	if e.get != nil {
+		m = append(m, "GET", "HEAD")
+	}
+	if e.post != nil {
+		m = append(m, "POST")
+	}
+	if e.delete != nil {
+		m = append(m, "DELETE")
+	}
+	return strings.Join(append(m, "OPTIONS"), ", ")
+}
+
+func (e *endpoint) handler(method []byte) handler {
+	switch string(method) {
+	case "GET", "HEAD":
+		return e.get
+	case "POST":
+		return e.post
+	case "DELETE":
+		return e.delete
+	}
+	return nil
+}
+
+// match finds the endpoint of a path as it was sent: nothing is decoded and no
+// dot segment resolved, since the upstream may see what we would have folded.
+func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte) {
+	switch string(path) {
+	case "/":
+		return r.index, nil, nil
+	case "/healthz":
+		return r.health, nil, nil
+	case "/readyz":
+		return r.ready, nil, nil
+	case "/metrics":
+		return r.metrics, nil, nil
+	case batchPath:
+		return r.batch, nil, nil
+	}
+	if rest, ok := bytes.CutPrefix(path, []byte(tasksPath)); ok && len(rest) > 0 {
+		upstream, rest, _ = bytes.Cut(rest, []byte("/"))
+		if string(method) == "POST" && bytes.HasSuffix(rest, []byte(cancelSuffix)) {
+			return r.cancel, upstream, rest[:len(rest)-len(cancelSuffix)]
+		}
+		return r.task, upstream, rest
+	}
+	if rest, ok := bytes.CutPrefix(path, []byte(problemPath)); ok && len(rest) > 0 {
+		return r.problem, nil, rest
+	}
+	return r.other, nil, nil
+}
+
+// admit decides, by the header alone, whether a request may have its body read
+// and be served. It fills what x knows of the request, and does not allocate.
+// It runs twice for a request with a body: once before the body is read, or 100
+// Continue sent, and once in the handler.
+func (s *Server) admit(h *fasthttp.RequestHeader, x *exchange) *refusal {
+	x.endpoint = s.routes.other
+	if r := x.settings.strict.check(h, &x.facts); r != nil {
+		return r
+	}
+	if !x.star {
+		x.endpoint, x.upstream, x.rest = s.routes.match(h.Method(), x.path)
+	}
+	if !x.hasBody() {
+		return nil
+	}
+	e, method := x.endpoint, h.Method()
+	switch {
+	case string(method) == "DELETE" || !changesState(method):
+		return refuseBody
+	case e == s.routes.other:
+		return refusePath
+	case e.handler(method) == nil:
+		return refuseNotAllowed
+	case x.bodyLength < 0:
+		return refuseChunked
+	case x.bodyLength > e.bodyLimit:
+		return refuseBodySize
+	case !isJSON(h.ContentType()):
+		return refuseMediaType
+	}
+	return nil
+}
+
+// isJSON reports whether a Content-Type says application/json in UTF-8.
+func isJSON(contentType []byte) bool {
+	media, params, _ := bytes.Cut(contentType, []byte(";"))
+	if !foldEqual(trimOWS(media), "application/json") {
+		return false
+	}
+	params = bytes.ToLower(trimOWS(params))
+	return len(params) == 0 || string(params) == "charset=utf-8" || string(params) == `charset="utf-8"`
+}
+
+// dispatch answers an admitted request.
+func (s *Server) dispatch(x *exchange) {
+	method := x.ctx.Method()
+	e := x.endpoint
+	if x.star {
+		x.ctx.Response.Header.Set("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
+		x.ctx.SetStatusCode(fasthttp.StatusNoContent)
+		return
+	}
+	if e == s.routes.other {
+		x.problem(&refusePath.Problem)
+		return
+	}
+	if serve := e.handler(method); serve != nil {
+		serve(s, x)
+		return
+	}
+	if string(method) == "OPTIONS" {
+		x.ctx.Response.Header.Set("Allow", e.allow)
+		x.ctx.SetStatusCode(fasthttp.StatusNoContent)
+		return
+	}
+	x.methodNotAllowed(e.allow)
+}
+
+func (x *exchange) methodNotAllowed(allow string) {
+	x.problem(&refuseNotAllowed.Problem)
+	x.ctx.Response.Header.Set("Allow", allow)
+}

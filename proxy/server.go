@@ -1,0 +1,231 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"pollux/cache"
+)
+
+const (
+	// readTimeout bounds one whole request, from its first byte. Whoever drips
+	// a request slower than that is cut off.
+	readTimeout = 10 * time.Second
+	idleTimeout = 60 * time.Second
+	// writeTimeout bounds one answer that is not a stream.
+	writeTimeout = 15 * time.Second
+	// requestsPerConnection makes clients connect anew now and then, which
+	// spreads them over replicas that were added.
+	requestsPerConnection = 100_000
+	// defaultBodyLimit holds where an endpoint has none of its own. The server
+	// would take 0 for 4 MiB.
+	defaultBodyLimit = 64 << 10
+	// lameDuck is how long answers say Connection: close before connections
+	// are closed, so that clients leave by themselves and no request is lost.
+	lameDuck = time.Second
+	// spareConcurrency keeps the server's own limit, which answers inside the
+	// accept loop, out of reach.
+	spareConcurrency = 1 << 20
+)
+
+// Server is the HTTP face. Its methods are safe for concurrent use.
+type Server struct {
+	engine   engine
+	secret   *cache.Secret
+	gatherer prometheus.Gatherer
+	log      *slog.Logger
+	metrics  *metrics
+	routes   *routes
+	fast     *fasthttp.Server
+
+	settings atomic.Pointer[settings]
+	listener atomic.Pointer[guardedListener]
+	draining atomic.Bool
+	lameDuck time.Duration
+	base     context.Context // of every poll; ends with Shutdown
+	endPolls context.CancelFunc
+}
+
+// New returns a Server that answers from engine, a *poller.Poller. It starts
+// nothing. The error joins every fault of cfg, each a *KeyError.
+func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+	st, err := prepare(cfg, engine.Upstreams())
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		engine: engine, secret: secret, gatherer: gatherer, log: log,
+		routes: newRoutes(), lameDuck: lameDuck,
+	}
+	if s.metrics, err = newMetrics(reg, s.routes.all); err != nil {
+		return nil, err
+	}
+	s.base, s.endPolls = context.WithCancel(context.Background())
+	s.settings.Store(st)
+	s.fast = &fasthttp.Server{
+		Handler:                      s.handle,
+		HeaderReceived:               s.headerReceived,
+		ErrorHandler:                 s.unreadable,
+		Logger:                       s.metrics,
+		SecureErrorLogMessage:        true,
+		ReadTimeout:                  readTimeout,
+		IdleTimeout:                  idleTimeout,
+		WriteTimeout:                 writeTimeout,
+		ReadBufferSize:               int(cfg.Limits.RequestHeaderBytes),
+		MaxRequestBodySize:           defaultBodyLimit,
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		Concurrency:                  cfg.Limits.Connections + spareConcurrency,
+		MaxRequestsPerConn:           requestsPerConnection,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		CloseOnShutdown:              true,
+	}
+	return s, nil
+}
+
+// Listen opens the configured address.
+func (s *Server) Listen() (net.Listener, error) {
+	ln, err := net.Listen("tcp", s.settings.Load().Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return ln, nil
+}
+
+// Serve answers connections of ln until Shutdown is called, and closes ln. It
+// may be called once.
+func (s *Server) Serve(ln net.Listener) error {
+	st := s.settings.Load()
+	g := guard(ln, s.metrics, s.log)
+	g.limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
+	if !s.listener.CompareAndSwap(nil, g) {
+		return errors.New("serve: already called")
+	}
+	s.log.Info("listening", "address", ln.Addr().String())
+	return s.fast.Serve(g)
+}
+
+// Reload replaces the configuration for requests to come. Call it after the
+// poller was reloaded. A change of listen or limits.request_header_bytes needs
+// a restart and is ignored. On an error, as of New, nothing changes.
+func (s *Server) Reload(cfg Config) error {
+	old := s.settings.Load()
+	restart := cfg.Listen != old.Listen || cfg.Limits.RequestHeaderBytes != old.Limits.RequestHeaderBytes
+	cfg.Listen, cfg.Limits.RequestHeaderBytes = old.Listen, old.Limits.RequestHeaderBytes
+	st, err := prepare(cfg, s.engine.Upstreams())
+	if err != nil {
+		return err
+	}
+	if restart {
+		s.log.Warn("listen and limits.request_header_bytes change only with a restart")
+	}
+	s.settings.Store(st)
+	if g := s.listener.Load(); g != nil {
+		g.limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
+	}
+	return nil
+}
+
+// Shutdown ends Serve without losing a request: it fails /readyz, lets every
+// answer ask its client to leave, then closes what is idle and waits for the
+// rest. When ctx ends first, it returns ctx's error at once, with connections
+// still open.
+func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.endPolls()
+	if !s.draining.Swap(true) {
+		t := time.NewTimer(s.lameDuck)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+	}
+	if err := s.fast.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	return nil
+}
+
+// handle is the outermost handler. Nothing of ctx survives it.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	x := acquireExchange(ctx, s.settings.Load())
+	x.endpoint = s.routes.other
+	defer s.finish(x)
+	if c, ok := ctx.Conn().(*conn); ok {
+		c.lineSeen = false
+	}
+	if r := s.admit(&ctx.Request.Header, x); r != nil {
+		x.refuse(r)
+		return
+	}
+	s.dispatch(x)
+}
+
+// finish ends every exchange, also one that panicked: fasthttp recovers
+// nothing.
+func (s *Server) finish(x *exchange) {
+	if v := recover(); v != nil {
+		s.panicked(v)
+		x.ctx.Response.Reset()
+		x.refuse(refusePanic)
+	}
+	if x.hasBody() && !x.bodyRead { // what is left of it would be taken for the next request
+		x.hangUp()
+	}
+	if x.facts.close || s.draining.Load() {
+		x.ctx.SetConnectionClose()
+	}
+	s.record(x)
+	x.release()
+}
+
+// headerReceived decides about a body before it is read, or 100 Continue sent.
+// A request that will be refused has no body as far as fasthttp is concerned:
+// the handler answers at once, and the connection is closed.
+func (s *Server) headerReceived(h *fasthttp.RequestHeader) (conf fasthttp.RequestConfig) {
+	if n := h.ContentLength(); (n == 0 || n == -2) && len(h.Peek("Expect")) == 0 {
+		return conf
+	}
+	x := acquireExchange(nil, s.settings.Load())
+	defer x.release()
+	if s.admit(h, x) != nil {
+		h.SetContentLength(0)
+		h.Del("Expect")
+		h.SetConnectionClose()
+		return conf
+	}
+	conf.MaxRequestBodySize = int(x.endpoint.bodyLimit)
+	return conf
+}
+
+// unreadable answers what never became a request. The error's text quotes what
+// the client sent, so it goes nowhere.
+func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
+	r := refuseUnreadable
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		r = refuseHeaderSize
+		if c, ok := ctx.Conn().(*conn); ok && !c.lineSeen {
+			r = refuseTargetLength
+		}
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		r = refuseBodySize
+	case isTimeout(err):
+		r = refuseSlow
+	}
+	ctx.Response.Reset()
+	writeProblem(&ctx.Response, &r.Problem, s.settings.Load().publicURL)
+	hangUp(ctx)
+	s.metrics.rejected.WithLabelValues(r.reason).Inc()
+	s.metrics.answered(s.routes.other.index, r.Status, 0)
+}

@@ -1,0 +1,306 @@
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	// maxTarget is what RFC 9110, section 4.1, asks every recipient to
+	// support, and a little more.
+	maxTarget      = 8 << 10
+	maxHeaderLines = 100
+)
+
+// facts is what the strict check found out about a request that passed. The
+// slices point into the request's buffers.
+type facts struct {
+	path, query []byte // of the target as sent; query without "?", nil if absent
+	star        bool   // the target is "*"
+	bodyLength  int64  // -1: chunked
+	expects     bool   // 100-continue
+	close       bool   // the client wants the connection closed
+}
+
+func (f *facts) hasBody() bool { return f.bodyLength != 0 }
+
+// strictness is the configured part of the strict check.
+type strictness struct {
+	watched  watchList
+	loopback bool     // answer only to names of this machine
+	hosts    []string // other host names that are ours, lower case, without port
+	origins  []string // origins that may change state, lower case
+}
+
+// check decides whether a request is exact enough to be routed. It reads the
+// header block as it was sent, since the parsed one hides folded lines, bare
+// line feeds, and conflicting framing (RFC 9112, sections 2.2, 3, 5, 6). It
+// does not allocate.
+func (s *strictness) check(h *fasthttp.RequestHeader, f *facts) *refusal {
+	*f = facts{}
+	http10 := false
+	switch string(h.Protocol()) {
+	case "HTTP/1.1":
+	case "HTTP/1.0":
+		http10 = true
+	default:
+		return refuseVersion
+	}
+	if !knownMethod(h.Method()) {
+		return refuseMethod
+	}
+	authority, refused := f.setTarget(h.Method(), h.RequestURI())
+	if refused != nil {
+		return refused
+	}
+	b := block{watched: &s.watched, http10: http10}
+	if refused := b.read(h.RawHeaders(), f); refused != nil {
+		return refused
+	}
+	if authority != nil && !s.ours(authority, b.host) {
+		return refuseTarget
+	}
+	if s.loopback && !s.hostAllowed(b.host) {
+		return refuseMisdirected
+	}
+	if s.loopback && b.origin != nil && changesState(h.Method()) && !s.originAllowed(b.origin, b.host) {
+		return refuseOrigin
+	}
+	return nil
+}
+
+func knownMethod(m []byte) bool {
+	switch string(m) {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return true
+	}
+	return false
+}
+
+func changesState(m []byte) bool {
+	switch string(m) {
+	case "GET", "HEAD", "OPTIONS":
+		return false
+	}
+	return true
+}
+
+// setTarget splits the request target (RFC 9112, section 3.2). It returns the
+// authority of an absolute-form one, else nil.
+func (f *facts) setTarget(method, target []byte) (authority []byte, _ *refusal) {
+	if len(target) > maxTarget {
+		return nil, refuseTargetLength
+	}
+	for _, c := range target {
+		if c <= ' ' || c > '~' || c == '#' || c == '\\' {
+			return nil, refuseTarget
+		}
+	}
+	switch {
+	case len(target) == 1 && target[0] == '*':
+		if string(method) != "OPTIONS" {
+			return nil, refuseTarget
+		}
+		f.star = true
+		return nil, nil
+	case len(target) > 0 && target[0] == '/':
+	default:
+		rest, ok := cutScheme(target)
+		if !ok {
+			return nil, refuseTarget
+		}
+		end := bytes.IndexAny(rest, "/?")
+		if end < 0 {
+			end = len(rest)
+		}
+		if authority, target = rest[:end], rest[end:]; len(authority) == 0 {
+			return nil, refuseTarget
+		}
+	}
+	f.path = target
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		f.path, f.query = target[:i], target[i+1:]
+	}
+	return authority, nil
+}
+
+func cutScheme(target []byte) (rest []byte, ok bool) {
+	for _, scheme := range [...]string{"http://", "https://"} {
+		if len(target) >= len(scheme) && foldEqual(target[:len(scheme)], scheme) {
+			return target[len(scheme):], true
+		}
+	}
+	return nil, false
+}
+
+// block is one pass over a header block.
+type block struct {
+	watched *watchList
+	http10  bool
+
+	seen         uint64 // bits of watched names
+	host, origin []byte
+	chunked      bool
+	lengthSeen   bool
+}
+
+func (b *block) read(raw []byte, f *facts) *refusal {
+	for lines := 0; len(raw) > 0; lines++ {
+		end := bytes.IndexByte(raw, '\n')
+		if end < 1 || raw[end-1] != '\r' {
+			return refuseLine
+		}
+		line := raw[:end-1]
+		raw = raw[end+1:]
+		if len(line) == 0 {
+			if len(raw) > 0 {
+				return refuseLine
+			}
+			break
+		}
+		if lines == maxHeaderLines {
+			return refuseHeaders
+		}
+		if refused := b.line(line, f); refused != nil {
+			return refused
+		}
+	}
+	if b.host == nil {
+		return refuseHost
+	}
+	if b.chunked && b.lengthSeen {
+		return refuseFraming
+	}
+	if b.chunked {
+		f.bodyLength = -1
+	}
+	if f.expects && b.http10 {
+		return refuseExpectation
+	}
+	return nil
+}
+
+func (b *block) line(line []byte, f *facts) *refusal {
+	colon, underscore := 0, false
+	for colon < len(line) && tokenBytes[line[colon]] {
+		underscore = underscore || line[colon] == '_'
+		colon++
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
+		return refuseLine
+	}
+	value := trimOWS(line[colon+1:])
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return refuseLine
+		}
+	}
+	w := b.watched.find(line[:colon])
+	if w == nil {
+		return nil
+	}
+	if underscore {
+		return refuseUnderscore // CGI-style servers would take it for the one with hyphens
+	}
+	if w.once {
+		if b.seen&w.bit != 0 {
+			return refuseDuplicate
+		}
+		b.seen |= w.bit
+	}
+	return b.meaning(w.role, value, f)
+}
+
+func (b *block) meaning(role headerRole, value []byte, f *facts) *refusal {
+	switch role {
+	case roleHost:
+		if !validAuthority(value) {
+			return refuseHost
+		}
+		b.host = value
+	case roleOrigin:
+		b.origin = value
+	case roleLength:
+		b.lengthSeen = true
+		n, ok := parseLength(value)
+		if !ok {
+			return refuseFraming
+		}
+		f.bodyLength = n
+	case roleCoding:
+		if b.http10 || string(value) != "chunked" {
+			return refuseFraming
+		}
+		b.chunked = true
+	case roleExpect:
+		if !foldEqual(value, "100-continue") {
+			return refuseExpectation
+		}
+		f.expects = true
+	case roleConnection:
+		return b.connection(value, f)
+	}
+	return nil
+}
+
+// connection reads the options of a Connection header. One that names an
+// identity header would have it dropped on the way, and an anonymous answer
+// kept under the caller's name.
+func (b *block) connection(value []byte, f *facts) *refusal {
+	for len(value) > 0 {
+		option := value
+		if i := bytes.IndexByte(value, ','); i >= 0 {
+			option, value = value[:i], value[i+1:]
+		} else {
+			value = nil
+		}
+		option = trimOWS(option)
+		if foldEqual(option, "close") {
+			f.close = true
+		}
+		if w := b.watched.find(option); w != nil && w.role == roleIdentity {
+			return refuseHopByHop
+		}
+	}
+	return nil
+}
+
+// parseLength reads digits without a leading zero. Anything from 10^18 on is
+// refused: no limit is that high.
+func parseLength(value []byte) (n int64, ok bool) {
+	if len(value) == 0 || len(value) > 18 || value[0] == '0' && len(value) > 1 {
+		return 0, false
+	}
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// tokenBytes are the bytes of a token (RFC 9110, section 5.6.2).
+var tokenBytes = func() (t [256]bool) {
+	for c := '0'; c <= '9'; c++ {
+		t[c] = true
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		t[c], t[c-'a'+'A'] = true, true
+	}
+	for _, c := range "!#$%&'*+-.^_`|~" {
+		t[c] = true
+	}
+	return t
+}()
+
+func trimOWS(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}

@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Scopes a client may hold.
+const (
+	ScopeRead     = "read"     // read tasks
+	ScopeSubmit   = "submit"   // creates, cancels and whatever else is forwarded
+	ScopeFleet    = "fleet"    // see everybody's tasks, and /metrics
+	ScopeWebhooks = "webhooks" // register webhooks
+	ScopePurge    = "purge"    // forget tasks
+)
+
+var scopes = []string{ScopeRead, ScopeSubmit, ScopeFleet, ScopeWebhooks, ScopePurge}
+
+// KeyError is one fault of a Config. Its text never holds a value that could
+// be secret.
+type KeyError struct {
+	Key     string // dotted, as in "clients[0].scopes"
+	Message string // lower case, no full stop
+}
+
+func (e *KeyError) Error() string { return e.Key + ": " + e.Message }
+
+// LogValue keeps the key out of logs.
+func (c ClientConfig) LogValue() slog.Value { return slog.StringValue(c.Name) }
+
+// String keeps the key out of formatted text.
+func (c ClientConfig) String() string { return c.Name }
+
+// Validate returns every fault of c as a *KeyError. Upstreams are the names
+// that the configuration defines; nil leaves the names in clients unchecked.
+func (c *Config) Validate(upstreams []string) []error {
+	v := validation{upstreams: upstreams}
+	v.listen(c)
+	v.publicURL(c.PublicURL)
+	v.clients(c.Clients)
+	v.limits(&c.Limits)
+	return v.faults
+}
+
+type validation struct {
+	upstreams []string
+	faults    []error
+}
+
+func (v *validation) fault(key, format string, args ...any) {
+	v.faults = append(v.faults, &KeyError{Key: key, Message: fmt.Sprintf(format, args...)})
+}
+
+func (v *validation) listen(c *Config) {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		v.fault("listen", "want host:port, such as 127.0.0.1:8080")
+		return
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		v.fault("listen", "want a port from 0 to 65535")
+	}
+	if len(c.Clients) == 0 && !c.AllowAnonymous && !loopbackHost(host) {
+		v.fault("listen", "want a loopback address while there are no clients: add clients, or set allow_anonymous")
+	}
+}
+
+func (v *validation) publicURL(s string) {
+	if s == "" {
+		return
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		v.fault("public_url", "want an absolute http or https URL")
+	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		v.fault("public_url", "want no user, query or fragment")
+	}
+}
+
+func (v *validation) clients(clients []ClientConfig) {
+	names, keys := map[string]bool{}, map[keyHash]bool{}
+	for i := range clients {
+		c := &clients[i]
+		at := "clients[" + strconv.Itoa(i) + "]"
+		switch {
+		case c.Name == "":
+			v.fault(at+".name", "want a name")
+		case names[c.Name]:
+			v.fault(at+".name", "is used twice")
+		}
+		names[c.Name] = true
+		switch hash, err := parseKey(c.Key); {
+		case err != nil:
+			v.fault(at+".key", "%v", err)
+		case keys[hash]:
+			v.fault(at+".key", "is used twice")
+		default:
+			keys[hash] = true
+		}
+		if len(c.Scopes) == 0 {
+			v.fault(at+".scopes", "want at least one of %s", strings.Join(scopes, ", "))
+		}
+		for j, scope := range c.Scopes {
+			if !slices.Contains(scopes, scope) {
+				v.fault(fmt.Sprintf("%s.scopes[%d]", at, j), "want one of %s", strings.Join(scopes, ", "))
+			}
+		}
+		for j, name := range c.Upstreams {
+			if name != "*" && v.upstreams != nil && !slices.Contains(v.upstreams, name) {
+				v.fault(fmt.Sprintf("%s.upstreams[%d]", at, j), "names no upstream")
+			}
+		}
+	}
+}
+
+func (v *validation) limits(l *LimitsConfig) {
+	for _, n := range []struct {
+		key   string
+		value int
+	}{
+		{"connections", l.Connections}, {"connections_per_ip", l.ConnectionsPerIP},
+		{"misses_per_partition.burst", l.MissesPerPartition.Burst}, {"batch", l.Batch},
+		{"streams", l.Streams}, {"streams_per_partition", l.StreamsPerPartition},
+		{"waits_per_partition", l.WaitsPerPartition}, {"watched_tasks", l.WatchedTasks},
+	} {
+		if n.value <= 0 {
+			v.fault("limits."+n.key, "want at least 1")
+		}
+	}
+	if !(l.MissesPerPartition.PerSecond > 0) {
+		v.fault("limits.misses_per_partition.per_second", "want more than 0")
+	}
+	if l.Wait <= 0 {
+		v.fault("limits.wait", "want a duration such as 60s")
+	}
+	if l.RequestHeaderBytes < 4<<10 || l.RequestHeaderBytes > 1<<20 {
+		v.fault("limits.request_header_bytes", "want 4KiB to 1MiB")
+	}
+}
+
+// loopbackHost reports whether host, without port or brackets, only ever names
+// this machine to itself.
+func loopbackHost(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
