@@ -1,0 +1,227 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"pollux/providers"
+)
+
+// scene is what the placeholders of an answer are filled from.
+type scene struct {
+	sim    *providers.Simulation
+	task   task // zero when the answer is not about a task
+	params map[string]string
+	now    time.Time
+	nonce  uint64 // of this very request
+	quota  quota
+
+	raw    bool // not inside a JSON string: nothing is escaped
+	filler int  // bytes that {filler} writes
+}
+
+// answer is one rendered HTTP answer.
+type answer struct {
+	code   int
+	header map[string]string
+	body   []byte
+}
+
+// render fills a; code is what its situation means when it does not say.
+func (c *scene) render(a providers.AnswerSpec, code int) answer {
+	if a.Code != 0 {
+		code = a.Code
+	}
+	out := answer{code: code, header: map[string]string{"Content-Type": "application/json"}}
+	raw := *c
+	raw.raw = true
+	for _, headers := range []map[string]providers.Template{c.sim.Headers, a.Headers} {
+		for name, value := range headers {
+			out.header[name] = string(value.Append(nil, raw.fill))
+		}
+	}
+	body := *c
+	if !strings.Contains(out.header["Content-Type"], "json") {
+		body.raw = true
+	}
+	out.body = a.Body.Append(nil, body.fill)
+	if short := c.task.bodyBytes - len(out.body); short > 0 {
+		body.filler = short
+		out.body = a.Body.Append(out.body[:0], body.fill)
+	}
+	return out
+}
+
+// fill writes one placeholder. Unknown names cannot occur: loading refuses them.
+func (c *scene) fill(dst []byte, p providers.Piece) []byte {
+	if choice, ok := c.sim.Values[p.Name]; ok {
+		return c.pick(p.Name, choice).Append(dst, c.fill)
+	}
+	switch p.Name {
+	case "id":
+		return c.text(dst, c.task.id)
+	case "param":
+		return c.text(dst, c.params[p.Args])
+	case "request":
+		return c.text(dst, c.task.request[p.Args])
+	case "canary":
+		return append(dst, c.task.canary...)
+	case "filler":
+		return appendFiller(dst, c.filler)
+	case "percent", "step", "steps", "stage":
+		return c.progress(dst, p.Name)
+	case "retry_after":
+		return strconv.AppendInt(dst, int64(c.quota.seconds()), 10)
+	case "rate_limit":
+		return strconv.AppendInt(dst, int64(c.quota.limit), 10)
+	case "rate_remaining":
+		return strconv.AppendInt(dst, int64(c.quota.remaining), 10)
+	case "uuid", "hex", "alnum", "base32", "nonce":
+		return c.random(dst, p)
+	}
+	moment, style, _ := strings.Cut(p.Name, "_")
+	return appendTime(dst, c.moment(moment), style)
+}
+
+// text writes what a caller sent, so that it cannot end a JSON string or a header.
+func (c *scene) text(dst []byte, value string) []byte {
+	if c.raw {
+		return append(dst, strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return -1
+			}
+			return r
+		}, value)...)
+	}
+	quoted, err := json.Marshal(value)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: marshal a string: %v", err))
+	}
+	return append(dst, quoted[1:len(quoted)-1]...)
+}
+
+// pick chooses this task's template of a value.
+func (c *scene) pick(name string, choice providers.Choice) providers.Template {
+	return choice[xxh3.HashStringSeed(name, c.task.seed)%uint64(len(choice))]
+}
+
+func (c *scene) progress(dst []byte, name string) []byte {
+	done := 0.0
+	if len(c.task.course) > 0 {
+		done = c.task.progress(c.sim, c.now)
+	}
+	steps := len(c.sim.Stages)
+	step := int(done * float64(steps))
+	switch name {
+	case "percent":
+		return strconv.AppendInt(dst, int64(done*100), 10)
+	case "step":
+		return strconv.AppendInt(dst, int64(step), 10)
+	case "steps":
+		return strconv.AppendInt(dst, int64(steps), 10)
+	}
+	if steps == 0 {
+		return dst
+	}
+	return c.text(dst, c.sim.Stages[min(step, steps-1)])
+}
+
+const (
+	hexDigits    = "0123456789abcdef"
+	alnumDigits  = "0123456789abcdefghijklmnopqrstuvwxyz"
+	base32Digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" // Crockford's, as in a ULID
+)
+
+// random writes digits that stay the same for a task and label; a nonce is new
+// in every answer.
+func (c *scene) random(dst []byte, p providers.Piece) []byte {
+	label := p.Name + ":" + p.Args
+	if p.Name == "nonce" {
+		label += ":" + strconv.FormatUint(c.nonce, 10)
+	}
+	rng := rand.New(rand.NewPCG(c.task.seed, xxh3.HashString(label)))
+	if p.Name == "uuid" {
+		return appendUUID(dst, rng)
+	}
+	size, _, _ := strings.Cut(p.Args, ":")
+	n, _ := strconv.Atoi(size) // checked at load
+	digits := hexDigits
+	switch p.Name {
+	case "alnum":
+		digits = alnumDigits
+	case "base32":
+		digits = base32Digits
+	}
+	for range n {
+		dst = append(dst, digits[rng.IntN(len(digits))])
+	}
+	return dst
+}
+
+// appendUUID writes a version 4 UUID (RFC 9562, section 5.4).
+func appendUUID(dst []byte, rng *rand.Rand) []byte {
+	high := rng.Uint64()&^0xf000 | 0x4000
+	low := rng.Uint64()&^(3<<62) | 1<<63
+	return fmt.Appendf(dst, "%08x-%04x-%04x-%04x-%012x",
+		high>>32, high>>16&0xffff, high&0xffff, low>>48, low&(1<<48-1))
+}
+
+// moment returns the instant of a name; what has not happened yet is now.
+func (c *scene) moment(name string) time.Time {
+	var at time.Time
+	switch name {
+	case "created":
+		at = c.task.created
+	case "started":
+		if len(c.task.course) > 0 {
+			at = c.task.firstRun(c.sim)
+		}
+	case "ended":
+		if len(c.task.course) > 0 {
+			at = c.task.end(c.sim)
+		}
+	case "reset":
+		return c.quota.reset
+	}
+	if at.IsZero() || at.After(c.now) {
+		return c.now
+	}
+	return at
+}
+
+func appendTime(dst []byte, at time.Time, style string) []byte {
+	at = at.UTC()
+	switch style {
+	case "unix":
+		return strconv.AppendInt(dst, at.Unix(), 10)
+	case "unix_ms":
+		return strconv.AppendInt(dst, at.UnixMilli(), 10)
+	case "rfc3339":
+		return at.AppendFormat(dst, "2006-01-02T15:04:05Z")
+	case "rfc3339_ms":
+		return at.AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	case "rfc3339_ns":
+		return at.AppendFormat(dst, time.RFC3339Nano)
+	case "local_us":
+		return at.AppendFormat(dst, "2006-01-02T15:04:05.000000")
+	}
+	panic("BUG: unknown time style " + style)
+}
+
+// appendFiller writes n bytes that are the same in JSON and out of it.
+func appendFiller(dst []byte, n int) []byte {
+	const words = "The quick brown fox jumps over the lazy dog. "
+	dst = slices.Grow(dst, n)
+	for n > 0 {
+		part := words[:min(n, len(words))]
+		dst, n = append(dst, part...), n-len(part)
+	}
+	return dst
+}
