@@ -68,6 +68,7 @@ func (l *loader) fault(n *strictyaml.Node, key, format string, args ...any) {
 func (l *loader) about(want string) {
 	f, p := &l.file, l.p
 	p.Name, p.Docs, p.Verified, p.BaseURL = f.Name.value, f.Docs.value, f.Verified.value, f.BaseURL.value
+	p.Reopenable = f.Reopenable
 	if f.Name.node != nil {
 		p.nameAt = f.Name.node
 	}

@@ -78,7 +78,8 @@ type Problem struct {
 type Forward uint8
 
 const (
-	NotForwarded Forward = iota // a hit
+	NotForwarded Forward = iota // neither asked nor served: our own problem
+	Hit                         // served without asking
 	FwdMiss                     // uri-miss
 	FwdStale                    // stale
 	FwdRequest                  // request: no-cache on a fresh entry

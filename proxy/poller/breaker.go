@@ -96,7 +96,7 @@ func (b *breaker) run(f func() error) error {
 
 // wait is how long the gate stays shut, 0 when it is open.
 func (b *breaker) wait(now time.Time) time.Duration {
-	return max(0, time.Duration(b.tripped.Load()-instant(now)))
+	return left(b.tripped.Load(), now)
 }
 
 // State is "closed", "half-open" or "open".

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"pollux/providers"
@@ -30,30 +29,27 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	if err != nil {
 		return failureOf(u, err).problem
 	}
-	now := time.Now()
-	v := u.Provider.Judge(r.Reference, res.code, res.header, res.body, now)
-	switch {
-	case u.Provider.Cancel.Accepted(res.code, res.body):
+	v := u.Provider.JudgeCancel(r.Reference, res.code, res.header, res.body, time.Now())
+	switch v.Kind {
+	case providers.Answered:
 		return nil
-	case v.Kind == providers.Unauthorized:
+	case providers.Unauthorized:
 		r.Partition.suspend(p.store)
-		return u.refusal(UnauthorizedProblem, v.Status, res.code, v.Reason)
-	case v.Kind == providers.Forbidden:
-		return u.refusal(ForbiddenProblem, v.Status, res.code, v.Reason)
-	case v.Kind == providers.NotFound:
+		return u.refusal(UnauthorizedProblem, v, res.code)
+	case providers.Forbidden:
+		return u.refusal(ForbiddenProblem, v, res.code)
+	case providers.NotFound:
 		return u.notFound
-	case v.Kind == providers.RateLimited:
+	case providers.Rejected:
+		return u.refusal(UpstreamRejected, v, res.code)
+	case providers.RateLimited:
 		return rateLimited(u, clampRetryAfter(v.RetryAfter), res.code, "the upstream's rate limit is used up").problem
-	case v.Kind == providers.Rejected:
-		return u.refusal(UpstreamRejected, v.Status, res.code, v.Reason)
-	case slices.Contains([]int{http.StatusOK, http.StatusAccepted}, res.code):
-		return u.refusal(UpstreamRejected, http.StatusConflict, res.code, "the upstream did not accept the cancellation")
 	}
-	return u.refusal(UpstreamError, http.StatusBadGateway, res.code, "the upstream did not accept the cancellation")
+	return failureByVerdict(u, res, v).problem
 }
 
-func (u *Upstream) refusal(kind ProblemType, status, upstreamStatus int, detail string) *Problem {
-	return &Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: upstreamStatus, Detail: detail}
+func (u *Upstream) refusal(kind ProblemType, v providers.Verdict, upstreamStatus int) *Problem {
+	return &Problem{Type: kind, Status: v.Status, Upstream: u.Name, UpstreamStatus: upstreamStatus, Detail: v.Reason}
 }
 
 // Error says what kind of problem it is.

@@ -74,6 +74,11 @@ func failureByVerdict(u *Upstream, res *response, v providers.Verdict) failure {
 func (p *Poller) fallBack(f *flight, r Request, known *cache.Entry, failed failure) outcome {
 	u, now := r.Upstream, time.Now()
 	out := outcome{forwarded: failed.asked, Answer: Answer{Raw: failed.raw, Problem: failed.problem}}
+	if failed.asked {
+		out.Cache.Forward, out.Cache.FwdStatus = forward(known, r, now), failed.problem.UpstreamStatus
+	} else {
+		out.Cache.Detail = failed.detail
+	}
 	if known == nil || known.Missing || !r.Partition.excused(u, now) {
 		return out
 	}
@@ -85,11 +90,9 @@ func (p *Poller) fallBack(f *flight, r Request, known *cache.Entry, failed failu
 		return out
 	}
 	out.Entry, out.Problem = known, nil
-	out.Cache = CacheStatus{Detail: failed.detail}
-	if failed.asked {
-		out.Cache.Forward, out.Cache.FwdStatus = FwdStale, failed.problem.UpstreamStatus
-	} else {
-		out.Cache.HasTTL, out.Cache.TTL = !known.Frozen, -stale
+	out.Cache.Detail = failed.detail
+	if !failed.asked {
+		out.Cache.Forward, out.Cache.HasTTL, out.Cache.TTL = Hit, !known.Frozen, -stale
 	}
 	return out
 }

@@ -11,12 +11,25 @@ import (
 	"pollux/cache"
 )
 
-// epoch is what monotonic instants in atomics count from. Starting an hour
-// early keeps 0 free to mean never.
-var epoch = time.Now().Add(-time.Hour)
+// epoch is what monotonic instants in atomics count from; 0 means never.
+var epoch = time.Now()
 
-func instant(t time.Time) int64     { return int64(t.Sub(epoch)) }
+func instant(t time.Time) int64 {
+	if i := int64(t.Sub(epoch)); i != 0 {
+		return i
+	}
+	return 1
+}
+
 func fromInstant(i int64) time.Time { return epoch.Add(time.Duration(i)) }
+
+// left is how long it is until the instant, 0 if it is past or never.
+func left(until int64, now time.Time) time.Duration {
+	if until == 0 {
+		return 0
+	}
+	return max(0, time.Duration(until-instant(now)))
+}
 
 // Partition is what Pollux knows of one credential at one upstream: whether it
 // may see stored answers, and its share of the upstream.
@@ -43,7 +56,7 @@ func (part *Partition) restore(s cache.PartitionState, now time.Time) {
 		return
 	}
 	ago := max(0, now.Round(0).Sub(s.LastSuccess))
-	part.lastSuccess.Store(max(1, instant(now)-int64(ago)))
+	part.lastSuccess.Store(instant(now.Add(-ago)))
 	part.persisted.Store(instant(now))
 }
 
@@ -113,7 +126,7 @@ func (part *Partition) pause(now time.Time, d time.Duration) {
 	until := instant(now.Add(d))
 	for {
 		old := part.pausedUntil.Load()
-		if old >= until || part.pausedUntil.CompareAndSwap(old, until) {
+		if old != 0 && old >= until || part.pausedUntil.CompareAndSwap(old, until) {
 			return
 		}
 	}
@@ -121,7 +134,7 @@ func (part *Partition) pause(now time.Time, d time.Duration) {
 
 // paused returns how long the pause still lasts, 0 if there is none.
 func (part *Partition) paused(now time.Time) time.Duration {
-	return max(0, time.Duration(part.pausedUntil.Load()-instant(now)))
+	return left(part.pausedUntil.Load(), now)
 }
 
 // missed takes one token of the misses that a partition may cause. It returns

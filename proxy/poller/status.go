@@ -18,11 +18,13 @@ var detailNames = [...]string{
 
 // Append appends the value of a Cache-Status header (RFC 9211).
 func (c CacheStatus) Append(dst []byte) []byte {
-	dst = append(dst, "pollux; "...)
-	if c.Forward == NotForwarded {
-		dst = append(dst, "hit"...)
-	} else {
-		dst = append(append(dst, "fwd="...), forwardNames[c.Forward]...)
+	dst = append(dst, "pollux"...)
+	switch c.Forward {
+	case NotForwarded:
+	case Hit:
+		dst = append(dst, "; hit"...)
+	default:
+		dst = append(append(dst, "; fwd="...), forwardNames[c.Forward]...)
 	}
 	if c.FwdStatus != 0 {
 		dst = strconv.AppendInt(append(dst, "; fwd-status="...), int64(c.FwdStatus), 10)
@@ -55,11 +57,11 @@ func ceilSeconds(d time.Duration) int64 {
 func hit(e *cache.Entry, now time.Time) CacheStatus {
 	switch {
 	case e.Terminal && !e.Stored:
-		return CacheStatus{Detail: DetailNotStored}
+		return CacheStatus{Forward: Hit, Detail: DetailNotStored}
 	case e.Frozen:
-		return CacheStatus{Detail: DetailTerminal}
+		return CacheStatus{Forward: Hit, Detail: DetailTerminal}
 	}
-	return CacheStatus{HasTTL: true, TTL: e.FreshUntil.Sub(now)}
+	return CacheStatus{Forward: Hit, HasTTL: true, TTL: e.FreshUntil.Sub(now)}
 }
 
 // settlingMaxAge is how long a client may keep an answer that settles.

@@ -26,13 +26,19 @@ type Upstream struct {
 	Held     bool // Pollux holds the credential; callers bring a Pollux key
 
 	held      providers.Credential
-	transport *http.Transport
+	transport transport
 	inFlight  *semaphore.Weighted
 	breaker   *breaker
 	witnesses *witnesses
 	metrics   upstreamMetrics
 	notFound  *Problem // prepared, for the hit path
 	gone      *Problem
+}
+
+// transport is what an upstream's requests go through: *http.Transport.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // hop names this process in Via, so that an upstream that leads back to it is
