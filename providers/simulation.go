@@ -2,9 +2,7 @@ package providers
 
 import (
 	"maps"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +31,8 @@ type Simulation struct {
 	Actions  []Transition          `yaml:"actions"`
 	Headers  map[string]Template   `yaml:"headers"` // of every answer
 	Answers  map[string]AnswerSpec `yaml:"answers"` // by situation, see Situations
+
+	node *strictyaml.Node
 }
 
 // Situations lists what Simulation.Answers may hold.
@@ -51,10 +51,13 @@ var Situations = [...]string{
 
 // AnswerSpec is one answer of a simulated upstream.
 type AnswerSpec struct {
-	Code    int                 `yaml:"code"`    // 0: what the situation says, 200 for states
+	Code    StatusCode          `yaml:"code"`    // 0: what the situation says, 200 for states
 	Headers map[string]Template `yaml:"headers"` // Content-Type is application/json unless set
 	Body    Template            `yaml:"body"`
 }
+
+// StatusCode is an HTTP status from 200 to 599, or 0 where none is written.
+type StatusCode int
 
 // SimulatedState is one answer to a status poll, and the canonical status that
 // the rest of the provider file must make of it.
@@ -93,6 +96,7 @@ type Transition struct {
 	To      []Leg      `yaml:"to"`   // the course from then on; empty: unchanged
 	Answer  AnswerSpec `yaml:"answer"`
 	Refused AnswerSpec `yaml:"refused"` // in any other state
+	node    *strictyaml.Node
 }
 
 // Choice is one template, or a list of which each task has one.
@@ -117,6 +121,17 @@ func (c *Choice) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return faults
 }
 
+// UnmarshalNode reads a code that a server may answer with.
+func (c *StatusCode) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	if faults := n.Decode((*int)(c)); len(faults) > 0 {
+		return faults
+	}
+	if *c < 200 || *c > 599 {
+		return strictyaml.Faults{n.Fault("want an HTTP status from 200 to 599")}
+	}
+	return nil
+}
+
 // UnmarshalNode reads "state", "state 3s" or "state 3s..10s".
 func (l *Leg) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	l.node = n
@@ -138,10 +153,18 @@ func (l *Leg) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return nil
 }
 
+// UnmarshalNode reads a mapping and keeps where it stands.
+func (t *Transition) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	type plain Transition
+	t.node = n
+	return n.Decode((*plain)(t))
+}
+
 // UnmarshalNode decodes the section and checks everything that can be checked
 // without the rest of the file.
 func (s *Simulation) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	type plain Simulation // without this method, or Decode would come back here
+	s.node = n
 	faults := n.Decode((*plain)(s))
 	if len(faults) > 0 {
 		return faults
@@ -156,17 +179,36 @@ func (s *Simulation) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 
 // check checks the section against the rest of its file.
 func (s *Simulation) check(p *Provider) strictyaml.Faults {
-	known := make(map[string]bool, len(p.Params))
-	for _, param := range p.Params {
-		known[param.Name] = true
-	}
 	var faults strictyaml.Faults
 	for _, t := range s.templates() {
 		for _, piece := range t.pieces {
-			if piece.Name == "param" && !known[piece.Args] {
-				faults = append(faults, t.node.Fault("{param:%s} names no parameter of this file", piece.Args))
+			if _, known := p.param(piece.Args); piece.Name == "param" && !known {
+				faults = append(faults, t.node.Fault("{param:NAME} names no parameter of this file"))
 			}
 		}
+	}
+	for _, t := range s.transitions() {
+		faults = append(faults, t.checkRequest(p, t != s.Cancel && t != s.Continue)...)
+	}
+	return faults
+}
+
+// checkRequest checks that an action, and nothing else, names a request.
+func (t *Transition) checkRequest(p *Provider, action bool) strictyaml.Faults {
+	if !action {
+		if t.Request != "" {
+			return strictyaml.Faults{t.node.Get("request").Fault("means nothing here: the file's own requests are meant")}
+		}
+		return nil
+	}
+	at := t.node
+	if n := t.node.Get("request"); n != nil {
+		at = n
+	}
+	var faults strictyaml.Faults
+	_, messages := parseRequest(t.Request, p.param, true)
+	for _, message := range messages {
+		faults = append(faults, at.Fault("%s", message))
 	}
 	return faults
 }
@@ -218,11 +260,6 @@ func (s *Simulation) checkStates(n *strictyaml.Node) strictyaml.Faults {
 			faults = append(faults, n.Get("answers").Get(name).Fault("want one of %s", strings.Join(Situations[:], ", ")))
 		}
 	}
-	for i, a := range s.answers() {
-		if a.Code != 0 && (a.Code < 200 || a.Code > 599 || http.StatusText(a.Code) == "") {
-			faults = append(faults, n.Fault("answer %d has no valid code: %s", i+1, strconv.Itoa(a.Code)))
-		}
-	}
 	return faults
 }
 
@@ -257,9 +294,9 @@ func (s *Simulation) checkCourses(n *strictyaml.Node) strictyaml.Faults {
 	}
 	for _, t := range s.transitions() {
 		course(t.To)
-		for _, name := range t.From {
+		for i, name := range t.From {
 			if _, ok := s.States[name]; !ok {
-				faults = append(faults, n.Fault("from: %q names no state of this section", name))
+				faults = append(faults, t.node.Get("from").List()[i].Fault("names no state of this section"))
 			}
 		}
 	}

@@ -109,7 +109,8 @@ func (t Template) checkNames(values map[string]Choice) strictyaml.Faults {
 	return faults
 }
 
-// fault says what is wrong with a placeholder, "" if nothing.
+// fault says what is wrong with a placeholder, "" if nothing. A name is part of
+// the message only if it looks like one, as the text may be anything.
 func (p Piece) fault() string {
 	size, _, _ := strings.Cut(p.Args, ":")
 	switch {
@@ -120,8 +121,10 @@ func (p Piece) fault() string {
 	case p.Args != "" && slices.Contains(namedNames, p.Name):
 	case p.Args == "" && slices.Contains(plainNames, p.Name):
 	case p.Args == "" && isMoment(p.Name):
-	default:
+	case isName(p.Name):
 		return "unknown placeholder {" + p.Name + "}"
+	default:
+		return "unknown placeholder"
 	}
 	return ""
 }

@@ -1,0 +1,143 @@
+package providers
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestMatchPoll(t *testing.T) {
+	tests := []struct {
+		name, provider, method, path, query string
+		want                                string // values, "" if no match
+	}{
+		{"path", "shannon", "GET", "/api/v1/tasks/task-1", "", "task-1"},
+		{"without the first slash", "shannon", "GET", "api/v1/tasks/task-1", "", "task-1"},
+		{"escaped value", "orq", "GET", "/v2/agents/my%20agent%2Fx/responses/01K6", "", "my agent/x|01K6"},
+		{"id in the query", "gumloop-flow", "GET", "/get_pl_run", "user_id=u&run_id=r&project_id=p", "r|u|p"},
+		{"scope", "aitronos", "GET", "/v1/model/response/r", "organizationId=o", "r|o"},
+
+		{"other method", "shannon", "POST", "/api/v1/tasks/task-1", "", ""},
+		{"HEAD", "shannon", "HEAD", "/api/v1/tasks/task-1", "", ""},
+		{"list", "shannon", "GET", "/api/v1/tasks", "", ""},
+		{"below", "shannon", "GET", "/api/v1/tasks/task-1/stream", "", ""},
+		{"trailing slash", "shannon", "GET", "/api/v1/tasks/task-1/", "", ""},
+		{"double slash", "shannon", "GET", "/api//v1/tasks/task-1", "", ""},
+		{"two first slashes", "shannon", "GET", "//api/v1/tasks/task-1", "", ""},
+		{"literal in another case", "shannon", "GET", "/API/v1/tasks/task-1", "", ""},
+		{"literal escaped", "shannon", "GET", "/%61pi/v1/tasks/task-1", "", ""},
+		{"dot segment", "shannon", "GET", "/api/v1/tasks/..", "", ""},
+		{"escaped slash in the id", "shannon", "GET", "/api/v1/tasks/a%2Fb", "", ""},
+		{"against the pattern", "vessl", "GET", "/async/ABC/output", "", ""},
+		{"undeclared parameter", "shannon", "GET", "/api/v1/tasks/task-1", "verbose=1", ""},
+		{"twice", "gumloop", "GET", "/agent_status/abc", "user_id=u&user_id=u", ""},
+		{"plus that may be a blank", "gumloop", "GET", "/agent_status/abc", "user_id=a+b", ""},
+		{"none of one_of", "gumloop", "GET", "/agent_status/abc", "", ""},
+		{"no run", "gumloop-flow", "GET", "/get_pl_run", "user_id=u", ""},
+		{"empty", "shannon", "GET", "", "", ""},
+	}
+	var v View
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := ""
+			if newParser(t, test.provider, nil).MatchPoll(&v, []byte(test.method), []byte(test.path), []byte(test.query)) {
+				got = strings.Join(v.Reference().Values, "|")
+			}
+			if got != test.want {
+				t.Errorf("MatchPoll(%s, %s %s?%s) = %q, want %q", test.provider, test.method, test.path, test.query, got, test.want)
+			}
+		})
+	}
+}
+
+func TestMatchPollWithLiteralsInTheTemplate(t *testing.T) {
+	p := parse(t, "jobs", `
+name: jobs
+identity: {headers: [Authorization]}
+params: {id: {in: path}, region: {in: query, optional: true}}
+poll: {request: 'GET /jobs/{id}:status?view=full'}
+status: {path: state, words: {done: completed}}
+fields: {id: id}
+`)
+	parser, err := NewParser(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v View
+	for query, want := range map[string]bool{
+		"view=full": true, "region=eu&view=full": true, "": false, "view=short": false, "view=full&view=full": false, "view=full&x=1": false,
+	} {
+		if got := parser.MatchPoll(&v, []byte("GET"), []byte("/jobs/7:status"), []byte(query)); got != want {
+			t.Errorf("MatchPoll(?%s) = %v, want %v", query, got, want)
+		}
+	}
+	if parser.MatchPoll(&v, []byte("GET"), []byte("/jobs/:status"), []byte("view=full")) {
+		t.Error("MatchPoll accepts an empty id")
+	}
+}
+
+func TestCreated(t *testing.T) {
+	tests := []struct {
+		name, provider, path, query, request, answer string
+		want                                         string
+	}{
+		{"flat id", "vessl", "/async", "", `{"data":1}`, `{"id":"98nlux8b0eu6"}`, "98nlux8b0eu6"},
+		{"by task_id", "orq", "/v2/agents/my%20agent/responses", "", `{}`, `{"_id":"x","task_id":"01K6"}`, "my agent|01K6"},
+		{"A2A object", "orq", "/v2/agents/a/responses", "", `{}`, `{"id":"01K7","contextId":"c","kind":"task","status":{"state":"submitted"}}`, "a|01K7"},
+		{"id of something else", "orq", "/v2/agents/a/responses", "", `{}`, `{"id":"01K7","kind":"message"}`, ""},
+		{"unnamed placeholder", "shannon", "/api/v1/agents/some%2Fagent", "", `{}`, `{"task_id":"t-1","agent_id":"a"}`, "t-1"},
+		{"scope from the body", "gumloop", "/start_agent", "", `{"message":"m","project_id":"p"}`, `{"interaction_id":"i","status":"processing"}`, "i||p"},
+		{"scope from the query", "gumloop", "/start_agent", "user_id=u&x=1", `{"message":"m","user_id":"v"}`, `{"interaction_id":"i"}`, "i|u|"},
+		{"no scope at all", "gumloop", "/start_agent", "", `{"message":"m"}`, `{"interaction_id":"i"}`, ""},
+		{"flow", "gumloop-flow", "/start_pipeline", "", `{"user_id":"u"}`, `{"run_id":"r"}`, "r|u|"},
+		{"no JSON", "vessl", "/async", "", `{}`, `<html>`, ""},
+		{"no id", "vessl", "/async", "", `{}`, `{"message":"x"}`, ""},
+		{"id against the pattern", "vessl", "/async", "", `{}`, `{"id":"../../etc"}`, ""},
+		{"not declared", "vessl", "/request/x", "", `{}`, `{"id":"abc"}`, "no create"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newParser(t, test.provider, nil)
+			got := "no create"
+			if c := p.Create([]byte("POST"), []byte(test.path)); c != nil {
+				r, _ := p.Created(c, []byte(test.path), []byte(test.query), []byte(test.request), []byte(test.answer))
+				got = strings.Join(r.Values, "|")
+			}
+			if got != test.want {
+				t.Errorf("Created(%s %s) = %q, want %q", test.path, test.answer, got, test.want)
+			}
+		})
+	}
+}
+
+func TestAffected(t *testing.T) {
+	tests := []struct{ name, provider, method, path, query, body, want string }{
+		{"orq continues", "orq", "POST", "/v2/agents/a%2Fb/responses", "", `{"task_id":"01K6","message":{}}`, "a/b|01K6"},
+		{"orq creates", "orq", "POST", "/v2/agents/a/responses", "", `{"message":{}}`, ""},
+		{"gumloop continues", "gumloop", "POST", "/start_agent", "", `{"interaction_id":"i","user_id":"u"}`, "i|u|"},
+		{"gumloop kills a flow", "gumloop-flow", "POST", "/kill_pipeline", "", `{"run_id":"r","user_id":"u"}`, "r|u|"},
+		{"aitronos cancels", "aitronos", "DELETE", "/v1/model/response/r", "organizationId=o", "", "r|o"},
+		{"aitronos creates", "aitronos", "POST", "/v1/model/response", "", `{"id":"r"}`, ""},
+		{"shannon cancels", "shannon", "POST", "/api/v1/tasks/t/cancel", "", `{"reason":"x"}`, "t"},
+		{"shannon resumes", "shannon", "POST", "/api/v1/tasks/t/resume", "", "", "t"},
+		{"shannon streams", "shannon", "GET", "/api/v1/tasks/t/stream", "", "", ""},
+		{"vessl relays", "vessl", "POST", "/request/x", "", "{}", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r, ok := newParser(t, test.provider, nil).Affected([]byte(test.method), []byte(test.path), []byte(test.query), []byte(test.body))
+			if got := strings.Join(r.Values, "|"); got != test.want || ok != (test.want != "") {
+				t.Errorf("Affected = %q, %v, want %q", got, ok, test.want)
+			}
+		})
+	}
+}
+
+// parse loads a file's text that must be right.
+func parse(t testing.TB, name, text string) *Provider {
+	t.Helper()
+	p, faults := parseProvider(name+".yaml", []byte(text))
+	if len(faults) > 0 {
+		t.Fatalf("parseProvider = %v", faults)
+	}
+	return p
+}
