@@ -34,8 +34,9 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	case providers.Answered:
 		return nil
 	case providers.Unauthorized:
-		r.Partition.suspend(p.store)
-		return u.refusal(UnauthorizedProblem, v, res.code)
+		problem := u.refusal(UnauthorizedProblem, v, res.code)
+		p.suspend(u, r.Partition, problem)
+		return problem
 	case providers.Forbidden:
 		return u.refusal(ForbiddenProblem, v, res.code)
 	case providers.NotFound:

@@ -39,7 +39,8 @@ type Poller struct {
 	settling   schedule
 	unstored   unstored
 	words      wordLog
-	observers  []func(*cache.Entry)
+	watches    watches
+	observers  []Observer
 
 	base context.Context // of every flight; ends when Close is called
 	stop context.CancelFunc
@@ -60,7 +61,8 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.partitions.init()
 	p.flights.init()
-	p.settling.init(maxSettling)
+	p.settling.init()
+	p.watches.init()
 	if err := p.Reload(cfg, set); err != nil {
 		return nil, err
 	}
@@ -106,17 +108,14 @@ func (p *Poller) Upstream(name []byte) *Upstream { return p.registry.Load().byNa
 // Upstreams returns every upstream, sorted by name. The slice is shared: read it only.
 func (p *Poller) Upstreams() []*Upstream { return p.registry.Load().sorted }
 
-// Observe adds a function that is told every entry that was published. It is
-// called under a lock of the entry's key and must return at once. Call it
-// before the first poll.
-func (p *Poller) Observe(f func(*cache.Entry)) { p.observers = append(p.observers, f) }
-
-// Run asks settling tasks again and stores what the store refused at first,
-// until ctx ends and all that it started has returned.
+// Run makes the polls that no client waits for, of settling and of watched
+// tasks, and stores what the store refused at first, until ctx ends and all
+// that it started has returned.
 func (p *Poller) Run(ctx context.Context) error {
 	var children sync.WaitGroup
 	defer children.Wait()
 	children.Go(func() { p.settling.run(ctx, p.settleOnce) })
+	children.Go(func() { p.watches.schedule.run(ctx, p.watchOnce) })
 	children.Go(func() { p.retryUnstored(ctx) })
 	<-ctx.Done()
 	return nil

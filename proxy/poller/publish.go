@@ -41,13 +41,13 @@ func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd Forward,
 		p.noteWord(u, v)
 		return p.accept(f, r, known, v, out, now)
 	case providers.Unauthorized:
-		if part.suspend(p.store) {
-			p.log.Warn("credential refused, partition suspended", "upstream", u.Name, "upstream_status", res.code)
-		}
-		return refuse(UnauthorizedProblem, v.Status)
+		out = refuse(UnauthorizedProblem, v.Status)
+		p.suspend(u, part, out.Problem)
+		return out
 	case providers.Forbidden:
-		p.drop(f, r)
-		return refuse(ForbiddenProblem, v.Status)
+		out = refuse(ForbiddenProblem, v.Status)
+		p.drop(f, r, out.Problem)
+		return out
 	case providers.NotFound:
 		return p.lost(f, r, known, out, now)
 	case providers.Rejected:
@@ -173,9 +173,7 @@ func (p *Poller) publish(f *flight, r Request, known, e *cache.Entry) (standing 
 	}
 	e = p.persist(e)
 	p.memory.Put(e, p.keep(r.Upstream, e, e.ObservedAt))
-	for _, tell := range p.observers {
-		tell(e)
-	}
+	p.tellPublished(e)
 	return e, false
 }
 
@@ -261,6 +259,7 @@ func (p *Poller) lost(f *flight, r Request, known *cache.Entry, out outcome, now
 			p.remove(&r.Key)
 		}
 		p.memory.Put(tombstone, p.keep(u, tombstone, now))
+		p.tellLost(&r.Key, u.missing(tombstone))
 	}
 	out.Problem = u.missing(tombstone)
 	return out
@@ -273,12 +272,13 @@ func (part *Partition) excusedAfterLoss() bool {
 }
 
 // drop forgets what the partition has of the task, from within its flight.
-func (p *Poller) drop(f *flight, r Request) {
+func (p *Poller) drop(f *flight, r Request, why *Problem) {
 	s := p.flights.stripe(&r.Key)
 	s.Lock()
 	defer s.Unlock()
 	if !f.fenced {
-		p.remove(&r.Key)
+		p.remove(&r.Key) // a store that cannot delete is counted there; memory forgets all the same
+		p.tellLost(&r.Key, why)
 	}
 }
 
@@ -304,7 +304,9 @@ func (p *Poller) Forget(key *cache.ID) error {
 	s.Lock()
 	defer s.Unlock()
 	p.flights.fence(s, key)
-	return p.remove(key)
+	err := p.remove(key)
+	p.tellLost(key, forgotten)
+	return err
 }
 
 // Freshen makes the next poll of the task ask the upstream: after a cancel or

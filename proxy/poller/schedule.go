@@ -14,7 +14,6 @@ type schedule struct {
 	mu    sync.Mutex // guards what follows
 	queue dueQueue
 	byKey map[cache.ID]*dueItem
-	limit int
 	wake  chan struct{} // the earliest time changed
 }
 
@@ -28,8 +27,11 @@ type dueItem struct {
 // dueAtOnce bounds the polls that one schedule has under way at a time.
 const dueAtOnce = 256
 
-func (s *schedule) init(limit int) {
-	s.byKey, s.limit, s.wake = map[cache.ID]*dueItem{}, limit, make(chan struct{}, 1)
+// maxScheduled bounds the polls planned. Beyond it, clients' polls do the work.
+const maxScheduled = 200_000
+
+func (s *schedule) init() {
+	s.byKey, s.wake = map[cache.ID]*dueItem{}, make(chan struct{}, 1)
 }
 
 // add plans r at due, instead of what was planned for its key. It reports
@@ -40,7 +42,7 @@ func (s *schedule) add(r Request, due time.Time) bool {
 	if item := s.byKey[r.Key]; item != nil {
 		item.request, item.due = r, due
 		heap.Fix(&s.queue, item.index)
-	} else if len(s.queue) >= s.limit {
+	} else if len(s.queue) >= maxScheduled {
 		return false
 	} else {
 		item = &dueItem{request: r, due: due}
@@ -64,32 +66,32 @@ func (s *schedule) cancel(key *cache.ID) {
 }
 
 // next takes the first poll that is due, or says how long until one is.
-func (s *schedule) next(now time.Time) (r Request, ok bool, wait time.Duration) {
+func (s *schedule) next(now time.Time) (first *dueItem, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) == 0 {
-		return Request{}, false, time.Hour
+		return nil, time.Hour
 	}
-	first := s.queue[0]
-	if wait := first.due.Sub(now); wait > 0 {
-		return Request{}, false, wait
+	if wait := s.queue[0].due.Sub(now); wait > 0 {
+		return nil, wait
 	}
-	heap.Pop(&s.queue)
+	first = heap.Pop(&s.queue).(*dueItem)
 	delete(s.byKey, first.request.Key)
-	return first.request, true, 0
+	return first, 0
 }
 
-// run calls poll for each request at its time, until ctx ends and the calls
-// have returned.
-func (s *schedule) run(ctx context.Context, poll func(context.Context, Request)) {
+// run calls poll for each request at its time, and says how late that is,
+// until ctx ends and the calls have returned.
+func (s *schedule) run(ctx context.Context, poll func(ctx context.Context, r Request, late time.Duration)) {
 	var children sync.WaitGroup
 	defer children.Wait()
 	slots := make(chan struct{}, dueAtOnce)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		r, ok, wait := s.next(time.Now())
-		if ok {
+		now := time.Now()
+		item, wait := s.next(now)
+		if item != nil {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
@@ -97,7 +99,7 @@ func (s *schedule) run(ctx context.Context, poll func(context.Context, Request))
 			}
 			children.Go(func() {
 				defer func() { <-slots }()
-				poll(ctx, r)
+				poll(ctx, item.request, now.Sub(item.due))
 			})
 			continue
 		}

@@ -8,10 +8,6 @@ import (
 	"pollux/cache"
 )
 
-// maxSettling bounds how many settling tasks wait for Pollux's own polls.
-// Beyond it, a client's poll does the settling.
-const maxSettling = 100_000
-
 // settleSlack is how long after its time a settling poll may be late before a
 // client's poll does it instead, as after a restart.
 const settleSlack = time.Second
@@ -62,11 +58,16 @@ func (p *Poller) scheduleSettling(r Request, e *cache.Entry) {
 	p.settling.add(r, e.FreshUntil.Add(-settleSlack))
 }
 
-func (p *Poller) settleOnce(ctx context.Context, r Request) {
+func (p *Poller) settleOnce(ctx context.Context, r Request, _ time.Duration) {
+	_, _ = p.join(ctx, p.refreshed(r))
+}
+
+// refreshed is r on the upstream of today: a reload may have changed its limits.
+func (p *Poller) refreshed(r Request) Request {
 	if u := p.Upstream([]byte(r.Upstream.Name)); u != nil && u.Base.String() == r.Upstream.Base.String() {
-		r.Upstream = u // a reload may have changed its limits
+		r.Upstream = u
 	}
-	_, _ = p.join(ctx, r)
+	return r
 }
 
 // unstored holds terminal entries that the store refused, until it takes them.

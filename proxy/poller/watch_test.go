@@ -1,0 +1,127 @@
+package poller
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pollux/cache"
+)
+
+// notes is an observer that remembers.
+type notes struct {
+	mu        sync.Mutex
+	published []string
+	lost      []ProblemType
+	suspended int
+}
+
+func (n *notes) Published(e *cache.Entry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if k := len(n.published); k == 0 || n.published[k-1] != e.Status {
+		n.published = append(n.published, e.Status)
+	}
+}
+
+func (n *notes) Lost(_ *cache.ID, p *Problem) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = append(n.lost, p.Type)
+}
+
+func (n *notes) Suspended(*cache.ID, *Problem) { n.mu.Lock(); n.suspended++; n.mu.Unlock() }
+
+func TestWatchedTaskIsPolledUntilItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", inTurn(vesslPending, vesslRunning, vesslRunning, vesslDone))
+		n := &notes{}
+		b.Observe(n)
+		release, problem := b.Watch(b.request("a", "job1"))
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		time.Sleep(time.Minute)
+		b.wantPolls(4)
+		if got := n.published; len(got) != 3 || got[2] != "completed" {
+			t.Errorf("published %v", got)
+		}
+		release()
+		release()
+		if b.Watched() != 0 {
+			t.Errorf("%d tasks watched after release", b.Watched())
+		}
+	})
+}
+
+func TestReleasedTaskIsNotPolled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", always(200, vesslRunning))
+		first, _ := b.Watch(b.request("a", "job1"))
+		second, _ := b.Watch(b.request("a", "job1"))
+		time.Sleep(9 * time.Second)
+		b.wantPolls(5)
+		first()
+		time.Sleep(10 * time.Second)
+		b.wantPolls(10)
+		second()
+		time.Sleep(time.Minute)
+		b.wantPolls(10)
+	})
+}
+
+func TestWatchersAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code, body := 200, vesslRunning
+		b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) { return reply(code, body) })
+		n := &notes{}
+		b.Observe(n)
+		release, _ := b.Watch(b.request("a", "job1"))
+		defer release()
+		time.Sleep(3 * time.Second)
+		code, body = 401, `{"message":"Unauthorized"}`
+		time.Sleep(10 * time.Second)
+		if n.suspended != 1 {
+			t.Errorf("told of %d suspensions, want 1", n.suspended)
+		}
+		code, body = 404, `{"message":"request not found"}`
+		time.Sleep(time.Minute)
+		if len(n.lost) == 0 || n.lost[0] != TaskGone {
+			t.Errorf("told of losses %v, want task-gone first", n.lost)
+		}
+	})
+}
+
+func TestOutageOfManyWatchedTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := false
+		b := newBench(t, "vessl", func(n int64, req *http.Request) (*http.Response, error) {
+			if down {
+				return refuse(n, req)
+			}
+			return reply(200, vesslRunning)
+		})
+		const tasks = 300
+		for i := range tasks {
+			release, _ := b.Watch(b.request("a", "job"+string(rune('a'+i/26%26))+string(rune('a'+i%26))))
+			defer release()
+		}
+		time.Sleep(10 * time.Second)
+		down = true
+		time.Sleep(5 * time.Second)
+		before := b.polls.Load()
+		time.Sleep(10 * time.Minute)
+		if probes := b.polls.Load() - before; probes > 60 {
+			t.Errorf("%d probes in ten minutes of outage", probes)
+		}
+		down = false
+		time.Sleep(6 * time.Minute) // the breaker's longest pause and the ramp
+		before = b.polls.Load()
+		time.Sleep(20 * time.Second)
+		if polls := b.polls.Load() - before; polls < 9*tasks || polls > 12*tasks {
+			t.Errorf("%d polls in 20 s after recovery, want about %d", polls, 10*tasks)
+		}
+	})
+}
