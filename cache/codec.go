@@ -76,6 +76,31 @@ func (s *Secret) OpenEntry(partition, key *ID, sealed []byte, now time.Time) (*E
 	return e, nil
 }
 
+// SealPartition renders the state of a partition for a store.
+func (s *Secret) SealPartition(id *ID, state PartitionState) []byte {
+	suspended := byte(0)
+	if state.Suspended {
+		suspended = 1
+	}
+	plain := appendText(appendTime([]byte{packedPlain, suspended}, state.LastSuccess), state.Upstream)
+	return s.Seal(nil, id, id, plain)
+}
+
+// OpenPartition is the reverse of SealPartition. LastSuccess is never after now.
+// Anything but a whole value of this partition and secret is ErrDamaged.
+func (s *Secret) OpenPartition(id *ID, sealed []byte, now time.Time) (PartitionState, error) {
+	plain, err := s.Open(nil, id, id, sealed)
+	if err != nil || len(plain) < 2 || plain[0] != packedPlain || plain[1] > 1 {
+		return PartitionState{}, ErrDamaged
+	}
+	d := decoder{rest: plain[2:]}
+	state := PartitionState{Suspended: plain[1] == 1, LastSuccess: earlier(d.time(), now), Upstream: d.text()}
+	if d.failed || len(d.rest) > 0 {
+		return PartitionState{}, ErrDamaged
+	}
+	return state, nil
+}
+
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

@@ -1,0 +1,307 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"pollux/cache"
+)
+
+const (
+	// maxBatch is how many writes share a transaction, and so an fsync.
+	maxBatch = 200
+	// linger is how long a batch that nobody waits for stays open for more.
+	linger = 2 * time.Millisecond
+	// retryEvery is how often pending partitions are tried again while writes
+	// fail.
+	retryEvery = time.Second
+	// mendEvery is the shortest time between two attempts to mend the file: a
+	// disk that damages everything must not fill with files put aside.
+	mendEvery = time.Minute
+
+	// expireEvery is how often rows past retention are looked for, expireStep
+	// how many go at once, expirePause the gap between two steps.
+	expireEvery = time.Minute
+	expireStep  = 500
+	expirePause = 20 * time.Millisecond
+)
+
+// writer is the state of the one goroutine that writes.
+type writer struct {
+	*Store
+	batch                  []*write
+	replacedAt, reopenedAt time.Time // last attempts to mend the file; zero: none
+	stuck                  bool      // connections to an old file may still be open: its path must not be used
+}
+
+// runWriter writes what is queued, replaces a damaged file and deletes rows past
+// their retention, until Close.
+func (s *Store) runWriter() {
+	debug.SetPanicOnFault(true) // as in runReader
+	defer close(s.writerDone)
+	w := &writer{Store: s, batch: make([]*write, 0, maxBatch)}
+	retry, expire := stoppedTimer(), stoppedTimer()
+	defer retry.Stop()
+	defer expire.Stop()
+	if s.retention > 0 {
+		expire.Reset(expirePause)
+	}
+	for {
+		stopping := false
+		select {
+		case op := <-s.writes.ops:
+			w.batch = append(w.batch, s.writes.took(op))
+		case <-s.writes.wake:
+		case <-retry.C:
+		case err := <-s.broken:
+			w.mend(err)
+		case <-expire.C:
+			expire.Reset(w.expire())
+			continue
+		case <-s.stop:
+			stopping = true
+		}
+		if stopping {
+			w.drain()
+			return
+		}
+		w.gather()
+		if !w.flush() {
+			retry.Reset(retryEvery)
+		}
+	}
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// gather fills the batch with what is queued. While a transaction runs, callers
+// queue up behind it and share the next one, so a batch that somebody waits for
+// starts at once.
+func (w *writer) gather() {
+	var patience <-chan time.Time
+	for len(w.batch) < maxBatch {
+		select {
+		case op := <-w.writes.ops:
+			w.batch = append(w.batch, w.writes.took(op))
+			continue
+		default:
+		}
+		if w.anyAwaited() {
+			return
+		}
+		if patience == nil {
+			patience = time.After(linger)
+		}
+		select {
+		case op := <-w.writes.ops:
+			w.batch = append(w.batch, w.writes.took(op))
+		case <-patience:
+			return
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+func (w *writer) anyAwaited() bool {
+	for _, op := range w.batch {
+		if op.awaited() {
+			return true
+		}
+	}
+	return false
+}
+
+// drain writes everything that was queued before Close.
+func (w *writer) drain() {
+	for {
+		w.gather()
+		if len(w.batch) == 0 {
+			w.flush() // partitions
+			return
+		}
+		w.flush()
+	}
+}
+
+// flush commits the batch and the pending partitions in one transaction, tells
+// the callers and reports success.
+func (w *writer) flush() bool {
+	partitions := w.writes.takePartitions()
+	if len(w.batch) == 0 && len(partitions) == 0 {
+		return true
+	}
+	if w.file.Load() == nil {
+		w.mend(nil)
+	}
+	outcomes := make([]outcome, len(w.batch))
+	err := w.useFile(func(d *database) error {
+		return w.commit(d, outcomes, partitions)
+	})
+	w.writes.settlePartitions(err == nil)
+	for i, op := range w.batch {
+		if err != nil {
+			outcomes[i] = outcome{err: err}
+		}
+		if op.awaited() {
+			op.done <- outcomes[i]
+		}
+	}
+	clear(w.batch)
+	w.batch = w.batch[:0]
+	w.report(err)
+	return err == nil
+}
+
+// report keeps the outcome of a write for Healthy and logs when it turns.
+func (s *Store) report(err error) {
+	switch changed := s.health.set(err); {
+	case changed && err != nil:
+		s.log.Warn("store does not take writes: going on without", "path", s.path, "err", err)
+	case changed:
+		s.log.Info("store takes writes again", "path", s.path)
+	}
+}
+
+// commit does the batch in one transaction; outcomes hold if it returns nil.
+func (w *writer) commit(d *database, outcomes []outcome, partitions map[cache.ID]cache.PartitionState) error {
+	tx, err := d.write.Begin()
+	if err != nil {
+		return err
+	}
+	err = func() error { // no defer: after a fault, SQLite must not be entered again
+		put, remove := tx.Stmt(d.put), tx.Stmt(d.delete)
+		for i, op := range w.batch {
+			var err error
+			if op.entry == nil {
+				_, err = remove.Exec(op.key[:])
+			} else {
+				outcomes[i].standing, err = w.put(tx, d, put, op)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		putPartition := tx.Stmt(d.putPartition)
+		for id, state := range partitions {
+			value := w.secret.SealPartition(&id, state)
+			if _, err := putPartition.Exec(id[:], state.Upstream, micros(state.LastSuccess), state.Suspended, value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}()
+	if err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// put writes one entry, or returns the frozen one that stands.
+func (w *writer) put(tx *sql.Tx, d *database, put *sql.Stmt, op *write) (standing *cache.Entry, err error) {
+	changed, err := upsert(put, op)
+	if err != nil || changed {
+		return nil, err
+	}
+	var found row
+	if err := tx.Stmt(d.getForPut).QueryRow(op.key[:]).Scan(&found.partition, &found.value); err != nil {
+		return nil, err
+	}
+	if e, ok := w.openRow(&op.key, found); ok && e.Frozen {
+		return e, nil
+	}
+	// The row only claims to be frozen: it is damaged, or from under another
+	// secret, and would stand in the way for ever.
+	if _, err := tx.Stmt(d.delete).Exec(op.key[:]); err != nil {
+		return nil, err
+	}
+	_, err = upsert(put, op)
+	return nil, err
+}
+
+// upsert runs sqlPut and reports whether a row was written.
+func upsert(put *sql.Stmt, op *write) (changed bool, err error) {
+	e := op.entry
+	result, err := put.Exec(e.Key[:], e.Partition[:], e.Upstream, e.Provider, e.TaskID, e.Status, e.Terminal, e.Frozen,
+		micros(e.CreatedAt), micros(e.CompletedAt), micros(e.UpdatedAt), micros(e.FirstSeen), micros(e.ObservedAt), op.value)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+// micros renders a time for a column.
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// mend gives the store a usable file after broken, the error that showed that
+// it has none; nil if the last attempt failed. After damage that is an empty
+// file; after a fault the same one on new connections. Until it succeeds, the
+// store misses and refuses writes.
+func (w *writer) mend(broken error) {
+	last, open := &w.reopenedAt, openOrReplace
+	if damage(broken) {
+		last, open = &w.replacedAt, func(ctx context.Context, path string, log *slog.Logger) (*database, error) {
+			return replace(ctx, path, broken, log)
+		}
+	}
+	if w.stuck || !last.IsZero() && time.Since(*last) < mendEvery {
+		return
+	}
+	*last = time.Now()
+	if old := w.file.Swap(nil); old != nil {
+		if err := old.closeWithin(closeTimeout); err != nil {
+			w.stuck = true
+			w.log.Error("broken store file cannot be closed: going on without a store", "path", w.path, "err", err)
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	file, err := open(ctx, w.path, w.log)
+	if err != nil {
+		w.log.Error("broken store file cannot be opened again yet: going on without a store", "path", w.path, "err", err)
+		return
+	}
+	w.file.Store(file)
+	if damage(broken) {
+		w.replaced.Add(1)
+	} else {
+		w.log.Warn("store file reopened", "path", w.path, "err", broken)
+		w.reopened.Add(1)
+	}
+}
+
+// expire deletes some rows past their retention and returns when to go on.
+func (w *writer) expire() time.Duration {
+	before := time.Now().Add(-w.retention).UnixMicro()
+	var deleted int64
+	err := w.useFile(func(d *database) error {
+		result, err := d.expire.Exec(before, expireStep)
+		if err != nil {
+			return err
+		}
+		deleted, err = result.RowsAffected()
+		return err
+	})
+	if err != nil {
+		w.report(err)
+	}
+	if err == nil && deleted == expireStep {
+		return expirePause
+	}
+	return expireEvery
+}
