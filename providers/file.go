@@ -278,6 +278,9 @@ func (f *providerFile) spec() normalize.Spec {
 		Status:  normalize.StatusSpec{Path: f.Status.Path.path(), Prefix: f.Status.Prefix.value},
 		Settled: f.Settle.Until.expr(),
 	}
+	if f.Status.Path.node == nil {
+		s.Status.Path.Key = "status.path"
+	}
 	for _, w := range f.Status.Words {
 		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.name, OutcomeSpec: w.value.OutcomeSpec, Position: position(w.node)})
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"pollux/normalize"
@@ -19,6 +21,7 @@ type loader struct {
 	root   *strictyaml.Node
 	p      *Provider
 	faults strictyaml.Faults
+	wrong  []string // keys that could not be decoded: what follows from that is no fault of its own
 }
 
 // parseProvider reads one file. The provider is unusable if there are faults.
@@ -31,7 +34,10 @@ func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
 		return nil, append(faults, root.Fault("want a mapping, such as the built-in files have"))
 	}
 	l := &loader{root: root, p: &Provider{Revision: revision(root), nameAt: root}, faults: faults}
-	l.faults = append(l.faults, root.Decode(&l.file)...)
+	for _, f := range root.Decode(&l.file) {
+		l.faults = append(l.faults, f)
+		l.wrong = append(l.wrong, f.Key)
+	}
 	l.about(baseName(name))
 	l.identity()
 	l.params()
@@ -51,18 +57,25 @@ func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
 	return l.p, l.faults
 }
 
-// fault adds a fault at n, or at the root under key when the file has no n.
+// fault adds a fault at n, or about the absence of key when the file has no n.
 func (l *loader) fault(n *strictyaml.Node, key, format string, args ...any) {
-	if n != nil && n.Broken() {
+	if n == nil {
+		f := l.root.Nearest(key).Fault(format, args...)
+		f.Key = key
+		if !slices.ContainsFunc(l.wrong, func(w string) bool { return covers(w, key) || covers(key, w) }) {
+			l.faults = append(l.faults, f)
+		}
 		return
 	}
-	if n != nil {
+	if !n.Broken() && !slices.ContainsFunc(l.wrong, func(w string) bool { return covers(w, n.Path()) }) {
 		l.faults = append(l.faults, n.Fault(format, args...))
-		return
 	}
-	f := l.root.Nearest(key).Fault(format, args...)
-	f.Key = key
-	l.faults = append(l.faults, f)
+}
+
+// covers reports whether key is above or the same as other, both dotted.
+func covers(key, other string) bool {
+	rest, ok := strings.CutPrefix(other, key)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 func (l *loader) about(want string) {
@@ -73,7 +86,7 @@ func (l *loader) about(want string) {
 		p.nameAt = f.Name.node
 	}
 	if !isFileName(want) {
-		l.fault(f.Name.node, "name", "want the file's name to be lower-case letters, digits and dashes")
+		l.fault(f.Name.node, "name", "want the file's name to be letters, digits, dashes and underscores")
 	} else if p.Name != want {
 		l.fault(f.Name.node, "name", "want %s, as the file is called", want)
 	}

@@ -136,7 +136,7 @@ func isName(s string) bool {
 // isFileName reports whether s can name a provider.
 func isFileName(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+		if c := s[i]; !isUnreserved(c) || c == '~' || c == '.' {
 			return false
 		}
 	}

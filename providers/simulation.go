@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ type Simulation struct {
 	// ID makes the id of a new task; it must fit the parameter's pattern.
 	ID Template `yaml:"id"`
 	// Values are pieces of text that any template may insert by name. Of a
-	// list, each task has one.
+	// list, each task has one; of two lists of equal length, the same of both.
 	Values map[string]Choice `yaml:"values"`
 	// Stages are what {stage}, {step} and {steps} walk through while a task runs.
 	Stages     []string                  `yaml:"stages"`
@@ -223,7 +224,8 @@ func (s *Simulation) checkValues(n *strictyaml.Node) strictyaml.Faults {
 		}
 		for _, t := range s.Values[name] {
 			for _, piece := range t.pieces {
-				if _, ok := s.Values[piece.Name]; ok && inserts(piece.Name, append(trail, name)) {
+				_, fallback := piece.Request()
+				if next := cmp.Or(fallback, piece.Name); s.Values[next] != nil && inserts(next, append(trail, name)) {
 					return true
 				}
 			}
@@ -359,8 +361,8 @@ func (s *Simulation) RequestPaths() []string {
 	var paths []string
 	for _, t := range s.templates() {
 		for _, piece := range t.pieces {
-			if piece.Name == "request" && !slices.Contains(paths, piece.Args) {
-				paths = append(paths, piece.Args)
+			if path, _ := piece.Request(); path != "" && !slices.Contains(paths, path) {
+				paths = append(paths, path)
 			}
 		}
 	}

@@ -33,7 +33,7 @@ var (
 		"retry_after", "rate_limit", "rate_remaining",
 	}
 	sizedNames = []string{"hex", "alnum", "base32", "nonce"} // {hex:16} or {hex:16:label}
-	namedNames = []string{"param", "request", "uuid"}        // {param:user_id}
+	namedNames = []string{"param", "request", "uuid"}        // {param:user_id}, {uuid:label}, {request:path} or {request:path:value}
 )
 
 // ParseTemplate reads a template without checking the names in it.
@@ -95,6 +95,17 @@ func (t Template) Append(dst []byte, fill func(dst []byte, p Piece) []byte) []by
 	return dst
 }
 
+// Request splits what {request:path:value} says: the GJSON path in the body of
+// the creating request, and the value that is written where it finds nothing
+// ("": none). Of any other piece it returns "".
+func (p Piece) Request() (path, fallback string) {
+	if p.Name != "request" {
+		return "", ""
+	}
+	path, fallback, _ = strings.Cut(p.Args, ":")
+	return path, fallback
+}
+
 // checkNames reports the placeholders that are neither built in nor values.
 func (t Template) checkNames(values map[string]Choice) strictyaml.Faults {
 	var faults strictyaml.Faults
@@ -104,6 +115,9 @@ func (t Template) checkNames(values map[string]Choice) strictyaml.Faults {
 		}
 		if fault := p.fault(); fault != "" {
 			faults = append(faults, t.node.Fault("%s", fault))
+		}
+		if _, fallback := p.Request(); fallback != "" && values[fallback] == nil {
+			faults = append(faults, t.node.Fault("{request:path:value} names no value of this section"))
 		}
 	}
 	return faults

@@ -40,6 +40,8 @@ func TestSimulationFaults(t *testing.T) {
 		{"unknown moment", `"ACTIVE"`, `"{now_soon}"`, "unknown placeholder {now_soon}"},
 		{"size", "{alnum:8}", "{alnum:0}", "acme.yaml:9:7: simulation.id: {alnum:N} wants a length from 1 to 256"},
 		{"parameter", "{alnum:8}", "{param:nobody}", "acme.yaml:9:7: simulation.id: {param:NAME} names no parameter of this file"},
+		{"value in place of a request", "state\": \"ACTIVE\"", "state\": \"ACTIVE\", \"q\": \"{request:query:nobody}\"", "{request:path:value} names no value of this section"},
+		{"value of itself by a request", "night: day", "night: '{request:q:greeting}'", "simulation.values.greeting: inserts itself"},
 		{"value of itself", "night: day", "night: '{greeting}'", "simulation.values.greeting: inserts itself"},
 		{"value with a taken name", "night: day", "night: day, percent: x", "simulation.values.percent: is the name of a built-in placeholder"},
 		{"empty choice", "[hello, 'good {night}']", "[]", "simulation.values.greeting: want a text or a list of texts"},
