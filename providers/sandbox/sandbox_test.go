@@ -125,14 +125,15 @@ func (c caller) status(id string) normalize.Status {
 }
 
 func TestLifecycles(t *testing.T) {
+	clock := newClock()
+	s := newServer(t, builtin(t), Options{Seed: 7, Now: clock.now})
 	for _, p := range builtin(t).All() {
 		for _, name := range slices.Sorted(maps.Keys(p.Simulation.Lifecycles)) {
 			t.Run(p.Name+"/"+name, func(t *testing.T) {
-				clock := newClock()
-				c := caller{t, newServer(t, builtin(t), Options{Seed: 7, Now: clock.now}), p, "key"}
+				c := caller{t, s, p, "key"}
 				id := c.create(name)
 				legs := p.Simulation.Lifecycles[name].Path
-				for i, stay := range c.s.upstreams[p.Name].tasks[id].course {
+				for i, stay := range s.upstreams[p.Name].tasks[id].course {
 					want := p.Simulation.States[legs[i].State].Status
 					clock.at = stay.from
 					if got := c.status(id); got != want {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,14 +38,14 @@ type answer struct {
 // render fills a; code is what its situation means when it does not say.
 func (c *scene) render(a providers.AnswerSpec, code int) answer {
 	if a.Code != 0 {
-		code = a.Code
+		code = int(a.Code)
 	}
 	out := answer{code: code, header: map[string]string{"Content-Type": "application/json"}}
 	raw := *c
 	raw.raw = true
 	for _, headers := range []map[string]providers.Template{c.sim.Headers, a.Headers} {
 		for name, value := range headers {
-			out.header[name] = string(value.Append(nil, raw.fill))
+			out.header[http.CanonicalHeaderKey(name)] = string(value.Append(nil, raw.fill))
 		}
 	}
 	body := *c
@@ -62,7 +63,7 @@ func (c *scene) render(a providers.AnswerSpec, code int) answer {
 // fill writes one placeholder. Unknown names cannot occur: loading refuses them.
 func (c *scene) fill(dst []byte, p providers.Piece) []byte {
 	if choice, ok := c.sim.Values[p.Name]; ok {
-		return c.pick(p.Name, choice).Append(dst, c.fill)
+		return c.pick(choice).Append(dst, c.fill)
 	}
 	switch p.Name {
 	case "id":
@@ -70,7 +71,7 @@ func (c *scene) fill(dst []byte, p providers.Piece) []byte {
 	case "param":
 		return c.text(dst, c.params[p.Args])
 	case "request":
-		return c.text(dst, c.task.request[p.Args])
+		return c.request(dst, p)
 	case "canary":
 		return append(dst, c.task.canary...)
 	case "filler":
@@ -107,9 +108,19 @@ func (c *scene) text(dst []byte, value string) []byte {
 	return append(dst, quoted[1:len(quoted)-1]...)
 }
 
-// pick chooses this task's template of a value.
-func (c *scene) pick(name string, choice providers.Choice) providers.Template {
-	return choice[xxh3.HashStringSeed(name, c.task.seed)%uint64(len(choice))]
+// request writes what the creating request said, or the value in its place.
+func (c *scene) request(dst []byte, p providers.Piece) []byte {
+	path, fallback := p.Request()
+	if value := c.task.request[path]; value != "" || fallback == "" {
+		return c.text(dst, value)
+	}
+	return c.pick(c.sim.Values[fallback]).Append(dst, c.fill)
+}
+
+// pick chooses this task's template of a value. Lists of equal length are
+// drawn from together, so that an answer can fit its question.
+func (c *scene) pick(choice providers.Choice) providers.Template {
+	return choice[rand.New(rand.NewPCG(c.task.seed, uint64(len(choice)))).IntN(len(choice))]
 }
 
 func (c *scene) progress(dst []byte, name string) []byte {
