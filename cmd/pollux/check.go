@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+func checkCommand(_ context.Context, t *terminal, args []string) int {
+	fs := t.flags("check", `Checks the config and the provider files, and prints every fault with its file,
+line and key. Nothing is started. Exits 1 if there is any.`)
+	file := configFlag(fs)
+	if _, code, done := t.parse(fs, args, 0); done {
+		return code
+	}
+	l, err := load(*file, t.env)
+	if err != nil {
+		fmt.Fprintln(t.stderr, err)
+		return exitFailure
+	}
+	for _, warning := range l.Warnings {
+		fmt.Fprintln(t.stderr, "warning:", warning)
+	}
+	name := l.File
+	if name == "" {
+		name = "no config file, the defaults"
+	}
+	fmt.Fprintf(t.stdout, "%s: %s, %s, no faults\n", name,
+		plural(len(l.Upstreams), "upstream"), plural(len(l.Providers.All()), "provider"))
+	return exitOK
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"time"
+
+	"pollux/providers"
+	"pollux/providers/strictyaml"
+	"pollux/proxy"
+	"pollux/proxy/poller"
+)
+
+// Config is the whole of config.yaml: the sum of what the rooms need to know.
+type Config struct {
+	proxy.Config
+	Cache       CacheConfig                      `yaml:"cache"`
+	Store       StoreConfig                      `yaml:"store"` // a change needs a restart
+	ProviderDir string                           `yaml:"provider_dir"`
+	Upstreams   map[string]poller.UpstreamConfig `yaml:"upstreams"`
+	Webhooks    WebhooksConfig                   `yaml:"webhooks"`
+	Log         LogConfig                        `yaml:"log"`
+}
+
+// CacheConfig is the memory tier.
+type CacheConfig struct {
+	MaxBytes strictyaml.Bytes `yaml:"max_bytes"` // weight of all entries; a change needs a restart
+}
+
+// StoreConfig is the durable tier.
+type StoreConfig struct {
+	Driver    string    `yaml:"driver"` // sqlite | none
+	Path      string    `yaml:"path"`   // of the database; the store key lies beside it
+	Retention Retention `yaml:"retention"`
+}
+
+// Retention is how long the store keeps a document after it last changed.
+// Zero means for ever, written forever.
+type Retention time.Duration
+
+// UnmarshalNode reads forever, or a duration such as 720h.
+func (r *Retention) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	if n.Scalar() == "forever" {
+		*r = 0
+		return nil
+	}
+	d, err := time.ParseDuration(n.Scalar())
+	if err != nil || d <= 0 {
+		return strictyaml.Faults{n.Fault("want forever, or a duration such as 720h")}
+	}
+	*r = Retention(d)
+	return nil
+}
+
+// WebhooksConfig bounds deliveries.
+type WebhooksConfig struct {
+	// AllowNetworks lists private networks (CIDR) that targets may be in, and
+	// plain http with them.
+	AllowNetworks []string      `yaml:"allow_networks"`
+	Timeout       time.Duration `yaml:"timeout"`       // of one attempt
+	GiveUpAfter   time.Duration `yaml:"give_up_after"` // of one delivery
+}
+
+// LogConfig says what is logged and how.
+type LogConfig struct {
+	Level  string `yaml:"level"`  // debug | info | warn | error
+	Format string `yaml:"format"` // text | json
+}
+
+// DefaultConfig is what holds where the file is silent, upstreams excepted.
+func DefaultConfig() Config {
+	return Config{
+		Config:   proxy.DefaultConfig(),
+		Cache:    CacheConfig{MaxBytes: 256 << 20},
+		Store:    StoreConfig{Driver: "sqlite", Path: "pollux.db"},
+		Webhooks: WebhooksConfig{Timeout: 15 * time.Second, GiveUpAfter: 24 * time.Hour},
+		Log:      LogConfig{Level: "info", Format: "text"},
+	}
+}
+
+// defaultUpstreams is an upstream for every provider that says where it is,
+// for those who have not configured any. One that would lead back to ourselves
+// is left out.
+func defaultUpstreams(set *providers.Set, c *Config) map[string]poller.UpstreamConfig {
+	upstreams := map[string]poller.UpstreamConfig{}
+	for _, p := range set.All() {
+		if p.BaseURL == "" || leadsBack(p.BaseURL, c.Listen, c.PublicURL) {
+			continue
+		}
+		u := poller.DefaultUpstreamConfig()
+		u.Provider = p.Name
+		upstreams[p.Name] = u
+	}
+	return upstreams
+}
+
+// pollerConfig is the poller's part of c.
+func (c *Config) pollerConfig() poller.Config {
+	return poller.Config{
+		Upstreams:       c.Upstreams,
+		MissesPerSecond: c.Limits.MissesPerPartition.PerSecond,
+		MissesBurst:     c.Limits.MissesPerPartition.Burst,
+	}
+}
+
+// secrets is every credential in c, so that logs can leave them out.
+func (c *Config) secrets() []string {
+	var all []string
+	for _, client := range c.Clients {
+		all = append(all, client.Key)
+	}
+	for _, u := range c.Upstreams {
+		all = append(all, u.Credential.Value)
+	}
+	return all
+}

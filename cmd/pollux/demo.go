@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"pollux/providers"
+	"pollux/providers/sandbox"
+	"pollux/proxy/poller"
+)
+
+// demoAddress is tried first, so that the printed commands look familiar.
+const demoAddress = "127.0.0.1:8080"
+
+func demoCommand(ctx context.Context, t *terminal, args []string) int {
+	fs := t.flags("demo", `Starts simulated upstreams for every provider, Pollux in front of them and a
+fleet of clients that poll it, all in this process and on loopback, and shows
+what is asked and what is saved. Now and then an upstream fails for a while.
+Prints commands to try. Needs no key, no network and no other program.`)
+	clients := fs.Int("clients", 30, "how many clients poll")
+	length := fs.Duration("for", 0, "end by itself after this `time`; 0 runs until Ctrl-C")
+	speed := fs.Float64("speed", 2, "how much faster than real the simulated tasks run")
+	if _, code, done := t.parse(fs, args, 0); done {
+		return code
+	}
+	if *clients < 1 || *clients > 1000 || *length < 0 || *speed <= 0 {
+		fmt.Fprint(t.stderr, "pollux demo: --clients is from 1 to 1000, --for not negative, --speed more than 0\n\n")
+		fs.Usage()
+		return exitUsage
+	}
+	if *length > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *length)
+		defer cancel()
+	}
+	if err := demo(ctx, t, *clients, *speed); err != nil {
+		return t.fail("demo", err)
+	}
+	return exitOK
+}
+
+// demo runs until ctx ends, and leaves nothing behind.
+func demo(ctx context.Context, t *terminal, clients int, speed float64) (err error) {
+	set, err := providers.Builtin()
+	if err != nil {
+		return err
+	}
+	upstreams, err := sandbox.New(set, sandbox.Options{Seed: uint64(time.Now().UnixNano()), Speed: speed})
+	if err != nil {
+		return err
+	}
+	upstreamListener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "pollux-demo-")
+	if err != nil {
+		upstreamListener.Close()
+		return err
+	}
+	defer os.RemoveAll(dir)
+
+	// The upstreams outlive Pollux, and Pollux its clients: nothing fails only
+	// because the demo ends.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var servers sync.WaitGroup
+	defer servers.Wait()
+	defer stop()
+	servers.Go(func() { serveHTTP(running, upstreamListener, upstreams) })
+
+	l := demoConfig(set, upstreamListener.Addr().String(), dir)
+	s, err := newService(ctx, l, newLogger(t.stderr, l.Log, nil), noEnvironment)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	ln, err := s.server.Listen()
+	if err != nil {
+		return err
+	}
+	serving, drain := context.WithCancel(running)
+	served := make(chan error, 1)
+	go func() { served <- s.run(serving, ln) }()
+
+	fleet := newFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String())
+	fleet.greet(ctx, t.stdout)
+	fleetErr := fleet.run(ctx, clients, newScreen(t.stdout))
+	drain()
+	return errors.Join(fleetErr, <-served)
+}
+
+// demoConfig is the default configuration with every simulated upstream.
+func demoConfig(set *providers.Set, sandboxAddr, dir string) *loaded {
+	l := &loaded{Config: DefaultConfig(), Providers: set}
+	l.Listen = demoAddress
+	if ln, err := net.Listen("tcp", demoAddress); err != nil {
+		l.Listen = "127.0.0.1:0" // somebody is there already
+	} else {
+		ln.Close()
+	}
+	l.Store.Path = filepath.Join(dir, "pollux.db")
+	l.Log.Level = "error" // failing upstreams are part of the show
+	l.Upstreams = map[string]poller.UpstreamConfig{}
+	for _, p := range set.All() {
+		if p.Simulation == nil {
+			continue
+		}
+		u := poller.DefaultUpstreamConfig()
+		u.Provider, u.BaseURL = p.Name, sandbox.BaseURL(sandboxAddr, p.Name)
+		l.Upstreams[p.Name] = u
+	}
+	return l
+}
+
+func noEnvironment(string) (string, bool) { return "", false }
+
+// greet prints what to open and what to type.
+func (f *fleet) greet(ctx context.Context, w io.Writer) {
+	fmt.Fprintf(w, "Pollux is at %s, its upstreams are simulated.\n\n", f.base)
+	if f.serves(ctx, "/dashboard") {
+		fmt.Fprintf(w, "open   %s/dashboard\n", f.base)
+	}
+	fmt.Fprintln(w, "try")
+	for i, task := range f.firstOfEach() {
+		flags := ""
+		if i == 0 {
+			flags = "-i "
+		}
+		fmt.Fprintf(w, "  curl %s%s '%s%s'\n", flags, task.curlCredential(), f.base, task.path)
+	}
+	fmt.Fprintf(w, "  curl %s/metrics\n\n", f.base)
+}
+
+// serves reports whether Pollux has something at path.
+func (f *fleet) serves(ctx context.Context, path string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.base+path, nil)
+	if err != nil {
+		return false
+	}
+	answer, err := f.client.Do(request)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+// screen is where the picture is shown: in place on a terminal, one line after
+// the other elsewhere.
+type screen struct {
+	out   io.Writer
+	live  bool
+	drawn int // lines of the last picture
+}
+
+func newScreen(out io.Writer) *screen {
+	file, ok := out.(*os.File)
+	return &screen{out: out, live: ok && isatty.IsTerminal(file.Fd())}
+}
+
+// interval is how often there is something new to see.
+func (s *screen) interval() time.Duration {
+	if s.live {
+		return 500 * time.Millisecond
+	}
+	return 2 * time.Second
+}
+
+func (s *screen) show(p picture) {
+	if !s.live {
+		fmt.Fprintln(s.out, p.line())
+		return
+	}
+	lines := p.lines()
+	var b strings.Builder
+	if s.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", s.drawn) // back to its first line
+	}
+	for _, line := range lines {
+		b.WriteString("\x1b[2K") // what was there may be longer
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	b.WriteString("\x1b[J")
+	s.drawn = len(lines)
+	io.WriteString(s.out, b.String())
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+const shannonBody = `{"task_id":"task-1","status":"TASK_STATUS_COMPLETED","result":"42","usage":{"total_tokens":12345678901234567890},"model_used":"m"}`
+
+func TestExplain(t *testing.T) {
+	t.Chdir(t.TempDir())
+	got := runWith(t, shannonBody, "explain", "shannon", "-")
+	if got.code != exitOK {
+		t.Fatalf("explain: %+v", got)
+	}
+	for _, want := range []string{
+		`"id": "task-1"`, `"status": "completed"`, `"total_tokens": 12345678901234567890`, `"upstream": "shannon"`,
+		"MEMBER", "output.text", "path result", "used", `"TASK_STATUS_COMPLETED"`,
+	} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("explain does not print %s:\n%s", want, got.stdout)
+		}
+	}
+}
+
+func TestExplainJSON(t *testing.T) {
+	t.Chdir(t.TempDir())
+	got := runWith(t, shannonBody, "explain", "--json", "shannon", "-")
+	var out struct {
+		Verdict  string `json:"verdict"`
+		Document struct {
+			ID     string `json:"id"`
+			Status string `json:"status"`
+		} `json:"document"`
+		Fields []struct {
+			Member string          `json:"member"`
+			Value  json.RawMessage `json:"value"`
+			Tried  []struct{ Source, Outcome string }
+		} `json:"fields"`
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &out); err != nil {
+		t.Fatalf("%v: %s", err, got.stdout)
+	}
+	if got.code != exitOK || out.Verdict != "answered" || out.Document.ID != "task-1" || out.Document.Status != "completed" {
+		t.Errorf("explain --json: code %d, %+v", got.code, out)
+	}
+	texts := 0
+	for _, f := range out.Fields {
+		if f.Member == "output.text" && string(f.Value) == `"42"` && len(f.Tried) > 0 {
+			texts++
+		}
+	}
+	if texts != 1 {
+		t.Errorf("output.text is explained %d times: %+v", texts, out.Fields)
+	}
+}
+
+func TestExplainOther(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir := t.TempDir()
+	writeIn(t, dir, "acme.yaml", acmeProvider)
+	cases := []struct {
+		name, body string
+		args       []string
+		code       int
+		out        string // in stdout or stderr
+	}{
+		{"no JSON", "<html>", []string{"shannon"}, exitFailure, "no document: upstream-error"},
+		{"another task", shannonBody, []string{"--id", "task-2", "shannon"}, exitFailure, "names another task"},
+		{"this task", shannonBody, []string{"--id", "task-1", "shannon"}, exitOK, `"id": "task-1"`},
+		{"by parameter", shannonBody, []string{"--param", "task_id=task-2", "shannon"}, exitFailure, "names another task"},
+		{"unknown parameter", shannonBody, []string{"--param", "run=1", "shannon"}, exitFailure, "provider shannon has task_id"},
+		{"unknown provider", "{}", []string{"nope"}, exitFailure, `there is no provider "nope", there are aitronos`},
+		{"not found", `{"error":"Task not found"}`, []string{"--status", "404", "shannon"}, exitOK, "no document: task-not-found"},
+		{"broken upstream", `oops`, []string{"--status", "500", "shannon"}, exitOK, "no document: upstream-error"},
+		{"unknown word", `{"task_id":"t","status":"DANCING"}`, []string{"shannon"}, exitOK, "counts as unknown"},
+		{"own provider", `{"id":"j","state":"DONE","result":"r"}`, []string{"--provider-dir", dir, "acme"}, exitOK, `"provider": "acme"`},
+		{"no such directory", `{}`, []string{"--provider-dir", "nowhere", "acme"}, exitFailure, "is not a directory"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := runWith(t, c.body, append(append([]string{"explain"}, c.args...), "-")...)
+			if got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.out) {
+				t.Errorf("explain %q: code %d, want %d and %q\n%s%s", c.args, got.code, c.code, c.out, got.stdout, got.stderr)
+			}
+		})
+	}
+}
+
+func TestExplainReadsProviderDirOfAConfigWithFaults(t *testing.T) {
+	dir := t.TempDir()
+	writeIn(t, dir, "acme.yaml", acmeProvider)
+	body := write(t, "body.json", `{"id":"j","state":"RUNNING"}`)
+	config := write(t, "config.yaml", "provider_dir: "+dir+"\nnonsense: ${NOPE}\n")
+	got := runWith(t, "", "explain", "acme", body, "--config", config)
+	if got.code != exitOK || !strings.Contains(got.stdout, `"status": "in_progress"`) {
+		t.Errorf("explain: %+v", got)
+	}
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"pollux/providers"
+	"pollux/providers/sandbox"
+	"pollux/proxy/poller"
+)
+
+const (
+	// teams is how many credentials the clients have; those of one team poll
+	// the same tasks, and share what Pollux knows.
+	teams = 3
+	// tasksPerTeam is how many tasks a team has at each upstream.
+	tasksPerTeam = 2
+	// pollEvery is how often a client asks for each task of its team, give or
+	// take a third: as eager as clients are.
+	pollEvery = time.Second
+	// keepEnded is how long a task that has ended is still asked for.
+	keepEnded = 20 * time.Second
+	// troubleEvery and troubleFor say when an upstream fails, and for how long.
+	troubleEvery, troubleFor = 20 * time.Second, 6 * time.Second
+)
+
+// fleet is the clients of the demo and what they see.
+type fleet struct {
+	base      string
+	upstreams []*poller.Upstream
+	sandbox   *sandbox.Server
+	client    *http.Client
+	started   time.Time
+	seen      map[string]*counts // by upstream
+
+	mu      sync.Mutex
+	tasks   [teams][]*demoTask // guarded by mu
+	trouble string             // guarded by mu; the upstream that fails, "" if none
+}
+
+// counts is what clients were told by one upstream's answers.
+type counts struct {
+	polls, hits, collapsed, stale, asked, problems, notModified atomic.Int64
+}
+
+// demoTask is one simulated task.
+type demoTask struct {
+	upstream   string
+	path       string // at Pollux, with its query
+	credential providers.Credential
+
+	mu     sync.Mutex
+	status string    // guarded by mu; as a client saw it last, "" before
+	ended  time.Time // guarded by mu
+}
+
+// newFleet makes the first tasks.
+func newFleet(upstreams []*poller.Upstream, server *sandbox.Server, base string) *fleet {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // of loopback addresses
+	transport.MaxIdleConnsPerHost = 1000
+	f := &fleet{
+		base: base, upstreams: upstreams, sandbox: server, started: time.Now(), seen: map[string]*counts{},
+		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+	}
+	for _, u := range upstreams {
+		f.seen[u.Name] = new(counts)
+	}
+	f.refill(time.Now())
+	return f
+}
+
+// run polls with so many clients until ctx ends, and shows what they see.
+func (f *fleet) run(ctx context.Context, clients int, s *screen) error {
+	defer f.client.CloseIdleConnections()
+	var running sync.WaitGroup
+	defer running.Wait()
+	for i := range clients {
+		running.Go(func() { f.pollLoop(ctx, i%teams) })
+	}
+	redraw, refill, trouble := time.NewTicker(s.interval()), time.NewTicker(250*time.Millisecond), time.NewTicker(troubleEvery)
+	defer redraw.Stop()
+	defer refill.Stop()
+	defer trouble.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.show(f.picture(clients))
+			return nil
+		case <-redraw.C:
+			s.show(f.picture(clients))
+		case now := <-refill.C:
+			f.refill(now)
+		case now := <-trouble.C:
+			if err := f.makeTrouble(now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// refill replaces tasks that ended a while ago, so that there is always work
+// under way.
+func (f *fleet) refill(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for team := range teams {
+		f.tasks[team] = slices.DeleteFunc(f.tasks[team], func(t *demoTask) bool {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			return !t.ended.IsZero() && now.Sub(t.ended) > keepEnded
+		})
+		has := map[string]int{}
+		for _, t := range f.tasks[team] {
+			has[t.upstream]++
+		}
+		for _, u := range f.upstreams {
+			for range tasksPerTeam - has[u.Name] {
+				if t, err := f.create(u, team); err == nil {
+					f.tasks[team] = append(f.tasks[team], t)
+				}
+			}
+		}
+	}
+}
+
+// create starts a task at the simulated upstream.
+func (f *fleet) create(u *poller.Upstream, team int) (*demoTask, error) {
+	key := fmt.Sprintf("team-%d", team+1)
+	params := map[string]string{}
+	id := ""
+	for _, param := range u.Provider.Params {
+		if param.Task {
+			id = param.Name // the last one; those before it only lead there
+		}
+	}
+	for _, param := range u.Provider.Params {
+		if param.Name != id && !optional(u.Provider, param) {
+			params[param.Name] = sample(param)
+		}
+	}
+	value, err := f.sandbox.Create(u.Provider.Name, params, key, "")
+	if err != nil {
+		return nil, err
+	}
+	params[id] = value
+	reference := providers.Reference{Values: make([]string, len(u.Provider.Params))}
+	for i, param := range u.Provider.Params {
+		reference.Values[i] = params[param.Name]
+	}
+	return &demoTask{
+		upstream:   u.Name,
+		path:       "/v1/tasks/" + u.Name + "/" + u.Parser.Format(reference),
+		credential: u.Provider.HeldCredential(key),
+	}, nil
+}
+
+// optional reports whether a reference does without param. Of a one-of group
+// the first is sent.
+func optional(p *providers.Provider, param providers.Param) bool {
+	first := slices.ContainsFunc(p.OneOf, func(group []string) bool { return group[0] == param.Name })
+	return param.Optional && !first
+}
+
+// sample is a value that param's pattern takes.
+func sample(param providers.Param) string {
+	for _, value := range []string{"demo-" + param.Name, "demo", "1", strings.Repeat("0", 24)} {
+		if param.Pattern.Match([]byte(value)) {
+			return value
+		}
+	}
+	return "demo"
+}
+
+// makeTrouble lets one upstream fail for a while, each in its turn.
+func (f *fleet) makeTrouble(now time.Time) error {
+	u := f.upstreams[int(now.Sub(f.started)/troubleEvery)%len(f.upstreams)]
+	fault := sandbox.Fault{Provider: u.Provider.Name, Route: "poll", Kind: "503", For: troubleFor}
+	if err := f.sandbox.AddFault(fault); err != nil {
+		return err
+	}
+	f.setTrouble(u.Name)
+	time.AfterFunc(troubleFor, func() { f.setTrouble("") })
+	return nil
+}
+
+func (f *fleet) setTrouble(upstream string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trouble = upstream
+}
+
+// pollLoop is one client: it asks for its team's tasks, one after the other, as
+// long as there are any.
+func (f *fleet) pollLoop(ctx context.Context, team int) {
+	etags := map[*demoTask]string{}
+	for {
+		f.mu.Lock()
+		tasks := slices.Clone(f.tasks[team])
+		f.mu.Unlock()
+		for _, t := range tasks {
+			pause := pollEvery / time.Duration(len(tasks))
+			pause += time.Duration((rand.Float64() - 0.5) * float64(pause) * 2 / 3)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			f.poll(ctx, t, etags)
+		}
+		for t := range etags {
+			if !slices.Contains(tasks, t) {
+				delete(etags, t)
+			}
+		}
+		if len(tasks) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pollEvery):
+			}
+		}
+	}
+}
+
+// poll asks Pollux for t once, and counts what came of it.
+func (f *fleet) poll(ctx context.Context, t *demoTask, etags map[*demoTask]string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.base+t.path, nil)
+	if err != nil {
+		return
+	}
+	for _, field := range t.credential.Headers {
+		request.Header.Set(field.Name, field.Value)
+	}
+	if etag := etags[t]; etag != "" {
+		request.Header.Set("If-None-Match", etag)
+	}
+	answer, err := f.client.Do(request)
+	if err != nil {
+		return // the demo ends
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return
+	}
+	f.seen[t.upstream].count(answer)
+	if answer.StatusCode == http.StatusOK {
+		etags[t] = answer.Header.Get("ETag")
+		t.saw(gjson.GetBytes(body, "status").Str, gjson.GetBytes(body, "terminal").Bool())
+	}
+}
+
+// count notes one answer by its Cache-Status (RFC 9211).
+func (c *counts) count(answer *http.Response) {
+	c.polls.Add(1)
+	if answer.StatusCode == http.StatusNotModified {
+		c.notModified.Add(1)
+	}
+	status := answer.Header.Get("Cache-Status")
+	has := func(s string) bool { return strings.Contains(status, s) }
+	switch {
+	case answer.StatusCode >= 400:
+		c.problems.Add(1)
+	case has("detail=stale-if-error"), has("detail=breaker-open"), has("detail=rate-limited"):
+		c.stale.Add(1)
+	case has("collapsed"):
+		c.collapsed.Add(1)
+	case has("fwd="):
+		c.asked.Add(1)
+	default:
+		c.hits.Add(1)
+	}
+}
+
+// saw notes the status that a client was told.
+func (t *demoTask) saw(status string, terminal bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status = status
+	switch {
+	case !terminal:
+		t.ended = time.Time{}
+	case t.ended.IsZero():
+		t.ended = time.Now()
+	}
+}
+
+// firstOfEach is one task of the first team per upstream.
+func (f *fleet) firstOfEach() []*demoTask {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var first []*demoTask
+	for _, t := range f.tasks[0] {
+		if !slices.ContainsFunc(first, func(known *demoTask) bool { return known.upstream == t.upstream }) {
+			first = append(first, t)
+		}
+	}
+	return first
+}
+
+// curlCredential is the credential as curl's flags. It opens simulated
+// upstreams only, so it may be shown.
+func (t *demoTask) curlCredential() string {
+	var flags []string
+	for _, field := range t.credential.Headers {
+		flags = append(flags, fmt.Sprintf("-H '%s: %s'", field.Name, field.Value))
+	}
+	return strings.Join(flags, " ")
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is who may import whom of ours; a room that is missing may import
+// nothing. Tests are free.
+var mayImport = map[string][]string{
+	"cache/sqlite":             {"cache"},
+	"cache/redis":              {"cache"},
+	"cache/internal/storetest": {"cache"},
+	"providers":                {"normalize", "providers/strictyaml"},
+	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
+	"proxy/poller":             {"proxy/poller/adaptive", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/push":               {"proxy/poller", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy":                    {"proxy/poller", "proxy/push", "proxy/dashboard", "providers", "cache", "normalize", "providers/strictyaml"},
+}
+
+// TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers
+// and cache, then normalize. Whatever stands higher may be changed without
+// reading what stands lower.
+func TestImportsPointDown(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "pollux/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; seen++ {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		room := strings.TrimPrefix(p.ImportPath, "pollux/")
+		for _, imported := range p.Imports {
+			if slices.Contains([]string{"unsafe"}, imported) {
+				t.Errorf("%s imports %s", room, imported)
+			}
+			if room == "normalize" && slices.Contains([]string{"os", "net", "net/http", "io/fs"}, imported) {
+				t.Errorf("%s imports %s, and is to stay free of I/O", room, imported)
+			}
+			below, ours := strings.CutPrefix(imported, "pollux/")
+			free := strings.HasPrefix(room, "cmd/") || strings.HasPrefix(room, "benchmarks")
+			if ours && !free && !slices.Contains(mayImport[room], below) {
+				t.Errorf("%s imports %s: imports point down only", room, below)
+			}
+		}
+	}
+	if seen < 8 {
+		t.Errorf("looked at %d packages only", seen)
+	}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"pollux/providers"
+	"pollux/providers/strictyaml"
+)
+
+// defaultConfigFile is read when it exists and --config names no other.
+const defaultConfigFile = "config.yaml"
+
+// loaded is a configuration without faults, and what it refers to.
+type loaded struct {
+	Config
+	File      string // "" when there is none and the defaults hold
+	Providers *providers.Set
+	Warnings  []string
+}
+
+// load reads and checks the configuration and the provider files. A path of ""
+// means config.yaml if there is one, and the defaults otherwise. The error is
+// strictyaml.Faults with everything wrong with all of it.
+func load(path string, env func(string) (string, bool)) (*loaded, error) {
+	l := &loaded{Config: DefaultConfig(), File: path}
+	if path == "" {
+		if _, err := os.Stat(defaultConfigFile); err == nil {
+			l.File = defaultConfigFile
+		}
+	}
+	var data []byte
+	if l.File != "" {
+		var err error
+		if data, err = readLimited(l.File); err != nil {
+			return nil, strictyaml.Faults{{File: l.File, Message: "cannot be read: " + plainCause(err)}}
+		}
+	}
+	root, faults := strictyaml.Parse(l.File, data, env)
+	if root == nil {
+		return nil, faults
+	}
+	faults = append(faults, root.Decode(&l.Config)...)
+	faults = append(faults, l.loadProviders(root)...)
+	if l.Providers != nil {
+		if root.Get("upstreams") == nil {
+			l.Upstreams = defaultUpstreams(l.Providers, &l.Config)
+		}
+		faults = place(faults, l.Config.validate(l.Providers), root)
+	}
+	if len(faults) > 0 {
+		faults.Sort()
+		return nil, faults
+	}
+	l.warn(root)
+	return l, nil
+}
+
+// readLimited reads a file, and little more than its parser would accept.
+func readLimited(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, strictyaml.MaxSize+1))
+}
+
+// loadProviderSet loads only the providers: the built-in ones, and those of dir
+// or else of the config's provider_dir. Nothing else in the config matters.
+func loadProviderSet(path, dir string, env func(string) (string, bool)) (*providers.Set, error) {
+	l := &loaded{Config: DefaultConfig(), File: path}
+	if path == "" {
+		l.File = defaultConfigFile
+	}
+	data, err := readLimited(l.File)
+	if err != nil && path != "" {
+		return nil, strictyaml.Faults{{File: path, Message: "cannot be read: " + plainCause(err)}}
+	}
+	root, faults := strictyaml.Parse(l.File, data, env)
+	if root == nil {
+		return nil, faults
+	}
+	if named := root.Get("provider_dir"); named != nil && !named.Broken() {
+		l.ProviderDir = named.Scalar()
+	}
+	if dir != "" {
+		l.ProviderDir = dir
+	}
+	if faults := l.loadProviders(root); len(faults) > 0 {
+		return nil, faults
+	}
+	return l.Providers, nil
+}
+
+// loadProviders merges the built-in providers and those of provider_dir.
+func (l *loaded) loadProviders(root *strictyaml.Node) strictyaml.Faults {
+	builtin, err := providers.Builtin()
+	if err != nil {
+		return faultsOf(err, "")
+	}
+	l.Providers = builtin
+	dir := l.ProviderDir
+	if dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return strictyaml.Faults{root.Nearest("provider_dir").Fault("is not a directory that can be read")}
+	}
+	own, err := providers.Load(os.DirFS(dir))
+	if err == nil {
+		own, err = builtin.Merge(own)
+	}
+	if err != nil {
+		// Upstreams may name one of the providers that did not load, so there
+		// is nothing to check them against.
+		l.Providers = nil
+		return faultsOf(err, dir)
+	}
+	l.Providers = own
+	return nil
+}
+
+// faultsOf is the faults behind err, their files below dir.
+func faultsOf(err error, dir string) strictyaml.Faults {
+	faults, ok := errors.AsType[strictyaml.Faults](err)
+	if !ok {
+		return strictyaml.Faults{{File: dir, Message: err.Error()}}
+	}
+	for i := range faults {
+		faults[i].File = filepath.Join(dir, faults[i].File)
+	}
+	return faults
+}
+
+// place adds to faults those of a check that knew keys only, each where the
+// file has its key. A key that is reported already is not reported again: what
+// could not be decoded left its default or nothing behind.
+func place(faults, found strictyaml.Faults, root *strictyaml.Node) strictyaml.Faults {
+	reported := map[string]bool{}
+	for _, f := range faults {
+		reported[f.Key] = f.Key != ""
+	}
+	for _, f := range found {
+		if reported[f.Key] {
+			continue
+		}
+		at := root.Nearest(f.Key).Fault("%s", f.Message)
+		at.Key = f.Key
+		faults = append(faults, at)
+	}
+	return faults
+}
+
+// warn notes what is allowed and should not stay so.
+func (l *loaded) warn(root *strictyaml.Node) {
+	if l.File == "" || runtime.GOOS == "windows" || !holdsSecrets(root) {
+		return
+	}
+	if info, err := os.Stat(l.File); err == nil && info.Mode().Perm()&0o077 != 0 {
+		l.Warnings = append(l.Warnings, fmt.Sprintf(
+			"%s holds secrets and others may read it (mode %04o): use ${NAME} for them, or chmod 600", l.File, info.Mode().Perm()))
+	}
+}
+
+// holdsSecrets reports whether a credential is written in the file itself.
+func holdsSecrets(root *strictyaml.Node) bool {
+	inClear := func(n *strictyaml.Node) bool {
+		return n != nil && n.Scalar() != "" && !n.Expanded() && !strings.HasPrefix(n.Scalar(), "sha256:")
+	}
+	if clients := root.Get("clients"); clients != nil {
+		for _, client := range clients.List() {
+			if inClear(client.Get("key")) {
+				return true
+			}
+		}
+	}
+	if upstreams := root.Get("upstreams"); upstreams != nil {
+		for _, u := range upstreams.Map() {
+			if c := u.Value.Get("credential"); c != nil && inClear(c.Get("value")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// plainCause is the reason in err without the path that it repeats.
+func plainCause(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+// configFlag is the flag that every command with a config has.
+func configFlag(fs *flag.FlagSet) *string {
+	return fs.String("config", "", "config `file`; without it config.yaml if there is one, else the defaults")
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+)
+
+var logLevels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+// logger is the process's log: its level and the secrets that it leaves out
+// change with a reload, its format does not.
+type logger struct {
+	*slog.Logger
+	level   slog.LevelVar
+	secrets atomic.Pointer[strings.Replacer]
+}
+
+func newLogger(w io.Writer, c LogConfig, secrets []string) *logger {
+	l := new(logger)
+	l.configure(c, secrets)
+	options := &slog.HandlerOptions{Level: &l.level, ReplaceAttr: l.redact}
+	if c.Format == "json" {
+		l.Logger = slog.New(slog.NewJSONHandler(w, options))
+	} else {
+		l.Logger = slog.New(slog.NewTextHandler(w, options))
+	}
+	return l
+}
+
+// configure sets the level and replaces the secrets. It is safe while others log.
+func (l *logger) configure(c LogConfig, secrets []string) {
+	l.level.Set(logLevels[c.Level])
+	var pairs []string
+	for _, s := range secrets {
+		// Shorter ones would turn every other word of the log into stars.
+		if len(s) < 6 {
+			continue
+		}
+		for _, form := range []string{s, url.QueryEscape(s), base64.StdEncoding.EncodeToString([]byte(s))} {
+			pairs = append(pairs, form, "[redacted]")
+		}
+	}
+	l.secrets.Store(strings.NewReplacer(pairs...))
+}
+
+// telling are the names of attributes that hold a credential, whatever it
+// looks like.
+var telling = regexp.MustCompile(`(?i)(authorization|credential|password|secret|token|cookie|api[-_]?key|pollux-key)`)
+
+// looksSecret finds credentials by their form: schemes, our own keys, webhook
+// secrets, and the query of a URL, where some APIs put theirs.
+var looksSecret = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[^\s"',;]+|\bplx_[A-Za-z0-9_-]+|\bwhsec_[A-Za-z0-9+/=]+|\?[^\s"'#]*=[^\s"'#]*`)
+
+// redact takes credentials out of one attribute (slog.HandlerOptions.ReplaceAttr).
+func (l *logger) redact(_ []string, a slog.Attr) slog.Attr {
+	if telling.MatchString(a.Key) {
+		return slog.String(a.Key, "[redacted]")
+	}
+	switch a.Value.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(l.clean(a.Value.String()))
+	case slog.KindAny:
+		if a.Key != slog.LevelKey && a.Key != slog.SourceKey {
+			a.Value = slog.StringValue(l.clean(fmt.Sprint(a.Value.Any())))
+		}
+	}
+	return a
+}
+
+func (l *logger) clean(s string) string {
+	s = l.secrets.Load().Replace(s)
+	return looksSecret.ReplaceAllStringFunc(s, func(match string) string {
+		if match[0] == '?' {
+			return "?[redacted]"
+		}
+		return "[redacted]"
+	})
+}

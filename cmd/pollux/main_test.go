@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	goleak.VerifyTestMain(m,
+		// These two of fasthttp live as long as the process.
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+// result is how a command ended.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// runWith executes one command line.
+func runWith(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), args, strings.NewReader(stdin), &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+func TestUsage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cases := []struct {
+		name           string
+		args           []string
+		code           int
+		stdout, stderr string // what they contain
+	}{
+		{"nothing", nil, exitUsage, "", "usage: pollux <command>"},
+		{"help", []string{"help"}, exitOK, "usage: pollux <command>", ""},
+		{"--help", []string{"--help"}, exitOK, "usage: pollux <command>", ""},
+		{"unknown command", []string{"sevre"}, exitUsage, "", `there is no command "sevre"`},
+		{"version", []string{"version"}, exitOK, "pollux ", ""},
+		{"--version", []string{"--version"}, exitOK, "go1.", ""},
+		{"version with an argument", []string{"version", "x"}, exitUsage, "", "wants 0 arguments, has 1"},
+		{"unknown flag", []string{"check", "--nope"}, exitUsage, "", "flag provided but not defined"},
+		{"flag without value", []string{"check", "--config"}, exitUsage, "", "needs an argument"},
+		{"check with an argument", []string{"check", "file"}, exitUsage, "", "usage: pollux check"},
+		{"explain without body", []string{"explain", "orq"}, exitUsage, "", "wants 2 arguments, has 1"},
+		{"explain with a bad param", []string{"explain", "--param", "x", "orq", "-"}, exitUsage, "", "want name=value"},
+		{"explain with a bad status", []string{"explain", "--status", "7", "orq", "-"}, exitUsage, "", "from 100 to 599"},
+		{"key without a name", []string{"key", "new"}, exitUsage, "", "usage: pollux key"},
+		{"key with a bad verb", []string{"key", "old", "ci"}, exitUsage, "", "wants new and a name"},
+		{"key with a bad name", []string{"key", "new", "a b"}, exitUsage, "", "wants new and a name"},
+		{"sandbox with a bad fault", []string{"sandbox", "--fault", "kindness=1"}, exitUsage, "", "not understood"},
+		{"sandbox with a bad rate", []string{"sandbox", "--rate", "100"}, exitUsage, "", "want requests/duration"},
+		{"sandbox with an unknown fault", []string{"sandbox", "--fault", "kind=fire"}, exitFailure, "", "kind is none of"},
+		{"sandbox on no address", []string{"sandbox", "--listen", "nowhere"}, exitFailure, "", "pollux sandbox:"},
+		{"demo with too many clients", []string{"demo", "--clients", "5000"}, exitUsage, "", "from 1 to 1000"},
+		{"serve without its config", []string{"serve", "--config", "missing.yaml"}, exitFailure, "", "missing.yaml: cannot be read"},
+	}
+	for _, c := range commands() {
+		cases = append(cases, struct {
+			name           string
+			args           []string
+			code           int
+			stdout, stderr string
+		}{c.name + " --help", []string{c.name, "--help"}, exitOK, "usage: pollux " + c.name, ""})
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := runWith(t, "", c.args...)
+			if got.code != c.code || !strings.Contains(got.stdout, c.stdout) || !strings.Contains(got.stderr, c.stderr) {
+				t.Errorf("pollux %q: code %d, want %d\nstdout %q\nstderr %q", c.args, got.code, c.code, got.stdout, got.stderr)
+			}
+			if c.code == exitOK && got.stderr != "" {
+				t.Errorf("pollux %q: stderr %q", c.args, got.stderr)
+			}
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := runWith(t, "", "check", "--config", exampleFile)
+	if good.code != exitOK || !strings.Contains(good.stdout, "5 upstreams, 6 providers, no faults") {
+		t.Errorf("check of the example: %+v", good)
+	}
+	bad := runWith(t, "", "check", "--config", "testdata/config/timeout.yaml")
+	if bad.code != exitFailure || bad.stdout != "" || !strings.Contains(bad.stderr, "timeout.yaml:") {
+		t.Errorf("check of a bad config: %+v", bad)
+	}
+	t.Chdir(t.TempDir())
+	if none := runWith(t, "", "check"); none.code != exitOK || !strings.Contains(none.stdout, "no config file") {
+		t.Errorf("check without config: %+v", none)
+	}
+}
+
+func TestKeyNew(t *testing.T) {
+	got := runWith(t, "", "key", "new", "ci")
+	fields := strings.Fields(got.stdout)
+	var key, hash string
+	for _, f := range fields {
+		if strings.HasPrefix(f, "plx_") {
+			key = f
+		}
+		if strings.HasPrefix(f, `"sha256:`) {
+			hash = strings.Trim(f, `",`)
+		}
+	}
+	if got.code != exitOK || key == "" || hash == "" {
+		t.Fatalf("key new: %+v", got)
+	}
+	file := write(t, "config.yaml", "upstreams: {orq: {provider: orq}}\n"+got.stdout[strings.Index(got.stdout, "  clients:"):])
+	// What it prints is indented; under the root it is not.
+	text := strings.ReplaceAll(read(t, file), "\n  ", "\n")
+	text = strings.Replace(text, "  clients:", "clients:", 1)
+	if l, err := load(write(t, "config.yaml", text), noEnvironment); err != nil || len(l.Clients) != 1 || l.Clients[0].Key != hash {
+		t.Errorf("what key new prints is no config: %v\n%s", err, text)
+	}
+}
+
+// failingWriter takes nothing.
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestRunIntoAClosedPipe(t *testing.T) {
+	code := run(context.Background(), []string{"explain", "orq", "-"}, strings.NewReader(`{"task_id":"t","status":"completed"}`), failingWriter{}, io.Discard)
+	if code != exitFailure {
+		t.Errorf("explain into a closed pipe: code %d", code)
+	}
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"pollux/providers/sandbox"
+)
+
+func sandboxCommand(ctx context.Context, t *terminal, args []string) int {
+	fs := t.flags("sandbox", `Plays the upstreams of every provider whose file has a simulation section, on
+the vendors' own routes. Any credential but "invalid" and "revoked" is let in.
+Faults can also be switched on and off while it runs:
+
+  curl -d '{"provider":"shannon","kind":"503","ratio":0.5,"for":"30s"}' localhost:8081/_sandbox/faults
+  curl -X DELETE localhost:8081/_sandbox/faults
+  curl localhost:8081/_sandbox/stats`)
+	listen := fs.String("listen", "127.0.0.1:8081", "`address`")
+	file := configFlag(fs)
+	var options sandbox.Options
+	fs.Uint64Var(&options.Seed, "seed", 1, "makes ids, courses and faults repeatable")
+	fs.Float64Var(&options.Speed, "speed", 1, "divides every duration: 10 ends a task of a minute after six seconds")
+	faultFlag(fs, &options.Faults)
+	rateFlag(fs, &options)
+	if _, code, done := t.parse(fs, args, 0); done {
+		return code
+	}
+	set, err := loadProviderSet(*file, "", t.env)
+	if err != nil {
+		return t.fail("sandbox", err)
+	}
+	server, err := sandbox.New(set, options)
+	if err != nil {
+		return t.fail("sandbox", err)
+	}
+	listener, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return t.fail("sandbox", err)
+	}
+	addr := listener.Addr().String()
+	fmt.Fprintln(t.stdout, "simulated upstreams:")
+	for _, p := range set.All() {
+		if p.Simulation != nil {
+			fmt.Fprintf(t.stdout, "  %-14s %s\n", p.Name, sandbox.BaseURL(addr, p.Name))
+		}
+	}
+	if err := serveHTTP(ctx, listener, server.Handler()); err != nil {
+		return t.fail("sandbox", err)
+	}
+	return exitOK
+}
+
+// serveHTTP serves until ctx ends, and returns when the last answer is out,
+// or after two seconds.
+func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if server.Shutdown(grace) != nil {
+		server.Close()
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// faultFlag is --fault kind=503,ratio=0.1,provider=shannon,...
+func faultFlag(fs *flag.FlagSet, faults *[]sandbox.Fault) {
+	fs.Func("fault", `trouble from the start, as in kind=503,ratio=0.1; may be repeated. kind is latency, cut,
+reset, hang, html, garbage, redirect, foreign or an HTTP code; also provider=, route= (poll,
+create, cancel, other), delay=, for=`, func(s string) error {
+		var f sandbox.Fault
+		for _, member := range strings.Split(s, ",") {
+			name, value, _ := strings.Cut(member, "=")
+			var err error
+			switch name {
+			case "kind":
+				f.Kind = value
+			case "provider":
+				f.Provider = value
+			case "route":
+				f.Route = value
+			case "ratio":
+				f.Ratio, err = strconv.ParseFloat(value, 64)
+			case "delay":
+				f.Delay, err = time.ParseDuration(value)
+			case "for":
+				f.For, err = time.ParseDuration(value)
+			default:
+				err = errors.New("unknown name")
+			}
+			if err != nil {
+				return fmt.Errorf("%s: not understood", cmp.Or(name, "it"))
+			}
+		}
+		*faults = append(*faults, f)
+		return nil
+	})
+}
+
+// rateFlag is --rate 100/1m, or --rate orq=100/1m for one provider.
+func rateFlag(fs *flag.FlagSet, o *sandbox.Options) {
+	fs.Func("rate", "requests per credential, as in 100/1m, or orq=100/1m for one provider; may be repeated", func(s string) error {
+		provider, rate, named := strings.Cut(s, "=")
+		if !named {
+			provider, rate = "", s
+		}
+		count, per, _ := strings.Cut(rate, "/")
+		requests, err := strconv.Atoi(count)
+		window, err2 := time.ParseDuration(per)
+		if err != nil || err2 != nil || requests < 1 || window <= 0 {
+			return errors.New("want requests/duration, as in 100/1m")
+		}
+		if o.Rates == nil {
+			o.Rates = map[string]sandbox.Rate{}
+		}
+		o.Rates[provider] = sandbox.Rate{Requests: requests, Per: window}
+		return nil
+	})
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cache"
+	"pollux/cache/sqlite"
+	"pollux/proxy"
+	"pollux/proxy/poller"
+)
+
+// drainTime is how long clients have to get their answers once the process was
+// told to end. Supervisors usually kill after ten seconds.
+const drainTime = 8 * time.Second
+
+// service is everything that runs, in the order in which it is built.
+type service struct {
+	log      *logger
+	started  Config // what cannot change without a restart is compared with it
+	registry *prometheus.Registry
+	metrics  *metrics
+	memory   *cache.Memory
+	store    cache.Store
+	poller   *poller.Poller
+	server   *proxy.Server
+
+	mu        sync.Mutex // guards the order of reloads and conflicts between them
+	closeOnce sync.Once
+}
+
+// newService builds a service. It serves nobody before run, and must be closed.
+func newService(ctx context.Context, l *loaded, log *logger, env func(string) (string, bool)) (_ *service, err error) {
+	s := &service{log: log, started: l.Config, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	secret, err := storeSecret(l.Store, env)
+	if err != nil {
+		return nil, err
+	}
+	if warning := secret.Warning(); warning != "" {
+		log.Warn("the store key can be read by others", "warning", warning)
+	}
+	if s.memory, err = cache.NewMemory(cache.Config{MaxBytes: int64(l.Cache.MaxBytes)}); err != nil {
+		return nil, fmt.Errorf("memory tier: %w", err)
+	}
+	if s.store, err = openStore(ctx, l.Store, secret, log); err != nil {
+		return nil, err
+	}
+	s.metrics = newMetrics(s.registry, s.memory, s.store)
+	if s.poller, err = poller.New(l.pollerConfig(), l.Providers, s.store, s.memory, secret, s.registry, log.Logger); err != nil {
+		return nil, err
+	}
+	if s.server, err = proxy.New(l.Config.Config, s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
+		return nil, err
+	}
+	s.metrics.reloaded(true)
+	return s, nil
+}
+
+// storeSecret is the key that seals the store: ${POLLUX_STORE_KEY}, or a file
+// beside the store. Without a store nothing outlives the process, and neither
+// need its key.
+func storeSecret(c StoreConfig, env func(string) (string, bool)) (*cache.Secret, error) {
+	if c.Driver == "none" {
+		var raw [32]byte
+		rand.Read(raw[:]) // never fails
+		return cache.NewSecret(raw[:])
+	}
+	if err := os.MkdirAll(filepath.Dir(c.Path), 0o700); err != nil {
+		return nil, fmt.Errorf("store directory: %w", err)
+	}
+	key, _ := env("POLLUX_STORE_KEY")
+	return cache.LoadSecret(c.Path+".key", key)
+}
+
+func openStore(ctx context.Context, c StoreConfig, secret *cache.Secret, log *logger) (cache.Store, error) {
+	if c.Driver == "none" {
+		return cache.None{}, nil
+	}
+	return sqlite.Open(ctx, sqlite.Config{Path: c.Path, Retention: time.Duration(c.Retention)}, secret, log.Logger)
+}
+
+// run serves connections of ln until ctx ends, then drains: no request that
+// was accepted goes unanswered, unless it takes longer than drainTime.
+func (s *service) run(ctx context.Context, ln net.Listener) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var children sync.WaitGroup
+	children.Go(func() {
+		if err := s.poller.Run(background); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Error("the poller ended", "err", err)
+		}
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Serve(ln) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		s.log.Info("shutting down")
+		grace, cancel := context.WithTimeout(background, drainTime)
+		if late := s.server.Shutdown(grace); late != nil {
+			s.log.Warn("some requests were cut off", "err", late)
+		} else {
+			err = <-ended
+		}
+		cancel()
+	}
+	s.poller.Close()
+	stop()
+	children.Wait()
+	return err
+}
+
+// close flushes the store and releases everything. It may be called twice.
+func (s *service) close() (err error) {
+	s.closeOnce.Do(func() {
+		if s.poller != nil {
+			s.poller.Close()
+		}
+		if s.store != nil {
+			err = s.store.Close()
+		}
+		if s.memory != nil {
+			s.memory.Close()
+		}
+	})
+	return err
+}
+
+// reload replaces what can be replaced while serving. l has passed every check.
+func (s *service) reload(l *loaded) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log.configure(l.Log, l.secrets())
+	for _, c := range []struct {
+		key     string
+		changed bool
+	}{
+		{"cache.max_bytes", l.Cache != s.started.Cache},
+		{"store", l.Store != s.started.Store},
+		{"log.format", l.Log.Format != s.started.Log.Format},
+	} {
+		if c.changed {
+			s.log.Warn("a change needs a restart", "key", c.key)
+		}
+	}
+	if err := s.poller.Reload(l.pollerConfig(), l.Providers); err != nil {
+		return err
+	}
+	return s.server.Reload(l.Config.Config)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"pollux/providers"
+	"pollux/providers/strictyaml"
+	"pollux/proxy"
+)
+
+// validate returns everything wrong with c as a whole, by key and without place.
+func (c *Config) validate(set *providers.Set) strictyaml.Faults {
+	var faults strictyaml.Faults
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, strictyaml.Fault{Key: key, Message: fmt.Sprintf(format, args...)})
+	}
+	names := slices.Sorted(maps.Keys(c.Upstreams))
+	for _, err := range c.Config.Validate(names) {
+		if keyed, ok := errors.AsType[*proxy.KeyError](err); ok {
+			fault(keyed.Key, "%s", keyed.Message)
+		} else {
+			fault("", "%v", err)
+		}
+	}
+	for i, client := range c.Clients {
+		if len(client.Upstreams) == 0 {
+			fault(fmt.Sprintf("clients[%d].upstreams", i), `want names of upstreams, or "*" for all`)
+		}
+	}
+	poller := c.pollerConfig()
+	faults = append(faults, poller.Validate(set)...)
+	for _, name := range names {
+		base := c.Upstreams[name].BaseURL
+		if p := set.Get(c.Upstreams[name].Provider); base == "" && p != nil {
+			base = p.BaseURL
+		}
+		if leadsBack(base, c.Listen, c.PublicURL) {
+			fault("upstreams."+name+".base_url", "is the address that Pollux itself listens on")
+		}
+	}
+	if c.Cache.MaxBytes < 1<<20 {
+		fault("cache.max_bytes", "want at least 1MiB")
+	}
+	if !slices.Contains([]string{"sqlite", "none"}, c.Store.Driver) {
+		fault("store.driver", "want sqlite or none")
+	} else if c.Store.Driver == "sqlite" && c.Store.Path == "" {
+		fault("store.path", "want a file name")
+	}
+	c.Webhooks.validate(fault)
+	c.Log.validate(fault)
+	return faults
+}
+
+func (c *WebhooksConfig) validate(fault func(key, format string, args ...any)) {
+	for i, network := range c.AllowNetworks {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			fault(fmt.Sprintf("webhooks.allow_networks[%d]", i), "want a network such as 10.1.0.0/16")
+		}
+	}
+	if c.Timeout <= 0 {
+		fault("webhooks.timeout", "want more than 0")
+	}
+	if c.GiveUpAfter <= 0 {
+		fault("webhooks.give_up_after", "want more than 0")
+	}
+}
+
+func (c *LogConfig) validate(fault func(key, format string, args ...any)) {
+	if _, ok := logLevels[c.Level]; !ok {
+		fault("log.level", "want debug, info, warn or error")
+	}
+	if c.Format != "text" && c.Format != "json" {
+		fault("log.format", "want text or json")
+	}
+}
+
+// leadsBack reports whether requests to base would reach our own listener: an
+// upstream like that answers every poll with another one.
+func leadsBack(base, listen, publicURL string) bool {
+	b, err := url.Parse(base)
+	if err != nil || b.Hostname() == "" {
+		return false
+	}
+	if public, err := url.Parse(publicURL); err == nil && public.Host != "" &&
+		strings.EqualFold(b.Hostname(), public.Hostname()) && portOf(b) == portOf(public) {
+		return true
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port != portOf(b) || port == "0" {
+		return false
+	}
+	us, them := loopbackAddr(host), loopbackAddr(b.Hostname())
+	switch {
+	case host == "", us.IsUnspecified():
+		return them.IsLoopback() || them.IsUnspecified()
+	case us.IsLoopback():
+		return us == them || them.IsUnspecified() || localhost(host) && them.IsLoopback() || localhost(b.Hostname())
+	}
+	return strings.EqualFold(host, b.Hostname()) || us.IsValid() && us == them
+}
+
+func localhost(host string) bool { return strings.EqualFold(host, "localhost") }
+
+// loopbackAddr is host as an address; localhost counts as one. Other names give
+// the zero address: nothing is resolved here.
+func loopbackAddr(host string) netip.Addr {
+	if localhost(host) {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	addr, _ := netip.ParseAddr(host)
+	return addr.Unmap()
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
