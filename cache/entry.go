@@ -43,6 +43,7 @@ type Entry struct {
 	CompletedAt time.Time // zero: not known
 	UpdatedAt   time.Time // when Document last changed as Pollux saw it
 	FirstSeen   time.Time // when Pollux first saw the task
+	Submitted   bool      // its create request passed through, so FirstSeen is when it began
 	ErrorCode   string
 	Model       string
 

@@ -45,32 +45,27 @@ func TestLifeOfAPoll(t *testing.T) {
 }
 
 func TestPollsMerge(t *testing.T) {
-	release := make(chan struct{})
-	b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) { <-release; return reply(200, vesslRunning) })
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	counts := map[string]int{}
-	for range 300 {
-		wg.Go(func() {
-			got := said(b.poll("a", "job1"))
-			mu.Lock()
-			counts[got]++
-			mu.Unlock()
-		})
-	}
-	for b.polls.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(20 * time.Millisecond) // let the others join
-	close(release)
-	wg.Wait()
-	b.wantPolls(1)
-	if counts["200 in_progress; pollux; fwd=uri-miss; stored"] != 1 {
-		t.Errorf("want one caller that forwarded, got %v", counts)
-	}
-	if joined := counts["200 in_progress; pollux; fwd=uri-miss; stored; collapsed"]; joined < 200 {
-		t.Errorf("only %d of 299 callers joined: %v", joined, counts)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) { <-release; return reply(200, vesslRunning) })
+		var wg sync.WaitGroup
+		answers := make(chan string, 300)
+		for range 300 {
+			wg.Go(func() { answers <- said(b.poll("a", "job1")) })
+		}
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		close(answers)
+		counts := map[string]int{}
+		for a := range answers {
+			counts[a]++
+		}
+		b.wantPolls(1)
+		if counts["200 in_progress; pollux; fwd=uri-miss; stored"] != 1 || counts["200 in_progress; pollux; fwd=uri-miss; stored; collapsed"] != 299 {
+			t.Errorf("want one caller that forwarded and 299 that joined, got %v", counts)
+		}
+	})
 }
 
 func TestCallerWhoLeavesHarmsNobody(t *testing.T) {

@@ -119,7 +119,7 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 		e.ErrorCode = *task.Error.Code
 	}
 	if known != nil {
-		e.FirstSeen, e.History, e.PersistedAt = known.FirstSeen, known.History, known.PersistedAt
+		e.FirstSeen, e.Submitted, e.History, e.PersistedAt = known.FirstSeen, known.Submitted, known.History, known.PersistedAt
 	}
 	if known != nil && known.Digest == e.Digest && known.Document != nil && known.Revision == e.Revision {
 		e.UpdatedAt, e.Document, e.ETag, e.Stored = known.UpdatedAt, known.Document, known.ETag, known.Stored
@@ -136,7 +136,7 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 			e.History = slices.Delete(e.History, 1, 2)
 		}
 	}
-	e.FreshUntil = now.Add(u.lifetime(task.Status, v.RetryAfter))
+	e.FreshUntil = now.Add(u.pollAgain(r, known, e, &task, v.RetryAfter, now))
 	p.settleState(u, known, e, v.Settled, now)
 	return e
 }

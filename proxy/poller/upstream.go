@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"pollux/providers"
+	"pollux/proxy/poller/adaptive"
 )
 
 // Upstream is one configured instance of a provider. Its exported fields are
@@ -30,6 +31,7 @@ type Upstream struct {
 	inFlight  *semaphore.Weighted
 	breaker   *breaker
 	witnesses *witnesses
+	groups    *adaptive.Groups // nil on schedule: fixed
 	metrics   upstreamMetrics
 	notFound  *Problem // prepared, for the hit path
 	gone      *Problem
@@ -72,6 +74,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		transport: newTransport(cfg),
 		inFlight:  semaphore.NewWeighted(int64(max(1, cfg.MaxInFlight))),
 		witnesses: &witnesses{},
+		groups:    newGroups(cfg, provider),
 		metrics:   m.upstream(name),
 		notFound: &Problem{Type: TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the upstream knows no such task, or hides it from this credential"},
@@ -114,6 +117,11 @@ func (u *Upstream) inherit(old *Upstream) {
 		return
 	}
 	u.witnesses = old.witnesses
+	if u.groups != nil && old.groups != nil {
+		if learned, err := old.groups.MarshalBinary(); err == nil {
+			_ = u.groups.UnmarshalBinary(learned) // it was written a line above
+		}
+	}
 	if old.Config.Breaker == u.Config.Breaker {
 		u.breaker = old.breaker
 	}
