@@ -18,7 +18,7 @@ type engine interface {
 	Cached(u *poller.Upstream, part *poller.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Cancel(ctx context.Context, r poller.Request) error
-	Forget(u *poller.Upstream, key *cache.ID) error
+	Forget(key *cache.ID) error
 	MaxAge(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool)
 	RetryAfter(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) time.Duration
 }

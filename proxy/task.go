@@ -108,7 +108,7 @@ func (s *Server) serveForget(x *exchange) {
 	if t == nil {
 		return
 	}
-	if err := s.engine.Forget(t.Upstream, &x.key); err != nil {
+	if err := s.engine.Forget(&x.key); err != nil {
 		s.log.Warn("a task could not be forgotten", "upstream", t.Name, "err", err)
 		x.problem(&poller.Problem{Type: poller.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: retrySoon,
 			Detail: "the store did not confirm that the task was removed"})
