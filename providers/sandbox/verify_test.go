@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -89,5 +90,33 @@ func TestVerifyFindsDrift(t *testing.T) {
 				t.Errorf("New() = %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// The section that the documentation shows works as it stands.
+func TestDocumentedSection(t *testing.T) {
+	page, err := os.ReadFile("../../docs/sandbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	section, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the page shows no section")
+	}
+	set, err := load(`name: jobs
+identity: {headers: [Authorization], need: any}
+params: {id: {in: path}}
+poll: {request: 'GET /jobs/{id}'}
+create: {request: POST /jobs, id: id}
+cancel: {request: 'DELETE /jobs/{id}'}
+status: {path: state, words: {WAITING: queued, ACTIVE: in_progress, DONE: completed, STOPPED: cancelled}}
+fields: {id: id}
+` + section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Verify(set.Get("jobs")); err != nil {
+		t.Error(err)
 	}
 }
