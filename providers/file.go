@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"fmt"
 	"time"
 
 	"pollux/normalize"
@@ -284,8 +285,12 @@ func (f *providerFile) spec() normalize.Spec {
 	for _, w := range f.Status.Words {
 		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.name, OutcomeSpec: w.value.OutcomeSpec, Position: position(w.node)})
 	}
-	for _, r := range f.Status.Rules {
-		s.Status.Rules = append(s.Status.Rules, normalize.RuleSpec{When: r.When.expr(), Set: r.Set.OutcomeSpec, Position: position(r.When.node)})
+	for i, r := range f.Status.Rules {
+		at := position(r.When.node)
+		if r.When.node == nil {
+			at.Key = fmt.Sprintf("status.rules[%d]", i)
+		}
+		s.Status.Rules = append(s.Status.Rules, normalize.RuleSpec{When: r.When.expr(), Set: r.Set.OutcomeSpec, Position: at})
 	}
 	for _, field := range f.Fields {
 		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.name, Sources: field.value.sources, Position: position(field.node)})
