@@ -89,7 +89,7 @@ func (e *errorRules) verdict(kind Kind, code int, body []byte) Verdict {
 			v.Status = http.StatusUnprocessableEntity
 		}
 	case BadAnswer:
-		v.ServerFault = code < 300 || code > 499
+		v.ServerFault = code < 200 || code > 499
 	}
 	return v
 }

@@ -140,14 +140,19 @@ func (p *Provider) native(r Reference, code int, body []byte) normalize.Native {
 // judgeRefusal judges every answer but a 200.
 func (p *Provider) judgeRefusal(r Reference, code int, body []byte) Verdict {
 	native := p.native(r, code, body)
-	if normalize.CheckBody(body) != nil {
+	unreadable := normalize.CheckBody(body) != nil
+	if unreadable {
 		native.Body = []byte("{}") // rules may still look at the code
 	}
 	as, ok := p.errors.reclassify(native)
 	if !ok {
 		as = p.errors.usual(code, body)
 	}
-	return p.errors.verdict(as, code, native.Body)
+	v := p.errors.verdict(as, code, native.Body)
+	if v.Kind == BadAnswer && code < 300 && unreadable {
+		v.ServerFault = true // like a 200 that cannot be read
+	}
+	return v
 }
 
 // usual is what an answer other than 200 means where the file has no rule.

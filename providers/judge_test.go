@@ -118,10 +118,10 @@ func TestJudgeCodes(t *testing.T) {
 		status         int
 		fault          bool
 	}{
-		{"created", "vessl", 201, `{"status":"completed"}`, BadAnswer, 0, true},
-		{"accepted", "vessl", 202, `{"status":"completed"}`, BadAnswer, 0, true},
+		{"created", "vessl", 201, `{"status":"completed"}`, BadAnswer, 0, false},
+		{"accepted", "vessl", 202, `{"status":"completed"}`, BadAnswer, 0, false},
 		{"no content", "vessl", 204, "", BadAnswer, 0, true},
-		{"partial content", "vessl", 206, `{"status":"completed"}`, BadAnswer, 0, true},
+		{"partial content", "vessl", 206, `{"status":"compl`, BadAnswer, 0, true},
 		{"redirect", "vessl", 302, "", BadAnswer, 0, false},
 		{"not modified", "vessl", 304, "", BadAnswer, 0, false},
 		{"bad request", "vessl", 400, object, Rejected, 400, false},
