@@ -94,11 +94,14 @@ func exprMessage(err error) string {
 }
 
 // Holds evaluates the condition against an answer, its native word without
-// prefix and the status so far. A nil body has no values; any other must have
-// passed CheckBody. An error (a member of something that is not there, say)
-// comes with false and must never be taken for an end of the task.
+// prefix and the status so far. A body that CheckBody refuses, such as the page
+// of a gateway, has no values. An error (a member of something that is not
+// there, say) comes with false and must never be taken for an end of the task.
 func (c *Condition) Holds(n Native, word string, status Status) (bool, error) {
 	d := newDocument(n.Body)
+	if CheckBody(n.Body) != nil {
+		d = newDocument(nil)
+	}
 	s := newScope(d, n.HTTPStatus)
 	s.set(word, status)
 	return c.holds(s, d)

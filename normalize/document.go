@@ -46,6 +46,9 @@ func (d *document) slice(raw string, index int) Raw {
 	return Raw(raw)
 }
 
+// root returns the body without the blanks that may stand before it.
+func (d *document) root() string { return d.text[skipSpace(d.text, 0):] }
+
 // json decodes the body for conditions that want it whole. Numbers become
 // float64. A body that is no object gives nil.
 func (d *document) json() map[string]any {

@@ -68,7 +68,7 @@ func (m *Mapping) Paths() []PathSpec { return m.paths }
 
 func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 	doc := newDocument(n.Body)
-	if err := duplicate(doc.text, m.statusKeys); err != nil {
+	if err := duplicate(doc.root(), m.statusKeys); err != nil {
 		return Result{}, err
 	}
 	e := evaluation{doc: doc, scope: newScope(doc, n.HTTPStatus), param: n.Param}
@@ -192,7 +192,7 @@ func (f *field) fill(e *evaluation, t *Task, traces *[]FieldTrace) {
 func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec) {
 	task, body := r.Task, e.doc.body
 	if len(m.volatile) > 0 {
-		stripped, any := m.volatile.strip(nil, e.doc.text)
+		stripped, any := m.volatile.strip(nil, e.doc.root())
 		if body = stripped; any {
 			doc := &document{text: string(stripped)}
 			s := newScope(doc, e.scope.HTTP)

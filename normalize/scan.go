@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// The scanners below walk text that checkValue has passed; on other text their
-// results mean nothing, and they may panic.
+// The scanners below walk text that checkValue has passed, without blanks before
+// it; on other text their results mean nothing, and they may panic.
 
 // Kinds of a JSON value, as the condition function kind names them.
 const (
@@ -80,7 +80,7 @@ func skipValue(text string, i int) int {
 // eachMember calls f with every member of the object text, key and value raw,
 // duplicates included.
 func eachMember(text string, f func(key, value string)) {
-	i := skipSpace(text, skipSpace(text, 0)+1)
+	i := skipSpace(text, 1)
 	for text[i] != '}' {
 		end := skipString(text, i)
 		key := text[i:end]
@@ -95,7 +95,7 @@ func eachMember(text string, f func(key, value string)) {
 
 // eachElement calls f with every element of the array text, raw.
 func eachElement(text string, f func(value string)) {
-	i := skipSpace(text, skipSpace(text, 0)+1)
+	i := skipSpace(text, 1)
 	for text[i] != ']' {
 		end := skipValue(text, i)
 		f(text[i:end])
