@@ -77,7 +77,11 @@ func demo(ctx context.Context, t *terminal, clients int, speed float64) (err err
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer stop()
-	servers.Go(func() { serveHTTP(running, upstreamListener, upstreams) })
+	servers.Go(func() {
+		if failed := serveHTTP(running, upstreamListener, upstreams); failed != nil {
+			fmt.Fprintln(t.stderr, "pollux demo: the simulated upstreams ended:", failed)
+		}
+	})
 
 	l := demoConfig(set, upstreamListener.Addr().String(), dir)
 	s, err := newService(ctx, l, newLogger(t.stderr, l.Log, nil), noEnvironment)

@@ -24,11 +24,11 @@ const (
 	// the same tasks, and share what Pollux knows.
 	teams = 3
 	// tasksPerTeam is how many tasks a team has at each upstream.
-	tasksPerTeam = 2
+	tasksPerTeam = 3
 	// pollEvery is how often a client asks for each task of its team, give or
 	// take a third: as eager as clients are.
 	pollEvery = time.Second
-	// keepEnded is how long a task that has ended is still asked for.
+	// keepEnded is how long a task that has ended is still asked for, at most.
 	keepEnded = 20 * time.Second
 	// troubleEvery and troubleFor say when an upstream fails, and for how long.
 	troubleEvery, troubleFor = 20 * time.Second, 6 * time.Second
@@ -58,6 +58,7 @@ type demoTask struct {
 	upstream   string
 	path       string // at Pollux, with its query
 	credential providers.Credential
+	keep       time.Duration // how long it is asked for after its end
 
 	mu     sync.Mutex
 	status string    // guarded by mu; as a client saw it last, "" before
@@ -118,13 +119,16 @@ func (f *fleet) refill(now time.Time) {
 		f.tasks[team] = slices.DeleteFunc(f.tasks[team], func(t *demoTask) bool {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			return !t.ended.IsZero() && now.Sub(t.ended) > keepEnded
+			return !t.ended.IsZero() && now.Sub(t.ended) > t.keep
 		})
 		has := map[string]int{}
 		for _, t := range f.tasks[team] {
 			has[t.upstream]++
 		}
 		for _, u := range f.upstreams {
+			if u.Name == f.trouble {
+				continue // nobody can make a task there now
+			}
 			for range tasksPerTeam - has[u.Name] {
 				if t, err := f.create(u, team); err == nil {
 					f.tasks[team] = append(f.tasks[team], t)
@@ -162,6 +166,7 @@ func (f *fleet) create(u *poller.Upstream, team int) (*demoTask, error) {
 		upstream:   u.Name,
 		path:       "/v1/tasks/" + u.Name + "/" + u.Parser.Format(reference),
 		credential: u.Provider.HeldCredential(key),
+		keep:       time.Duration(rand.Float64() * float64(keepEnded)),
 	}, nil
 }
 
@@ -175,7 +180,7 @@ func optional(p *providers.Provider, param providers.Param) bool {
 // sample is a value that param's pattern takes.
 func sample(param providers.Param) string {
 	for _, value := range []string{"demo-" + param.Name, "demo", "1", strings.Repeat("0", 24)} {
-		if param.Pattern.Match([]byte(value)) {
+		if param.Pattern == nil || param.Pattern.Match([]byte(value)) {
 			return value
 		}
 	}

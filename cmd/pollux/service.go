@@ -90,7 +90,11 @@ func openStore(ctx context.Context, c StoreConfig, secret *cache.Secret, log *lo
 	if c.Driver == "none" {
 		return cache.None{}, nil
 	}
-	return sqlite.Open(ctx, sqlite.Config{Path: c.Path, Retention: time.Duration(c.Retention)}, secret, log.Logger)
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: c.Path, Retention: time.Duration(c.Retention)}, secret, log.Logger)
+	if err != nil {
+		return nil, err // and not db, which would be a store that is not nil
+	}
+	return db, nil
 }
 
 // run serves connections of ln until ctx ends, then drains: no request that
