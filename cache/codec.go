@@ -140,6 +140,7 @@ const (
 	flagSettling
 	flagMissing
 	flagGone
+	flagSubmitted
 	flagsKnown = 1<<iota - 1
 )
 
@@ -148,7 +149,7 @@ const (
 // the seal is bound to them. A change of this order needs a new packed* value.
 func appendEntry(b []byte, e *Entry) []byte {
 	var flags uint64
-	for i, set := range [...]bool{e.Terminal, e.Frozen, e.Settling, e.Missing, e.Gone} {
+	for i, set := range [...]bool{e.Terminal, e.Frozen, e.Settling, e.Missing, e.Gone, e.Submitted} {
 		if set {
 			flags |= 1 << i
 		}
@@ -195,6 +196,7 @@ func decodeEntry(b []byte) (*Entry, error) {
 	flags := d.uvarint()
 	e.Terminal, e.Frozen = flags&flagTerminal != 0, flags&flagFrozen != 0
 	e.Settling, e.Missing, e.Gone = flags&flagSettling != 0, flags&flagMissing != 0, flags&flagGone != 0
+	e.Submitted = flags&flagSubmitted != 0
 	e.SettleStep, e.NativeCode = int(d.varint()), int(d.varint())
 	copy(e.Digest[:], d.bytes(uint64(len(e.Digest))))
 	for _, s := range [...]*string{

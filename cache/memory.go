@@ -141,18 +141,18 @@ func (m *Memory) Put(e *Entry, keep time.Duration) {
 			m.dropped.Add(1)
 		}
 		m.done.Wait()
-		m.live.Del(e.Key[:])
+		drop(m.live, &e.Key)
 		return
 	}
 	if _, frozen := lookUp(m.done, &e.Key); frozen {
 		return
 	}
 	if keep <= 0 { // ristretto would take zero for "for ever"
-		m.live.Del(e.Key[:])
+		drop(m.live, &e.Key)
 		return
 	}
 	if !m.live.SetWithTTL(e.Key[:], e, e.Size(), keep) {
-		m.live.Del(e.Key[:])
+		drop(m.live, &e.Key)
 		m.dropped.Add(1)
 	}
 	m.live.Wait()
@@ -168,10 +168,13 @@ func (m *Memory) Delete(key *ID) {
 	write := m.write(key)
 	write.Lock()
 	defer write.Unlock()
-	m.done.Del(key[:])
-	m.live.Del(key[:])
-	m.done.Wait()
-	m.live.Wait()
+	drop(m.done, key)
+	drop(m.live, key)
+}
+
+func drop(t *tier, key *ID) {
+	t.Del(key[:])
+	t.Wait()
 }
 
 // write returns the lock of the writers of key.

@@ -1,0 +1,153 @@
+package cache
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fullEntry has a value in every member that is stored.
+func fullEntry() *Entry {
+	at := time.Date(2025, 10, 22, 10, 30, 0, 123456789, time.UTC)
+	return &Entry{
+		Key: ID{1, 2}, Partition: ID{3, 4}, Upstream: "orq", Provider: "orq", Revision: "r7", Ref: "orq/my-agent/01K6", Values: []string{"my-agent", "01K6", ""},
+		TaskID: "01K6", Status: "completed", NativeStatus: "COMPLETED", Terminal: true, Frozen: true, Settling: true, SettleStep: 2,
+		Stored: true, Missing: true, Gone: true, Submitted: true,
+		Document: []byte(`{"object":"task"}`), Digest: [16]byte{5, 6}, ETag: `W/"a"`, NativeETag: `W/"b"`,
+		Native: []byte(strings.Repeat(`{"n":1}`, 200)), NativeType: "application/json", NativeCode: 200,
+		History:   []Change{{Status: "queued", At: at}, {Status: "completed", NativeStatus: "COMPLETED", At: at.Add(time.Minute)}},
+		CreatedAt: at, CompletedAt: at.Add(1), UpdatedAt: at.Add(2), FirstSeen: at.Add(3), ErrorCode: "e", Model: "m", ObservedAt: at.Add(4), FreshUntil: at.Add(5),
+	}
+}
+
+// TestEveryMemberIsStored fails when Entry gets a member that fullEntry, and so
+// perhaps the codec, does not know.
+func TestEveryMemberIsStored(t *testing.T) {
+	memory := map[string]bool{"PersistedAt": true}
+	v := reflect.ValueOf(*fullEntry())
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() != memory[name] {
+			t.Errorf("Entry.%s: decide whether it is stored", name)
+		}
+	}
+}
+
+func TestSealEntry(t *testing.T) {
+	s := testSecret(t, "a secret of enough bytes")
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, e := range map[string]*Entry{
+		"full":          fullEntry(),
+		"bare":          {Key: ID{1}, Partition: ID{2}, Stored: true},
+		"extreme times": {Key: ID{1}, Stored: true, CreatedAt: time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), CompletedAt: time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC)},
+	} {
+		got, err := s.OpenEntry(&e.Partition, &e.Key, s.SealEntry(e), now)
+		if err != nil || !reflect.DeepEqual(got, e) {
+			t.Errorf("%s: OpenEntry = %+v, %v, want %+v", name, got, err, e)
+		}
+	}
+	e := fullEntry()
+	sealed := s.SealEntry(e)
+	if len(sealed) > len(e.Native) {
+		t.Errorf("%d bytes of native body are sealed in %d: not compressed", len(e.Native), len(sealed))
+	}
+	for what, wrong := range map[string][]byte{"nothing": nil, "garbage": []byte("garbage"), "half": sealed[:len(sealed)/2]} {
+		if _, err := s.OpenEntry(&e.Partition, &e.Key, wrong, now); err != ErrDamaged {
+			t.Errorf("OpenEntry of %s: %v, want ErrDamaged", what, err)
+		}
+	}
+	if _, err := s.OpenEntry(&e.Key, &e.Key, sealed, now); err != ErrDamaged {
+		t.Errorf("OpenEntry in another partition: %v, want ErrDamaged", err)
+	}
+	if _, err := s.OpenPartition(&e.Partition, sealed, now); err != ErrDamaged {
+		t.Errorf("OpenPartition of an entry: %v, want ErrDamaged", err)
+	}
+	if !errors.Is(ErrDamaged, ErrNotFound) {
+		t.Error("ErrDamaged is not an ErrNotFound")
+	}
+}
+
+func TestOpenEntryClampsToNow(t *testing.T) {
+	s := testSecret(t, "a secret of enough bytes")
+	e := fullEntry()
+	now := e.ObservedAt.Add(-time.Hour)
+	got, err := s.OpenEntry(&e.Partition, &e.Key, s.SealEntry(e), now)
+	if err != nil || !got.ObservedAt.Equal(now) || !got.FreshUntil.Equal(now) || !got.UpdatedAt.Equal(e.UpdatedAt) {
+		t.Errorf("OpenEntry an hour earlier = %+v, %v", got, err)
+	}
+}
+
+func TestSealPartition(t *testing.T) {
+	s := testSecret(t, "a secret of enough bytes")
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, want := range []PartitionState{{}, {Upstream: "orq", LastSuccess: now.Add(-1), Suspended: true}, {Upstream: "x"}} {
+		sealed := s.SealPartition(&ID{1}, want)
+		if got, err := s.OpenPartition(&ID{1}, sealed, now); err != nil || got != want {
+			t.Errorf("OpenPartition = %+v, %v, want %+v", got, err, want)
+		}
+		if _, err := s.OpenPartition(&ID{2}, sealed, now); err != ErrDamaged {
+			t.Errorf("OpenPartition of another: %v, want ErrDamaged", err)
+		}
+	}
+	if got, err := s.OpenPartition(&ID{1}, s.SealPartition(&ID{1}, PartitionState{LastSuccess: now.Add(time.Hour)}), now); err != nil || !got.LastSuccess.Equal(now) {
+		t.Errorf("a success in the future: %+v, %v, want it now", got, err)
+	}
+}
+
+// FuzzDecodeEntry decodes anything without a panic, and whatever it accepts
+// survives another round.
+func FuzzDecodeEntry(f *testing.F) {
+	full := appendEntry(nil, fullEntry())
+	f.Add(full)
+	f.Add(full[:len(full)/2])
+	f.Add(appendEntry(nil, &Entry{}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := decodeEntry(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeEntry(appendEntry(nil, e))
+		if err != nil || !reflect.DeepEqual(again, e) {
+			t.Errorf("decodeEntry(%q) = %+v, and after another round %+v, %v", b, e, again, err)
+		}
+	})
+}
+
+func FuzzUnpack(f *testing.F) {
+	f.Add(pack(appendEntry([]byte{packedPlain}, fullEntry())))
+	f.Add(appendEntry([]byte{packedPlain}, &Entry{}))
+	f.Add([]byte{packedZstd})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		plain, err := unpack(b)
+		if err != nil {
+			return
+		}
+		got, err := unpack(pack(append([]byte{packedPlain}, plain...)))
+		if err != nil || string(got) != string(plain) {
+			t.Errorf("unpack(%q) = %q, and after another round %q, %v", b, plain, got, err)
+		}
+	})
+}
+
+func BenchmarkSealEntry(b *testing.B) {
+	s := testSecret(b, "a secret of enough bytes")
+	e := fullEntry()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.SealEntry(e)
+	}
+}
+
+func BenchmarkOpenEntry(b *testing.B) {
+	s := testSecret(b, "a secret of enough bytes")
+	e := fullEntry()
+	sealed, now := s.SealEntry(e), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.OpenEntry(&e.Partition, &e.Key, sealed, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
