@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // face is a server on a real socket before a real poller and a scripted
 // upstream.
 type face struct {
-	t        *testing.T
+	t        testing.TB
 	server   *Server
 	poller   *poller.Poller
 	registry *prometheus.Registry
@@ -65,7 +65,7 @@ func (l *lockedBuffer) String() string {
 
 // newFace starts a face with the upstreams shannon, vessl, orq and gumloop in
 // caller mode and held (shannon with a key of ours).
-func newFace(t *testing.T, change func(*Config)) *face {
+func newFace(t testing.TB, change func(*Config)) *face {
 	t.Helper()
 	f := &face{t: t, registry: prometheus.NewRegistry(), log: &lockedBuffer{}, served: make(chan error, 1)}
 	f.answer(completedShannon)

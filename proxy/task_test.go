@@ -20,7 +20,7 @@ const (
 	key1        = "X-API-Key: one"
 )
 
-func (a *answer) expect(t *testing.T, code int, headers map[string]string) {
+func (a *answer) expect(t testing.TB, code int, headers map[string]string) {
 	t.Helper()
 	if a.StatusCode != code {
 		t.Errorf("%s %s: got %d, want %d: %s", a.Request.Method, a.Request.URL, a.StatusCode, code, a.body)
@@ -34,7 +34,7 @@ func (a *answer) expect(t *testing.T, code int, headers map[string]string) {
 }
 
 // problem expects a problem of a type and returns it.
-func (a *answer) problem(t *testing.T, code int, kind string) map[string]any {
+func (a *answer) problem(t testing.TB, code int, kind string) map[string]any {
 	t.Helper()
 	a.expect(t, code, map[string]string{"Content-Type": "application/problem\\+json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 	var p map[string]any

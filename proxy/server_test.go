@@ -1,0 +1,454 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/valyala/fasthttp"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
+
+// hitContext returns a context of a request that memory can answer.
+func hitContext(t testing.TB, f *face, request string) *fasthttp.RequestCtx {
+	t.Helper()
+	ctx := &fasthttp.RequestCtx{}
+	parsedHeader(t, ctx, request)
+	f.server.handle(ctx)
+	ctx.Response.Reset()
+	f.server.handle(ctx)
+	if code := ctx.Response.StatusCode(); code != 200 && code != 304 {
+		t.Fatalf("got %d: %s", code, ctx.Response.Body())
+	}
+	if status := string(ctx.Response.Header.Peek("Cache-Status")); !strings.HasPrefix(status, "pollux; hit") {
+		t.Fatalf("got Cache-Status %q, want a hit", status)
+	}
+	return ctx
+}
+
+const hitRequest = "GET /v1/tasks/shannon/t1 HTTP/1.1\r\nHost: localhost:8080\r\nX-API-Key: sk-0123456789abcdef0123456789abcdef\r\n" +
+	"User-Agent: python-httpx/0.27\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\nConnection: keep-alive\r\n\r\n"
+
+func TestHitAllocatesNothing(t *testing.T) {
+	f := newFace(t, nil)
+	f.server.log = quiet
+	for name, request := range map[string]string{
+		"terminal":       hitRequest,
+		"reserved query": strings.Replace(hitRequest, "t1 ", "t1?wait=1 ", 1),
+		"not modified":   strings.Replace(hitRequest, "Accept:", "If-None-Match: *\r\nAccept:", 1),
+		"held":           strings.Replace(hitRequest, "/shannon/", "/held/", 1),
+	} {
+		ctx := hitContext(t, f, request)
+		if n := testing.AllocsPerRun(200, func() {
+			ctx.Response.Reset()
+			f.server.handle(ctx)
+		}); n != 0 {
+			t.Errorf("%s: got %v allocations per hit, want 0", name, n)
+		}
+	}
+	f.answer(runningShannon)
+	ctx := hitContext(t, f, strings.Replace(hitRequest, "/t1", "/running", 1))
+	if n := testing.AllocsPerRun(200, func() {
+		ctx.Response.Reset()
+		f.server.handle(ctx)
+	}); n != 0 {
+		t.Errorf("running: got %v allocations per hit, want 0", n)
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	f := newFace(b, nil)
+	f.server.log = quiet
+	ctx := hitContext(b, f, hitRequest)
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx.Response.Reset()
+		f.server.handle(ctx)
+	}
+}
+
+// BenchmarkEmptyHandler is what fasthttp itself would cost for the same request.
+func BenchmarkEmptyHandler(b *testing.B) {
+	var ctx fasthttp.RequestCtx
+	parsedHeader(b, &ctx, hitRequest)
+	body := make([]byte, 1000)
+	handler := func(ctx *fasthttp.RequestCtx) { ctx.Response.SetBodyRaw(body) }
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx.Response.Reset()
+		handler(&ctx)
+	}
+}
+
+// shortage is a listener that fails with a shortage a few times between
+// connections.
+type shortage struct {
+	net.Listener
+	failures atomic.Int64
+	err      error
+}
+
+func (l *shortage) Accept() (net.Conn, error) {
+	if l.failures.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: l.err}
+	}
+	return l.Listener.Accept()
+}
+
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+type addressed struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (c *addressed) RemoteAddr() net.Addr { return c.remote }
+
+func newGuard(t *testing.T, ln net.Listener, total, perIP int) *guardedListener {
+	t.Helper()
+	m, err := newMetrics(newRegistry(), newRoutes().all)
+	must(t, err)
+	g := guard(ln, m, quiet)
+	g.limit(total, perIP)
+	return g
+}
+
+func TestAcceptOutlivesShortage(t *testing.T) {
+	for _, errno := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}
+			short := &shortage{Listener: inner, err: errno}
+			short.failures.Store(20)
+			g := newGuard(t, short, 10, 10)
+			server, client := net.Pipe()
+			defer client.Close()
+			inner.conns <- server
+			start := time.Now()
+			c, err := g.Accept()
+			if err != nil {
+				t.Fatalf("%v: %v", errno, err)
+			}
+			c.Close()
+			// 5, 10, ... 640 ms, then twelve times 1 s.
+			if took := time.Since(start); took < 12*time.Second || took > 15*time.Second {
+				t.Errorf("%v: accepted after %v", errno, took)
+			}
+			short.failures.Store(1 << 30)
+			go func() {
+				time.Sleep(time.Minute)
+				g.Close()
+			}()
+			if _, err := g.Accept(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("after Close: got %v", err)
+			}
+		})
+	}
+	inner := &pipeListener{done: make(chan struct{})}
+	short := &shortage{Listener: inner, err: syscall.EINVAL}
+	short.failures.Store(1)
+	if _, err := newGuard(t, short, 1, 1).Accept(); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("a broken listener: got %v", err)
+	}
+}
+
+func TestConnectionLimits(t *testing.T) {
+	tcp := func(ip string) net.Addr {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
+	}
+	for _, c := range []struct {
+		name         string
+		total, perIP int
+		from         []string
+		admitted     int
+	}{
+		{"total", 3, 10, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}, 3},
+		{"per address", 10, 2, []string{"10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2"}, 3},
+		{"mapped addresses are the same", 10, 2, []string{"10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"}, 2},
+		{"per /64", 10, 2, []string{"2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1"}, 3},
+		{"zones do not matter", 10, 1, []string{"fe80::1%a", "fe80::1%b"}, 1},
+	} {
+		inner := &pipeListener{conns: make(chan net.Conn, len(c.from)), done: make(chan struct{})}
+		g := newGuard(t, inner, c.total, c.perIP)
+		var clients []net.Conn
+		for _, ip := range c.from {
+			server, client := net.Pipe()
+			clients = append(clients, client)
+			inner.conns <- &addressed{server, tcp(ip)}
+		}
+		var open []net.Conn
+		for range c.admitted {
+			conn, err := g.Accept()
+			must(t, err)
+			open = append(open, conn)
+		}
+		if len(open) < len(c.from) { // what is left is closed without a word
+			go g.Accept()
+			refused := 0
+			for _, client := range clients {
+				if client.SetReadDeadline(time.Now().Add(50*time.Millisecond)) != nil { // closed already
+					refused++
+				} else if n, err := client.Read(make([]byte, 1)); n == 0 && err == io.EOF {
+					refused++
+				}
+			}
+			if refused != len(c.from)-c.admitted {
+				t.Errorf("%s: %d refused, want %d", c.name, refused, len(c.from)-c.admitted)
+			}
+		}
+		for _, conn := range open {
+			conn.Close()
+			conn.Close() // counts once
+		}
+		g.Close()
+		g.mu.Lock()
+		if g.total != 0 || len(g.perIP) != 0 {
+			t.Errorf("%s: %d connections counted after all were closed, %v", c.name, g.total, g.perIP)
+		}
+		g.mu.Unlock()
+		for _, client := range clients {
+			client.Close()
+		}
+	}
+}
+
+// TestShutdownLosesNothing: clients that keep their connections busy all get
+// every answer, and the last one says that the connection closes.
+func TestShutdownLosesNothing(t *testing.T) {
+	f := newFace(t, nil)
+	f.server.lameDuck = 300 * time.Millisecond
+	f.do("GET", shannonTask, "", key1)
+	const clients = 50
+	var started, done sync.WaitGroup
+	var answers, lost atomic.Int64
+	for range clients {
+		started.Add(1)
+		done.Go(func() {
+			c, err := net.Dial("tcp", f.address)
+			if err != nil {
+				t.Error(err)
+				started.Done()
+				return
+			}
+			defer c.Close()
+			r := bufio.NewReader(c)
+			for i := 0; ; i++ {
+				io.WriteString(c, "GET "+shannonTask+" HTTP/1.1\r\nHost: localhost\r\n"+key1+"\r\n\r\n")
+				status, closes := readAnswer(t, r, "GET")
+				if i == 0 {
+					started.Done()
+				}
+				if status != 200 {
+					lost.Add(1)
+					return
+				}
+				answers.Add(1)
+				if closes {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	started.Wait()
+	ready := make(chan int, 1)
+	go func() {
+		for !f.server.draining.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		res, err := http.Get("http://" + f.address + "/readyz")
+		if err != nil {
+			ready <- 0
+			return
+		}
+		res.Body.Close()
+		ready <- res.StatusCode
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	must(t, f.server.Shutdown(ctx))
+	done.Wait()
+	if lost.Load() != 0 || answers.Load() < clients {
+		t.Errorf("%d of %d requests were lost", lost.Load(), answers.Load()+lost.Load())
+	}
+	if code := <-ready; code != 503 {
+		t.Errorf("/readyz answers %d while draining, want 503", code)
+	}
+}
+
+func TestShutdownIsBounded(t *testing.T) {
+	f := newFace(t, nil)
+	hold := make(chan struct{})
+	entered := make(chan struct{})
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-hold
+		runningShannon(w, r)
+	})
+	got := make(chan int, 1)
+	go func() {
+		status, _ := f.raw("GET " + shannonTask + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		got <- status
+	}()
+	<-entered
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := f.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+	close(hold)
+	if status := <-got; status == 0 {
+		t.Errorf("the request under way got no answer")
+	}
+}
+
+// panicking stands in for an engine with a bug.
+type panicking struct{ *poller.Poller }
+
+func (panicking) Cached(*poller.Upstream, *poller.Partition, *cache.ID, time.Time) (poller.Answer, bool) {
+	panic("Bearer secret")
+}
+
+func TestPanicIsAnAnswer(t *testing.T) {
+	f := newFace(t, nil)
+	f.server.engine = panicking{f.poller}
+	status, open := f.raw("GET " + shannonTask + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if status != 500 || open {
+		t.Errorf("got %d, open %v; want 500, closed", status, open)
+	}
+	f.do("GET", shannonTask, "").problem(t, 500, "about:blank")
+	if n := testutil.ToFloat64(f.server.metrics.panics); n != 2 {
+		t.Errorf("pollux_panics_total is %v, want 2", n)
+	}
+	if log := f.log.String(); strings.Contains(log, "secret") || !strings.Contains(log, "panicking") {
+		t.Errorf("the log should say where, and not what:\n%s", log)
+	}
+}
+
+// TestNoCredentialGetsOut: not by logs, metrics or problems, however broken
+// the request that carries it.
+func TestNoCredentialGetsOut(t *testing.T) {
+	f := newFace(t, nil)
+	const marker = "MARKER"
+	var answers strings.Builder
+	for _, raw := range []string{
+		"GET /v1/tasks/vessl/abc HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer MARKER\r\n\r\n",
+		"GET /v1/tasks/gumloop/abc?user_id=u&api_key=MARKER HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /v1/tasks/gumloop/abc?token=MARKER HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /v1/tasks/gumloop/a|b?api_key=MARKER&wait=x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /v1/tasks/vessl/abc HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer MARKER\x01\r\n\r\n",
+		"GET /v1/tasks/vessl/abc HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer MARKER\r\n\r\n",
+		"GET /v1/tasks/vessl/abc HTTP/1.1\r\nHost: localhost\r\nAutho\x80: Bearer MARKER\r\n\r\n",
+		"GET /MARKER\r\nHost: localhost\r\n\r\n",
+		"GET /v1/tasks/\x01?api_key=MARKER HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: MARKER@x\r\n\r\n",
+		"MARKER / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET / MARKER\r\nHost: localhost\r\n\r\n",
+		"POST /v1/tasks/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 31\r\n\r\n{\"tasks\":[\"gumloop/a?api_key=MARKER\"]}",
+	} {
+		c, err := net.Dial("tcp", f.address)
+		must(t, err)
+		io.WriteString(c, raw)
+		c.(*net.TCPConn).CloseWrite()
+		b, _ := io.ReadAll(c)
+		answers.Write(b)
+		c.Close()
+	}
+	metrics := f.do("GET", "/metrics", "")
+	metrics.expect(t, 200, map[string]string{"Content-Type": "text/plain; version=0.0.4; .*"})
+	for name, text := range map[string]string{"log": f.log.String(), "metrics": metrics.body, "answers": answers.String()} {
+		if strings.Contains(text, marker) {
+			t.Errorf("the %s hold a credential:\n%s", name, text)
+		}
+	}
+	if !strings.Contains(metrics.body, `pollux_requests_total{code="400",route="other"}`) || !strings.Contains(metrics.body, "pollux_rejected_requests_total") {
+		t.Errorf("metrics lack what was refused:\n%s", metrics.body)
+	}
+}
+
+func TestReload(t *testing.T) {
+	f := newFace(t, nil)
+	f.do("GET", "/v1/tasks/held/t1", "").expect(t, 200, nil)
+	next := DefaultConfig()
+	withClients(&next)
+	next.Limits.Batch = 1
+	must(t, f.server.Reload(next))
+	f.do("GET", "/v1/tasks/held/t1", "").problem(t, 401, "unauthorized")
+	f.do("POST", "/v1/tasks/batch", `{"tasks":["held/a","held/b"]}`, "X-Pollux-Key: key-all").problem(t, 400, "invalid-request")
+	bad := next
+	bad.Clients, bad.Limits.Wait = nil, 0
+	var fault *KeyError
+	if err := f.server.Reload(bad); !errors.As(err, &fault) || fault.Key != "limits.wait" {
+		t.Errorf("a bad configuration: got %v", err)
+	}
+	f.do("GET", "/v1/tasks/held/t1", "").problem(t, 401, "unauthorized")
+}
+
+func TestContinue(t *testing.T) {
+	f := newFace(t, nil)
+	c, err := net.Dial("tcp", f.address)
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(time.Now().Add(5*time.Second)))
+	body := `{"tasks":[]}`
+	fmt.Fprintf(c, "POST /v1/tasks/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
+	r := bufio.NewReader(c)
+	line, err := r.ReadString('\n')
+	must(t, err)
+	if line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("got %q", line)
+	}
+	_, err = r.ReadString('\n')
+	must(t, err)
+	io.WriteString(c, body)
+	if status, closes := readAnswer(t, r, "POST"); status != 200 || closes {
+		t.Errorf("got %d, closes %v", status, closes)
+	}
+}
+
+func TestSlowBodyTakesNoMemory(t *testing.T) {
+	f := newFace(t, nil)
+	c, err := net.Dial("tcp", f.address)
+	must(t, err)
+	io.WriteString(c, "POST /v1/tasks/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{")
+	c.(*net.TCPConn).CloseWrite()
+	if status, _ := readAnswer(t, bufio.NewReader(c), "POST"); status != 400 {
+		t.Errorf("a body that ends early: got %d, want 400", status)
+	}
+	c.Close()
+}
