@@ -178,6 +178,7 @@ func (c *compiler) field(spec FieldSpec) {
 		}
 		f.sources = append(f.sources, c.source(s, m.typ))
 	}
+	f.volatile = slices.ContainsFunc(f.sources, c.mapping.volatile.touchesSource)
 	c.mapping.fields = append(c.mapping.fields, f)
 }
 

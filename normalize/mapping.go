@@ -77,7 +77,7 @@ func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r.Task = m.fill(&e, native, outcome, traces)
+	r.Task = m.fill(&e, native, outcome, nil, traces)
 	if m.settled != nil {
 		r.Settled, _ = e.holds(m.settled)
 	}
@@ -144,8 +144,9 @@ func (o OutcomeSpec) override(set OutcomeSpec) OutcomeSpec {
 	return o
 }
 
-// fill makes the task from the document of e.
-func (m *Mapping) fill(e *evaluation, native string, o OutcomeSpec, traces *[]FieldTrace) Task {
+// fill makes the task from the document of e. If known is not nil, fields that
+// hang on no volatile member keep what they read there.
+func (m *Mapping) fill(e *evaluation, native string, o OutcomeSpec, known []reading, traces *[]FieldTrace) Task {
 	t := Task{Status: o.Status, NativeStatus: native, CancelRequested: o.CancelRequested}
 	if o.Status == Incomplete && o.StatusReason != "" {
 		t.StatusReason = e.doc.textAt(o.StatusReason)
@@ -156,19 +157,28 @@ func (m *Mapping) fill(e *evaluation, native string, o OutcomeSpec, traces *[]Fi
 	if broken(o.Status) {
 		t.Error = &Error{}
 	}
+	e.readings = make([]reading, len(m.fields))
 	for i := range m.fields {
-		m.fields[i].fill(e, &t, traces)
+		f := &m.fields[i]
+		if known != nil && !f.volatile {
+			e.readings[i] = known[i]
+		} else {
+			e.readings[i] = f.read(e, o.Status, traces)
+		}
+		if r := &e.readings[i]; r.found {
+			f.member.set(&t, r.value)
+		}
 	}
 	t.complete()
 	return t
 }
 
-func (f *field) fill(e *evaluation, t *Task, traces *[]FieldTrace) {
+func (f *field) read(e *evaluation, status Status, traces *[]FieldTrace) (r reading) {
 	trace := FieldTrace{Field: f.name}
-	if f.member.only != nil && !f.member.only(t.Status) {
-		trace.Tried = []SourceTrace{{Outcome: "not while " + string(t.Status)}}
+	if f.member.only != nil && !f.member.only(status) {
+		trace.Tried = []SourceTrace{{Outcome: "not while " + string(status)}}
 		record(traces, trace)
-		return
+		return r
 	}
 	for i := range f.sources {
 		s := &f.sources[i]
@@ -177,7 +187,7 @@ func (f *field) fill(e *evaluation, t *Task, traces *[]FieldTrace) {
 			trace.Tried = append(trace.Tried, SourceTrace{s.label(), outcome, s.at.Line})
 		}
 		if outcome == outcomeUsed {
-			f.member.set(t, v)
+			r = reading{v, true}
 			if traces != nil {
 				trace.Value = v.appendJSON(nil, f.member.typ)
 			}
@@ -185,10 +195,11 @@ func (f *field) fill(e *evaluation, t *Task, traces *[]FieldTrace) {
 		}
 	}
 	record(traces, trace)
+	return r
 }
 
-// digest computes both digests. The status stays as the whole body gave it, so
-// that a rule over a volatile member still shows as a change.
+// digest computes both digests. The status and its reason stay as the whole body
+// gave them, so that a rule over a volatile member still shows as a change.
 func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec) {
 	task, body := r.Task, e.doc.body
 	if len(m.volatile) > 0 {
@@ -197,7 +208,8 @@ func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec)
 			doc := &document{text: string(stripped)}
 			s := newScope(doc, e.scope.HTTP)
 			s.set(e.scope.Word, o.Status)
-			task = m.fill(&evaluation{doc: doc, scope: s, param: e.param}, native, o, nil)
+			task = m.fill(&evaluation{doc: doc, scope: s, param: e.param}, native, o, e.readings, nil)
+			task.StatusReason = r.Task.StatusReason
 		}
 	}
 	task.UpdatedAt = time.Time{}

@@ -7,9 +7,16 @@ import (
 
 // field is a compiled FieldSpec.
 type field struct {
-	name    string
-	member  member
-	sources []source
+	name     string
+	member   member
+	sources  []source
+	volatile bool // some source hangs on a volatile member
+}
+
+// reading is what a field got from its sources.
+type reading struct {
+	value value
+	found bool
 }
 
 // source is a compiled SourceSpec.
@@ -42,6 +49,8 @@ type evaluation struct {
 	scope  *scope
 	param  func(name string) (string, bool)
 	errors int // conditions that could not be evaluated
+
+	readings []reading // by field
 }
 
 // holds evaluates c, which holds if it is nil. An error is no match.

@@ -16,7 +16,7 @@ type Fault struct {
 type Spec struct {
 	Status   StatusSpec
 	Fields   []FieldSpec // in file order
-	Volatile []PathSpec  // upstream fields whose change is no change
+	Volatile []PathSpec  // upstream fields whose change is no change: members and indices only, no searches
 	Settled  ExprSpec    // settle.until; zero if the provider does not settle
 	Params   []string    // names that a source's Param may use
 }
@@ -27,8 +27,9 @@ type PathSpec struct {
 	Position
 }
 
-// ExprSpec is an expr condition over word, status, terminal, http, json and
-// kind/text/number/count(path), and where it stands.
+// ExprSpec is an expr condition over word (without the prefix), status,
+// terminal, http, json and kind/text/number/count(path), and where it stands.
+// See CompileCondition.
 type ExprSpec struct {
 	Code string
 	Position
@@ -42,11 +43,12 @@ type StatusSpec struct {
 	Rules  []RuleSpec // first match wins; its Set overrides what the word said
 }
 
-// OutcomeSpec is what a word or a rule sets.
+// OutcomeSpec is what a word or a rule sets. RequiredAction shows only with
+// requires_action, StatusReason only with incomplete.
 type OutcomeSpec struct {
 	Status          Status // "" in a rule keeps what the word said
 	CancelRequested bool
-	RequiredAction  string // type of the required action; "" means none
+	RequiredAction  string // type of the required action; "" means tool_calls if there are any, else "action"
 	StatusReason    string // GJSON path of the reason; "" means none
 }
 
@@ -65,7 +67,22 @@ type RuleSpec struct {
 }
 
 // FieldSpec fills one member of the document from the first source that
-// exists, is not null and has the member's type.
+// exists, is not null and has the member's type:
+//
+//   - id and error.code: a string, or a number, which stands for its digits
+//   - progress.stage, model, error.type, error.message: a string
+//   - output.text: a string, or a list of strings that a search gave or that
+//     has a Join
+//   - steps and tokens: a whole number, not negative; 12.0 is 12
+//   - progress.percent: a number from 0 to 100, usage.cost_usd: any number, as
+//     they are written; booleans and strings are no numbers
+//   - created_at, started_at, completed_at, updated_at: a time after 1970 and
+//     before 10000
+//   - output.messages: a list; output.data and metadata: any JSON
+//   - required_action.tool_calls: a list with elements, by Each
+//
+// error members are filled only while failed or timed_out, tool calls only
+// while requires_action. A member of metadata without a value is left out.
 type FieldSpec struct {
 	Name    string // dotted, as in "usage.input_tokens" or "metadata.thread"
 	Sources []SourceSpec
@@ -77,11 +94,14 @@ type SourceSpec struct {
 	Path     string
 	Param    string
 	When     string // expr; "" means always
-	Match    string // regular expression whose first group is the value
+	Match    string // regular expression on a string; its first group is the value, a number if it reads as one
 	NotEmpty bool   // an empty string counts as absent
-	Time     string // "unix", "unix_ms" or "rfc3339" for time members
-	Join     *string
-	Each     *EachSpec // only for required_action.tool_calls
+	Time     string // "unix", "unix_ms" or "rfc3339" for times and metadata; "" means rfc3339 for times
+	// Join goes between the elements of a list for output.text. Nil means
+	// nothing in a list of strings (the parts of one message), and a blank line
+	// in a list that holds lists (messages, whose parts are joined by nothing).
+	Join *string
+	Each *EachSpec // only for required_action.tool_calls
 	Position
 }
 

@@ -52,7 +52,7 @@ type Task struct {
 	CancelRequested        bool
 
 	CreatedAt, StartedAt, CompletedAt time.Time // zero renders as null
-	UpdatedAt                         time.Time // when the document last changed as Pollux saw it
+	UpdatedAt                         time.Time // when the document last changed as Pollux saw it; not part of a Digest
 
 	Progress       Progress
 	Output         Output

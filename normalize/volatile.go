@@ -1,6 +1,9 @@
 package normalize
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // volatile is the set of members whose change is no change, as a tree of
 // object keys and array indices. A node without children is to be removed.
@@ -36,6 +39,34 @@ func (v volatile) covers(keys []string) bool {
 		v = child
 	}
 	return false
+}
+
+// touches reports whether what is read at path may hang on a member of the set:
+// the path leads to one, above one, or searches from above one.
+func (v volatile) touches(path string) bool {
+	keys, _ := plainKeys(path)
+	for _, key := range keys {
+		child, known := v[key]
+		if !known {
+			return false
+		}
+		if len(child) == 0 {
+			return true
+		}
+		v = child
+	}
+	return len(v) > 0
+}
+
+func (v volatile) touchesSource(s source) bool {
+	if s.path != "" && v.touches(s.path) {
+		return true
+	}
+	if s.when == nil {
+		return false
+	}
+	return s.when.json && len(v) > 0 ||
+		slices.ContainsFunc(s.when.paths, func(p PathSpec) bool { return v.touches(p.Path) })
 }
 
 // strip appends the object or array text to dst without the members in v, every

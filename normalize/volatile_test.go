@@ -31,15 +31,17 @@ func TestStrip(t *testing.T) {
 }
 
 func TestDigests(t *testing.T) {
-	orq, shannon := compiled(t, orq()), compiled(t, shannon())
+	shannonSpec := shannon()
+	orq, shannon := compiled(t, orq()), compiled(t, shannonSpec)
 	const orqDone = `{"task_id":"1","status":"completed","model":"m","telemetry":{"trace_id":"a"}}`
 	const shannonRuns = `{"task_id":"1","status":"RUNNING","created_at":"2026-06-02T13:05:19Z","updated_at":"2026-06-02T13:05:19Z"}`
-	tests := []struct {
+	type testPair struct {
 		name             string
 		m                *Mapping
 		a, b             string
 		document, native bool // equal
-	}{
+	}
+	tests := []testPair{
 		{"volatile member of metadata", orq, orqDone, `{"task_id":"1","status":"completed","model":"m","telemetry":{"trace_id":"b"}}`, true, true},
 		{"volatile member appears", orq, `{"task_id":"1","status":"completed","model":"m"}`, orqDone, true, true},
 		{"model changes", orq, orqDone, `{"task_id":"1","status":"completed","model":"n","telemetry":{"trace_id":"a"}}`, false, false},
@@ -48,6 +50,11 @@ func TestDigests(t *testing.T) {
 		{"blanks", shannon, shannonRuns, "\n " + shannonRuns + "\n", true, true},
 		{"status changes", shannon, shannonRuns, `{"task_id":"1","status":"COMPLETED","created_at":"2026-06-02T13:05:19Z","updated_at":"2026-06-02T13:05:19Z"}`, false, false},
 	}
+	watched := shannonSpec
+	watched.Fields = append(watched.Fields, fieldOf("metadata.late", when("query", `text("updated_at") > "2026-06-02T13:05:20Z"`)))
+	late := compiled(t, watched)
+	tests = append(tests, testPair{"condition over a volatile member", late, shannonRuns[:len(shannonRuns)-1] + `,"query":"q"}`,
+		`{"task_id":"1","status":"RUNNING","created_at":"2026-06-02T13:05:29Z","updated_at":"2026-06-02T13:05:29Z","query":"q"}`, true, true})
 	for _, tt := range tests {
 		a, errA := tt.m.Map(answer(tt.a))
 		b, errB := tt.m.Map(answer(tt.b))
@@ -60,6 +67,22 @@ func TestDigests(t *testing.T) {
 		if got := a.NativeDigest == b.NativeDigest; got != tt.native {
 			t.Errorf("%s: equal bodies %v, want %v", tt.name, got, tt.native)
 		}
+	}
+}
+
+func TestTouches(t *testing.T) {
+	v := volatile{}
+	v.add([]string{"a", "b"})
+	for path, want := range map[string]bool{
+		"a": true, "a.b": true, "a.b.c": true, "a|b": true, "a.#(x)": true, "a.@this": true, "@this.x": true, "[x,a]": true, "*": true,
+		"x": false, "a.x": false, "a.x.#": false, "b": false,
+	} {
+		if got := v.touches(path); got != want {
+			t.Errorf("touches(%q) = %v, want %v", path, got, want)
+		}
+	}
+	if (volatile{}).touches("@this") {
+		t.Error("an empty set is touched")
 	}
 }
 
