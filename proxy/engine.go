@@ -19,6 +19,8 @@ type engine interface {
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Cancel(ctx context.Context, r poller.Request) error
 	Forget(key *cache.ID) error
+	Watch(r poller.Request) (release func(), problem *poller.Problem)
+	Observe(o poller.Observer)
 	MaxAge(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool)
 	RetryAfter(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) time.Duration
 }

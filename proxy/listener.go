@@ -173,6 +173,13 @@ type conn struct {
 	// lineSeen tells a request line that is too long from headers that are.
 	// Only the connection's own goroutine uses it.
 	lineSeen bool
+	// unwritten says that an answer was made since the last write.
+	unwritten bool
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	c.unwritten = false
+	return c.Conn.Write(p)
 }
 
 func (c *conn) Read(p []byte) (int, error) {

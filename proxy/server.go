@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
+	"pollux/proxy/push"
 )
 
 const (
@@ -46,9 +48,15 @@ type Server struct {
 	routes   *routes
 	fast     *fasthttp.Server
 
+	hub        *push.Hub
+	waits      gate
+	streamGate gate
+	streams    sync.WaitGroup // of connections taken over
+
 	settings atomic.Pointer[settings]
 	listener atomic.Pointer[guardedListener]
 	draining atomic.Bool
+	ending   chan struct{} // closed when waits and streams have to end
 	lameDuck time.Duration
 	base     context.Context // of every poll; ends with Shutdown
 	endPolls context.CancelFunc
@@ -63,8 +71,10 @@ func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Ga
 	}
 	s := &Server{
 		engine: engine, secret: secret, gatherer: gatherer, log: log,
-		routes: newRoutes(), lameDuck: lameDuck,
+		routes: newRoutes(), lameDuck: lameDuck, ending: make(chan struct{}),
+		hub: push.NewHub(), waits: gate{what: "waits_per_partition"}, streamGate: gate{what: "streams_per_partition"},
 	}
+	engine.Observe(s.hub)
 	if s.metrics, err = newMetrics(reg, s.routes.all); err != nil {
 		return nil, err
 	}
@@ -110,6 +120,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	if !s.listener.CompareAndSwap(nil, g) {
 		return errors.New("serve: already called")
 	}
+	if n, enough := descriptorsFor(st.Limits.Connections); !enough {
+		s.log.Warn("the process may open too few files for limits.connections", "fd_limit", n, "connections", st.Limits.Connections)
+	}
 	s.log.Info("listening", "address", ln.Addr().String())
 	return s.fast.Serve(g)
 }
@@ -148,11 +161,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		case <-t.C:
 		case <-ctx.Done():
 		}
+		close(s.ending)
 	}
 	if err := s.fast.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("shut down: %w", err)
 	}
-	return nil
+	return s.streamsEnded(ctx)
+}
+
+// streamsEnded waits for the connections that were taken over: the HTTP server
+// does not know them any more.
+func (s *Server) streamsEnded(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() { s.streams.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shut down: %w", ctx.Err())
+	}
 }
 
 // handle is the outermost handler. Nothing of ctx survives it.
@@ -162,6 +189,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.finish(x)
 	if c, ok := ctx.Conn().(*conn); ok {
 		c.lineSeen = false
+		defer func() { c.unwritten = true }()
 	}
 	if r := s.admit(&ctx.Request.Header, x); r != nil {
 		x.refuse(r)

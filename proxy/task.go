@@ -83,7 +83,16 @@ func (s *Server) serveTask(x *exchange) {
 	if t == nil {
 		return
 	}
-	d := readDirectives(x.ctx.Request.Header.PeekCanonical(headerCacheControl))
+	h := &x.ctx.Request.Header
+	d := readDirectives(h.PeekCanonical(headerCacheControl))
+	if wantsStream(h.PeekCanonical(headerAccept)) && !x.ctx.IsHead() {
+		s.serveStream(x, t, part, d)
+		return
+	}
+	if wait := x.waitWanted(); wait > 0 && !d.onlyIfCached {
+		s.serveWait(x, t, part, d, wait)
+		return
+	}
 	if !d.noCache || d.onlyIfCached {
 		if a, ok := s.engine.Cached(t.Upstream, part, &x.key, x.now); ok {
 			s.answer(x, t, part, &a)
