@@ -1,0 +1,129 @@
+// Package adaptive decides when a running task is polled next. It learns from
+// the polls themselves at what ages tasks of a group end, and asks for a poll
+// once the delay that it expects to have gone unnoticed reaches the price of a
+// poll; the price steers itself towards the configured mean delay.
+//
+// Everything here is computation: no I/O, no goroutines, no clock. Ages come
+// from the caller, chance from a function given to [New] and [NewGroups].
+//
+// The rule is Keller's optimum density of checks (J. B. Keller, "Optimum
+// checking schedules for systems subject to random failure", Management
+// Science 21, 1974) without its planning; the estimate is a piecewise
+// exponential hazard under interval censoring.
+package adaptive
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Delay is the larger of an absolute and a relative delay, as in "1s or 10%".
+type Delay struct {
+	Absolute time.Duration
+	Relative float64 // fraction of the task's age; 0 means none
+}
+
+// At returns the delay for a task of the given age.
+func (d Delay) At(age time.Duration) time.Duration {
+	return toDuration(d.at(age.Seconds()))
+}
+
+func (d Delay) at(age float64) float64 {
+	return max(d.Absolute.Seconds(), d.Relative*age)
+}
+
+func (d Delay) valid() bool {
+	return d.Absolute >= 0 && d.Relative >= 0 && !math.IsInf(d.Relative, 1)
+}
+
+// Config says what a poll is worth, and within what bounds.
+type Config struct {
+	// Target is the mean delay until an end is noticed. The price of a poll
+	// follows from it. Not used when PollPrice is set.
+	Target Delay
+	// PollPrice fixes the price of a poll instead: one more poll is worth it
+	// if it saves this much delay. Zero means that Target rules.
+	PollPrice time.Duration
+	// MaxDelay bounds the gap between two polls of a task, and with it the
+	// delay of every single one, up to a jitter of a tenth. Zero means no bound.
+	MaxDelay Delay
+	// Floor is the shortest gap between two polls of a task. Zero means none.
+	Floor time.Duration
+}
+
+// DefaultConfig aims at a mean delay of one second or a tenth of a task's age.
+func DefaultConfig() Config {
+	return Config{
+		Target:   Delay{Absolute: time.Second, Relative: 0.10},
+		MaxDelay: Delay{Absolute: time.Minute, Relative: 1},
+		Floor:    time.Second,
+	}
+}
+
+// Validate reports all faults of c at once, by config key.
+func (c Config) Validate() error {
+	var faults []error
+	if c.PollPrice < 0 {
+		faults = append(faults, fmt.Errorf("poll_price: %v is negative", c.PollPrice))
+	}
+	if !c.Target.valid() || c.PollPrice == 0 && c.Target == (Delay{}) {
+		faults = append(faults, errors.New("target_delay: want a positive delay or share of the age"))
+	}
+	if !c.MaxDelay.valid() {
+		faults = append(faults, errors.New("max_delay: want a positive delay or share of the age"))
+	}
+	if c.Floor < 0 {
+		faults = append(faults, fmt.Errorf("min_interval: %v is negative", c.Floor))
+	}
+	return errors.Join(faults...)
+}
+
+// unbounded stands for no bound on a gap: longer than any task is followed.
+const unbounded = 30 * 24 * time.Hour
+
+// longest returns the longest gap, in seconds, of a task of the given age.
+func (c Config) longest(age float64) float64 {
+	if c.MaxDelay == (Delay{}) {
+		return unbounded.Seconds()
+	}
+	return min(c.MaxDelay.at(age), unbounded.Seconds())
+}
+
+// shortest returns the shortest gap, in seconds, of a task of the given age.
+// With a relative target it grows with the age, which bounds the polls of a
+// task by 51 (1 + ln(T/50 s)) + 1.
+func (c Config) shortest(age float64) float64 {
+	if c.PollPrice > 0 || c.Target.Relative == 0 {
+		return c.Floor.Seconds()
+	}
+	return max(c.Floor.Seconds(), relativeFloor*age)
+}
+
+// relativeFloor of its age is the shortest gap of a task under a relative target.
+const relativeFloor = 0.02
+
+// RetryAfterError returns how long to wait after the given number of polls in
+// a row that failed without telling anything about the task, which is now
+// this old. Such polls are not to be observed.
+func (c Config) RetryAfterError(age time.Duration, failures int) time.Duration {
+	base := max(1, 0.05*max(0, age.Seconds()))
+	wait := math.Ldexp(base, min(max(0, failures-1), 30))
+	return toDuration(max(base, c.shortest(age.Seconds()), min(wait, c.longest(age.Seconds()))))
+}
+
+// Age returns how old a task created then is now. It reports false when the
+// upstream's clock cannot be trusted, the creation lying in the future or more
+// than 48 hours back; the start then counts as unknown.
+func Age(created, now time.Time) (age time.Duration, known bool) {
+	age = now.Sub(created)
+	if created.IsZero() || age < 0 || age > 48*time.Hour {
+		return 0, false
+	}
+	return age, true
+}
+
+func toDuration(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second))
+}
