@@ -21,7 +21,7 @@ const (
 
 var (
 	headerAccept      = []byte("Accept")
-	headerLastEventID = []byte("Last-Event-ID")
+	headerLastEventID = []byte("Last-Event-Id") // canonical form, as fasthttp makes it
 	eventStream       = []byte("text/event-stream")
 )
 

@@ -224,9 +224,11 @@ func TestParameters(t *testing.T) {
 			t.Errorf("%s: got detail %q, want it to name %s and no value", path, text, detail)
 		}
 	}
-	for _, path := range []string{"?wait=0", "?wait=99999999999999999999", "?wait=1&include=history,native"} {
+	for path, applied := range map[string]string{
+		"?wait=0": "", "?wait=99999999999999999999": "wait=60", "?wait=1&include=history,native": "wait=1",
+	} {
 		a := f.do("GET", shannonTask+path, "")
-		a.expect(t, 200, map[string]string{"Preference-Applied": ""})
+		a.expect(t, 200, map[string]string{"Preference-Applied": applied})
 	}
 	if n := f.polls.Load(); n != 1 {
 		t.Errorf("got %d upstream polls, want 1", n)

@@ -17,7 +17,10 @@ import (
 // lookForClient is how often somebody who waits is checked for having left.
 const lookForClient = time.Second
 
-var headerPrefer = []byte("Prefer")
+var (
+	headerPrefer            = []byte("Prefer")
+	headerPreferenceApplied = []byte("Preference-Applied")
+)
 
 // waitWanted is how long the caller wants to wait: by ?wait=, else by
 // Prefer: wait (RFC 7240, section 4.3), cut down to limits.wait. 0: not at all.
@@ -47,6 +50,13 @@ func preferredWait(value []byte) time.Duration {
 // serveWait answers a poll once there is something to tell, at the latest
 // after the given time.
 func (s *Server) serveWait(x *exchange, t *target, part *poller.Partition, d directives, wait time.Duration) {
+	if !d.noCache {
+		if a, ok := s.engine.Cached(t.Upstream, part, &x.key, x.now); ok && (a.Problem != nil || x.satisfied(a.Entry)) {
+			x.preferenceApplied(wait)
+			s.answer(x, t, part, &a)
+			return
+		}
+	}
 	if heldBack(x.ctx) { // an answer before this one is still in the buffer, and would wait too
 		s.poll(x, t, part, d)
 		return
@@ -67,8 +77,13 @@ func (s *Server) serveWait(x *exchange, t *target, part *poller.Partition, d dir
 		a = s.await(x, t, part, r, a, follower, deadline)
 	}
 	x.now = timeNow()
-	x.ctx.Response.Header.Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	x.preferenceApplied(wait)
 	s.answer(x, t, part, &a)
+}
+
+func (x *exchange) preferenceApplied(wait time.Duration) {
+	x.header = strconv.AppendInt(append(x.header[:0], "wait="...), int64(wait/time.Second), 10)
+	x.setHeader(headerPreferenceApplied, x.header)
 }
 
 // satisfied reports whether e is what the caller waits for: a document that
