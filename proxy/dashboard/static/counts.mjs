@@ -1,0 +1,87 @@
+// The first line of the page: how many tasks are in each status, and how that
+// went over the last minutes.
+
+import { Chart } from "./charts.mjs";
+import { now } from "./clock.mjs";
+import { byId, h, setAttr, setText } from "./dom.mjs";
+import { ago, count, instant, short } from "./format.mjs";
+import { icon, STATUSES, wordOf } from "./statuses.mjs";
+
+export class Counts {
+  #cells = new Map();
+  #summary;
+
+  /** pick(status) is called for a cell, trouble() for the stuck ones, open(ref)
+   * for the oldest task. */
+  constructor({ pick, trouble, open }) {
+    this.#summary = new Summary(trouble, open);
+    for (const status of STATUSES) {
+      const cell = new Cell(status, () => pick(status));
+      this.#cells.set(status, cell);
+      byId("counts").append(cell.element);
+    }
+  }
+
+  draw(fleet) {
+    for (const [status, cell] of this.#cells) {
+      cell.draw(fleet.tasks.by_status[status] ?? 0, fleet.history?.by_status?.[status] ?? []);
+    }
+    this.#summary.draw(fleet);
+  }
+
+  /** mark shows which statuses the table is filtered to. */
+  mark(chosen) {
+    for (const [status, cell] of this.#cells) {
+      setAttr(cell.element, "aria-pressed", String(chosen.includes(status)));
+    }
+    byId("counts").classList.toggle("some", chosen.length > 0);
+  }
+}
+
+class Cell {
+  #number = h("span", { class: "number" }, "–");
+  #chart;
+
+  constructor(status, onclick) {
+    this.#chart = new Chart([status], "spark");
+    this.element = h("button", { type: "button", class: `count ${status}`, "aria-pressed": "false", onclick },
+      h("span", { class: "name" }, icon(status), wordOf(status)), this.#number, this.#chart.element);
+  }
+
+  draw(n, points) {
+    setText(this.#number, short(n));
+    this.element.title = count(n);
+    this.element.classList.toggle("none", n === 0);
+    this.#chart.draw([points]);
+  }
+}
+
+class Summary {
+  #total = h("strong", null, "–");
+  #stuck;
+  #oldest;
+  #at = h("span", { class: "muted" });
+  #ref = "";
+
+  constructor(trouble, open) {
+    this.#stuck = h("button", { type: "button", class: "link warn", onclick: trouble, hidden: true });
+    this.#oldest = h("button", { type: "button", class: "link", hidden: true, onclick: () => open(this.#ref) });
+    byId("summary").append(this.#total, " tasks", this.#stuck, this.#oldest, this.#at);
+  }
+
+  draw(fleet) {
+    const { total, stuck } = fleet.tasks;
+    setText(this.#total, count(total));
+    this.#stuck.hidden = !stuck;
+    setText(this.#stuck, `${count(stuck)} stuck`);
+    const oldest = fleet.oldest;
+    this.#oldest.hidden = !oldest;
+    if (oldest) {
+      this.#ref = oldest.ref;
+      const since = instant(oldest.created_at ?? oldest.first_seen);
+      setText(this.#oldest, `oldest unfinished: ${oldest.upstream}, ${ago(since, now())}`);
+      this.#oldest.title = oldest.id;
+    }
+    document.title = stuck ? `(${stuck} stuck) Pollux` : "Pollux";
+  }
+}

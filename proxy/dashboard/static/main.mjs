@@ -1,0 +1,145 @@
+// Starts the page, and shows what its address says.
+
+import { byId } from "./dom.mjs";
+import { onKey } from "./keys.mjs";
+import { Overview } from "./overview.mjs";
+import { everything, format, parse } from "./route.mjs";
+import * as session from "./session.mjs";
+import { TaskPage } from "./taskpage.mjs";
+import { toast } from "./notice.mjs";
+
+const SEARCH_PAUSE = 250; // ms between the last key and the search
+
+let state = everything;
+let list = everything; // the list that was on show last
+
+const overview = new Overview({ go, problem: refused });
+const task = new TaskPage({
+  login: refused,
+  keyed: session.keyed,
+  gone(ref) {
+    overview.table.drop(ref);
+    go(list);
+  },
+});
+
+/** go shows another view; replacing it leaves no step in the browser's history. */
+function go(next, { replace = false } = {}) {
+  const hash = format(next);
+  if (hash === format(parse(location.hash))) return show();
+  if (!replace) {
+    location.hash = hash;
+    return;
+  }
+  history.replaceState(null, "", hash);
+  show();
+}
+
+function show() {
+  const from = state;
+  state = parse(location.hash);
+  if (session.missing()) return login();
+  byId("login").hidden = true;
+  if (state.view === "task") {
+    overview.hide();
+    task.show(state.ref, format(list));
+    return;
+  }
+  task.hide();
+  list = state;
+  if (byId("find") !== document.activeElement) byId("find").value = state.q;
+  document.title = "Pollux";
+  overview.show(state);
+  if (from.view === "task") overview.table.focus(from.ref);
+}
+
+function login() {
+  overview.hide();
+  task.hide();
+  session.ask(show);
+}
+
+/** refused handles a 401: the session may have ended. It resolves with whether
+ * that was it. */
+async function refused() {
+  const missing = await session.read();
+  if (missing) login();
+  return missing;
+}
+
+let searching;
+
+function search() {
+  clearTimeout(searching);
+  const q = byId("find").value.trim().split("/").pop(); // of a reference, the id
+  if (state.view === "tasks" && q === state.q) return;
+  go({ ...list, q }, { replace: state.view === "tasks" });
+}
+
+// A whole reference, or an id of which there is one, opens the task.
+function openFound() {
+  const text = byId("find").value.trim();
+  if (!text) return;
+  const ref = text.includes("/") ? text : overview.table.find(text);
+  if (ref) return go({ view: "task", ref });
+  search();
+}
+
+function leave() {
+  const find = byId("find");
+  if (document.activeElement === find) {
+    find.value = "";
+    find.blur();
+    search();
+  } else if (state.view === "task") go(list);
+  else document.activeElement?.blur?.();
+}
+
+const onList = (f) => () => (state.view === "tasks" ? f() : false);
+
+onKey({
+  "/": () => byId("find").select(),
+  "?": () => byId("help").showModal(),
+  j: onList(() => overview.table.move(1)),
+  k: onList(() => overview.table.move(-1)),
+  n: onList(() => overview.table.showNew()),
+  t: onList(() => overview.filters.trouble()),
+  x: onList(() => overview.filters.clear()),
+  c: () => (state.view === "task" ? task.copyID() : overview.table.copyFocused()),
+  r: () => {
+    if (state.view === "task") return void task.refresh();
+    overview.refresh();
+    toast("Refreshed");
+  },
+  Enter: onList(() => overview.table.openFocused()),
+  Escape: leave,
+});
+
+byId("find").addEventListener("input", () => {
+  clearTimeout(searching);
+  searching = setTimeout(search, SEARCH_PAUSE);
+});
+byId("find").addEventListener("keydown", (e) => {
+  if (e.key === "Enter") openFound();
+});
+byId("help-open").addEventListener("click", () => byId("help").showModal());
+byId("brand").addEventListener("click", (e) => {
+  e.preventDefault();
+  go(everything);
+});
+byId("skip").addEventListener("click", (e) => {
+  e.preventDefault();
+  byId("main").focus();
+});
+byId("logout").addEventListener("click", async () => {
+  try {
+    await session.logout();
+  } catch (err) {
+    toast(err.message);
+  }
+  show();
+});
+addEventListener("hashchange", show);
+
+await session.read();
+show();

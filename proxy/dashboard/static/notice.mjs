@@ -1,0 +1,60 @@
+// Short messages, questions and the clipboard.
+
+import { byId, h, s } from "./dom.mjs";
+
+let timer;
+
+/** toast shows a message for a few seconds, and has it read out. */
+export function toast(text) {
+  const element = byId("toast");
+  element.textContent = text;
+  element.classList.add("shown");
+  clearTimeout(timer);
+  timer = setTimeout(() => element.classList.remove("shown"), 2600);
+}
+
+/** say has a message read out without showing it. */
+export function say(text) {
+  byId("said").textContent = text;
+}
+
+/** copy puts text into the clipboard and says so. */
+export async function copy(text, what) {
+  try {
+    await write(text);
+    toast(`Copied ${what}`);
+  } catch {
+    toast("The browser does not allow copying here");
+  }
+}
+
+async function write(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Over plain HTTP there is no clipboard API.
+  const area = h("textarea", { class: "hush", readonly: true });
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (!done) throw new Error("copy refused");
+}
+
+/** confirmed asks a question and resolves with whether the answer was yes. */
+export function confirmed(title, text, yes) {
+  const dialog = byId("confirm");
+  byId("confirm-title").textContent = title;
+  byId("confirm-text").textContent = text;
+  byId("confirm-yes").textContent = yes;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+/** copyButton copies what text() returns, or resolves with. */
+export function copyButton(label, text, what) {
+  return h("button", { type: "button", class: "copy", title: label, "aria-label": label, onclick: async () => copy(await text(), what) },
+    s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: "M6 5.5h7v8H6zM3.5 10.5V2.5h6.5" })));
+}

@@ -1,0 +1,129 @@
+// The fleet: counts, table and panels, fed by two streams and one poll.
+
+import { endpoint, getJSON, openStream } from "./api.mjs";
+import { sync } from "./clock.mjs";
+import { Counts } from "./counts.mjs";
+import { byId, h, setText } from "./dom.mjs";
+import { Durations } from "./durations.mjs";
+import { Failures } from "./failures.mjs";
+import { Filters } from "./filters.mjs";
+import { beat, setStream } from "./live.mjs";
+import { Savings } from "./savings.mjs";
+import { follow } from "./sse.mjs";
+import { Table } from "./table.mjs";
+import { Upstreams } from "./upstreams.mjs";
+import { page } from "./visible.mjs";
+
+const UPSTREAMS_EVERY = 2000; // ms; breakers and pauses have no stream of their own
+
+export class Overview {
+  #run = null;
+  #fleet = null;
+  #scroll = 0;
+  #problem;
+
+  /** go(state) shows another view; problem(err) is told what Pollux refuses. */
+  constructor({ go, problem }) {
+    this.#problem = problem;
+    const open = (ref) => go({ view: "task", ref });
+    this.filters = new Filters(go);
+    const { filters } = this;
+    const on = { open, status: (word) => filters.status(word), upstream: (name) => filters.upstream(name), clear: () => filters.clear() };
+    this.table = new Table({ ...on, problem: (err) => this.#refused("tasks", err) });
+    this.counts = new Counts({ pick: on.status, trouble: () => filters.trouble(), open });
+    this.upstreams = new Upstreams(on.upstream);
+    this.panels = [this.counts, new Savings(), new Failures(), new Durations()];
+    byId("jump").append(...["tasks", "savings", "failures", "upstreams", "durations"].map((id) =>
+      h("button", { type: "button", class: "link", onclick: () => jump(id) }, byId(`${id}-title`).textContent)));
+  }
+
+  /** show brings the fleet up in a view; what was on show before stays until the
+   * new rows are there. */
+  show(state) {
+    byId("overview").hidden = false;
+    this.filters.draw(state);
+    this.counts.mark(state.status);
+    this.upstreams.mark(state.upstream);
+    const back = this.#run === null;
+    if (back) this.#start();
+    this.table.show(state);
+    if (back) scrollTo({ top: this.#scroll, behavior: "instant" });
+  }
+
+  hide() {
+    this.#scroll = scrollY;
+    byId("overview").hidden = true;
+    this.#run?.abort();
+    this.#run = null;
+    this.table.stop();
+    setStream("fleet", null);
+  }
+
+  refresh() {
+    this.table.refresh();
+    if (this.#run) this.#readUpstreams(this.#run.signal);
+  }
+
+  #start() {
+    this.#run = new AbortController();
+    const { signal } = this.#run;
+    byId("fleet-note").hidden = true;
+    follow({
+      open: (_, s) => openStream(endpoint("v1/fleet"), { signal: s }),
+      signal,
+      visible: page,
+      beat,
+      event: (e) => e.event === "fleet" && this.#draw(JSON.parse(e.data)),
+      state: (word, milliseconds) => {
+        if (!signal.aborted) setStream("fleet", word, milliseconds);
+      },
+      problem: (err) => {
+        setStream("fleet", null);
+        this.#refused("fleet", err);
+      },
+    });
+    this.#watchUpstreams(signal);
+  }
+
+  async #watchUpstreams(signal) {
+    while (!signal.aborted) {
+      await page.shown(signal);
+      if (signal.aborted || !(await this.#readUpstreams(signal))) return;
+      await new Promise((resolve) => setTimeout(resolve, UPSTREAMS_EVERY));
+    }
+  }
+
+  // It resolves with whether it makes sense to ask again.
+  async #readUpstreams(signal) {
+    try {
+      const answer = await getJSON(endpoint("v1/upstreams"), { signal });
+      if (signal.aborted) return false;
+      this.upstreams.draw(answer.data);
+      if (this.#fleet) this.upstreams.drawTasks(this.#fleet);
+      return true;
+    } catch (err) {
+      return err.status !== 401 && err.status !== 403 && err.status !== 404;
+    }
+  }
+
+  #draw(fleet) {
+    this.#fleet = fleet;
+    sync(fleet.at);
+    for (const panel of this.panels) panel.draw(fleet);
+    this.upstreams.drawTasks(fleet);
+  }
+
+  #refused(what, err) {
+    if (err.status === 401) return this.#problem(err);
+    const note = byId("fleet-note");
+    note.hidden = false;
+    setText(note, err.status === 403 && what === "fleet"
+      ? "This key may not see the whole fleet. Its own tasks are below."
+      : `${what === "fleet" ? "The numbers" : "The task list"} cannot be shown: ${err.message}`);
+  }
+}
+
+function jump(id) {
+  byId(id).scrollIntoView();
+  byId(id).focus({ preventScroll: true });
+}

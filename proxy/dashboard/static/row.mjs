@@ -1,0 +1,116 @@
+// One row of the task table.
+
+import { now } from "./clock.mjs";
+import { h, setAttr, setText } from "./dom.mjs";
+import { ago, duration, instant, whole } from "./format.mjs";
+import { copyButton } from "./notice.mjs";
+import { format } from "./route.mjs";
+import { badge } from "./statuses.mjs";
+
+/** COLUMNS are the headings with their classes, in order. */
+export const COLUMNS = [
+  ["Status", "c-status"], ["Task", "c-task"], ["Upstream", "c-upstream"], ["Native status", "c-native"],
+  ["Model", "c-model"], ["Created", "c-time c-created"], ["Took", "c-time c-took"],
+  ["Changed", "c-time c-changed"], ["Checked", "c-time c-checked"],
+];
+
+/** RowView draws a row and keeps its ages moving. */
+export class RowView {
+  #row;
+  #received = 0; // performance.now() when the row came
+  #status = h("button", { type: "button", class: "link status" });
+  #note = h("span", { class: "note" });
+  #link = h("a", { class: "ref", tabindex: "0" });
+  #sub = h("span", { class: "sub muted" });
+  #upstream = h("button", { type: "button", class: "link" });
+  #native = h("bdi");
+  #model = h("bdi");
+  #created = h("time");
+  #took = h("span");
+  #changed = h("time");
+  #checked = h("span");
+
+  /** on has status(word) and upstream(name), the filters that a click sets. */
+  constructor(row, on) {
+    this.#status.addEventListener("click", () => on.status(this.#row.status));
+    this.#upstream.addEventListener("click", () => on.upstream(this.#row.upstream));
+    const cells = [
+      [this.#status, this.#note],
+      [h("span", { class: "id" }, this.#link, copyButton("Copy the id", () => this.#row.id, "the id")), this.#sub],
+      this.#upstream, this.#native, this.#model, this.#created, this.#took, this.#changed, this.#checked,
+    ];
+    this.element = h("tr", { tabindex: "-1", role: "row" }, cells.map((content, i) =>
+      h(i === 1 ? "th" : "td", { class: COLUMNS[i][1], scope: i === 1 ? "row" : null, role: i === 1 ? "rowheader" : "cell" }, content)));
+    this.element.dataset.ref = row.ref;
+    this.draw(row, false);
+  }
+
+  /** draw shows row; left greys it, since it no longer belongs to the view. */
+  draw(row, left) {
+    this.element.classList.toggle("left", left);
+    if (row === this.#row) return;
+    const before = this.#row;
+    this.#row = row;
+    this.#received = performance.now();
+    if (before?.status !== row.status) {
+      this.#status.replaceChildren(badge(row.status));
+      this.#status.title = `Show only ${row.status}`;
+      if (before) this.#flash();
+    }
+    this.#note.replaceChildren(...notes(row));
+    setText(this.#link, row.id);
+    this.#link.href = format({ view: "task", ref: row.ref });
+    this.#link.title = row.id;
+    setText(this.#sub, [row.upstream, row.native_status].filter(Boolean).join(" · "));
+    setText(this.#upstream, row.upstream);
+    this.#upstream.title = `Show only ${row.upstream}`;
+    setText(this.#native, row.native_status ?? "–");
+    setAttr(this.#native, "title", row.native_status);
+    setText(this.#model, row.model ?? "–");
+    setAttr(this.#model, "title", row.model);
+    stamp(this.#created, row.created_at ?? row.first_seen, row.created_at ? "created" : "first seen by Pollux");
+    stamp(this.#changed, row.updated_at, "last changed");
+    this.tick();
+  }
+
+  /** tick moves the ages on. */
+  tick() {
+    const row = this.#row;
+    const present = now();
+    setText(this.#created, ago(instant(row.created_at ?? row.first_seen), present));
+    setText(this.#changed, ago(instant(row.updated_at), present));
+    setText(this.#checked, whole(row.age + (performance.now() - this.#received) / 1000));
+    const [took, title] = lasted(row, present);
+    setText(this.#took, took);
+    this.#took.title = title;
+  }
+
+  #flash() {
+    this.element.classList.remove("flash");
+    void this.element.offsetWidth; // starts the animation anew
+    this.element.classList.add("flash");
+  }
+}
+
+function notes(row) {
+  const all = [];
+  if (row.stuck) all.push(h("span", { class: "pill warn", title: "running far longer than its like" }, "stuck"));
+  if (row.error?.code) all.push(h("bdi", { class: "code", title: row.error.code }, row.error.code));
+  return all;
+}
+
+function stamp(time, at, what) {
+  time.dateTime = at;
+  time.title = `${what} ${at}`;
+}
+
+/** lasted says how long a task took, or runs; a sign marks what is only as
+ * exact as Pollux saw it. Pure. */
+export function lasted(row, present) {
+  const from = instant(row.created_at ?? row.first_seen);
+  if (!row.terminal) return [`${whole((present - from) / 1000)} …`, "running so long"];
+  const exact = row.created_at && row.completed_at;
+  const seconds = (instant(row.completed_at ?? row.updated_at) - from) / 1000;
+  if (!(seconds >= 0)) return ["–", ""];
+  return exact ? [duration(seconds), ""] : [`≈ ${duration(seconds)}`, "as Pollux saw it"];
+}

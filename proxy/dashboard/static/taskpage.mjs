@@ -1,0 +1,221 @@
+// The page of one task, live until the task has ended.
+
+import { Problem, openStream, request, taskURL, upstreamOf } from "./api.mjs";
+import { onTick } from "./clock.mjs";
+import { askCredential } from "./credentialform.mjs";
+import { headerNameFor, headersFor } from "./credentials.mjs";
+import { curl } from "./curl.mjs";
+import { byId, h } from "./dom.mjs";
+import { facts, output, progress, trouble } from "./facts.mjs";
+import { members, show, without } from "./json.mjs";
+import { beat, setStream } from "./live.mjs";
+import { confirmed, copy, copyButton, say, toast } from "./notice.mjs";
+import { follow } from "./sse.mjs";
+import { badge, wordOf } from "./statuses.mjs";
+import { Timeline } from "./timeline.mjs";
+import { page } from "./visible.mjs";
+
+const WITH = { include: "native,history" };
+
+export class TaskPage {
+  #ref = "";
+  #raw = "";
+  #status = "";
+  #history = [];
+  #run = null;
+  #timeline = null;
+  #parts = {};
+  #on;
+  #back = "#";
+
+  /** on has gone(ref) after a task was forgotten, and login(): whether the key
+   * of this page is missing, in which case it has been asked for. */
+  constructor(on) {
+    this.#on = on;
+    onTick(() => this.#timeline?.tick());
+  }
+
+  /** show opens a task; back is the address of the view it was opened from. */
+  show(ref, back) {
+    this.hide();
+    this.#ref = ref;
+    this.#raw = "";
+    this.#status = "";
+    this.#history = [];
+    this.#back = back;
+    this.#build();
+    byId("task").hidden = false;
+    scrollTo({ top: 0, behavior: "instant" });
+    byId("task-title").focus({ preventScroll: true });
+    this.#follow();
+  }
+
+  hide() {
+    byId("task").hidden = true;
+    this.#run?.abort();
+    this.#run = null;
+    this.#timeline = null;
+    setStream("task", null);
+  }
+
+  #build() {
+    this.#timeline = new Timeline();
+    const slot = (className) => h("div", { class: className });
+    this.#parts = { badge: h("span"), where: h("bdi", { class: "muted" }), problem: slot(""), facts: slot(""), trouble: slot(""), progress: slot(""), output: slot("output-slot"), bodies: slot("bodies") };
+    const p = this.#parts;
+    const action = (label, onclick, className = "button") => h("button", { type: "button", class: className, onclick }, label);
+    const id = this.#ref.split("?")[0].split("/").slice(1).join("/");
+    byId("task").replaceChildren(
+      h("a", { class: "back", href: this.#back }, "← Fleet"),
+      h("header", { class: "task-head" },
+        h("div", { class: "task-name" }, p.badge, h("h1", { id: "task-title", tabindex: "-1" }, h("bdi", null, decoded(id))), copyButton("Copy the id", () => decoded(id), "the id")),
+        p.where,
+        h("div", { class: "row" }, action("Ask again", () => this.refresh()), action("Copy as curl", () => this.#copyCurl()),
+          action("Forget", () => this.#forget(), "button danger"))),
+      p.problem, p.trouble, p.progress,
+      h("div", { class: "task-columns" },
+        h("section", { class: "panel", "aria-labelledby": "facts-title" }, h("div", { class: "panel-head" }, h("h2", { id: "facts-title" }, "Task")), p.facts),
+        this.#timeline.element),
+      p.output, p.bodies);
+  }
+
+  #follow() {
+    this.#run?.abort();
+    this.#run = new AbortController();
+    const { signal } = this.#run;
+    this.#parts.problem.replaceChildren();
+    follow({
+      open: async (lastEventID, s) => {
+        const response = await openStream(taskURL(this.#ref, WITH), { lastEventID, headers: this.#headers(), signal: s });
+        if (response.status === 200) this.#parts.problem.replaceChildren();
+        return response;
+      },
+      signal,
+      visible: page,
+      beat,
+      event: (e) => this.#event(e),
+      state: (word, milliseconds) => {
+        if (!signal.aborted) setStream("task", word, milliseconds);
+      },
+      problem: (err) => this.#refused(err),
+    });
+  }
+
+  #headers() {
+    return headersFor(upstreamOf(this.#ref));
+  }
+
+  #event(e) {
+    if (e.event === "problem") {
+      const body = JSON.parse(e.data);
+      return this.#refused(new Problem(body.status, body, body.retry_after ?? NaN));
+    }
+    if (e.event === "message") this.#draw(e.data);
+  }
+
+  #draw(raw) {
+    const doc = JSON.parse(raw);
+    this.#raw = raw;
+    const p = this.#parts;
+    if (doc.status !== this.#status) {
+      if (this.#status) say(`The task is ${wordOf(doc.status)}`);
+      p.badge.replaceChildren(badge(doc.status));
+    }
+    p.where.textContent = [doc.upstream, doc.provider === doc.upstream ? null : doc.provider, doc.native_status].filter(Boolean).join(" · ");
+    p.facts.replaceChildren(facts(doc));
+    p.trouble.replaceChildren(...trouble(doc));
+    p.progress.replaceChildren(...[progress(doc)].filter(Boolean));
+    p.output.replaceChildren(...[output(doc)].filter(Boolean));
+    this.#drawHistory(doc);
+    this.#drawBodies(raw);
+    this.#status = doc.status;
+    document.title = `${wordOf(doc.status)}: ${doc.id}`;
+  }
+
+  // Where an answer has no history, this page keeps one of what it sees.
+  #drawHistory(doc) {
+    if (Array.isArray(doc.history)) this.#history = doc.history;
+    else if (doc.status !== this.#status) {
+      this.#history = [...this.#history, { status: doc.status, native_status: doc.native_status, at: doc.updated_at }];
+    }
+    this.#timeline.draw(this.#history, doc.created_at);
+  }
+
+  #drawBodies(raw) {
+    const native = members(raw).find(([name]) => name === "native")?.[1];
+    this.#parts.bodies.replaceChildren(
+      body("Document", "document-title", without(raw, ["native", "history"])),
+      native && native !== "null" ? body("Native body", "native-title", native)
+        : h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, "Native body")), h("p", { class: "empty" }, "The upstream has not answered with a body yet.")));
+  }
+
+  /** refresh asks the upstream again, as far as the provider's minimum allows. */
+  async refresh() {
+    const signal = this.#run?.signal;
+    try {
+      // "reload" goes past the browser's own cache, with Cache-Control: no-cache.
+      const response = await request(taskURL(this.#ref, WITH), { cache: "reload", headers: this.#headers(), signal });
+      const raw = await response.text();
+      if (signal?.aborted) return;
+      this.#draw(raw);
+      this.#timeline.read(told(response));
+      toast("Asked again");
+    } catch (err) {
+      if (!signal?.aborted) this.#refused(err);
+    }
+  }
+
+  /** copyID copies the id, for a key. */
+  copyID() {
+    copy(byId("task-title").textContent, "the id");
+  }
+
+  #copyCurl() {
+    const header = headerNameFor(upstreamOf(this.#ref));
+    try {
+      copy(curl(taskURL(this.#ref).href, [header, this.#on.keyed() ? "X-Pollux-Key" : ""].filter(Boolean)), "a curl command");
+    } catch (err) {
+      toast(err.message);
+    }
+  }
+
+  async #forget() {
+    const yes = await confirmed("Forget this task?", "Pollux drops what it has stored of it. The task itself goes on at the upstream.", "Forget it");
+    if (!yes) return;
+    try {
+      await request(taskURL(this.#ref), { method: "DELETE", headers: this.#headers() });
+      toast("Forgotten");
+      this.#on.gone(this.#ref);
+    } catch (err) {
+      this.#refused(err);
+    }
+  }
+
+  async #refused(err) {
+    if (err.status === 401 && (await this.#on.login())) return;
+    const box = h("div", { class: "callout bad", role: "alert" }, h("strong", null, err.title || "Not now"), h("p", { class: "text" }, err.message));
+    const again = h("button", { type: "button", class: "button", onclick: () => this.#follow() }, "Try again");
+    const needsCredential = err.status === 401 || err.status === 403;
+    box.append(needsCredential ? askCredential(upstreamOf(this.#ref), () => this.#follow()) : again);
+    this.#parts.problem.replaceChildren(box);
+  }
+}
+
+function body(title, id, text) {
+  return h("section", { class: "panel", "aria-labelledby": id },
+    h("div", { class: "panel-head" }, h("h2", { id }, title), copyButton(`Copy: ${title}`, () => text, title.toLowerCase())), show(text));
+}
+
+function decoded(id) {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
+}
+
+// What the headers say about how an answer came to be.
+function told(response) {
+  const age = response.headers.get("Age");
+  return [response.headers.get("Cache-Status"), age === null ? null : `age ${age} s`].filter(Boolean).join(" · ") || "asked again";
+}

@@ -1,0 +1,145 @@
+// One card per upstream: may it be asked, how much, and how well it answers.
+
+import { Strip } from "./charts.mjs";
+import { now, onTick } from "./clock.mjs";
+import { byId, h, keyed, setAttr, setText } from "./dom.mjs";
+import { ago, duration, instant, percent, short, whole } from "./format.mjs";
+import { STATUSES, wordOf } from "./statuses.mjs";
+
+export class Upstreams {
+  #list = h("ul", { class: "cards" });
+  #cards = new Map();
+  #chosen = "";
+  #pick;
+
+  /** pick(name) filters the table to an upstream. */
+  constructor(pick) {
+    this.#pick = pick;
+    byId("upstreams").append(this.#list);
+    onTick(() => this.#cards.forEach((card) => card.tick()));
+  }
+
+  /** draw shows what GET /v1/upstreams said. */
+  draw(upstreams) {
+    const make = (u) => {
+      const card = new Card(u.name, () => this.#pick(u.name));
+      this.#cards.set(u.name, card);
+      return card.element;
+    };
+    keyed(this.#list, upstreams, (u) => u.name, make, (_, u) => this.#cards.get(u.name).draw(u));
+    const names = new Set(upstreams.map((u) => u.name));
+    for (const name of this.#cards.keys()) if (!names.has(name)) this.#cards.delete(name);
+    this.mark(this.#chosen);
+  }
+
+  /** drawTasks adds the tasks of each, from the fleet. */
+  drawTasks(fleet) {
+    for (const [name, card] of this.#cards) card.drawTasks(fleet.tasks.by_upstream?.[name] ?? {});
+  }
+
+  /** mark shows to which upstream the table is filtered, "" for none. */
+  mark(chosen) {
+    this.#chosen = chosen;
+    for (const [name, card] of this.#cards) card.mark(name === chosen);
+  }
+}
+
+class Card {
+  #name;
+  #provider = h("bdi", { class: "muted" });
+  #state = h("span", { class: "pill" });
+  #pause = h("span", { class: "pill warn", hidden: true });
+  #strip = new Strip(STATUSES, "mix");
+  #values = {};
+  #budget;
+  #error = h("p", { class: "last-error", hidden: true });
+  #upstream = null;
+  #heard = 0; // performance.now() of the last answer
+
+  constructor(name, onclick) {
+    this.#name = h("button", { type: "button", class: "link name", "aria-pressed": "false", title: `Show only ${name}`, onclick }, h("bdi", null, name));
+    this.#budget = new Budget();
+    const facts = ["latency", "errors", "in flight", "polls"].map((word) => {
+      this.#values[word] = h("dd", null, "–");
+      return h("div", null, h("dt", null, word), this.#values[word]);
+    });
+    this.element = h("li", { class: "card" },
+      h("div", { class: "card-head" }, this.#name, this.#provider, h("span", { class: "pills" }, this.#pause, this.#state)),
+      this.#strip.element, h("dl", { class: "facts" }, facts), this.#budget.element, this.#error);
+  }
+
+  draw(u) {
+    this.#upstream = u;
+    this.#heard = performance.now();
+    setText(this.#provider, u.provider === u.name ? "" : u.provider);
+    const { p50_seconds: p50, p99_seconds: p99 } = u.latency;
+    setText(this.#values.latency, p50 === null ? "–" : `${duration(p50)} / ${duration(p99 ?? NaN)}`);
+    this.#values.latency.title = "half of the answers within the first, 99 of 100 within the second";
+    setText(this.#values.errors, percent(u.error_ratio));
+    this.#values.errors.className = u.error_ratio >= 0.2 ? "bad" : u.error_ratio >= 0.02 ? "warn" : "";
+    setText(this.#values["in flight"], short(u.in_flight));
+    setText(this.#values.polls, `${short(u.polls.received)} → ${short(u.polls.upstream)}`);
+    this.#values.polls.title = `${u.polls.received} polls in, ${u.polls.upstream} upstream polls out`;
+    this.#budget.draw(u.budget);
+    this.#drawError(u.last_error);
+    this.tick();
+  }
+
+  drawTasks(byStatus) {
+    this.#strip.draw(STATUSES.map((status) => byStatus[status] ?? 0));
+    this.element.title = STATUSES.filter((x) => byStatus[x]).map((x) => `${byStatus[x]} ${wordOf(x)}`).join(", ");
+  }
+
+  mark(chosen) {
+    setAttr(this.#name, "aria-pressed", String(chosen));
+    this.element.classList.toggle("chosen", chosen);
+  }
+
+  /** tick moves the countdowns on between two answers. */
+  tick() {
+    const u = this.#upstream;
+    if (!u) return;
+    const left = (seconds) => Math.max(0, (seconds ?? 0) - (performance.now() - this.#heard) / 1000);
+    const retry = left(u.retry_in_seconds);
+    const word = { closed: "answering", "half-open": "probing", open: "cut off" }[u.breaker] ?? u.breaker;
+    setText(this.#state, u.breaker === "open" && retry > 0 ? `${word}, retry in ${whole(Math.ceil(retry))}` : word);
+    this.#state.className = `pill ${{ closed: "good", "half-open": "warn", open: "bad" }[u.breaker] ?? ""}`;
+    this.#state.title = `breaker ${u.breaker}`;
+    const paused = left(u.paused_for_seconds);
+    this.#pause.hidden = paused <= 0;
+    setText(this.#pause, `paused ${whole(Math.ceil(paused))}`);
+    this.#pause.title = "the upstream asked for a pause (429)";
+    this.#tickError();
+  }
+
+  #drawError(e) {
+    this.#error.hidden = !e;
+    if (!e) return;
+    this.#error.replaceChildren(h("span", { class: "muted" }, "last error "), h("time", { datetime: e.at, class: "muted" }),
+      h("bdi", null, [e.type, e.status].filter(Boolean).join(" ")), h("bdi", { class: "muted" }, e.detail ?? ""));
+    this.#error.title = e.detail ?? "";
+  }
+
+  #tickError() {
+    const time = this.#error.querySelector("time");
+    if (time) setText(time, ago(instant(time.dateTime), now()));
+  }
+}
+
+class Budget {
+  #bar = h("meter", { min: 0 });
+  #text = h("span");
+
+  constructor() {
+    this.element = h("p", { class: "budget" }, h("span", { class: "muted" }, "budget"), this.#bar, this.#text);
+  }
+
+  draw(budget) {
+    this.element.hidden = !budget;
+    if (!budget) return;
+    const left = Math.max(0, Math.floor(budget.left));
+    Object.assign(this.#bar, { max: budget.limit, low: budget.limit * 0.1, high: budget.limit * 0.25, optimum: budget.limit, value: left });
+    this.#bar.setAttribute("aria-label", "upstream polls left");
+    setText(this.#text, `${short(left)} of ${short(budget.limit)} left per ${duration(budget.per_seconds)}`);
+  }
+}
