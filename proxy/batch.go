@@ -54,7 +54,14 @@ func (s *Server) serveBatch(x *exchange) {
 		x.problem(invalid(err.Error()))
 		return
 	}
-	s.writeBatch(x, refs, s.pollAll(x, refs, callers))
+	answers := s.pollAll(x, refs, callers)
+	if wait := min(b.wait, st.Limits.Wait); wait > 0 && !heldBack(x.ctx) {
+		if p := s.awaitBatch(x, answers, b.untilAny, wait); p != nil {
+			x.problem(p)
+			return
+		}
+	}
+	s.writeBatch(x, refs, answers)
 }
 
 // heldTargets are the upstreams whose credential headers may carry a Pollux key.
@@ -140,11 +147,12 @@ func (s *Server) pollAll(x *exchange, refs []reference, callers map[*target]*cal
 		}
 		req := poller.Request{Upstream: r.target.Upstream, Partition: part, Reference: r.ref}
 		referenceKey(s.secret, &part.ID, r.ref, &req.Key)
+		req.Credential = callers[r.target].credential(r.target)
+		a.request, a.target = req, r.target
 		var ok bool
 		if a.Answer, ok = s.engine.Cached(req.Upstream, part, &req.Key, x.now); ok {
 			continue
 		}
-		req.Credential = callers[r.target].credential(r.target)
 		slots <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-slots }()
@@ -169,7 +177,9 @@ func (s *Server) pollOne(r poller.Request) (a poller.Answer) {
 // batchAnswer is what one reference came to.
 type batchAnswer struct {
 	poller.Answer
-	part *poller.Partition
+	part    *poller.Partition
+	target  *target
+	request poller.Request
 }
 
 // writeBatch writes the results. Documents are sent from where they are, so a

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"pollux/providers"
 	"pollux/proxy/poller"
@@ -14,6 +15,8 @@ import (
 // single references.
 type batchRequest struct {
 	tasks       []json.RawMessage
+	wait        time.Duration
+	untilAny    bool // answer when one reference has finished, not when all have
 	credentials map[string]map[string]string // by upstream, then by header or query parameter
 }
 
@@ -35,12 +38,14 @@ func parseBatch(body []byte, limit int) (batchRequest, error) {
 		return b, fmt.Errorf("tasks has more than %d references; limits.batch raises the limit", limit)
 	}
 	if raw, ok := m["wait"]; ok {
-		if _, ok := parseWait(raw); !ok {
+		if b.wait, ok = parseWait(raw); !ok {
 			return b, fmt.Errorf("wait wants whole seconds")
 		}
 	}
-	if raw, ok := m["until"]; ok && string(raw) != `"all"` && string(raw) != `"any"` {
-		return b, fmt.Errorf("until wants all or any")
+	if raw, ok := m["until"]; ok {
+		if b.untilAny = string(raw) == `"any"`; !b.untilAny && string(raw) != `"all"` {
+			return b, fmt.Errorf("until wants all or any")
+		}
 	}
 	if raw, ok := m["credentials"]; ok {
 		b.credentials, err = parseCredentials(raw)

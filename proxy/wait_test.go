@@ -264,3 +264,29 @@ func TestLimitsOfFollowers(t *testing.T) {
 	f.do("GET", vesslTask+"?wait=1", "", "Authorization: Bearer other").expect(t, 200, nil)
 	<-done
 }
+
+func TestBatchWaits(t *testing.T) {
+	f, finish := movingFace(t)
+	batch := func(body string) (*answer, time.Duration) {
+		start := time.Now()
+		a := f.do("POST", "/v1/tasks/batch", body, vesslKey)
+		return a, time.Since(start)
+	}
+	a, took := batch(`{"tasks":["vessl/job1","vessl/job2"],"wait":1}`)
+	if took < 900*time.Millisecond || took > 4*time.Second || strings.Count(a.body, "in_progress") < 2 {
+		t.Errorf("a batch whose tasks go on, after %v: %s", took, a.body)
+	}
+	if _, took := batch(`{"tasks":["vessl/BAD","vessl/job2"],"wait":1,"until":"any"}`); took < 900*time.Millisecond {
+		t.Errorf("a problem counted as an end for any, after %v", took)
+	}
+	if _, took := batch(`{"tasks":["vessl/BAD"],"wait":20,"until":"all"}`); took > 2*time.Second {
+		t.Errorf("a problem did not count as an end for all, %v", took)
+	}
+	time.AfterFunc(time.Second, finish)
+	for _, until := range []string{"all", "any"} {
+		a, took := batch(`{"tasks":["vessl/job1","vessl/job2"],"wait":30,"until":"` + until + `"}`)
+		if took > 5*time.Second || !strings.Contains(a.body, `"completed"`) {
+			t.Errorf("until %s, after %v: %s", until, took, a.body)
+		}
+	}
+}

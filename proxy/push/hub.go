@@ -63,7 +63,13 @@ type Follower struct {
 // Follow returns a follower of the task under key, which is told everything
 // that is published from now on. Call Close when done.
 func (h *Hub) Follow(key, partition *cache.ID) *Follower {
-	f := &Follower{hub: h, key: *key, wake: make(chan struct{}, 1)}
+	return h.FollowWith(make(chan struct{}, 1), key, partition)
+}
+
+// FollowWith is Follow with a channel that several followers share, so that
+// one goroutine waits for many tasks. It needs a buffer of one.
+func (h *Hub) FollowWith(wake chan struct{}, key, partition *cache.ID) *Follower {
+	f := &Follower{hub: h, key: *key, wake: wake}
 	s := h.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
