@@ -181,9 +181,12 @@ type (
 
 // creates are the requests that the recorded answers to creates belong to.
 var creates = map[string]struct{ path, body string }{
+	"a2a/create_message_200":               {"/message:send", `{"message":{"parts":[{"text":"hello"}]}}`},
+	"a2a/v03_create_bare_task_200":         {"/message:send", `{"message":{"parts":[{"text":"hello"}]}}`},
 	"aitronos/create_background_queued":    {"/v1/model/response", `{"background":true}`},
 	"gumloop/start_agent_202":              {"/start_agent", `{"gummie_id":"g","message":"m","user_id":"u"}`},
 	"gumloop-flow/pl_start_200":            {"/start_pipeline", `{"saved_item_id":"s","user_id":"u"}`},
+	"openai/create_background_200":         {"/responses", `{"background":true}`},
 	"orq/create_background":                {"/v2/agents/my%20agent%2Fx/responses", `{"background":true}`},
 	"shannon/submit_200":                   {"/api/v1/tasks", `{"query":"q"}`},
 	"shannon/submit_200_idempotent_replay": {"/api/v1/tasks", `{"query":"q"}`},

@@ -104,7 +104,7 @@ func TestMerge(t *testing.T) {
 }
 
 func TestMergeOfNothing(t *testing.T) {
-	if set, err := builtins(t).Merge(nil); err != nil || len(set.All()) != 6 {
+	if set, err := builtins(t).Merge(nil); err != nil || len(set.All()) != 8 {
 		t.Errorf("Merge(nil) = %v", err)
 	}
 	empty, err := Load(fstest.MapFS{})
@@ -161,7 +161,7 @@ func TestRevision(t *testing.T) {
 	}
 }
 
-// TestBuiltin holds the six files to what everybody relies on.
+// TestBuiltin holds the files to what everybody relies on.
 func TestBuiltin(t *testing.T) {
 	var names []string
 	for _, p := range builtins(t).All() {
@@ -173,10 +173,10 @@ func TestBuiltin(t *testing.T) {
 			t.Errorf("%s may be polled every %v", p.Name, p.Poll.Min)
 		}
 	}
-	if got, want := strings.Join(names, " "), "aitronos gumloop gumloop-flow orq shannon vessl"; got != want {
+	if got, want := strings.Join(names, " "), "a2a aitronos gumloop gumloop-flow openai orq shannon vessl"; got != want {
 		t.Errorf("built in: %s, want %s", got, want)
 	}
-	for name, reopenable := range map[string]bool{"aitronos": false, "gumloop": true, "gumloop-flow": false, "orq": true, "shannon": false, "vessl": false} {
+	for name, reopenable := range map[string]bool{"a2a": false, "aitronos": false, "gumloop": true, "gumloop-flow": false, "openai": false, "orq": true, "shannon": false, "vessl": false} {
 		if got := builtins(t).Get(name).Reopenable; got != reopenable {
 			t.Errorf("%s: reopenable %v, want %v", name, got, reopenable)
 		}

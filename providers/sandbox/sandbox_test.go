@@ -337,6 +337,7 @@ func TestCanary(t *testing.T) {
 	s := newServer(t, set, Options{Seed: 3, Now: clock.now})
 	for provider, lifecycle := range map[string]string{
 		"aitronos": "answer", "orq": "answer", "gumloop": "answer", "gumloop-flow": "flow", "vessl": "warm", "shannon": "answer",
+		"openai": "answer", "a2a": "answer",
 	} {
 		c := caller{t, s, set.Get(provider), "key"}
 		id := c.create(lifecycle)
