@@ -124,8 +124,10 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 	if known != nil && known.Digest == e.Digest && known.Document != nil && known.Revision == e.Revision {
 		e.UpdatedAt, e.Document, e.ETag, e.Stored = known.UpdatedAt, known.Document, known.ETag, known.Stored
 	} else {
-		task.Upstream, task.Provider, task.UpdatedAt = u.Name, u.Provider.Name, now.UTC().Truncate(time.Microsecond)
-		e.UpdatedAt = task.UpdatedAt
+		task.Upstream, task.Provider = u.Name, u.Provider.Name
+		if task.UpdatedAt.IsZero() { // unless the file trusts the upstream's own
+			task.UpdatedAt = now.UTC().Truncate(time.Microsecond)
+		}
 		e.Document = task.AppendJSON(nil)
 		e.ETag = validator(xxh3.Hash128(e.Document).Bytes())
 	}
