@@ -40,6 +40,7 @@ type face struct {
 	registry *prometheus.Registry
 	address  string
 	log      *lockedBuffer
+	level    slog.LevelVar
 
 	polls    atomic.Int64 // requests that the upstream saw
 	upstream atomic.Pointer[http.HandlerFunc]
@@ -78,7 +79,8 @@ func newFace(t testing.TB, change func(*Config)) *face {
 	if change != nil {
 		change(&cfg)
 	}
-	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	f.level.Set(slog.LevelDebug)
+	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: &f.level}))
 	secret, err := cache.NewSecret(bytes.Repeat([]byte{7}, 32))
 	must(t, err)
 	memory, err := cache.NewMemory(cache.Config{MaxBytes: 8 << 20})
