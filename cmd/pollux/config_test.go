@@ -127,8 +127,8 @@ func TestNoConfigFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := slices.Sorted(maps.Keys(l.Upstreams))
-	// vessl has no address of its own, and shannon's is where we listen.
-	if want := []string{"aitronos", "gumloop", "gumloop-flow", "orq"}; !slices.Equal(names, want) {
+	// vessl and a2a have no address of their own, and shannon's is where we listen.
+	if want := []string{"aitronos", "gumloop", "gumloop-flow", "openai", "orq"}; !slices.Equal(names, want) {
 		t.Errorf("upstreams are %v, want %v", names, want)
 	}
 	if l.File != "" || l.Listen != "127.0.0.1:8080" {
@@ -140,7 +140,7 @@ func TestNoConfigFile(t *testing.T) {
 	if l, err = load("", noEnvironment); err != nil {
 		t.Fatal(err)
 	}
-	if l.Log.Level != "warn" || time.Duration(l.Store.Retention) != 24*time.Hour || len(l.Upstreams) != 4 {
+	if l.Log.Level != "warn" || time.Duration(l.Store.Retention) != 24*time.Hour || len(l.Upstreams) != 5 {
 		t.Errorf("config.yaml gives %+v", l.Config)
 	}
 }
