@@ -72,7 +72,8 @@ const settlingMaxAge = 2 * time.Second
 func (p *Poller) MaxAge(u *Upstream, part *Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool) {
 	switch {
 	case e.Frozen:
-		return e.Age(now).Truncate(time.Second) + part.reauthorizeLeft(u, now), true
+		left := time.Duration(ceilSeconds(part.reauthorizeLeft(u, now))) * time.Second
+		return e.Age(now).Truncate(time.Second) + left, true
 	case e.Settling:
 		return settlingMaxAge, false
 	case e.Terminal:
