@@ -40,6 +40,8 @@ type Raw struct {
 	Code        int
 	ContentType string
 	RetryAfter  string // header value as sent, "" if absent
+	Location    string // likewise
+	Challenge   string // WWW-Authenticate, likewise
 	Body        []byte
 }
 

@@ -149,7 +149,8 @@ func rawOf(res *response) *Raw {
 	}
 	return &Raw{
 		Code: res.code, ContentType: res.header.Get("Content-Type"),
-		RetryAfter: res.header.Get("Retry-After"), Body: res.body,
+		RetryAfter: res.header.Get("Retry-After"), Location: res.header.Get("Location"),
+		Challenge: res.header.Get("WWW-Authenticate"), Body: res.body,
 	}
 }
 

@@ -20,6 +20,7 @@ type metrics struct {
 	unknownWords  *prometheus.CounterVec
 	storeErrors   *prometheus.CounterVec
 	panics        prometheus.Counter
+	forwarded     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -40,8 +41,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unknownWords: counter("pollux_unknown_status_total", "Answers with a native status word that the provider file does not list.", "upstream"),
 		storeErrors:  counter("pollux_store_errors_total", "Calls of the store that failed.", "call"),
 		panics:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."}),
+		forwarded:    counter("pollux_forwarded_total", "Requests passed on to upstreams, by class of the answer's code.", "upstream", "code"),
 	}
-	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics)
+	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics, m.forwarded)
 	return m
 }
 
@@ -53,6 +55,7 @@ type upstreamMetrics struct {
 	seconds                                 prometheus.Observer
 	breaker                                 prometheus.Gauge
 	regressions, unknownWords               prometheus.Counter
+	forwardMetrics
 }
 
 var outcomeNames = map[providers.Kind]string{
@@ -71,6 +74,7 @@ func (m *metrics) upstream(name string) upstreamMetrics {
 		timeouts:    m.upstreamPolls.WithLabelValues(name, "timeout"),
 		seconds:     m.seconds.WithLabelValues(name), breaker: m.breakerState.WithLabelValues(name),
 		regressions: m.regressions.WithLabelValues(name), unknownWords: m.unknownWords.WithLabelValues(name),
+		forwardMetrics: newForwardMetrics(m.forwarded, name),
 	}
 	for kind, outcome := range outcomeNames {
 		u.outcomes[kind] = m.upstreamPolls.WithLabelValues(name, outcome)

@@ -188,7 +188,7 @@ func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 	if e.Key != r.Key || e.Upstream != u.Name {
 		return nil
 	}
-	if e.Revision == u.Provider.Revision {
+	if e.Revision == u.Provider.Revision || e.NativeCode == 0 { // nothing was mapped yet
 		return e
 	}
 	header := http.Header{"Content-Type": {e.NativeType}}

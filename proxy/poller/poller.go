@@ -96,7 +96,7 @@ func (p *Poller) Reload(cfg Config, set *providers.Set) error {
 	p.registry.Store(next)
 	if old != nil {
 		for _, u := range old.sorted {
-			u.transport.CloseIdleConnections()
+			u.closeIdle()
 		}
 	}
 	return nil
@@ -126,7 +126,7 @@ func (p *Poller) Run(ctx context.Context) error {
 func (p *Poller) Close() {
 	p.stop()
 	for _, u := range p.Upstreams() {
-		u.transport.CloseIdleConnections()
+		u.closeIdle()
 	}
 }
 

@@ -248,6 +248,10 @@ func (p *Poller) lost(f *flight, r Request, known *cache.Entry, out outcome, now
 		out.Cache.Forward, out.Cache.Detail = FwdStale, DetailGoneUpstream
 		return out
 	}
+	if unconfirmed(known, now) {
+		out.Problem = u.notFound
+		return out
+	}
 	tombstone := &cache.Entry{
 		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Missing: true,
 		Gone:       known != nil && (!known.Missing || known.Gone),

@@ -28,6 +28,7 @@ type Upstream struct {
 
 	held      providers.Credential
 	transport transport
+	forwards  transport // of requests that are passed on
 	inFlight  *semaphore.Weighted
 	breaker   *breaker
 	witnesses *witnesses
@@ -72,6 +73,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: base,
 		Held:      !cfg.Credential.Caller,
 		transport: newTransport(cfg),
+		forwards:  newForwards(cfg),
 		inFlight:  semaphore.NewWeighted(int64(max(1, cfg.MaxInFlight))),
 		witnesses: &witnesses{},
 		groups:    newGroups(cfg, provider),

@@ -1,0 +1,100 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// ForwardPatience is how long an upstream may take to begin its answer to
+	// a forwarded request, and how long it may then be silent: a create may
+	// block for minutes until its task has ended.
+	ForwardPatience = 10 * time.Minute
+	// forwardIdle is below the five seconds after which common application
+	// servers close a silent connection. A request that is never repeated is
+	// lost when it meets such a connection.
+	forwardIdle = 3 * time.Second
+	// forwardHeaderBytes bounds the header block of a forwarded answer.
+	forwardHeaderBytes = 256 << 10
+)
+
+// newForwards returns the transport of requests that are passed on. It changes
+// nothing in them, follows no redirect, and does not limit how long bodies take.
+func newForwards(cfg UpstreamConfig) *http.Transport {
+	t := newTransport(cfg)
+	t.ResponseHeaderTimeout = ForwardPatience
+	t.MaxResponseHeaderBytes = forwardHeaderBytes
+	t.IdleConnTimeout = forwardIdle
+	return t
+}
+
+// Forward sends req to the upstream once, past the breaker and the budget:
+// those are about polls. It adds itself to Via (RFC 9110, section 7.6.3) and
+// changes nothing else. The answer's body is the caller's to read and close;
+// whatever its code, it is no error. req must not be one that net/http repeats:
+// it has a body without GetBody, or none and an unsafe method.
+func (u *Upstream) Forward(req *http.Request) (*http.Response, *Problem) {
+	via := "1.1 " + hop
+	if before := req.Header.Values("Via"); len(before) > 0 {
+		via = strings.Join(before, ", ") + ", " + via
+	}
+	req.Header.Set("Via", via)
+	res, err := u.forwards.RoundTrip(req)
+	if err != nil {
+		u.metrics.forwardFailed(req.Context())
+		return nil, u.forwardProblem(req.Context(), err)
+	}
+	u.metrics.forwarded[res.StatusCode/100%len(u.metrics.forwarded)].Inc()
+	return res, nil
+}
+
+func (u *Upstream) forwardProblem(ctx context.Context, err error) *Problem {
+	p := &Problem{Type: UpstreamError, Status: http.StatusBadGateway, Upstream: u.Name}
+	failed := explain(ctx, err, "reach the upstream")
+	if p.Detail = failed.reason; failed.timeout {
+		p.Type, p.Status = UpstreamTimeout, http.StatusGatewayTimeout
+	}
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "dial" {
+		p.Detail += "; whether it acted on the request is not known"
+	}
+	return p
+}
+
+// closeIdle closes the connections that no request is using.
+func (u *Upstream) closeIdle() {
+	u.transport.CloseIdleConnections()
+	u.forwards.CloseIdleConnections()
+}
+
+// forwardClasses are the values of the label code of pollux_forwarded_total;
+// the first stands for requests without an answer.
+var forwardClasses = [...]string{"unreachable", "1xx", "2xx", "3xx", "4xx", "5xx", "other", "other", "other", "other"}
+
+// forwardMetrics are one upstream's handles, by class of the answer's code.
+type forwardMetrics struct {
+	forwarded [len(forwardClasses)]prometheus.Counter
+	abandoned prometheus.Counter // the caller left before there was an answer
+}
+
+func newForwardMetrics(v *prometheus.CounterVec, upstream string) (m forwardMetrics) {
+	for i, class := range forwardClasses {
+		m.forwarded[i] = v.WithLabelValues(upstream, class)
+	}
+	m.abandoned = v.WithLabelValues(upstream, "abandoned")
+	return m
+}
+
+func (m *forwardMetrics) forwardFailed(ctx context.Context) {
+	if ctx.Err() != nil {
+		m.abandoned.Inc()
+		return
+	}
+	m.forwarded[0].Inc()
+}
