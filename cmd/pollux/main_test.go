@@ -17,8 +17,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	goleak.VerifyTestMain(m,
 		// These two of fasthttp live as long as the process.
-		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
 // result is how a command ended.
@@ -89,7 +89,7 @@ func TestUsage(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	good := runWith(t, "", "check", "--config", exampleFile)
-	if good.code != exitOK || !strings.Contains(good.stdout, "5 upstreams, 6 providers, no faults") {
+	if good.code != exitOK || !strings.Contains(good.stdout, "6 upstreams, 8 providers, no faults") {
 		t.Errorf("check of the example: %+v", good)
 	}
 	bad := runWith(t, "", "check", "--config", "testdata/config/timeout.yaml")

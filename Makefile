@@ -1,0 +1,39 @@
+# What people and .ci/run call. Needs Go (the version in go.mod) and nothing else.
+# The race detector needs a C compiler.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+FUZZTIME ?= 10s
+
+.PHONY: build demo test lint fmt fuzz bench
+
+build:               ## bin/pollux
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/pollux ./cmd/pollux
+
+demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C
+	bin/pollux demo $(DEMO)
+
+test:                ## everything, with the race detector
+	go vet ./...
+	go test -race -shuffle=on ./...
+
+lint: fmt            ## vet, staticcheck (pinned in tools.mod) and the import rules
+	go vet ./...
+	go tool -modfile=tools.mod staticcheck ./...
+	go test -run '^TestImportsPointDown$$' ./cmd/pollux
+
+fmt:                 ## fails if gofmt would change anything
+	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
+	test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+
+fuzz:                ## every fuzz target for FUZZTIME
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
+			echo "$$dir $$target"; \
+			go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$dir; \
+		done; \
+	done
+
+bench:               ## benchmarks beside the code; see benchmarks/ for the load scenarios
+	go test -run='^$$' -bench=. -benchmem ./...
