@@ -1,10 +1,13 @@
 package poller
 
 import (
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"pollux/cache"
 	"pollux/normalize"
@@ -27,55 +30,53 @@ func newGroups(cfg UpstreamConfig, provider *providers.Provider) *adaptive.Group
 
 // group is the name under which a task's duration is learned: its model, a
 // parameter of its reference, or a member of its metadata, as group_by says.
-func (u *Upstream) group(r providers.Reference, task *normalize.Task) string {
+func (u *Upstream) group(e *cache.Entry) string {
 	by := u.Config.GroupBy
 	if by == "model" {
-		if task.Model != nil {
-			return *task.Model
-		}
-		return ""
+		return e.Model
 	}
 	for i, param := range u.Provider.Params {
-		if param.Name == by && i < len(r.Values) {
-			return r.Values[i]
+		if param.Name == by && i < len(e.Values) {
+			return e.Values[i]
 		}
 	}
-	for _, m := range task.Metadata {
-		if m.Name == strings.TrimPrefix(by, "metadata.") {
-			return string(m.Value)
-		}
-	}
-	return ""
+	return gjson.GetBytes(e.Document, "metadata."+gjson.Escape(strings.TrimPrefix(by, "metadata."))).String()
 }
 
-// start is when the task began as far as anybody knows. known is false when
+// began is when the task began as far as anybody knows. known is false when
 // that is only when Pollux first saw it.
-func start(task *normalize.Task, e *cache.Entry, now time.Time) (at time.Time, known bool) {
-	if _, ok := adaptive.Age(task.CreatedAt, now); ok {
-		return task.CreatedAt, true
+func began(e *cache.Entry, now time.Time) (at time.Time, known bool) {
+	if _, ok := adaptive.Age(e.CreatedAt, now); ok {
+		return e.CreatedAt, true
 	}
 	return e.FirstSeen, e.Submitted
+}
+
+// job is what the learner knows of a running task after its answer e.
+func job(e *cache.Entry, now time.Time) (j adaptive.Job, start time.Time) {
+	start, sure := began(e, now)
+	return adaptive.Job{News: max(0, e.ObservedAt.Sub(start)), UnknownStart: !sure}, start
 }
 
 // pollAgain is how long after now the entry e of task is asked for again: by
 // the configured freshness, or by what was learned about such tasks. It also
 // teaches what the answer tells.
-func (u *Upstream) pollAgain(r Request, known, e *cache.Entry, task *normalize.Task, retryAfter time.Duration, now time.Time) time.Duration {
+func (u *Upstream) pollAgain(known, e *cache.Entry, task *normalize.Task, retryAfter time.Duration, now time.Time) time.Duration {
 	if u.groups == nil || e.Status == string(normalize.RequiresAction) {
 		return u.lifetime(task.Status, retryAfter)
 	}
-	began, sure := start(task, e, now)
-	group := u.group(r.Reference, task)
+	next, start := job(e, now)
+	group := u.group(e)
 	if known != nil && !known.Terminal && known.Status != string(normalize.RequiresAction) {
 		late := now.Sub(known.FreshUntil)
 		answer := adaptive.Answer{
-			Age: now.Sub(began), Done: e.Terminal,
+			Age: now.Sub(start), Done: e.Terminal,
 			OnTime: late < max(500*time.Millisecond, known.FreshUntil.Sub(known.ObservedAt)/10),
 		}
-		if !task.CompletedAt.IsZero() {
-			answer.Completed = max(0, task.CompletedAt.Sub(began))
+		if !e.CompletedAt.IsZero() {
+			answer.Completed = max(0, e.CompletedAt.Sub(start))
 		}
-		u.groups.Observe(group, adaptive.Job{News: known.ObservedAt.Sub(began), UnknownStart: !sure}, answer)
+		u.groups.Observe(group, adaptive.Job{News: known.ObservedAt.Sub(start), UnknownStart: next.UnknownStart}, answer)
 	}
 	if e.Terminal {
 		return u.lifetime(task.Status, retryAfter)
@@ -87,5 +88,19 @@ func (u *Upstream) pollAgain(r Request, known, e *cache.Entry, task *normalize.T
 	if percent, err := strconv.ParseFloat(string(task.Progress.Percent), 64); err == nil {
 		hint.Percent = percent
 	}
-	return u.groups.Next(group, adaptive.Job{News: max(0, now.Sub(began)), UnknownStart: !sure}, hint)
+	return u.groups.Next(group, next, hint)
+}
+
+// urgency orders tasks when polls are short: by the delay that is expected to
+// have gone unnoticed or, on schedule: fixed, by how many lifetimes old the
+// answer is. A task of which nothing is known comes first.
+func (u *Upstream) urgency(e *cache.Entry, now time.Time) float64 {
+	if e == nil || e.Missing {
+		return math.Inf(1)
+	}
+	if u.groups == nil || e.Terminal {
+		return float64(now.Sub(e.ObservedAt)) / float64(max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt)))
+	}
+	j, start := job(e, now)
+	return u.groups.Expected(u.group(e), j, now.Sub(start))
 }

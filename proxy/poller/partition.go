@@ -169,6 +169,21 @@ func (part *Partition) spend(c *RateConfig, now time.Time) time.Duration {
 	return take(part.budget, now)
 }
 
+// short returns how long it is until the partition has a poll to spend, 0 if
+// it has one. It takes none.
+func (part *Partition) short(u *Upstream, now time.Time) time.Duration {
+	wait := part.paused(now)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if u.Config.Rate == nil || part.budget == nil {
+		return wait
+	}
+	if tokens := part.budget.TokensAt(now); tokens < 1 {
+		wait = max(wait, time.Duration((1-tokens)/float64(part.budget.Limit())*float64(time.Second)), time.Millisecond)
+	}
+	return wait
+}
+
 func take(l *rate.Limiter, now time.Time) time.Duration {
 	r := l.ReserveN(now, 1)
 	wait := r.DelayFrom(now)

@@ -116,6 +116,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	defer children.Wait()
 	children.Go(func() { p.settling.run(ctx, p.settleOnce) })
 	children.Go(func() { p.watches.schedule.run(ctx, p.watchOnce) })
+	children.Go(func() { p.watches.turns.run(ctx, p.takeTurn) })
 	children.Go(func() { p.retryUnstored(ctx) })
 	<-ctx.Done()
 	return nil

@@ -138,7 +138,7 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 			e.History = slices.Delete(e.History, 1, 2)
 		}
 	}
-	e.FreshUntil = now.Add(u.pollAgain(r, known, e, &task, v.RetryAfter, now))
+	e.FreshUntil = now.Add(u.pollAgain(known, e, &task, v.RetryAfter, now))
 	p.settleState(u, known, e, v.Settled, now)
 	return e
 }

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -14,8 +15,10 @@ import (
 // the schedule that also decides how long an answer is fresh.
 type watches struct {
 	schedule schedule
+	turns    schedule   // of partitions that are short of polls, by partition
 	mu       sync.Mutex // guards what follows
 	byKey    map[cache.ID]*watch
+	hungry   map[cache.ID]map[*watch]struct{} // due, and without a poll to spend, by partition
 	limit    int
 }
 
@@ -28,7 +31,8 @@ type watch struct {
 
 func (w *watches) init() {
 	w.schedule.init()
-	w.byKey, w.limit = map[cache.ID]*watch{}, maxScheduled
+	w.turns.init()
+	w.byKey, w.hungry, w.limit = map[cache.ID]*watch{}, map[cache.ID]map[*watch]struct{}{}, maxScheduled
 }
 
 // Watch makes Pollux poll the task of r by itself until release is called.
@@ -65,6 +69,16 @@ func (w *watches) release(there *watch) {
 	if key := there.request.Key; there.refs == 0 && w.byKey[key] == there {
 		delete(w.byKey, key)
 		w.schedule.cancel(&key)
+		w.fed(there)
+	}
+}
+
+// fed takes a watch out of those that wait for a poll to spend. The caller
+// holds the lock.
+func (w *watches) fed(there *watch) {
+	partition := there.request.Partition.ID
+	if delete(w.hungry[partition], there); len(w.hungry[partition]) == 0 {
+		delete(w.hungry, partition)
 	}
 }
 
@@ -110,10 +124,22 @@ func (p *Poller) watchOnce(ctx context.Context, r Request, late time.Duration) {
 		w.plan(there, time.Now().Add(spread(rampUp)))
 		return
 	}
-	out, _ := p.join(ctx, p.refreshed(r))
+	r = p.refreshed(r)
+	now := time.Now()
+	if wait := r.Partition.short(r.Upstream, now); wait > 0 || w.waiting(r.Partition) {
+		w.queue(there, now.Add(wait))
+		return
+	}
+	p.watchNow(ctx, there, r)
+}
+
+// watchNow polls a watched task and plans its next poll.
+func (p *Poller) watchNow(ctx context.Context, there *watch, r Request) {
+	out, _ := p.join(ctx, r)
 	if ctx.Err() != nil {
 		return
 	}
+	w := &p.watches
 	due, ended := there.next(out, time.Now())
 	if ended {
 		w.mu.Lock()
@@ -122,6 +148,70 @@ func (p *Poller) watchOnce(ctx context.Context, r Request, late time.Duration) {
 		return
 	}
 	w.plan(there, due)
+}
+
+// queue makes a due watch wait for its partition's turn: when there is a poll
+// to spend, it goes to the most urgent task.
+func (w *watches) queue(there *watch, turn time.Time) {
+	partition := there.request.Partition.ID
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if there.refs == 0 {
+		return
+	}
+	waiting := w.hungry[partition]
+	if waiting == nil {
+		waiting = map[*watch]struct{}{}
+		w.hungry[partition] = waiting
+		w.turn(there.request, turn)
+	}
+	waiting[there] = struct{}{}
+}
+
+// waiting reports whether others of the partition wait for their turn.
+func (w *watches) waiting(part *Partition) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.hungry[part.ID]) > 0
+}
+
+// turn plans a turn of r's partition.
+func (w *watches) turn(r Request, at time.Time) {
+	r.Key = r.Partition.ID
+	w.turns.add(r, at)
+}
+
+// takeTurn spends a partition's next poll on its most urgent task.
+func (p *Poller) takeTurn(ctx context.Context, r Request, _ time.Duration) {
+	w := &p.watches
+	r = p.refreshed(r)
+	for {
+		now := time.Now()
+		wait := r.Partition.short(r.Upstream, now)
+		w.mu.Lock()
+		waiting := w.hungry[r.Partition.ID]
+		if len(waiting) == 0 || wait > 0 {
+			if len(waiting) > 0 {
+				w.turn(r, now.Add(wait))
+			}
+			w.mu.Unlock()
+			return
+		}
+		var first *watch
+		most := math.Inf(-1)
+		for there := range waiting {
+			e, _ := p.memory.Get(&there.request.Key)
+			if u := r.Upstream.urgency(e, now); first == nil || u > most {
+				first, most = there, u
+			}
+		}
+		w.fed(first)
+		w.mu.Unlock()
+		p.watchNow(ctx, first, p.refreshed(first.request))
+		if ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 func (w *watches) plan(there *watch, due time.Time) {

@@ -125,3 +125,42 @@ func TestOutageOfManyWatchedTasks(t *testing.T) {
 		}
 	})
 }
+
+// TestShortBudgetGoesToTheMostUrgent: with one poll a second for forty tasks,
+// the one that was longest without news is next, so nobody starves.
+func TestShortBudgetGoesToTheMostUrgent(t *testing.T) {
+	for _, schedule := range []string{"fixed", "adaptive"} {
+		t.Run(schedule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				polls := map[string]int{}
+				b := newBench(t, "vessl", func(_ int64, req *http.Request) (*http.Response, error) {
+					mu.Lock()
+					polls[req.URL.Path]++
+					mu.Unlock()
+					return reply(200, vesslRunning)
+				}, func(c *UpstreamConfig) {
+					c.Schedule, c.Rate = schedule, &RateConfig{Requests: 1, Per: time.Second, Burst: 1}
+				})
+				const tasks = 40
+				for i := range tasks {
+					release, problem := b.Watch(b.request("a", "job"+string(rune('a'+i/26))+string(rune('a'+i%26))))
+					if problem != nil {
+						t.Fatal(problem)
+					}
+					defer release()
+				}
+				time.Sleep(400 * time.Second)
+				mu.Lock()
+				defer mu.Unlock()
+				least, most, all := 1<<30, 0, 0
+				for _, n := range polls {
+					least, most, all = min(least, n), max(most, n), all+n
+				}
+				if len(polls) != tasks || all > 402 || least < 5 || most > 2*least || schedule == "fixed" && all < 380 {
+					t.Errorf("%d tasks were polled %d times in 400 s, each %d to %d times", len(polls), all, least, most)
+				}
+			})
+		})
+	}
+}
