@@ -65,6 +65,7 @@ type createFile struct {
 	ID        oneOrMore[text] `yaml:"id"`
 	Continues text            `yaml:"continues"`
 	Params    inOrder[text]   `yaml:"params"`
+	Links     oneOrMore[text] `yaml:"links"`
 }
 
 type cancelFile struct {

@@ -117,6 +117,10 @@ func (l *loader) create(f createFile) {
 	if f.Continues.node != nil {
 		l.path(f.Continues)
 	}
+	for _, link := range f.Links {
+		l.path(link)
+		c.Links = append(c.Links, link.value)
+	}
 	for _, member := range f.Params {
 		l.path(member.value)
 		i, ok := l.p.param(member.name)

@@ -91,6 +91,7 @@ type Create struct {
 	Request   Request
 	ID        []string       // GJSON paths in the answer, the first that exists
 	Continues string         // GJSON path in the request body that names the task that runs again; "" if none
+	Links     []string       // GJSON paths of strings in the answer that are URLs of the upstream
 	params    map[int]string // GJSON paths in the request body, by parameter
 }
 

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"pollux/cache"
@@ -19,6 +21,9 @@ type engine interface {
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Cancel(ctx context.Context, r poller.Request) error
 	Forget(key *cache.ID) error
+	Freshen(r poller.Request)
+	Register(r poller.Request, created time.Time)
+	Overheard(u *poller.Upstream, part *poller.Partition, code int, header http.Header, body []byte)
 	Watch(r poller.Request) (release func(), problem *poller.Problem)
 	Observe(o poller.Observer)
 	MaxAge(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool)
@@ -28,12 +33,13 @@ type engine interface {
 // target is an upstream with what every request to it needs prepared.
 type target struct {
 	*poller.Upstream
-	base      []byte
-	headers   [][]byte // identity headers, canonical
-	query     [][]byte // identity query parameters
-	held      providers.Credential
-	vary      []byte
-	challenge string // WWW-Authenticate of a 401
+	base       []byte
+	headers    [][]byte // identity headers, canonical
+	query      [][]byte // identity query parameters
+	held       providers.Credential
+	vary       []byte
+	nativeVary []byte // of a native status poll
+	challenge  string // WWW-Authenticate of a 401
 }
 
 // newTarget prepares u. keyed says that callers bring Pollux keys.
@@ -54,12 +60,9 @@ func newTarget(u *poller.Upstream, keyed bool) *target {
 		vary = appendOnce(vary, "Authorization")
 		vary = appendOnce(vary, keyHeader)
 	}
-	for i, name := range append(vary, "Accept", "Prefer") {
-		if i > 0 {
-			t.vary = append(t.vary, ", "...)
-		}
-		t.vary = append(t.vary, name...)
-	}
+	vary = slices.Clip(vary)
+	t.vary = []byte(strings.Join(append(vary, "Accept", "Prefer"), ", "))
+	t.nativeVary = []byte(strings.Join(append(append(vary, "Cookie", "Range"), u.Provider.Poll.Bypass.Headers...), ", "))
 	scheme := id.Scheme
 	if scheme == "" {
 		scheme = "ApiKey"

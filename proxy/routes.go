@@ -24,13 +24,14 @@ type endpoint struct {
 	name              string // label of metrics and logs
 	index             int    // position among all endpoints
 	get, post, delete handler
+	every             handler // whatever the method; bodies may have any kind and length
 	bodyLimit         int64 // of a POST, in bytes
 	allow             string
 }
 
 // routes is every endpoint. The one named other stands for what has none.
 type routes struct {
-	index, health, ready, metrics, problem, batch, task, cancel, other *endpoint
+	index, health, ready, metrics, problem, batch, task, cancel, native, other *endpoint
 
 	all []*endpoint
 }
@@ -52,6 +53,7 @@ func newRoutes() *routes {
 	r.batch = add(endpoint{name: "batch", post: (*Server).serveBatch, bodyLimit: 1 << 20})
 	r.task = add(endpoint{name: "task", get: (*Server).serveTask, delete: (*Server).serveForget})
 	r.cancel = add(endpoint{name: "cancel", post: (*Server).serveCancel, bodyLimit: 64 << 10})
+	r.native = add(endpoint{name: "native", every: (*Server).serveNative})
 	return r
 }
 
@@ -71,6 +73,9 @@ func (e *endpoint) methods() string {
 }
 
 func (e *endpoint) handler(method []byte) handler {
+	if e.every != nil {
+		return e.every
+	}
 	switch string(method) {
 	case "GET", "HEAD":
 		return e.get
@@ -104,6 +109,12 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		}
 		return r.task, upstream, rest
 	}
+	if name, ok := bytes.CutPrefix(path, []byte(nativePath)); ok && len(name) > 0 {
+		if i := bytes.IndexByte(name, '/'); i >= 0 {
+			return r.native, name[:i], name[i:]
+		}
+		return r.native, name, nil
+	}
 	if rest, ok := bytes.CutPrefix(path, []byte(problemPath)); ok && len(rest) > 0 {
 		return r.problem, nil, rest
 	}
@@ -127,7 +138,11 @@ func (s *Server) admit(h *fasthttp.RequestHeader, x *exchange) *refusal {
 	}
 	e, method := x.endpoint, h.Method()
 	switch {
-	case string(method) == "DELETE" || !changesState(method):
+	case !changesState(method):
+		return refuseBody
+	case e.every != nil:
+		return nil
+	case string(method) == "DELETE":
 		return refuseBody
 	case e == s.routes.other:
 		return refusePath

@@ -231,7 +231,9 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) (conf fasthttp.Reques
 		h.SetConnectionClose()
 		return conf
 	}
-	conf.MaxRequestBodySize = int(x.endpoint.bodyLimit)
+	if conf.MaxRequestBodySize = int(x.endpoint.bodyLimit); x.endpoint.every != nil {
+		conf.MaxRequestBodySize = 1 // how much is read before the handler is called; it reads the rest as it comes
+	}
 	return conf
 }
 

@@ -1,0 +1,172 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"pollux/proxy/poller"
+)
+
+// forward passes a request on as it is, and its answer back, both as they come.
+// It is sent once: whether it worked is for the caller to find out.
+func (s *Server) forward(x *exchange, t *target) {
+	target, refused := x.wireTarget(t)
+	if refused != nil {
+		x.refuse(refused)
+		return
+	}
+	ctx, cancel := context.WithCancel(s.base)
+	f := &forwarding{cancel: cancel, server: s}
+	f.lesson = s.newLesson(x, t)
+	req := x.outgoing(t, target, f)
+	f.watch(netConn(x.ctx), s.ending)
+	res, p := t.Forward(req.WithContext(ctx))
+	x.bodyRead = f.upload == nil || f.upload.complete.Load()
+	f.lesson.begun(res)
+	if p != nil {
+		f.end()
+		if f.upload != nil && f.upload.failure() != nil {
+			x.refuse(uploadRefusal(f.upload.failure()))
+			return
+		}
+		x.problem(p)
+		x.setHeader(headerCacheStatus, []byte("pollux; fwd=bypass"))
+		return
+	}
+	s.passOn(x, t, f, res)
+}
+
+// wireTarget is the upstream's URL for the request: what follows the upstream's
+// name, byte for byte, below the path of the base URL.
+func (x *exchange) wireTarget(t *target) (*url.URL, *refusal) {
+	path := strings.TrimSuffix(t.Base.EscapedPath(), "/") + string(x.rest)
+	if path == "" {
+		path = "/"
+	}
+	u := &url.URL{Scheme: t.Base.Scheme, Host: t.Base.Host}
+	if query := x.facts.query; query != nil {
+		u.RawQuery, u.ForceQuery = string(query), true
+	}
+	if t.Held && len(t.query) > 0 {
+		u.RawQuery = t.heldQuery(x)
+	}
+	if !strings.HasPrefix(path, "//") {
+		u.Opaque = path // net/http writes it as it is
+		return u, nil
+	}
+	// Opaque would turn these slashes into the mark of an authority.
+	decoded, err := url.PathUnescape(path)
+	if u.Path, u.RawPath = decoded, path; err != nil || u.EscapedPath() != path {
+		return nil, refuseDoubleSlash
+	}
+	return u, nil
+}
+
+// heldQuery is the query without what stands for a credential, and with the
+// one that Pollux holds.
+func (t *target) heldQuery(x *exchange) string {
+	var kept []string
+	for pair := range strings.SplitSeq(string(x.facts.query), "&") {
+		if name, _, _ := strings.Cut(pair, "="); pair != "" && indexOf(t.query, []byte(name)) < 0 {
+			kept = append(kept, pair)
+		}
+	}
+	for _, f := range t.held.Query {
+		kept = append(kept, f.Name+"="+f.Value)
+	}
+	return strings.Join(kept, "&")
+}
+
+// outgoing is the request for the upstream. Nothing in it points into x, and
+// net/http does not send it twice.
+func (x *exchange) outgoing(t *target, target *url.URL, f *forwarding) *http.Request {
+	h := &x.ctx.Request.Header
+	header := forwardedHeader(h.RawHeaders(), t.notForwarded())
+	for _, field := range t.held.Headers {
+		header[field.Name] = []string{field.Value}
+	}
+	req := &http.Request{
+		Method: string(h.Method()), URL: target, Host: t.Base.Host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	f.lesson.prepare(header)
+	switch {
+	case x.hasBody():
+		f.upload = newUpload(netConn(x.ctx), x.ctx.RequestBodyStream(), x.bodyLength, f.lesson.listens())
+		f.lesson.sent = f.upload
+		req.Body, req.ContentLength = f.upload, x.bodyLength
+	case req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH":
+		req.Body = http.NoBody // sent with Content-Length: 0
+		withoutRepeats(header)
+	default:
+		req.Body = noBytes{} // makes net/http give up repeating; no byte of it is sent
+	}
+	return req
+}
+
+// noBytes is an empty body that is not http.NoBody.
+type noBytes struct{}
+
+func (noBytes) Read([]byte) (int, error) { return 0, io.EOF }
+func (noBytes) Close() error             { return nil }
+
+// passOn answers x with what the upstream said.
+func (s *Server) passOn(x *exchange, t *target, f *forwarding, res *http.Response) {
+	if res.StatusCode < 200 { // not a final answer (RFC 9110, section 15.2), and Upgrade was not passed on
+		res.Body.Close()
+		f.end()
+		x.problem(&poller.Problem{Type: poller.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the upstream's answer is not a final one"})
+		return
+	}
+	resp := &x.ctx.Response
+	resp.SetStatusCode(res.StatusCode)
+	if _, reason, ok := strings.Cut(res.Status, " "); ok && reason != http.StatusText(res.StatusCode) && fieldValue(reason) {
+		resp.Header.SetStatusMessage([]byte(reason))
+	}
+	relinked := f.lesson.relinked(res, x.settings.publicURL)
+	f.events.Store(isEventStream(res.Header))
+	t.passHeader(&resp.Header, res.Header, x.settings.publicURL)
+	d := &download{forwarding: f, body: res.Body, left: res.ContentLength}
+	switch {
+	case string(x.ctx.Method()) == "HEAD":
+		if res.ContentLength >= 0 {
+			resp.Header.SetContentLength(int(res.ContentLength))
+		}
+		_ = d.Close()
+	case relinked != nil:
+		resp.SetBodyRaw(relinked)
+		_ = d.Close()
+	case res.StatusCode == 204 || res.StatusCode == 304 || res.ContentLength == 0:
+		f.lesson.finished()
+		_ = d.Close()
+	case res.ContentLength < 0 && !x.ctx.Request.Header.IsHTTP11():
+		s.passOnUnframed(x, d)
+	default:
+		resp.ImmediateHeaderFlush = true
+		resp.SetBodyStream(d, int(res.ContentLength))
+	}
+}
+
+// passOnUnframed answers an HTTP/1.0 client with a body of unknown length: it
+// cannot read chunks, so the body ends with the connection.
+func (s *Server) passOnUnframed(x *exchange, d *download) {
+	c := netConn(x.ctx)
+	h := &x.ctx.Response.Header
+	h.SetContentLength(-2) // says Connection: close
+	head := h.AppendBytes(nil)
+	s.streams.Add(1)
+	x.ctx.HijackSetNoResponse(true)
+	x.ctx.Hijack(func(net.Conn) {
+		defer s.streams.Done()
+		defer d.Close()
+		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := c.Write(head); err == nil {
+			_, _ = d.WriteTo(c) // the client sees a failure as the connection's end
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"pollux/proxy/poller"
+)
+
+var headerLocation = []byte("Location")
+
+// serveNativePoll answers a status poll with the upstream's own bytes.
+func (s *Server) serveNativePoll(x *exchange, t *target) {
+	x.caller.partition(s.secret, t, &x.partition)
+	entryKey(s.secret, &x.partition, &x.view, &x.key)
+	part := s.engine.Partition(t.Upstream, &x.partition)
+	d := readDirectives(x.ctx.Request.Header.PeekCanonical(headerCacheControl))
+	if !d.noCache || d.onlyIfCached {
+		if a, ok := s.engine.Cached(t.Upstream, part, &x.key, x.now); ok {
+			s.answerNative(x, t, part, &a)
+			return
+		}
+	}
+	r := x.request(t, part)
+	r.NoCache, r.OnlyIfCached = d.noCache, d.onlyIfCached
+	a := s.engine.Poll(s.base, r)
+	x.now = timeNow()
+	s.answerNative(x, t, part, &a)
+}
+
+// answerNative writes what a native poll came to: what the upstream said to
+// this very poll, else what is stored, else a problem. A 304 answers nothing:
+// no validator was sent.
+func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a *poller.Answer) {
+	h := &x.ctx.Response.Header
+	raw, e := a.Raw, a.Entry
+	if raw != nil && raw.Code == fasthttp.StatusNotModified {
+		raw = nil
+	}
+	if e != nil && e.NativeCode == 0 { // created, and no poll has been answered yet
+		e = nil
+	}
+	switch {
+	case raw != nil:
+		x.rawHead(t, raw)
+		x.ctx.Response.SetBodyRaw(raw.Body)
+		if raw.Code == fasthttp.StatusOK && e != nil {
+			etag := e.NativeETag
+			if !bytes.Equal(raw.Body, e.Native) { // it was not what is remembered
+				etag = derivedETag(etag, raw.Body)
+			}
+			s.describeNative(x, t, part, a, etag)
+			return
+		}
+		x.setHeader(headerCacheControl, noStore)
+	case e != nil:
+		x.ctx.SetStatusCode(e.NativeCode)
+		if fieldValue(e.NativeType) {
+			h.SetContentType(e.NativeType)
+		}
+		x.ctx.Response.SetBodyRaw(e.Native)
+		s.describeNative(x, t, part, a, e.NativeETag)
+		return
+	default:
+		p := a.Problem
+		if p == nil { // only what Pollux itself knows is left
+			p = &poller.Problem{Type: poller.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the upstream did not answer, and nothing of it is stored"}
+		}
+		x.unauthorized(p, t.challenge)
+	}
+	if a.Cache.Forward != poller.NotForwarded {
+		x.header = a.Cache.Append(x.header[:0])
+		x.setHeader(headerCacheStatus, x.header)
+	}
+}
+
+// rawHead sets what an upstream's answer says of itself.
+func (x *exchange) rawHead(t *target, raw *poller.Raw) {
+	x.ctx.SetStatusCode(raw.Code)
+	h := &x.ctx.Response.Header
+	if raw.ContentType != "" && fieldValue(raw.ContentType) {
+		h.SetContentType(raw.ContentType)
+	}
+	x.setHeader(headerSniff, noSniff)
+	if raw.RetryAfter != "" && fieldValue(raw.RetryAfter) {
+		h.SetCanonical(headerRetryAfter, []byte(raw.RetryAfter))
+	}
+	if raw.Location != "" && fieldValue(raw.Location) {
+		h.SetCanonical(headerLocation, []byte(t.throughPollux(raw.Location, x.settings.publicURL)))
+	}
+	switch {
+	case raw.Challenge != "" && fieldValue(raw.Challenge):
+		h.Set("WWW-Authenticate", raw.Challenge)
+	case raw.Code == fasthttp.StatusUnauthorized:
+		h.Set("WWW-Authenticate", t.challenge)
+	}
+}
+
+// describeNative sets the caching headers of a 200, and answers 304 to a
+// caller who has it already.
+func (s *Server) describeNative(x *exchange, t *target, part *poller.Partition, a *poller.Answer, etag string) {
+	e := a.Entry
+	x.setHeader(headerSniff, noSniff)
+	x.header = append(x.header[:0], etag...)
+	x.setHeader(headerETag, x.header)
+	maxAge, immutable := s.engine.MaxAge(t.Upstream, part, e, x.now)
+	x.header = strconv.AppendInt(append(x.header[:0], privateMaxAgePrefix...), int64(maxAge/time.Second), 10)
+	if immutable {
+		x.header = append(x.header, immutableDirective...)
+	}
+	x.setHeader(headerCacheControl, x.header)
+	x.header = strconv.AppendInt(x.header[:0], ageSeconds(e, x.now), 10)
+	x.setHeader(headerAge, x.header)
+	x.header = a.Cache.Append(x.header[:0])
+	x.setHeader(headerCacheStatus, x.header)
+	x.setHeader(headerVary, t.nativeVary)
+	if inm := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(inm) > 0 && matches(inm, etag) {
+		x.ctx.Response.ResetBody()
+		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+	}
+}
+
+// fieldValue reports whether an upstream's header value may be repeated: no
+// control character, which would end it early, and nothing beyond ASCII, which
+// clients read in different ways.
+func fieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
