@@ -88,6 +88,7 @@ func TestDrift(t *testing.T) {
 				plan(k)
 			}
 		}
+		t.Logf("seed %d: cost %.2f, optimum %.2f", seed, cost, best)
 		if cost > 1.5*best {
 			t.Errorf("seed %d: tasks 200 to 300 after the change cost %.2f, want at most 1.5 times %.2f", seed, cost, best)
 		}
