@@ -10,6 +10,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"pollux/cache"
 )
 
 // database is one open file: a connection that writes, some that read, and
@@ -17,8 +19,11 @@ import (
 type database struct {
 	write, read *sql.DB
 
-	put, getForPut, delete, putPartition, expire *sql.Stmt // of write
-	get, getPartition                            *sql.Stmt // of read
+	put, getForPut, counted, delete, putPartition, expire *sql.Stmt // of write
+	get, getPartition                                     *sql.Stmt // of read
+
+	listing listing // of read
+	counts  *counts
 
 	mu     sync.RWMutex // held for reading by every use
 	closed bool         // guarded by mu
@@ -29,7 +34,7 @@ var errAbandoned = errors.New("store file is being replaced")
 
 // openDatabase opens a file whose header is right. Its errors satisfy damage
 // when the content is to blame.
-func openDatabase(ctx context.Context, path string) (file *database, err error) {
+func openDatabase(ctx context.Context, path string, secret *cache.Secret) (file *database, err error) {
 	file = &database{}
 	defer func() {
 		if err != nil {
@@ -38,7 +43,10 @@ func openDatabase(ctx context.Context, path string) (file *database, err error) 
 		}
 	}()
 	err = guarded(func() error {
-		return errors.Join(file.openWriter(ctx, path), file.openReaders(ctx, path))
+		if err := errors.Join(file.openWriter(ctx, path), file.openReaders(ctx, path)); err != nil {
+			return err
+		}
+		return file.loadCounts(ctx, secret)
 	})
 	return file, err
 }
@@ -55,7 +63,7 @@ func (d *database) openWriter(ctx context.Context, path string) (err error) {
 		return asDamage(err)
 	}
 	return prepare(ctx, d.write, map[**sql.Stmt]string{
-		&d.put: sqlPut, &d.getForPut: sqlGet, &d.delete: sqlDelete, &d.putPartition: sqlPutPartition, &d.expire: sqlExpire,
+		&d.put: sqlPut, &d.getForPut: sqlGet, &d.counted: sqlCounted, &d.delete: sqlDelete, &d.putPartition: sqlPutPartition, &d.expire: sqlExpire,
 	})
 }
 
@@ -67,6 +75,9 @@ func (d *database) openReaders(ctx context.Context, path string) (err error) {
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
 	if err := prepare(ctx, d.read, map[**sql.Stmt]string{&d.get: sqlGet, &d.getPartition: sqlGetPartition}); err != nil {
+		return err
+	}
+	if err := d.listing.prepare(ctx, d.read); err != nil {
 		return err
 	}
 	for _, table := range [...]string{"tasks", "partitions"} {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"pollux/cache"
 )
 
 // companions are the files that SQLite keeps beside a database.
@@ -49,12 +51,12 @@ func dataSource(path string, pragmas ...string) string {
 
 // openOrReplace opens the store at path. What cannot be used because of its
 // content is moved aside for an empty file.
-func openOrReplace(ctx context.Context, path string, log *slog.Logger) (*database, error) {
+func openOrReplace(ctx context.Context, path string, secret *cache.Secret, log *slog.Logger) (*database, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0 && info.Mode().IsRegular():
 		// If anything is moved, then companions, and this is why.
-		return replace(ctx, path, errors.New("files of a store without the store"), log)
+		return replace(ctx, path, errors.New("files of a store without the store"), secret, log)
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
@@ -62,13 +64,13 @@ func openOrReplace(ctx context.Context, path string, log *slog.Logger) (*databas
 	}
 	if err := checkHeader(path); err != nil {
 		if errors.Is(err, errNotOurs) {
-			return replace(ctx, path, err, log)
+			return replace(ctx, path, err, secret, log)
 		}
 		return nil, err
 	}
-	file, err := openDatabase(ctx, path)
+	file, err := openDatabase(ctx, path, secret)
 	if damage(err) || fault(err) {
-		return replace(ctx, path, err, log)
+		return replace(ctx, path, err, secret, log)
 	}
 	return file, err
 }
@@ -76,7 +78,7 @@ func openOrReplace(ctx context.Context, path string, log *slog.Logger) (*databas
 // replace moves what is at path aside, with reason in the log if there is
 // something, and opens an empty store there. Nothing may have the old file open: the last
 // connection to it would remove the -wal file of the new one.
-func replace(ctx context.Context, path string, reason error, log *slog.Logger) (*database, error) {
+func replace(ctx context.Context, path string, reason error, secret *cache.Secret, log *slog.Logger) (*database, error) {
 	aside, moved, err := moveAside(path, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("move unusable file aside: %w", err)
@@ -87,7 +89,7 @@ func replace(ctx context.Context, path string, reason error, log *slog.Logger) (
 	if err := createFile(ctx, path); err != nil {
 		return nil, fmt.Errorf("create: %w", err)
 	}
-	return openDatabase(ctx, path)
+	return openDatabase(ctx, path, secret)
 }
 
 // moveAside renames a database and its companions to <path>.corrupt-<UTC time>;

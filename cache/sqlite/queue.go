@@ -24,10 +24,11 @@ const (
 // write is one change on its way to the writer: of entry, or a deletion if that
 // is nil.
 type write struct {
-	key   cache.ID
-	entry *cache.Entry
-	value []byte // entry, sealed
-	done  chan outcome
+	key     cache.ID
+	entry   *cache.Entry
+	value   []byte // entry, sealed
+	barrier bool   // changes nothing; done when what was called before it is
+	done    chan outcome
 }
 
 // outcome is what became of a write.
@@ -43,6 +44,7 @@ func (w *write) awaited() bool { return w.done != nil }
 type writeQueue struct {
 	ops     chan *write
 	bytes   atomic.Int64 // values in ops that nobody waits for
+	waiting atomic.Int64 // writes that are not on disk yet, barriers aside
 	dropped atomic.Uint64
 	wake    chan struct{} // of capacity 1: there are pending partitions
 
@@ -63,6 +65,7 @@ func newWriteQueue() writeQueue {
 // offer queues w unless there is too much already.
 func (q *writeQueue) offer(w *write) {
 	size := int64(len(w.value))
+	q.waiting.Add(1)
 	if q.bytes.Add(size) <= maxQueuedBytes {
 		select {
 		case q.ops <- w:
@@ -70,6 +73,7 @@ func (q *writeQueue) offer(w *write) {
 		default:
 		}
 	}
+	q.waiting.Add(-1)
 	q.bytes.Add(-size)
 	q.dropped.Add(1)
 }
@@ -183,6 +187,14 @@ func (s *Store) await(ctx context.Context, w *write) outcome {
 	timer := time.NewTimer(writeTimeout)
 	defer timer.Stop()
 	queue := s.writes.ops
+	if !w.barrier {
+		s.writes.waiting.Add(1)
+		defer func() {
+			if queue != nil { // it did not get in
+				s.writes.waiting.Add(-1)
+			}
+		}()
+	}
 	for {
 		select {
 		case queue <- w:

@@ -23,7 +23,7 @@ const (
 // schema is what a file holds. Times are microseconds since 1970 UTC, NULL when
 // not known. Only value can be believed: the other columns are there to find
 // rows by, and first_seen stands in for a created_at that is not known.
-const schema = `
+var schema = `
 CREATE TABLE IF NOT EXISTS tasks (
 	key          BLOB PRIMARY KEY NOT NULL,
 	partition    BLOB NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS partitions (
 	suspended    INTEGER NOT NULL,
 	value        BLOB NOT NULL
 ) STRICT;
-`
+` + indexSchema
 
 const (
 	// A frozen row only gives way to a frozen one; then no row is affected.
@@ -60,11 +60,13 @@ ON CONFLICT (key) DO UPDATE SET partition = ?2, upstream = ?3, provider = ?4, ta
 	observed_at = ?13, value = ?14
 WHERE tasks.frozen = 0 OR excluded.frozen = 1`
 	sqlGet          = `SELECT partition, value FROM tasks WHERE key = ?1`
+	sqlCounted      = `SELECT partition, upstream, status FROM tasks WHERE key = ?1`
 	sqlDelete       = `DELETE FROM tasks WHERE key = ?1`
 	sqlPutPartition = `INSERT INTO partitions (id, upstream, last_success, suspended, value) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (id) DO UPDATE SET upstream = ?2, last_success = ?3, suspended = ?4, value = ?5`
 	sqlGetPartition = `SELECT value FROM partitions WHERE id = ?1`
-	sqlExpire       = `DELETE FROM tasks WHERE rowid IN (SELECT rowid FROM tasks WHERE observed_at < ?1 LIMIT ?2)`
+	sqlExpire       = `DELETE FROM tasks WHERE rowid IN (SELECT rowid FROM tasks WHERE observed_at < ?1 LIMIT ?2)
+RETURNING partition, upstream, status`
 )
 
 // errNotOurs is the reason to move a file aside before SQLite touches it: merely

@@ -51,11 +51,12 @@ type Store struct {
 	secret    *cache.Secret
 	log       *slog.Logger
 
-	file   atomic.Pointer[database] // nil while there is no usable file
-	lock   *fileLock
-	reads  chan *read
-	writes writeQueue
-	health health
+	file    atomic.Pointer[database] // nil while there is no usable file
+	lock    *fileLock
+	reads   chan *read
+	listing chan struct{} // of capacity lists: the lists under way
+	writes  writeQueue
+	health  health
 
 	broken      chan error    // of capacity 1: why the file needs to be mended
 	stop        chan struct{} // closed by Close
@@ -67,7 +68,10 @@ type Store struct {
 	unreadable, replaced, reopened atomic.Uint64
 }
 
-var _ cache.Store = (*Store)(nil)
+var (
+	_ cache.Store = (*Store)(nil)
+	_ cache.Index = (*Store)(nil)
+)
 
 // Stats is how the store is doing.
 type Stats struct {
@@ -92,13 +96,14 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	file, err := openOrReplace(ctx, path, log)
+	file, err := openOrReplace(ctx, path, secret, log)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, errors.Join(err, lock.release()))
 	}
 	s := &Store{
 		path: path, retention: cfg.Retention, secret: secret, log: log, lock: lock,
 		reads:      make(chan *read),
+		listing:    make(chan struct{}, lists),
 		writes:     newWriteQueue(),
 		broken:     make(chan error, 1),
 		stop:       make(chan struct{}),

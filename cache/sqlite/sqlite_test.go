@@ -60,6 +60,8 @@ func open(t testing.TB, path string) (*Store, *logBuffer) {
 	return s, log
 }
 
+var quiet = slog.New(slog.DiscardHandler)
+
 func mustPut(t testing.TB, s *Store, e *cache.Entry) {
 	t.Helper()
 	if _, err := s.Put(context.Background(), e); err != nil {

@@ -34,6 +34,7 @@ const (
 type writer struct {
 	*Store
 	batch                  []*write
+	deltas                 []delta   // of the transaction under way
 	replacedAt, reopenedAt time.Time // last attempts to mend the file; zero: none
 	stuck                  bool      // connections to an old file may still be open: its path must not be used
 }
@@ -133,10 +134,11 @@ func (w *writer) drain() {
 }
 
 // flush commits the batch and the pending partitions in one transaction, tells
-// the callers and reports success.
+// the callers and reports success. A batch of nothing succeeds.
 func (w *writer) flush() bool {
 	partitions := w.writes.takePartitions()
-	if len(w.batch) == 0 && len(partitions) == 0 {
+	if len(partitions) == 0 && w.onlyBarriers() {
+		w.settle(nil, nil) // an empty transaction says nothing about the disk
 		return true
 	}
 	if w.file.Load() == nil {
@@ -147,18 +149,41 @@ func (w *writer) flush() bool {
 		return w.commit(d, outcomes, partitions)
 	})
 	w.writes.settlePartitions(err == nil)
-	for i, op := range w.batch {
-		if err != nil {
-			outcomes[i] = outcome{err: err}
+	w.settle(outcomes, err)
+	w.report(err)
+	return err == nil
+}
+
+func (w *writer) onlyBarriers() bool {
+	for _, op := range w.batch {
+		if !op.barrier {
+			return false
 		}
-		if op.awaited() {
+	}
+	return true
+}
+
+// settle tells the callers what became of the batch, and empties it. No
+// outcomes means that all went well.
+func (w *writer) settle(outcomes []outcome, err error) {
+	for i, op := range w.batch {
+		if !op.barrier {
+			w.writes.waiting.Add(-1)
+		}
+		if !op.awaited() {
+			continue
+		}
+		switch {
+		case err != nil:
+			op.done <- outcome{err: err}
+		case outcomes == nil:
+			op.done <- outcome{}
+		default:
 			op.done <- outcomes[i]
 		}
 	}
 	clear(w.batch)
 	w.batch = w.batch[:0]
-	w.report(err)
-	return err == nil
 }
 
 // report keeps the outcome of a write for Healthy and logs when it turns.
@@ -177,18 +202,25 @@ func (w *writer) commit(d *database, outcomes []outcome, partitions map[cache.ID
 	if err != nil {
 		return err
 	}
+	w.deltas = w.deltas[:0]
 	err = func() error { // no defer: after a fault, SQLite must not be entered again
 		put, remove := tx.Stmt(d.put), tx.Stmt(d.delete)
 		for i, op := range w.batch {
-			var err error
-			if op.entry == nil {
+			if op.barrier {
+				continue
+			}
+			leaving, err := counted(tx.Stmt(d.counted), &op.key)
+			switch {
+			case err != nil:
+			case op.entry == nil:
 				_, err = remove.Exec(op.key[:])
-			} else {
+			default:
 				outcomes[i].standing, err = w.put(tx, d, put, op)
 			}
 			if err != nil {
 				return err
 			}
+			w.note(leaving, op, outcomes[i].standing)
 		}
 		putPartition := tx.Stmt(d.putPartition)
 		for id, state := range partitions {
@@ -202,7 +234,42 @@ func (w *writer) commit(d *database, outcomes []outcome, partitions map[cache.ID
 	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	d.counts.apply(w.deltas)
+	return nil
+}
+
+// counted returns how a row counts, nil if there is none.
+func counted(stmt *sql.Stmt, key *cache.ID) (*delta, error) {
+	var partition []byte
+	d := &delta{n: -1}
+	switch err := stmt.QueryRow(key[:]).Scan(&partition, &d.upstream, &d.status); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	copy(d.partition[:], partition)
+	return d, nil
+}
+
+// note keeps how an operation changes the counts: leaving is what was there.
+func (w *writer) note(leaving *delta, op *write, standing *cache.Entry) {
+	if standing != nil {
+		return
+	}
+	e := op.entry
+	if e != nil && leaving != nil && leaving.status == e.Status && leaving.partition == e.Partition && leaving.upstream == e.Upstream {
+		return
+	}
+	if leaving != nil {
+		w.deltas = append(w.deltas, *leaving)
+	}
+	if e != nil {
+		w.deltas = append(w.deltas, delta{e.Partition, e.Upstream, e.Status, 1})
+	}
 }
 
 // put writes one entry, or returns the frozen one that stands.
@@ -254,8 +321,8 @@ func micros(t time.Time) any {
 func (w *writer) mend(broken error) {
 	last, open := &w.reopenedAt, openOrReplace
 	if damage(broken) {
-		last, open = &w.replacedAt, func(ctx context.Context, path string, log *slog.Logger) (*database, error) {
-			return replace(ctx, path, broken, log)
+		last, open = &w.replacedAt, func(ctx context.Context, path string, secret *cache.Secret, log *slog.Logger) (*database, error) {
+			return replace(ctx, path, broken, secret, log)
 		}
 	}
 	if w.stuck || !last.IsZero() && time.Since(*last) < mendEvery {
@@ -271,7 +338,7 @@ func (w *writer) mend(broken error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	file, err := open(ctx, w.path, w.log)
+	file, err := open(ctx, w.path, w.secret, w.log)
 	if err != nil {
 		w.log.Error("broken store file cannot be opened again yet: going on without a store", "path", w.path, "err", err)
 		return
@@ -288,13 +355,13 @@ func (w *writer) mend(broken error) {
 // expire deletes some rows past their retention and returns when to go on.
 func (w *writer) expire() time.Duration {
 	before := time.Now().Add(-w.retention).UnixMicro()
-	var deleted int64
+	var deleted int
 	err := w.useFile(func(d *database) error {
-		result, err := d.expire.Exec(before, expireStep)
-		if err != nil {
-			return err
+		deltas, err := expired(d.expire.Query(before, expireStep))
+		if err == nil {
+			d.counts.apply(deltas)
+			deleted = len(deltas)
 		}
-		deleted, err = result.RowsAffected()
 		return err
 	})
 	if err != nil {
@@ -304,4 +371,23 @@ func (w *writer) expire() time.Duration {
 		return expirePause
 	}
 	return expireEvery
+}
+
+// expired reads what sqlExpire deleted.
+func expired(rows *sql.Rows, err error) ([]delta, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() // after Next returned false this only repeats its error
+	var deltas []delta
+	for rows.Next() {
+		var partition []byte
+		d := delta{n: -1}
+		if err := rows.Scan(&partition, &d.upstream, &d.status); err != nil {
+			return nil, err
+		}
+		copy(d.partition[:], partition)
+		deltas = append(deltas, d)
+	}
+	return deltas, rows.Err()
 }
