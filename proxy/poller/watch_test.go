@@ -3,6 +3,7 @@ package poller
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,7 @@ func TestWatchedTaskIsPolledUntilItsEnd(t *testing.T) {
 			t.Fatal(problem)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		b.wantPolls(4)
 		if got := n.published; len(got) != 3 || got[2] != "completed" {
 			t.Errorf("published %v", got)
@@ -74,20 +76,27 @@ func TestReleasedTaskIsNotPolled(t *testing.T) {
 
 func TestWatchersAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		code, body := 200, vesslRunning
-		b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) { return reply(code, body) })
+		var says atomic.Pointer[func() (*http.Response, error)]
+		say := func(code int, body string) {
+			f := func() (*http.Response, error) { return reply(code, body) }
+			says.Store(&f)
+		}
+		say(200, vesslRunning)
+		b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) { return (*says.Load())() })
 		n := &notes{}
 		b.Observe(n)
 		release, _ := b.Watch(b.request("a", "job1"))
 		defer release()
 		time.Sleep(3 * time.Second)
-		code, body = 401, `{"message":"Unauthorized"}`
+		say(401, `{"message":"Unauthorized"}`)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if n.suspended != 1 {
 			t.Errorf("told of %d suspensions, want 1", n.suspended)
 		}
-		code, body = 404, `{"message":"request not found"}`
+		say(404, `{"message":"request not found"}`)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(n.lost) == 0 || n.lost[0] != TaskGone {
 			t.Errorf("told of losses %v, want task-gone first", n.lost)
 		}
@@ -96,9 +105,9 @@ func TestWatchersAreTold(t *testing.T) {
 
 func TestOutageOfManyWatchedTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := false
+		var down atomic.Bool
 		b := newBench(t, "vessl", func(n int64, req *http.Request) (*http.Response, error) {
-			if down {
+			if down.Load() {
 				return refuse(n, req)
 			}
 			return reply(200, vesslRunning)
@@ -109,14 +118,14 @@ func TestOutageOfManyWatchedTasks(t *testing.T) {
 			defer release()
 		}
 		time.Sleep(10 * time.Second)
-		down = true
+		down.Store(true)
 		time.Sleep(5 * time.Second)
 		before := b.polls.Load()
 		time.Sleep(10 * time.Minute)
 		if probes := b.polls.Load() - before; probes > 60 {
 			t.Errorf("%d probes in ten minutes of outage", probes)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(6 * time.Minute) // the breaker's longest pause and the ramp
 		before = b.polls.Load()
 		time.Sleep(20 * time.Second)
