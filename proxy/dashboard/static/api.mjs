@@ -56,11 +56,16 @@ async function problemOf(response) {
 
 export const getJSON = async (url, options) => (await request(url, options)).json();
 
-/** openStream asks for server-sent events. */
-export function openStream(url, { lastEventID, headers = {}, signal }) {
+/** openStream asks for server-sent events, or 204 when there are no more. Any
+ * other answer is as if streams were not implemented: reading it again and again
+ * would be polling. */
+export async function openStream(url, { lastEventID, headers = {}, signal }) {
   const all = { ...headers, Accept: "text/event-stream" };
   if (lastEventID) all["Last-Event-ID"] = lastEventID;
-  return request(url, { headers: all, signal });
+  const response = await request(url, { headers: all, signal });
+  const type = response.headers.get("Content-Type") ?? "";
+  if (response.status === 204 || type.startsWith("text/event-stream")) return response;
+  throw new Problem(501, { detail: "Something between this page and Pollux does not pass streams on" }, NaN);
 }
 
 /** listURL is the task list for a view. at is the present in milliseconds. */

@@ -35,7 +35,7 @@ export class RowView {
     this.#status.addEventListener("click", () => on.status(this.#row.status));
     this.#upstream.addEventListener("click", () => on.upstream(this.#row.upstream));
     const cells = [
-      [this.#status, this.#note],
+      h("span", { class: "state" }, this.#status, this.#note),
       [h("span", { class: "id" }, this.#link, copyButton("Copy the id", () => this.#row.id, "the id")), this.#sub],
       this.#upstream, this.#native, this.#model, this.#created, this.#took, this.#changed, this.#checked,
     ];
@@ -82,6 +82,7 @@ export class RowView {
     setText(this.#checked, whole(row.age + (performance.now() - this.#received) / 1000));
     const [took, title] = lasted(row, present);
     setText(this.#took, took);
+    this.#took.className = row.terminal ? "" : "muted";
     this.#took.title = title;
   }
 
@@ -104,11 +105,11 @@ function stamp(time, at, what) {
   time.title = `${what} ${at}`;
 }
 
-/** lasted says how long a task took, or runs; a sign marks what is only as
- * exact as Pollux saw it. Pure. */
+/** lasted says how long a task took, or runs already; a sign marks what is
+ * only as exact as Pollux saw it. Pure. */
 export function lasted(row, present) {
   const from = instant(row.created_at ?? row.first_seen);
-  if (!row.terminal) return [`${whole((present - from) / 1000)} …`, "running so long"];
+  if (!row.terminal) return [whole((present - from) / 1000), "running so long"];
   const exact = row.created_at && row.completed_at;
   const seconds = (instant(row.completed_at ?? row.updated_at) - from) / 1000;
   if (!(seconds >= 0)) return ["–", ""];

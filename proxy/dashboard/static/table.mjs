@@ -141,7 +141,7 @@ export class Table {
 
   #drawNew() {
     const n = this.#rows.waiting;
-    this.#new.hidden = n === 0;
+    this.#new.hidden = n === 0 || !this.#inUse();
     setText(this.#new, `${this.#rows.overflowed ? `more than ${MANY}` : count(n)} new`);
   }
 
@@ -238,7 +238,8 @@ export class Table {
   #tick() {
     if (!this.#run) return;
     for (const view of this.#views.values()) view.tick();
-    if (this.#rows.waiting === 0 || this.#inUse()) return;
+    if (this.#rows.waiting === 0) return;
+    if (this.#inUse()) return this.#drawNew();
     if (this.#rows.shown.length + this.#rows.waiting > Math.max(TOO_LONG, 2 * this.#loaded)) this.refresh();
     else this.showNew();
   }

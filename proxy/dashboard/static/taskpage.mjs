@@ -19,7 +19,7 @@ const WITH = { include: "native,history" };
 
 export class TaskPage {
   #ref = "";
-  #raw = "";
+  #id = "";
   #status = "";
   #history = [];
   #run = null;
@@ -39,7 +39,7 @@ export class TaskPage {
   show(ref, back) {
     this.hide();
     this.#ref = ref;
-    this.#raw = "";
+    this.#id = decoded(ref.split("?")[0].split("/").slice(1).join("/"));
     this.#status = "";
     this.#history = [];
     this.#back = back;
@@ -61,14 +61,16 @@ export class TaskPage {
   #build() {
     this.#timeline = new Timeline();
     const slot = (className) => h("div", { class: className });
-    this.#parts = { badge: h("span"), where: h("bdi", { class: "muted" }), problem: slot(""), facts: slot(""), trouble: slot(""), progress: slot(""), output: slot("output-slot"), bodies: slot("bodies") };
+    this.#parts = {
+      badge: h("span"), title: h("bdi", null, this.#id), where: h("bdi", { class: "muted" }),
+      problem: slot(""), facts: slot(""), trouble: slot("troubles"), progress: slot(""), output: slot(""), bodies: slot("bodies"),
+    };
     const p = this.#parts;
     const action = (label, onclick, className = "button") => h("button", { type: "button", class: className, onclick }, label);
-    const id = this.#ref.split("?")[0].split("/").slice(1).join("/");
     byId("task").replaceChildren(
       h("a", { class: "back", href: this.#back }, "← Fleet"),
       h("header", { class: "task-head" },
-        h("div", { class: "task-name" }, p.badge, h("h1", { id: "task-title", tabindex: "-1" }, h("bdi", null, decoded(id))), copyButton("Copy the id", () => decoded(id), "the id")),
+        h("div", { class: "task-name" }, p.badge, h("h1", { id: "task-title", tabindex: "-1" }, p.title), copyButton("Copy the id", () => this.#id, "the id")),
         p.where,
         h("div", { class: "row" }, action("Ask again", () => this.refresh()), action("Copy as curl", () => this.#copyCurl()),
           action("Forget", () => this.#forget(), "button danger"))),
@@ -115,12 +117,13 @@ export class TaskPage {
 
   #draw(raw) {
     const doc = JSON.parse(raw);
-    this.#raw = raw;
+    this.#id = doc.id;
     const p = this.#parts;
     if (doc.status !== this.#status) {
       if (this.#status) say(`The task is ${wordOf(doc.status)}`);
       p.badge.replaceChildren(badge(doc.status));
     }
+    p.title.textContent = doc.id;
     p.where.textContent = [doc.upstream, doc.provider === doc.upstream ? null : doc.provider, doc.native_status].filter(Boolean).join(" · ");
     p.facts.replaceChildren(facts(doc));
     p.trouble.replaceChildren(...trouble(doc));
@@ -165,9 +168,9 @@ export class TaskPage {
     }
   }
 
-  /** copyID copies the id, for a key. */
+  /** copyID puts the id into the clipboard. */
   copyID() {
-    copy(byId("task-title").textContent, "the id");
+    copy(this.#id, "the id");
   }
 
   #copyCurl() {

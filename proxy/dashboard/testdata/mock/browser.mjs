@@ -120,8 +120,8 @@ export class Browser {
     await this.call("Input.dispatchMouseEvent", { type: "mouseMoved", x, y });
   }
 
-  async picture(whole = false) {
-    const { data } = await this.call("Page.captureScreenshot", { format: "png", captureBeyondViewport: whole });
+  async picture() {
+    const { data } = await this.call("Page.captureScreenshot", { format: "png" });
     return Buffer.from(data, "base64");
   }
 

@@ -21,9 +21,9 @@ try {
   const ref = await taskWith("completed");
   const failed = await taskWith("failed");
   const shots = {
-    "fleet-light": ["", {}], "fleet-dark": ["", { dark: true }], "fleet-400": ["", { width: 400, height: 860 }], "fleet-400-dark": ["", { width: 400, height: 860, dark: true }],
+    "fleet-light": ["", {}], "fleet-dark": ["", { dark: true }], "fleet-400": ["", { width: 400, height: 1500 }], "fleet-400-dark": ["", { width: 400, height: 1500, dark: true }],
     "fleet-1000": ["", { width: 1000, height: 900 }], "fleet-1920": ["", { width: 1920, height: 1000 }], "fleet-trouble": ["#first=trouble&status=failed,in_progress&upstream=shannon", {}],
-    "task-light": [`#task=${encodeURIComponent(ref)}`, {}], "task-dark": [`#task=${encodeURIComponent(failed)}`, { dark: true }], "task-400": [`#task=${encodeURIComponent(ref)}`, { width: 400, height: 860 }],
+    "task-light": [`#task=${encodeURIComponent(ref)}`, {}], "task-dark": [`#task=${encodeURIComponent(failed)}`, { dark: true }], "task-400": [`#task=${encodeURIComponent(ref)}`, { width: 400, height: 1500 }],
   };
   for (const [name, [hash, look]] of Object.entries(shots).filter(([n]) => n.includes(part))) {
     await browser.look(look);
@@ -31,7 +31,9 @@ try {
     await browser.open(found[0] + hash);
     await browser.until(hash.startsWith("#task") ? "document.querySelector('.json')" : "document.querySelector('tbody tr[data-ref]') && document.querySelector('.card .pill')?.textContent");
     await new Promise((resolve) => setTimeout(resolve, 1500));
-    await writeFile(join(folder, `${name}.png`), await browser.picture(look.width === 400));
+    await writeFile(join(folder, `${name}.png`), await browser.picture());
+    await browser.run("scrollTo(0, 1e6)");
+    await writeFile(join(folder, `${name}-end.png`), await browser.picture());
   }
 } finally {
   await browser.close();
