@@ -53,7 +53,13 @@ func commands() []command {
 		{"sandbox", "", "only the simulated upstreams, with faults on demand", sandboxCommand},
 		{"check", "", "check config and provider files, and print every fault", checkCommand},
 		{"explain", "<provider> <body.json>", "show how a native answer becomes a task document", explainCommand},
+		{"get", "<task>", "show a task", getCommand},
+		{"wait", "<task>...", "wait until tasks have ended; the exit code says how", waitCommand},
+		{"watch", "<task>", "show every change of a task until it has ended", watchCommand},
+		{"list", "[<upstream> | <task>]", "list the tasks that Pollux knows", listCommand},
+		{"top", "", "live view of the fleet: counts, upstreams, slowest tasks", topCommand},
 		{"key", "new <name>", "make a Pollux key and its hash for clients:", keyCommand},
+		{"completion", "bash|zsh|fish", "print a script that teaches a shell to complete pollux", completionCommand},
 		{"version", "", "print the version", versionCommand},
 	}
 }
@@ -114,6 +120,9 @@ func flagsOf(fs *flag.FlagSet) (n int) {
 	return n
 }
 
+// anyCount lets a command look itself at how many arguments there are.
+const anyCount = -1
+
 // parse reads flags, also behind arguments, and wants count arguments. When
 // done, the command ends with code.
 func (t *terminal) parse(fs *flag.FlagSet, args []string, count int) (rest []string, code int, done bool) {
@@ -132,7 +141,7 @@ func (t *terminal) parse(fs *flag.FlagSet, args []string, count int) (rest []str
 		}
 		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]
 	}
-	if len(rest) != count {
+	if count != anyCount && len(rest) != count {
 		fmt.Fprintf(t.stderr, "pollux %s: wants %d arguments, has %d\n\n", fs.Name(), count, len(rest))
 		fs.Usage()
 		return nil, exitUsage, true

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+func getCommand(ctx context.Context, t *terminal, args []string) int {
+	fs := t.flags("get", "Shows a task as Pollux knows it, asking the upstream only when it is time to."+clientHelp)
+	connection := addConnectionFlags(fs).addCredentialFlags(fs)
+	asJSON := fs.Bool("json", false, "print the task document as it was received")
+	fresh := fs.Bool("fresh", false, "ask the upstream again, as soon as its pace allows")
+	include := fs.String("include", "", "what to add to the document: `native`, history, or both with a comma; implies --json")
+	rest, code, done := t.parse(fs, args, 1)
+	if done {
+		return code
+	}
+	ref, err := parseRef(rest[0])
+	if err != nil {
+		return t.ended(ctx, "get", err)
+	}
+	c, err := connection.connect(t)
+	if err != nil {
+		return t.ended(ctx, "get", err)
+	}
+	defer c.close()
+	r := taskRequest(ref)
+	if *fresh {
+		r.header.Set("Cache-Control", "no-cache")
+	}
+	r.include(*include)
+	return t.ended(ctx, "get", c.get(ctx, t.stdout, ref, r, *asJSON || *include != ""))
+}
+
+// include asks for more than the document; "" for nothing.
+func (r *request) include(what string) {
+	if what == "" {
+		return
+	}
+	if r.query != "" {
+		r.query += "&"
+	}
+	r.query += "include=" + url.QueryEscape(what)
+}
+
+func (c *client) get(ctx context.Context, w io.Writer, ref taskRef, r request, asJSON bool) error {
+	a, err := c.ask(ctx, r)
+	if err != nil {
+		return err
+	}
+	if a.code != http.StatusOK {
+		return errNoDocument
+	}
+	d, err := parseDocument(a.body)
+	if err != nil {
+		return err
+	}
+	return d.write(w, ref, a, asJSON)
+}
+
+// write shows the document of an answer, or its bytes as they were received
+// and the end of a line.
+func (d *document) write(w io.Writer, ref taskRef, a *answer, asJSON bool) error {
+	var err error
+	if asJSON {
+		_, err = fmt.Fprintf(w, "%s\n", a.body)
+	} else {
+		err = d.writeText(w, ref.label, heardText(a))
+	}
+	if err != nil {
+		return outputError{fmt.Errorf("%s cannot be shown: %w", ref.label, err)}
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"pollux/normalize"
+)
+
+// columns is a row of the screen: texts with their widths.
+type columns []struct {
+	text  string
+	width int // negative: to the right
+}
+
+func (c columns) String() string {
+	var b strings.Builder
+	for i, column := range c {
+		if i > 0 {
+			b.WriteString("  ")
+		}
+		if column.width < 0 {
+			text := clip(column.text, -column.width)
+			b.WriteString(strings.Repeat(" ", -column.width-len([]rune(text))) + text)
+		} else {
+			b.WriteString(pad(column.text, column.width))
+		}
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// line is the look in one line, for a log.
+func (o *overview) line() string {
+	line := fmt.Sprintf("%s  tasks %d (%s), stuck %d; polls received %d, upstream %d, saved %s",
+		o.at.UTC().Format(time.RFC3339), o.Fleet.Tasks.Total, o.counts(), o.Fleet.Tasks.Stuck,
+		o.Fleet.Polls.Received, o.Fleet.Polls.Upstream, o.saved())
+	if troubled := o.troubled(); len(troubled) > 0 {
+		line += "; in trouble: " + strings.Join(troubled, ", ")
+	}
+	return line
+}
+
+// counts is the tasks by status, in the order of a task's life.
+func (o *overview) counts() string {
+	var parts []string
+	for _, s := range normalize.Statuses {
+		if n := o.Fleet.Tasks.ByStatus[string(s)]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", s, n))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// saved is the share of polls that cost no upstream poll.
+func (o *overview) saved() string {
+	if o.Fleet.Polls.Received == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(o.Fleet.Polls.Saved.Total)/float64(o.Fleet.Polls.Received))
+}
+
+// troubled names the upstreams that are not asked as usual.
+func (o *overview) troubled() []string {
+	var out []string
+	for i := range o.Upstreams {
+		if state := o.Upstreams[i].state(); state != "closed" {
+			out = append(out, cleanLine(o.Upstreams[i].Name)+" "+state)
+		}
+	}
+	return out
+}
+
+// state is the breaker's state, or the pause that the upstream asked for.
+func (u *upstreamRow) state() string {
+	switch {
+	case u.Breaker != "closed" && u.RetryIn != nil:
+		return fmt.Sprintf("%s %.0fs", cleanLine(u.Breaker), *u.RetryIn)
+	case u.Breaker != "closed":
+		return cleanLine(u.Breaker)
+	case u.Paused != nil && *u.Paused > 0:
+		return fmt.Sprintf("paused %.0fs", *u.Paused)
+	}
+	return "closed"
+}
+
+// screen is the look as lines for a terminal; err is why it is an old one.
+func (o *overview) screen(width, height int, err error) []string {
+	lines := []string{
+		fmt.Sprintf("pollux  %s  %d tasks, %d stuck  q ends", o.at.Format(time.TimeOnly), o.Fleet.Tasks.Total, o.Fleet.Tasks.Stuck),
+		"tasks   " + o.counts(),
+		fmt.Sprintf("polls   received %d, upstream %d, saved %s, rate limits avoided %d",
+			o.Fleet.Polls.Received, o.Fleet.Polls.Upstream, o.saved(), o.Fleet.Polls.RateLimitsAvoided),
+	}
+	if err != nil {
+		lines = append(lines, "        "+cleanLine(err.Error()))
+	}
+	lines = append(lines, "")
+	lines = append(lines, o.upstreamLines()...)
+	lines = append(lines, "")
+	lines = append(lines, o.slowestLines(width)...)
+	lines = lines[:min(len(lines), height)]
+	for i := range lines {
+		lines[i] = clip(lines[i], width)
+	}
+	return lines
+}
+
+func (o *overview) upstreamLines() []string {
+	lines := []string{columns{{"UPSTREAM", 14}, {"STATE", 12}, {"RUNNING", -7}, {"POLLS", -9}, {"ASKED", -9}, {"BUDGET", -9},
+		{"P50", -6}, {"P99", -6}, {"ERRORS", -7}, {"TASKS P50/P95", -13}, {"LAST ERROR", 30}}.String()}
+	for i := range o.Upstreams {
+		u := &o.Upstreams[i]
+		d := o.Fleet.Durations[u.Name]
+		budget := "-"
+		if u.Budget != nil {
+			budget = fmt.Sprintf("%.0f/%.0f", u.Budget.Left, u.Budget.Limit)
+		}
+		lines = append(lines, columns{
+			{cleanLine(u.Name), 14}, {u.state(), 12}, {fmt.Sprint(o.running(u.Name)), -7},
+			{fmt.Sprint(u.Polls.Received), -9}, {fmt.Sprint(u.Polls.Upstream), -9}, {budget, -9},
+			{seconds(u.Latency.P50), -6}, {seconds(u.Latency.P99), -6}, {fmt.Sprintf("%.1f %%", 100*u.ErrorRatio), -7},
+			{seconds(d.P50) + "/" + seconds(d.P95), -13}, {u.lastError(o.at), 30},
+		}.String())
+	}
+	return lines
+}
+
+// running is how many tasks of an upstream have not ended.
+func (o *overview) running(upstream string) (n int) {
+	for status, count := range o.Fleet.Tasks.ByUpstream[upstream] {
+		if !normalize.Status(status).Terminal() {
+			n += count
+		}
+	}
+	return n
+}
+
+func (u *upstreamRow) lastError(now time.Time) string {
+	if u.LastError == nil {
+		return ""
+	}
+	text := cleanLine(u.LastError.Type)
+	if u.LastError.Status != nil {
+		text += fmt.Sprintf(" %d", *u.LastError.Status)
+	}
+	return text + ", " + since(&u.LastError.At, now) + " ago"
+}
+
+// seconds is a short time: 8ms, 1.2s, 4m; "-" if nobody knows.
+func seconds(s *float64) string {
+	switch {
+	case s == nil:
+		return "-"
+	case *s < 1:
+		return fmt.Sprintf("%.0fms", *s*1000)
+	case *s < 60:
+		return fmt.Sprintf("%.1fs", *s)
+	}
+	return brief(time.Duration(*s * float64(time.Second)))
+}
+
+// slowestLines are the tasks that have been under way longest.
+func (o *overview) slowestLines(width int) []string {
+	// What the other columns and the gaps between them leave.
+	ref := max(20, width-16-9-16-8-4*2)
+	lines := []string{columns{{"SLOWEST TASKS", ref}, {"STATUS", 16}, {"RUNS FOR", -9}, {"MODEL", 16}, {"", 8}}.String()}
+	for _, row := range o.Slowest {
+		lines = append(lines, columns{{cleanLine(row.Ref), ref}, {cleanLine(string(row.Status)), 16},
+			{since(row.start(), o.at), -9}, {textOf(row.Model), 16}, {row.note(), 8}}.String())
+	}
+	return lines
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+func watchCommand(ctx context.Context, t *terminal, args []string) int {
+	fs := t.flags("watch", `Shows every change of a task, a line each, until it has ended.
+`+clientHelp)
+	connection := addConnectionFlags(fs).addCredentialFlags(fs)
+	asJSON := fs.Bool("json", false, "print each task document, one a line")
+	rest, code, done := t.parse(fs, args, 1)
+	if done {
+		return code
+	}
+	ref, err := parseRef(rest[0])
+	if err != nil {
+		return t.ended(ctx, "watch", err)
+	}
+	c, err := connection.connect(t)
+	if err != nil {
+		return t.ended(ctx, "watch", err)
+	}
+	defer c.close()
+	w := &taskWatch{out: t.stdout, asJSON: *asJSON}
+	s := &stream{client: c, request: taskRequest(ref), handle: w.show, over: func() bool { return w.terminal }}
+	if err := s.run(ctx); err != nil {
+		return t.ended(ctx, "watch", fmt.Errorf("%s: %w", ref.label, err))
+	}
+	return exitOK
+}
+
+// taskWatch shows the events of one task.
+type taskWatch struct {
+	out      io.Writer
+	asJSON   bool
+	terminal bool   // the task has ended
+	last     string // line
+}
+
+func (w *taskWatch) show(ev event) error {
+	switch ev.name {
+	case "message":
+	case "problem":
+		return parseProblem(ev.data)
+	default:
+		return nil
+	}
+	d, err := parseDocument(ev.data)
+	if err != nil {
+		return err
+	}
+	w.terminal = d.Terminal
+	if w.asJSON {
+		return writeJSONLine(w.out, ev.data)
+	}
+	line := d.line()
+	if line == w.last { // what changed is not on it
+		return nil
+	}
+	w.last = line
+	return writeLine(w.out, line)
+}
+
+// line is the document in one line.
+func (d *document) line() string {
+	line := fmt.Sprintf("%-20s  %s", secondText(d.UpdatedAt), pad(cleanLine(string(d.Status)), 15))
+	for _, more := range []string{d.progress(), d.failure(), d.usage()} {
+		if more != "" {
+			line += "  " + more
+		}
+	}
+	return strings.TrimRight(line, " ")
+}
+
+// secondText is a time without its fraction, for lines that follow each other.
+func secondText(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func writeLine(w io.Writer, line string) error {
+	if _, err := fmt.Fprintln(w, line); err != nil {
+		return outputError{err}
+	}
+	return nil
+}
+
+// writeJSONLine writes JSON on one line, every digit kept.
+func writeJSONLine(w io.Writer, text []byte) error {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		return errNoDocument
+	}
+	return writeLine(w, compact.String())
+}

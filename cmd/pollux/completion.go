@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+)
+
+func completionCommand(ctx context.Context, t *terminal, args []string) int {
+	fs := t.flags("completion", `Prints a script that teaches a shell to complete pollux commands and flags:
+
+  source <(pollux completion bash)      in ~/.bashrc
+  source <(pollux completion zsh)       in ~/.zshrc, after compinit
+  pollux completion fish | source       in ~/.config/fish/config.fish`)
+	rest, code, done := t.parse(fs, args, 1)
+	if done {
+		return code
+	}
+	scripts := map[string]func(io.Writer, []completion) error{"bash": writeBash, "zsh": writeZsh, "fish": writeFish}
+	write, known := scripts[rest[0]]
+	if !known {
+		fmt.Fprint(t.stderr, "pollux completion: wants bash, zsh or fish\n\n")
+		fs.Usage()
+		return exitUsage
+	}
+	return t.ended(ctx, "completion", outputFailure(write(t.stdout, completions(ctx))))
+}
+
+func outputFailure(err error) error {
+	if err != nil {
+		return outputError{err}
+	}
+	return nil
+}
+
+// completion is what may follow one command.
+type completion struct {
+	command
+	flags []string // with their dashes
+	words []string // instead of file names
+}
+
+var flagLine = regexp.MustCompile(`(?m)^  -([a-z-]+)`)
+
+// completions asks every command for its help, which knows its flags.
+func completions(ctx context.Context) []completion {
+	var all []completion
+	for _, c := range commands() {
+		var help bytes.Buffer
+		c.run(ctx, &terminal{stdin: strings.NewReader(""), stdout: &help, stderr: io.Discard, env: noEnvironment}, []string{"--help"})
+		one := completion{command: c}
+		for _, match := range flagLine.FindAllStringSubmatch(help.String(), -1) {
+			one.flags = append(one.flags, "--"+match[1])
+		}
+		switch c.name {
+		case "completion":
+			one.words = []string{"bash", "zsh", "fish"}
+		case "key":
+			one.words = []string{"new"}
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func names(all []completion) string {
+	var names []string
+	for _, c := range all {
+		names = append(names, c.name)
+	}
+	return strings.Join(append(names, "help"), " ")
+}
+
+func writeBash(w io.Writer, all []completion) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, `_pollux() {
+	local word=${COMP_WORDS[COMP_CWORD]} flags= words=
+	COMPREPLY=()
+	if ((COMP_CWORD == 1)); then
+		COMPREPLY=($(compgen -W %q -- "$word"))
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+`, names(all))
+	for _, c := range all {
+		fmt.Fprintf(&b, "	%s) flags=%q words=%q ;;\n", c.name, strings.Join(c.flags, " "), strings.Join(c.words, " "))
+	}
+	b.WriteString(`	esac
+	if [[ $word == -* ]]; then
+		COMPREPLY=($(compgen -W "$flags" -- "$word"))
+	elif [[ -n $words ]]; then
+		COMPREPLY=($(compgen -W "$words" -- "$word"))
+	fi
+}
+complete -o default -F _pollux pollux
+`)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeZsh(w io.Writer, all []completion) error {
+	var b strings.Builder
+	b.WriteString("#compdef pollux\n_pollux() {\n	local -a commands\n	commands=(\n")
+	for _, c := range all {
+		fmt.Fprintf(&b, "		%s\n", quoted(c.name+":"+c.summary))
+	}
+	b.WriteString("	)\n	if ((CURRENT == 2)); then\n		_describe command commands\n		return\n	fi\n	case ${words[2]} in\n")
+	for _, c := range all {
+		fmt.Fprintf(&b, "	%s)\n", c.name)
+		fmt.Fprintf(&b, "		if [[ ${words[CURRENT]} == -* ]]; then compadd -- %s\n", strings.Join(c.flags, " "))
+		if len(c.words) > 0 {
+			fmt.Fprintf(&b, "		else compadd -- %s\n", strings.Join(c.words, " "))
+		} else {
+			b.WriteString("		else _files\n")
+		}
+		b.WriteString("		fi ;;\n")
+	}
+	b.WriteString("	esac\n}\ncompdef _pollux pollux\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeFish(w io.Writer, all []completion) error {
+	var b strings.Builder
+	for _, c := range all {
+		fmt.Fprintf(&b, "complete -c pollux -n __fish_use_subcommand -f -a %s -d %s\n", c.name, quoted(c.summary))
+		for _, flag := range c.flags {
+			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -l %s\n", c.name, strings.TrimPrefix(flag, "--"))
+		}
+		if len(c.words) > 0 {
+			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c.name, strings.Join(c.words, " "))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// quoted is s for a shell, which expands nothing in it.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", "’") + "'" }
