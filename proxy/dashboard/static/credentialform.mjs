@@ -14,7 +14,7 @@ export function askCredential(upstream, done) {
     done();
   };
   return h("form", { class: "credential", onsubmit: submit },
-    h("p", { class: "muted" }, "Answers belong to the credential that asked for them. This one stays in this tab's memory and is sent only to read tasks of ", h("bdi", null, upstream), "."),
+    h("p", { class: "muted" }, "Answers belong to the credential that asked for them. This one stays in this tab's memory and is sent only with requests about tasks of ", h("bdi", null, upstream), "."),
     h("datalist", { id: "credential-headers" }, ["Authorization", "X-API-Key"].map((v) => h("option", { value: v }))),
     h("label", null, "Header", header), h("label", null, "Value", value), h("button", { type: "submit", class: "button" }, "Use it"));
 }

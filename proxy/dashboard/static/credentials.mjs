@@ -1,6 +1,6 @@
 // Upstream credentials that somebody typed in to read tasks whose answers
 // belong to a credential. They live as long as the page, in memory only, and go
-// out with reads of their own upstream's tasks and nothing else.
+// out with requests about tasks of their own upstream and nothing else.
 
 const typed = new Map();
 
@@ -10,7 +10,7 @@ export function remember(upstream, header, value) {
 
 export const forgetAll = () => typed.clear();
 
-/** headersFor is what a read of the upstream's tasks carries. */
+/** headersFor is what a request about a task of the upstream carries. */
 export function headersFor(upstream) {
   const credential = typed.get(upstream);
   return credential ? { [credential.header]: credential.value } : {};

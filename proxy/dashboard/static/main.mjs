@@ -39,6 +39,7 @@ function show() {
   const from = state;
   state = parse(location.hash);
   if (session.missing()) return login();
+  document.body.classList.remove("locked");
   byId("login").hidden = true;
   if (state.view === "task") {
     overview.hide();
@@ -54,6 +55,7 @@ function show() {
 }
 
 function login() {
+  document.body.classList.add("locked");
   overview.hide();
   task.hide();
   session.ask(show);

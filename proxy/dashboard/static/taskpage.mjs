@@ -66,6 +66,9 @@ export class TaskPage {
       problem: slot(""), facts: slot(""), trouble: slot("troubles"), progress: slot(""), output: slot(""), bodies: slot("bodies"),
     };
     const p = this.#parts;
+    p.columns = h("div", { class: "task-columns", hidden: true },
+      h("section", { class: "panel", "aria-labelledby": "facts-title" }, h("div", { class: "panel-head" }, h("h2", { id: "facts-title" }, "Task")), p.facts),
+      this.#timeline.element);
     const action = (label, onclick, className = "button") => h("button", { type: "button", class: className, onclick }, label);
     byId("task").replaceChildren(
       h("a", { class: "back", href: this.#back }, "← Fleet"),
@@ -75,9 +78,7 @@ export class TaskPage {
         h("div", { class: "row" }, action("Ask again", () => this.refresh()), action("Copy as curl", () => this.#copyCurl()),
           action("Forget", () => this.#forget(), "button danger"))),
       p.problem, p.trouble, p.progress,
-      h("div", { class: "task-columns" },
-        h("section", { class: "panel", "aria-labelledby": "facts-title" }, h("div", { class: "panel-head" }, h("h2", { id: "facts-title" }, "Task")), p.facts),
-        this.#timeline.element),
+      p.columns,
       p.output, p.bodies);
   }
 
@@ -119,6 +120,7 @@ export class TaskPage {
     const doc = JSON.parse(raw);
     this.#id = doc.id;
     const p = this.#parts;
+    p.columns.hidden = false;
     if (doc.status !== this.#status) {
       if (this.#status) say(`The task is ${wordOf(doc.status)}`);
       p.badge.replaceChildren(badge(doc.status));
@@ -196,9 +198,10 @@ export class TaskPage {
 
   async #refused(err) {
     if (err.status === 401 && (await this.#on.login())) return;
-    const box = h("div", { class: "callout bad", role: "alert" }, h("strong", null, err.title || "Not now"), h("p", { class: "text" }, err.message));
-    const again = h("button", { type: "button", class: "button", onclick: () => this.#follow() }, "Try again");
     const needsCredential = err.status === 401 || err.status === 403;
+    const again = h("button", { type: "button", class: "button", onclick: () => this.#follow() }, "Try again");
+    const box = h("div", { class: `callout ${needsCredential ? "warn" : "bad"}`, role: "alert" },
+      h("strong", null, err.title || "Not now"), h("p", { class: "text" }, err.message));
     box.append(needsCredential ? askCredential(upstreamOf(this.#ref), () => this.#follow()) : again);
     this.#parts.problem.replaceChildren(box);
   }

@@ -6,7 +6,7 @@
 // an upstream credential; --hostile fills every string with markup.
 
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, STATUS_CODES } from "node:http";
 import { extname } from "node:path";
 import { parseArgs } from "node:util";
 import { Fleet } from "./fleet.mjs";
@@ -40,7 +40,7 @@ function json(response, body, headers = {}) {
 
 function problem(response, status, type, detail) {
   response.writeHead(status, { "Content-Type": "application/problem+json", "Cache-Control": "no-store" });
-  response.end(JSON.stringify({ type, title: detail, status, detail }));
+  response.end(JSON.stringify({ type, title: STATUS_CODES[status], status, detail }));
 }
 
 // stream sends what subscribe hands to it, and comments in between.
