@@ -95,6 +95,7 @@ type Row struct {
 	CreatedAt, CompletedAt           time.Time // zero: not known
 	UpdatedAt, FirstSeen, ObservedAt time.Time
 	StatusSince                      time.Time // when it came to Status as Pollux saw it
+	History                          []Change
 }
 
 // RowOf is the row of an entry.
@@ -103,7 +104,7 @@ func RowOf(e *Entry) Row {
 		Key: e.Key, Partition: e.Partition, Upstream: e.Upstream, Provider: e.Provider, Ref: e.Ref, TaskID: e.TaskID, Values: e.Values,
 		Status: e.Status, NativeStatus: e.NativeStatus, Terminal: e.Terminal, Model: e.Model, ErrorCode: e.ErrorCode,
 		CreatedAt: e.CreatedAt, CompletedAt: e.CompletedAt, UpdatedAt: e.UpdatedAt, FirstSeen: e.FirstSeen, ObservedAt: e.ObservedAt,
-		StatusSince: e.StatusSince(),
+		StatusSince: e.StatusSince(), History: e.History,
 	}
 	if e.Status == "failed" || e.Status == "timed_out" {
 		r.ErrorMessage = gjson.GetBytes(e.Document, "error.message").String()

@@ -75,6 +75,7 @@ func (p *Poller) fallBack(f *flight, r Request, known *cache.Entry, failed failu
 	u, now := r.Upstream, time.Now()
 	out := outcome{forwarded: failed.asked, Answer: Answer{Raw: failed.raw, Problem: failed.problem}}
 	if failed.asked {
+		u.stats.failedWith(failed.problem, now)
 		out.Cache.Forward, out.Cache.FwdStatus = forward(known, r, now), failed.problem.UpstreamStatus
 	} else {
 		out.Cache.Detail = failed.detail

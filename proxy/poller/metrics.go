@@ -3,6 +3,7 @@ package poller
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,6 +22,10 @@ type metrics struct {
 	storeErrors   *prometheus.CounterVec
 	panics        prometheus.Counter
 	forwarded     *prometheus.CounterVec
+	notModified   *prometheus.CounterVec
+	avoided       *prometheus.CounterVec
+
+	byUpstream map[string]upstreamMetrics // guarded by Poller.reloading: counts go on over reloads
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -28,6 +33,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
+		byUpstream: map[string]upstreamMetrics{},
+
 		polls:         counter("pollux_polls_total", "Client polls by how they were answered.", "upstream", "result"),
 		upstreamPolls: counter("pollux_upstream_polls_total", "Status requests made to upstreams by what came of them.", "upstream", "outcome"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -42,21 +49,43 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		storeErrors:  counter("pollux_store_errors_total", "Calls of the store that failed.", "call"),
 		panics:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."}),
 		forwarded:    counter("pollux_forwarded_total", "Requests passed on to upstreams, by class of the answer's code.", "upstream", "code"),
+		notModified:  counter("pollux_not_modified_total", "Client polls answered with 304 without asking the upstream.", "upstream"),
+		avoided:      counter("pollux_rate_limits_avoided_total", "Client polls answered without a status request that the upstream's pause or a budget forbade.", "upstream"),
 	}
-	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics, m.forwarded)
+	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics, m.forwarded, m.notModified, m.avoided)
 	return m
 }
 
 // upstreamMetrics are one upstream's handles, resolved once.
 type upstreamMetrics struct {
-	hits, misses, collapsed, stale, refused prometheus.Counter
-	outcomes                                map[providers.Kind]prometheus.Counter
-	unreachable, timeouts                   prometheus.Counter
-	seconds                                 prometheus.Observer
-	breaker                                 prometheus.Gauge
-	regressions, unknownWords               prometheus.Counter
+	hits, misses, collapsed, refused *tally
+	stale, staleIfError              *tally // without asking; asked in vain
+	notModified, avoided             *tally
+	outcomes                         map[providers.Kind]*tally
+	unreachable, timeouts            *tally
+	seconds                          prometheus.Observer
+	breaker                          prometheus.Gauge
+	regressions, unknownWords        prometheus.Counter
 	forwardMetrics
 }
+
+// tally is a counter that can be read.
+type tally struct {
+	prometheus.Counter
+	n atomic.Int64
+}
+
+func counted(of *prometheus.CounterVec, labels ...string) *tally {
+	return &tally{Counter: of.WithLabelValues(labels...)}
+}
+
+// Inc counts one.
+func (t *tally) Inc() {
+	t.Counter.Inc()
+	t.n.Add(1)
+}
+
+func (t *tally) value() int64 { return t.n.Load() }
 
 var outcomeNames = map[providers.Kind]string{
 	providers.Answered: "answered", providers.Rejected: "rejected", providers.Unauthorized: "unauthorized",
@@ -65,20 +94,25 @@ var outcomeNames = map[providers.Kind]string{
 }
 
 func (m *metrics) upstream(name string) upstreamMetrics {
+	if known, ok := m.byUpstream[name]; ok {
+		return known
+	}
 	u := upstreamMetrics{
-		hits: m.polls.WithLabelValues(name, "hit"), misses: m.polls.WithLabelValues(name, "miss"),
-		collapsed: m.polls.WithLabelValues(name, "collapsed"), stale: m.polls.WithLabelValues(name, "stale"),
-		refused:     m.polls.WithLabelValues(name, "problem"),
-		outcomes:    map[providers.Kind]prometheus.Counter{},
-		unreachable: m.upstreamPolls.WithLabelValues(name, "unreachable"),
-		timeouts:    m.upstreamPolls.WithLabelValues(name, "timeout"),
+		hits: counted(m.polls, name, "hit"), misses: counted(m.polls, name, "miss"),
+		collapsed: counted(m.polls, name, "collapsed"), stale: counted(m.polls, name, "stale"),
+		staleIfError: counted(m.polls, name, "stale-if-error"), notModified: counted(m.notModified, name), avoided: counted(m.avoided, name),
+		refused:     counted(m.polls, name, "problem"),
+		outcomes:    map[providers.Kind]*tally{},
+		unreachable: counted(m.upstreamPolls, name, "unreachable"),
+		timeouts:    counted(m.upstreamPolls, name, "timeout"),
 		seconds:     m.seconds.WithLabelValues(name), breaker: m.breakerState.WithLabelValues(name),
 		regressions: m.regressions.WithLabelValues(name), unknownWords: m.unknownWords.WithLabelValues(name),
 		forwardMetrics: newForwardMetrics(m.forwarded, name),
 	}
 	for kind, outcome := range outcomeNames {
-		u.outcomes[kind] = m.upstreamPolls.WithLabelValues(name, outcome)
+		u.outcomes[kind] = counted(m.upstreamPolls, name, outcome)
 	}
+	m.byUpstream[name] = u
 	return u
 }
 
@@ -99,6 +133,9 @@ func (u upstreamMetrics) breakerChanged(state string) {
 
 // count notes how a client's poll that memory could not answer ended.
 func (u upstreamMetrics) count(out outcome, led bool) {
+	if !out.forwarded && out.Cache.Detail == DetailRateLimited {
+		u.avoided.Inc()
+	}
 	switch {
 	case out.forwarded && !led:
 		u.collapsed.Inc()
@@ -108,6 +145,8 @@ func (u upstreamMetrics) count(out outcome, led bool) {
 		u.hits.Inc()
 	case out.Cache.Detail == NoDetail || out.Cache.Detail == DetailNotStored:
 		u.misses.Inc()
+	case out.forwarded:
+		u.staleIfError.Inc()
 	default:
 		u.stale.Inc()
 	}

@@ -260,10 +260,14 @@ func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) 
 		return nil, providers.Verdict{}, &fetchError{reason: "build the upstream's request: a value cannot stand in its URL"}
 	}
 	start := time.Now()
+	u.stats.inFlight.Add(1)
 	res, err := u.fetch(p.base, req)
-	u.metrics.seconds.Observe(time.Since(start).Seconds())
+	u.stats.inFlight.Add(-1)
+	took := time.Since(start)
+	u.metrics.seconds.Observe(took.Seconds())
 	if err != nil {
 		u.metrics.failed(err)
+		u.stats.fetched(took, false, true, start.Add(took))
 		return nil, providers.Verdict{}, err
 	}
 	v := providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
@@ -271,6 +275,7 @@ func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) 
 		v = u.Provider.Judge(r.Reference, res.code, res.header, res.body, time.Now())
 	}
 	u.metrics.judged(v)
+	u.stats.fetched(took, true, v.ServerFault, start.Add(took))
 	switch {
 	case v.ServerFault:
 		return res, v, errServer

@@ -41,6 +41,8 @@ type Poller struct {
 	words      wordLog
 	watches    watches
 	observers  []Observer
+	tracker    *tracker
+	history    history
 
 	base context.Context // of every flight; ends when Close is called
 	stop context.CancelFunc
@@ -66,6 +68,9 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	if err := p.Reload(cfg, set); err != nil {
 		return nil, err
 	}
+	p.tracker = newTracker(store, func(name string) *Upstream { return p.registry.Load().byName[name] })
+	p.Observe(p.tracker)
+	reg.MustRegister(stuckMetric{p})
 	return p, nil
 }
 
@@ -118,6 +123,8 @@ func (p *Poller) Run(ctx context.Context) error {
 	children.Go(func() { p.watches.schedule.run(ctx, p.watchOnce) })
 	children.Go(func() { p.watches.turns.run(ctx, p.takeTurn) })
 	children.Go(func() { p.retryUnstored(ctx) })
+	children.Go(func() { p.history.run(ctx, p) })
+	children.Go(func() { p.remember(ctx) })
 	<-ctx.Done()
 	return nil
 }

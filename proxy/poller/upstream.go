@@ -32,6 +32,7 @@ type Upstream struct {
 	inFlight  *semaphore.Weighted
 	breaker   *breaker
 	witnesses *witnesses
+	stats     *upstreamStats
 	groups    *adaptive.Groups // nil on schedule: fixed
 	metrics   upstreamMetrics
 	notFound  *Problem // prepared, for the hit path
@@ -76,6 +77,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		forwards:  newForwards(cfg),
 		inFlight:  semaphore.NewWeighted(int64(max(1, cfg.MaxInFlight))),
 		witnesses: &witnesses{},
+		stats:     &upstreamStats{},
 		groups:    newGroups(cfg, provider),
 		metrics:   m.upstream(name),
 		notFound: &Problem{Type: TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
@@ -118,7 +120,7 @@ func (u *Upstream) inherit(old *Upstream) {
 	if old == nil || old.Base.String() != u.Base.String() {
 		return
 	}
-	u.witnesses = old.witnesses
+	u.witnesses, u.stats = old.witnesses, old.stats
 	if u.groups != nil && old.groups != nil {
 		if learned, err := old.groups.MarshalBinary(); err == nil {
 			_ = u.groups.UnmarshalBinary(learned) // it was written a line above

@@ -1,0 +1,268 @@
+package poller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cache"
+	"pollux/normalize"
+)
+
+const (
+	// maxTracked bounds the tasks whose time in their status is watched, a
+	// hundred bytes each. Beyond, the fleet's count of stuck ones is too low.
+	maxTracked = 200_000
+	// loadStep is how many tasks are read at once from the index at the start.
+	loadStep = 500
+	// stuckFor is how long a count of the stuck tasks is good for.
+	stuckFor = time.Second
+)
+
+// tracker learns from everything that is published how long tasks take, and
+// knows which of those that have not ended take longer. It is an Observer.
+type tracker struct {
+	upstream func(name string) *Upstream // nil if there is none
+	index    cache.Index
+	own      *cache.MemoryIndex // index, when the store has none
+
+	mu      sync.Mutex // guards what follows
+	running map[cache.ID]tracked
+	stuck   map[cache.ID]stuckCount // by partition; immutable
+	stuckAt time.Time
+}
+
+// tracked is a task that has not ended.
+type tracked struct {
+	partition               cache.ID
+	upstream, group, status string
+	since                   time.Time
+}
+
+// stuckCount is how many tasks of a partition are stuck.
+type stuckCount struct {
+	upstream string
+	n        int
+}
+
+func newTracker(store cache.Store, upstream func(string) *Upstream) *tracker {
+	t := &tracker{upstream: upstream, running: map[cache.ID]tracked{}}
+	if index, ok := store.(cache.Index); ok {
+		t.index = index
+	} else {
+		t.own = cache.NewMemoryIndex()
+		t.index = t.own
+	}
+	return t
+}
+
+// Published implements Observer.
+func (t *tracker) Published(e *cache.Entry) {
+	if t.own != nil {
+		t.own.Put(e)
+	}
+	u := t.upstream(e.Upstream)
+	if u == nil {
+		return
+	}
+	group := u.groupOf(e)
+	if n := len(e.History); n > 0 && e.History[n-1].At.Equal(e.ObservedAt) { // the change is of this very answer
+		u.learn(group, e.History, e.FirstSeen, e.CreatedAt, e.CompletedAt)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.Terminal {
+		delete(t.running, e.Key)
+		return
+	}
+	t.track(e.Key, tracked{e.Partition, e.Upstream, group, e.Status, e.StatusSince()})
+}
+
+// track needs mu.
+func (t *tracker) track(key cache.ID, task tracked) {
+	if _, known := t.running[key]; known || len(t.running) < maxTracked {
+		t.running[key] = task
+	}
+}
+
+// Lost implements Observer.
+func (t *tracker) Lost(key *cache.ID, _ *Problem) {
+	if t.own != nil {
+		t.own.Delete(key)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.running, *key)
+}
+
+// Suspended implements Observer.
+func (t *tracker) Suspended(*cache.ID, *Problem) {}
+
+// learn takes the last change of a history as a sample: of the time in the
+// status before it, and when it was the end, of the whole task.
+func (u *Upstream) learn(group string, history []cache.Change, firstSeen, created, completed time.Time) {
+	last := history[len(history)-1]
+	ended := normalize.Status(last.Status).Terminal()
+	if i := len(history) - 2; i >= 0 {
+		before := history[i]
+		if before.Status == last.Status || normalize.Status(before.Status).Terminal() {
+			return // the native word alone, or a task that runs again
+		}
+		for i > 0 && history[i-1].Status == before.Status {
+			i--
+		}
+		u.stats.paces.learn(group, before.Status, last.At.Sub(history[i].At))
+	} else if created.IsZero() || completed.IsZero() {
+		return // first seen at its end: only the upstream could say how long it took
+	}
+	if !ended {
+		return
+	}
+	if created.IsZero() {
+		created = firstSeen
+	}
+	if completed.IsZero() {
+		completed = last.At
+	}
+	u.stats.durations.add(max(0, completed.Sub(created)))
+}
+
+// load makes up for what was published before the process started.
+func (t *tracker) load(ctx context.Context) error {
+	if t.own != nil {
+		return nil
+	}
+	q := cache.Query{Sight: cache.Sight{All: true}, Order: cache.ByUpdated, Descending: true, Limit: loadStep}
+	ended, _, err := t.index.List(ctx, &q)
+	if err != nil {
+		return err
+	}
+	for i := len(ended) - 1; i >= 0; i-- { // the latest last
+		if u := t.upstream(ended[i].Upstream); u != nil && ended[i].Terminal {
+			r := &ended[i]
+			for n := range r.History {
+				u.learn(u.groupBy(r.Model, r.Values), r.History[:n+1], r.FirstSeen, r.CreatedAt, r.CompletedAt)
+			}
+		}
+	}
+	for _, status := range normalize.Statuses {
+		if !status.Terminal() {
+			q.Statuses = append(q.Statuses, string(status))
+		}
+	}
+	for n := 0; n < maxTracked; {
+		rows, next, err := t.index.List(ctx, &q)
+		if err != nil {
+			return err
+		}
+		t.found(rows)
+		if n += len(rows); next == nil {
+			break
+		}
+		q.After = next
+	}
+	return nil
+}
+
+func (t *tracker) found(rows []cache.Row) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range rows {
+		r := &rows[i]
+		u := t.upstream(r.Upstream)
+		if _, newer := t.running[r.Key]; !newer && u != nil {
+			t.track(r.Key, tracked{r.Partition, r.Upstream, u.groupBy(r.Model, r.Values), r.Status, r.StatusSince})
+		}
+	}
+}
+
+// isStuck reports whether a task is longer in its status than it should be.
+func (t *tracked) isStuck(u *Upstream, now time.Time) bool {
+	d, ok := u.patience(t.group, t.status)
+	return ok && now.Sub(t.since) > d
+}
+
+// count is how many tasks of each partition are stuck, as of at most stuckFor
+// ago.
+func (t *tracker) count(now time.Time) map[cache.ID]stuckCount {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stuck != nil && now.Sub(t.stuckAt) < stuckFor {
+		return t.stuck
+	}
+	type like struct{ upstream, group, status string }
+	patience := map[like]time.Duration{} // 0: nothing is known
+	counts := map[cache.ID]stuckCount{}
+	for _, task := range t.running {
+		key := like{task.upstream, task.group, task.status}
+		d, seen := patience[key]
+		if !seen {
+			if u := t.upstream(task.upstream); u != nil {
+				d, _ = u.patience(task.group, task.status)
+			}
+			patience[key] = d
+		}
+		if d > 0 && now.Sub(task.since) > d {
+			c := counts[task.partition]
+			c.upstream = task.upstream
+			c.n++
+			counts[task.partition] = c
+		}
+	}
+	t.stuck, t.stuckAt = counts, now
+	return counts
+}
+
+// Stuck reports whether the task of a row is longer in its status than nearly
+// all tasks of its upstream and group need, or unknown for very long.
+func (p *Poller) Stuck(r *cache.Row, now time.Time) bool {
+	u := p.Upstream([]byte(r.Upstream))
+	if u == nil || r.Terminal {
+		return false
+	}
+	t := p.tracker
+	t.mu.Lock()
+	task, ok := t.running[r.Key]
+	t.mu.Unlock()
+	if !ok || task.status != r.Status {
+		task = tracked{r.Partition, r.Upstream, u.groupBy(r.Model, r.Values), r.Status, r.StatusSince}
+	}
+	return task.isStuck(u, now)
+}
+
+// StuckCounts is how many tasks in sight are stuck, by upstream.
+func (p *Poller) StuckCounts(sight *cache.Sight, now time.Time) map[string]int {
+	out := map[string]int{}
+	for partition, c := range p.tracker.count(now) {
+		if sight.Sees(&partition) {
+			out[c.upstream] += c.n
+		}
+	}
+	return out
+}
+
+// remember loads what the index knows from before the start.
+func (p *Poller) remember(ctx context.Context) {
+	if err := p.tracker.load(ctx); err != nil && ctx.Err() == nil {
+		p.metrics.storeErrors.WithLabelValues("list").Inc()
+		p.log.Warn("stored tasks cannot be listed: what they would teach is not known", "err", err)
+	}
+}
+
+// stuckMetric is pollux_stuck_tasks.
+type stuckMetric struct{ p *Poller }
+
+var stuckDesc = prometheus.NewDesc("pollux_stuck_tasks", "Tasks longer in their status than nearly all of their like.", []string{"upstream"}, nil)
+
+// Describe implements prometheus.Collector.
+func (stuckMetric) Describe(ch chan<- *prometheus.Desc) { ch <- stuckDesc }
+
+// Collect implements prometheus.Collector.
+func (m stuckMetric) Collect(ch chan<- prometheus.Metric) {
+	counts := m.p.StuckCounts(&cache.Sight{All: true}, time.Now())
+	for _, u := range m.p.Upstreams() {
+		ch <- prometheus.MustNewConstMetric(stuckDesc, prometheus.GaugeValue, float64(counts[u.Name]), u.Name)
+	}
+}
