@@ -97,6 +97,7 @@ func (c *Config) pollerConfig() poller.Config {
 	return poller.Config{
 		Upstreams:       c.Upstreams,
 		MissesPerSecond: c.Limits.MissesPerPartition.PerSecond,
+		WatchedTasks:    c.Limits.WatchedTasks,
 		MissesBurst:     c.Limits.MissesPerPartition.Burst,
 	}
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Upstreams       map[string]UpstreamConfig
 	MissesPerSecond float64 // polls per partition that memory cannot answer; 0 means unlimited
 	MissesBurst     int
+	WatchedTasks    int // tasks that Pollux polls by itself; 0 means as many as can be planned
 }
 
 // Poller answers polls. It is safe for concurrent use.
@@ -99,6 +100,7 @@ func (p *Poller) Reload(cfg Config, set *providers.Set) error {
 		return errors.Join(faults...)
 	}
 	p.registry.Store(next)
+	p.watches.setLimit(cfg.WatchedTasks)
 	if old != nil {
 		for _, u := range old.sorted {
 			u.closeIdle()

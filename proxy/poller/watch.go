@@ -32,7 +32,15 @@ type watch struct {
 func (w *watches) init() {
 	w.schedule.init()
 	w.turns.init()
-	w.byKey, w.hungry, w.limit = map[cache.ID]*watch{}, map[cache.ID]map[*watch]struct{}{}, maxScheduled
+	w.byKey, w.hungry = map[cache.ID]*watch{}, map[cache.ID]map[*watch]struct{}{}
+}
+
+func (w *watches) setLimit(tasks int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.limit = maxScheduled; tasks > 0 {
+		w.limit = min(tasks, maxScheduled)
+	}
 }
 
 // Watch makes Pollux poll the task of r by itself until release is called.
