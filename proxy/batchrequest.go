@@ -16,7 +16,7 @@ import (
 type batchRequest struct {
 	tasks       []json.RawMessage
 	wait        time.Duration
-	untilAny    bool // answer when one reference has finished, not when all have
+	untilAny    bool                         // answer when one reference has finished, not when all have
 	credentials map[string]map[string]string // by upstream, then by header or query parameter
 }
 

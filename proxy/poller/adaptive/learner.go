@@ -8,13 +8,13 @@ import (
 
 // None of these is worth a config key: results are flat around them.
 const (
-	prior       = 0.2  // strength of the prior that stays, in tasks
-	coldPrior   = 2.0  // and that wears off as tasks end
-	wearOff     = 0.93 // per task that ended
-	halfLife    = 500  // tasks after which an observation counts half
-	firstPrice  = 0.2  // of a poll, in units of the target: a poll about every two targets
-	steering    = 0.03 // gain of the price per task that ended
-	worst       = 16.0 // times the target: what one end counts as most when steering
+	prior      = 0.2  // strength of the prior that stays, in tasks
+	coldPrior  = 2.0  // and that wears off as tasks end
+	wearOff    = 0.93 // per task that ended
+	halfLife   = 500  // tasks after which an observation counts half
+	firstPrice = 0.2  // of a poll, in units of the target: a poll about every two targets
+	steering   = 0.03 // gain of the price per task that ended
+	worst      = 16.0 // times the target: what one end counts as most when steering
 )
 
 // The price is the delay that passes in one gap on average, and thus the
