@@ -81,7 +81,7 @@ in single quotes, so that other users do not see it; may be repeated`,
 // client talks to one Pollux, for one user. It is safe for concurrent use.
 type client struct {
 	base        string // without a slash at its end
-	key         secret // of Pollux; "" if none
+	key         string // of Pollux; "" if none
 	credentials credentials
 	http        *http.Client
 }
@@ -123,6 +123,9 @@ func (f *connectionFlags) connect(t *terminal) (*client, error) {
 	}
 	return c, nil
 }
+
+// Format keeps the credentials out of whatever is printed.
+func (c client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "client of %s", c.base) }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 

@@ -13,15 +13,6 @@ import (
 	"pollux/providers"
 )
 
-// secret is text that is sent and never shown.
-type secret string
-
-// String keeps the secret out of whatever is printed.
-func (secret) String() string { return "[redacted]" }
-
-// GoString does the same for %#v.
-func (secret) GoString() string { return "[redacted]" }
-
 // credentials is what upstreams want to see of the user.
 type credentials struct {
 	// given was named for this command. It belongs to the one upstream that
@@ -51,7 +42,7 @@ func (c *credentials) of(upstream string) providers.Credential {
 }
 
 // polluxKey finds the key that Pollux itself wants.
-func (f *connectionFlags) polluxKey(t *terminal, file *clientFile) (secret, error) {
+func (f *connectionFlags) polluxKey(t *terminal, file *clientFile) (string, error) {
 	key, _ := t.env("POLLUX_KEY")
 	if f.keyFile != "" {
 		text, err := secretFile(t, f.keyFile)
@@ -66,7 +57,7 @@ func (f *connectionFlags) polluxKey(t *terminal, file *clientFile) (secret, erro
 	if !sendable(key) {
 		return "", wrongUsage("the Pollux key holds characters that no header may hold")
 	}
-	return secret(key), nil
+	return key, nil
 }
 
 // upstreamCredentials finds what upstreams want. The first of flags and

@@ -18,6 +18,10 @@ import (
 // counts as broken: three of the heartbeats of Pollux.
 const silence = 45 * time.Second
 
+// minRetry bounds what a stream may ask for, so that one that ends at once is
+// not asked for without pause.
+const minRetry = 100 * time.Millisecond
+
 var (
 	errSilent   = errors.New("the stream went silent")
 	errNoStream = errors.New("the answer is no event stream: is this a Pollux?")
@@ -171,7 +175,10 @@ func (s *stream) once(ctx context.Context) (over bool, err error) {
 	reader := &eventReader{r: bufio.NewReaderSize(response.Body, 16<<10), alive: alive, lastID: s.lastID}
 	for {
 		ev, err := reader.next()
-		s.lastID, s.retry = reader.lastID, max(s.retry, reader.retry)
+		s.lastID = reader.lastID
+		if reader.retry > 0 {
+			s.retry = max(reader.retry, minRetry)
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return s.over(), nil

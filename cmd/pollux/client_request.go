@@ -89,7 +89,7 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 		request.Header.Set(field.Name, field.Value)
 	}
 	if c.key != "" {
-		request.Header.Set("X-Pollux-Key", string(c.key))
+		request.Header.Set("X-Pollux-Key", c.key)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
