@@ -87,7 +87,8 @@ func activeDocument(contentType string) bool {
 }
 
 // passHeader copies the header of a forwarded answer. Date is the server's own
-// to write.
+// to write. Values hold no control character, or net/http would have refused
+// the answer; bytes beyond ASCII are opaque and pass (RFC 9110, section 5.5).
 func (t *target) passHeader(dst *fasthttp.ResponseHeader, h http.Header, publicURL string) {
 	dropHopByHop(h)
 	if activeDocument(h.Get("Content-Type")) {
@@ -104,14 +105,8 @@ func (t *target) passHeader(dst *fasthttp.ResponseHeader, h http.Header, publicU
 			case "Link":
 				value = t.rewriteLink(value, publicURL)
 			}
-			if !strings.ContainsFunc(value, isControl) {
-				dst.Add(name, value)
-			}
+			dst.Add(name, value)
 		}
 	}
 	dst.Add("Cache-Status", "pollux; fwd=bypass")
 }
-
-// isControl: such a character could end a header early. Bytes beyond ASCII are
-// opaque and pass (RFC 9110, section 5.5).
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }

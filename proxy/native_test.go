@@ -7,9 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"pollux/providers"
+	"pollux/proxy/poller"
 )
 
 const nativeTask = "/native/shannon/api/v1/tasks/t1"
@@ -143,10 +147,10 @@ func (w *wire) serve(c net.Conn) {
 	defer c.Close()
 	var seen bytes.Buffer
 	req, err := http.ReadRequest(bufio.NewReader(io.TeeReader(c, &seen)))
-	if err != nil {
-		return
+	if err == nil {
+		_, err = io.Copy(io.Discard, req.Body)
 	}
-	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+	if err != nil && !strings.HasSuffix(seen.String(), "\r\n\r\n") { // odd targets are shown all the same
 		return
 	}
 	w.requests <- seen.String()
@@ -167,9 +171,219 @@ func (f *face) send(request string) (*http.Response, string) {
 	_, err = io.WriteString(c, request)
 	must(f.t, err)
 	method, _, _ := strings.Cut(request, " ")
-	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+	r := bufio.NewReader(c)
+	res, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err == nil && res.StatusCode == 100 {
+		res, err = http.ReadResponse(r, &http.Request{Method: method})
+	}
 	must(f.t, err)
 	body, err := io.ReadAll(res.Body)
 	must(f.t, err)
 	return res, string(body)
+}
+
+// point makes every upstream's base URL base.
+func (f *face) point(base string, change func(*Config)) {
+	f.t.Helper()
+	set, err := providers.Builtin()
+	must(f.t, err)
+	must(f.t, f.poller.Reload(poller.Config{Upstreams: upstreams(base)}, set))
+	cfg := DefaultConfig()
+	if change != nil {
+		change(&cfg)
+	}
+	must(f.t, f.server.Reload(cfg))
+}
+
+// overWire starts a face before an upstream that shows requests as they came.
+func overWire(t testing.TB, path string, change func(*Config)) (*face, *wire) {
+	t.Helper()
+	w := newWire(t)
+	f := newFace(t, change)
+	f.point(w.url()+path, change)
+	return f, w
+}
+
+// TestNativeTargets: the upstream sees the very bytes that the client sent
+// after the upstream's name, or nothing.
+func TestNativeTargets(t *testing.T) {
+	for _, base := range []string{"", "/", "/base%2Fpath/v1", "/v1/"} {
+		f, w := overWire(t, base, nil)
+		prefix := strings.TrimSuffix(base, "/")
+		for _, target := range []string{
+			"/", "/a", "/a/", "/a//b", "/a%2Fb", "/a%2fb", "/a%252Fb", "/my%20agent%2Fx", "/%61", "/a;v=1", "/a:b@c", "/a,b!c$d&e'f(g)h*i+j=k",
+			"/a?", "/a?x=a%20b", "/a?x=a+b", "/a?u=http://x/y?z", "/a?x=1&x=2&&y", "/a?x=%00%2e%2e", "/a%3Fadmin=1", "/a%23b", "/%E2%82%AC",
+			"/a|b", "/a\"b", "/a<b>", "/a^`{}", "/a%", "/a%zz", "/a%4", "/...", "/.a/..b/c.", "/a/x.css", "/a%C0%80",
+		} {
+			w.answers <- emptyAnswer
+			res, _ := f.send("GET /native/vessl" + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			if res.StatusCode != 200 {
+				t.Errorf("base %q, %s: code %d", base, target, res.StatusCode)
+				<-w.answers
+				continue
+			}
+			line, _, _ := strings.Cut(<-w.requests, "\r\n")
+			if want := "GET " + prefix + target + " HTTP/1.1"; line != want {
+				t.Errorf("base %q: upstream saw %q, want %q", base, line, want)
+			}
+		}
+		for _, target := range []string{
+			"/..", "/.", "/a/../b", "/a/./b", "/a/..", "/%2e%2e/a", "/%2E/a", "/.%2e", "/a%2F..%2Fb", "/a%5cb", "/a\\b", "/a%00", "/a%0d%0aX:y",
+			"/..;/a", "/..;x=1/a", "/%2e%2e%3bx/a", "/a%7f", "/a#b",
+		} {
+			if res, _ := f.send("GET /native/vessl" + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.StatusCode != 400 {
+				t.Errorf("base %q, %s: code %d, want 400", base, target, res.StatusCode)
+			}
+		}
+		if n := len(w.requests); n != 0 {
+			t.Errorf("base %q: upstream saw %d requests more: %q", base, n, <-w.requests)
+		}
+	}
+}
+
+func TestNativeTargetOfTwoSlashes(t *testing.T) {
+	f, w := overWire(t, "", nil)
+	w.answers <- emptyAnswer
+	f.send("GET /native/vessl//evil.test/a%2Fb?x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if line, _, _ := strings.Cut(<-w.requests, "\r\n"); line != "GET //evil.test/a%2Fb?x HTTP/1.1" {
+		t.Errorf("upstream saw %q", line)
+	}
+	if res, _ := f.send("GET /native/vessl//a|b HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.StatusCode != 400 {
+		t.Errorf("what a URL has to escape after two slashes: code %d", res.StatusCode)
+	}
+	w.answers <- emptyAnswer
+	f.send("GET /native/vessl HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if line, _, _ := strings.Cut(<-w.requests, "\r\n"); line != "GET / HTTP/1.1" {
+		t.Errorf("the base URL itself: upstream saw %q", line)
+	}
+}
+
+// TestNativeHeaders: what is about the client's connection, or for Pollux,
+// stays here; the rest passes, order of equal names and odd values included.
+func TestNativeHeaders(t *testing.T) {
+	f, w := overWire(t, "", nil)
+	w.answers <- "HTTP/1.1 203 Odd Reason\r\nContent-Type: a/b\r\nConnection: keep-alive, X-Drop\r\nX-Drop: 1\r\nKeep-Alive: 1\r\nUpgrade: h2c\r\n" +
+		"Proxy-Authenticate: x\r\nSet-Cookie: a=1; Path=/\r\nSet-Cookie: a=2\r\nServer: odd/1\r\nX-RateLimit-Remaining: 7\r\nX-High: \xc3\xa9\r\n" +
+		"Location: /v1/x?y\r\nLink: </v1/s?a=1>; rel=stream; title=\"<no>\", <https://other.test/>; rel=next\r\nCache-Control: no-cache\r\nAge: 3\r\nContent-Length: 2\r\n\r\nok"
+	res, body := f.send("PATCH /native/vessl/v1/x HTTP/1.1\r\nHost: localhost:1\r\nAuthorization: Bearer one\r\nX-Pollux-Key: secret\r\n" +
+		"Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nTrailer: X-T\r\nUpgrade: websocket\r\nProxy-Authorization: p\r\n" +
+		"Accept: a/b\r\naccept: c/d\r\nAccept-Encoding: br, zstd\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.0 before\r\nX-Empty:\r\nX-High: \xc3\xa9\r\n" +
+		"Content-Type: text/x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody")
+	seen := <-w.requests
+	head, sent, _ := strings.Cut(seen, "\r\n\r\n")
+	if sent != "body" {
+		t.Errorf("body %q", sent)
+	}
+	got := map[string]bool{}
+	for line := range strings.SplitSeq(head, "\r\n") {
+		got[line] = true
+	}
+	for _, line := range []string{
+		"PATCH /v1/x HTTP/1.1", "Host: " + strings.TrimPrefix(w.url(), "http://"), "Authorization: Bearer one", "Accept: a/b", "Accept: c/d",
+		"Accept-Encoding: br, zstd", "X-Forwarded-For: 1.2.3.4", "Via: 1.0 before, 1.1 " + poller.Hop(), "X-Empty: ", "X-High: \xc3\xa9",
+		"Content-Type: text/x", "Content-Length: 4",
+	} {
+		if !got[line] {
+			t.Errorf("upstream did not see %q", line)
+		}
+		delete(got, line)
+	}
+	if len(got) > 0 {
+		t.Errorf("upstream also saw %v", got)
+	}
+	if body != "ok" || res.StatusCode != 203 || res.Status != "203 Odd Reason" {
+		t.Errorf("answer: %s %q", res.Status, body)
+	}
+	want := http.Header{
+		"Content-Type": {"a/b"}, "Set-Cookie": {"a=1; Path=/", "a=2"}, "Server": {"odd/1"}, "X-Ratelimit-Remaining": {"7"}, "X-High": {"\xc3\xa9"},
+		"Location": {"/native/vessl/v1/x?y"}, "Link": {`</native/vessl/v1/s?a=1>; rel=stream; title="<no>", <https://other.test/>; rel=next`},
+		"Cache-Control": {"no-cache"}, "Age": {"3"}, "Content-Length": {"2"}, "Cache-Status": {"pollux; fwd=bypass"},
+	}
+	res.Header.Del("Date")
+	if !reflect.DeepEqual(res.Header, want) {
+		t.Errorf("answer's header:\n\t%v, want\n\t%v", res.Header, want)
+	}
+}
+
+func TestNativeHeldCredential(t *testing.T) {
+	f, w := overWire(t, "", withClients)
+	for _, header := range []string{"X-API-Key: key-all", "Authorization: Bearer key-all", "X-Pollux-Key: key-all"} {
+		w.answers <- emptyAnswer
+		res, _ := f.send("POST /native/held/api/v1/tasks?a=1 HTTP/1.1\r\nHost: localhost\r\n" + header + "\r\nx-user-id: me\r\nContent-Length: 0\r\n\r\n")
+		if res.StatusCode != 200 {
+			t.Errorf("%s: code %d", header, res.StatusCode)
+			<-w.answers
+			continue
+		}
+		seen := <-w.requests
+		if strings.Contains(seen, "key-all") || strings.Contains(strings.ToLower(seen), "x-user-id") || !strings.Contains(seen, "X-Api-Key: held-secret\r\n") {
+			t.Errorf("%s: upstream saw %q", header, seen)
+		}
+		if !strings.Contains(seen, "Content-Length: 0\r\n") {
+			t.Errorf("%s: no length: %q", header, seen)
+		}
+	}
+	for path, code := range map[string]int{
+		"GET /native/held/api/v1/tasks": 403, "POST /native/held/api/v1/tasks": 403, "GET /native/shannon/api/v1/tasks/a": 403,
+	} {
+		res, _ := f.send(path + " HTTP/1.1\r\nHost: localhost\r\nX-Pollux-Key: key-reader\r\nX-API-Key: u\r\n\r\n")
+		if res.StatusCode != code {
+			t.Errorf("%s with a reading key: code %d, want %d", path, res.StatusCode, code)
+		}
+	}
+	if res, _ := f.send("GET /native/held/api/v1/tasks HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.StatusCode != 401 {
+		t.Errorf("without a key: code %d", res.StatusCode)
+	}
+	if log := f.log.String(); strings.Contains(log, "key-all") || strings.Contains(log, "held-secret") {
+		t.Error("a key is in the log")
+	}
+}
+
+// TestNativeUnreadableAnswer: an answer whose header could be split is none.
+func TestNativeUnreadableAnswer(t *testing.T) {
+	f, w := overWire(t, "", nil)
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\nX-Ctl: a\x01b\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX-Ctl: a\x00b\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+		"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", "nonsense\r\n\r\n", "",
+	} {
+		w.answers <- answer
+		res, body := f.send("GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		<-w.requests
+		if res.StatusCode != 502 || !strings.Contains(body, "/problems/upstream-error") {
+			t.Errorf("%q: code %d, %s", answer, res.StatusCode, body)
+		}
+	}
+}
+
+func TestNativeRefusals(t *testing.T) {
+	f := newFace(t, nil)
+	for request, code := range map[string]int{
+		"GET /native/nope/a HTTP/1.1\r\nHost: localhost\r\n\r\n":                                                               404,
+		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 a, 1.1 " + poller.Hop() + "\r\n\r\n":                      508,
+		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 a\r\nVia: 1.1 " + poller.Hop() + "\r\n\r\n":               508,
+		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx":                                        400,
+		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nConnection: Authorization\r\nAuthorization: Bearer x\r\n\r\n":      400,
+		"POST /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": 400,
+		"POST /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.test\r\nContent-Length: 0\r\n\r\n":            403,
+		"GET /native/ HTTP/1.1\r\nHost: localhost\r\n\r\n":                                                                     404,
+		"TRACE /native/vessl/a HTTP/1.1\r\nHost: localhost\r\n\r\n":                                                            501,
+	} {
+		if res, _ := f.send(request); res.StatusCode != code {
+			t.Errorf("%q: code %d, want %d", request, res.StatusCode, code)
+		}
+	}
+	if n := f.polls.Load(); n != 0 {
+		t.Errorf("the upstream saw %d requests", n)
+	}
+}
+
+// TestNativeLoop: an upstream whose base URL leads back here is found out
+// after one hop.
+func TestNativeLoop(t *testing.T) {
+	f := newFace(t, nil)
+	f.point("http://"+f.address+"/native/vessl", nil)
+	if a := f.do("POST", "/native/vessl/a", "{}"); a.StatusCode != 508 {
+		t.Errorf("code %d: %s", a.StatusCode, a.body)
+	}
 }

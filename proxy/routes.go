@@ -25,7 +25,7 @@ type endpoint struct {
 	index             int    // position among all endpoints
 	get, post, delete handler
 	every             handler // whatever the method; bodies may have any kind and length
-	bodyLimit         int64 // of a POST, in bytes
+	bodyLimit         int64   // of a POST, in bytes
 	allow             string
 }
 
