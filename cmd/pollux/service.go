@@ -32,6 +32,7 @@ type service struct {
 	memory   *cache.Memory
 	store    cache.Store
 	poller   *poller.Poller
+	learned  *learned
 	server   *proxy.Server
 
 	mu        sync.Mutex // guards the order of reloads and conflicts between them
@@ -63,6 +64,8 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if s.poller, err = poller.New(l.pollerConfig(), l.Providers, s.store, s.memory, secret, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
+	s.learned = newLearned(l.Store, secret, s.poller, log)
+	s.learned.load()
 	if s.server, err = proxy.New(l.Config.Config, s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
@@ -108,6 +111,7 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 			s.log.Error("the poller ended", "err", err)
 		}
 	})
+	children.Go(func() { s.learned.run(background) })
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Serve(ln) }()
 	var err error

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestLearnedSurvivesARestart: what an adaptive upstream learned is sealed
+// beside the store, and is there after a restart.
+func TestLearnedSurvivesARestart(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"status":"in_progress"}`)
+	}))
+	defer up.Close()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.yaml")
+	path := filepath.Join(dir, "p.db")
+	text := fmt.Sprintf("store: {path: %q}\nupstreams:\n  vessl: {provider: vessl, base_url: %q, schedule: adaptive}\n", path, up.URL)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := func() *service {
+		l, err := load(config, os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := newService(context.Background(), l, newLogger(io.Discard, l.Log, nil), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := start()
+	before, err := s.poller.MarshalLearned()
+	if err != nil || before == nil {
+		t.Fatalf("learned %d bytes, %v", len(before), err)
+	}
+	s.learned.save()
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := os.ReadFile(path + ".learned")
+	if err != nil || bytes.Contains(sealed, []byte("vessl")) {
+		t.Fatalf("file of %d bytes: %v, want it sealed", len(sealed), err)
+	}
+	s = start()
+	after, err := s.poller.MarshalLearned()
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("learned %d bytes before and %d after, %v", len(before), len(after), err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".learned", []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := start().close(); err != nil {
+		t.Errorf("a damaged file keeps Pollux from starting: %v", err)
+	}
+}
