@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"pollux/proxy/poller/adaptive"
 )
 
 // TestLearnedSurvivesARestart: what an adaptive upstream learned is sealed
@@ -39,9 +43,28 @@ func TestLearnedSurvivesARestart(t *testing.T) {
 		return s
 	}
 	s := start()
+	fresh, err := s.poller.MarshalLearned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := adaptive.NewGroups(adaptive.DefaultConfig(), 10, func() float64 { return 0.5 })
+	for range 20 {
+		groups.Observe("m", adaptive.Job{}, adaptive.Answer{Age: time.Minute, Done: true, OnTime: true})
+	}
+	taught, err := groups.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(map[string][]byte{"vessl": taught})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.poller.UnmarshalLearned(data); err != nil {
+		t.Fatal(err)
+	}
 	before, err := s.poller.MarshalLearned()
-	if err != nil || before == nil {
-		t.Fatalf("learned %d bytes, %v", len(before), err)
+	if err != nil || bytes.Equal(before, fresh) {
+		t.Fatalf("nothing was learned: %d bytes, %v", len(before), err)
 	}
 	s.learned.save()
 	if err := s.close(); err != nil {
