@@ -1,12 +1,12 @@
-# What people and .ci/run call. Needs Go (the version in go.mod) and nothing else.
-# The race detector needs a C compiler.
+# What people and .ci/run call. Building needs Go (the version in go.mod) and
+# nothing else; the tests also start real clients and a browser, see .ci/deps.
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME ?= 10s
 
-.PHONY: build demo test lint fmt fuzz bench
+.PHONY: build demo test deps lint fmt fuzz bench
 
 build:               ## bin/pollux
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/pollux ./cmd/pollux
@@ -14,9 +14,13 @@ build:               ## bin/pollux
 demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C
 	bin/pollux demo $(DEMO)
 
-test:                ## everything, with the race detector
+test: deps           ## everything: with the race detector, and what it would distort without
 	go vet ./...
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout 15m ./...
+	go test -run 'Alloc' ./cache ./providers ./proxy/...
+
+deps:                ## installs what the tests start
+	.ci/deps
 
 lint: fmt            ## vet, staticcheck (pinned in tools.mod) and the import rules
 	go vet ./...
