@@ -83,7 +83,7 @@ func TestEvents(t *testing.T) {
 	if got, want := string(n.Event(true)), "id: nqueued\ndata: {\"status\":\"queued\",\"native\":{\"s\":\ndata: 1}}\n\n"; got != want {
 		t.Errorf("native event %q, want %q", got, want)
 	}
-	if &n.Event(false)[0] != &n.Event(false)[0] {
+	if one, two := n.Event(false), n.Event(false); &one[0] != &two[0] {
 		t.Error("followers do not share the event")
 	}
 }
