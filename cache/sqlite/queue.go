@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"sync"
@@ -29,6 +30,9 @@ type write struct {
 	value   []byte // entry, sealed
 	barrier bool   // changes nothing; done when what was called before it is
 	done    chan outcome
+
+	deliveries []cache.Delivery    // to be added with entry
+	record     func(*sql.Tx) error // another change, of the outbox, instead of all the above
 }
 
 // outcome is what became of a write.
@@ -145,7 +149,7 @@ func (q *writeQueue) settlePartitions(written bool) {
 // Put makes e durable, or returns the frozen entry that stands. When ctx ends
 // first, or after 5 s, it returns an error although the write may still happen.
 func (s *Store) Put(ctx context.Context, e *cache.Entry) (*cache.Entry, error) {
-	out := s.await(ctx, &write{key: e.Key, entry: e, value: s.secret.SealEntry(e), done: make(chan outcome, 1)})
+	out := s.await(ctx, &write{key: e.Key, entry: e, value: s.secret.SealEntry(e), deliveries: s.triggered(e), done: make(chan outcome, 1)})
 	switch {
 	case out.err != nil:
 		return nil, fmt.Errorf("store task: %w", out.err)
@@ -162,7 +166,7 @@ func (s *Store) PutLater(e *cache.Entry) {
 	if s.usable(context.Background()) != nil {
 		return
 	}
-	s.writes.offer(&write{key: e.Key, entry: e, value: s.secret.SealEntry(e)})
+	s.writes.offer(&write{key: e.Key, entry: e, value: s.secret.SealEntry(e), deliveries: s.triggered(e)})
 }
 
 // Delete removes the entry under key. Of timeouts the same holds as of Put.

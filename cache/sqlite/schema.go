@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS partitions (
 	suspended    INTEGER NOT NULL,
 	value        BLOB NOT NULL
 ) STRICT;
-` + indexSchema
+` + indexSchema + outboxSchema
 
 const (
 	// A frozen row only gives way to a frozen one; then no row is affected.

@@ -66,6 +66,8 @@ type Store struct {
 	closeErr    error
 
 	unreadable, replaced, reopened atomic.Uint64
+
+	trigger func(*cache.Entry) []cache.Delivery // set by OnPut; nil: nothing is triggered
 }
 
 var (

@@ -209,6 +209,12 @@ func (w *writer) commit(d *database, outcomes []outcome, partitions map[cache.ID
 			if op.barrier {
 				continue
 			}
+			if op.record != nil {
+				if err := op.record(tx); err != nil {
+					return err
+				}
+				continue
+			}
 			leaving, err := counted(tx.Stmt(d.counted), &op.key)
 			switch {
 			case err != nil:
@@ -216,6 +222,9 @@ func (w *writer) commit(d *database, outcomes []outcome, partitions map[cache.ID
 				_, err = remove.Exec(op.key[:])
 			default:
 				outcomes[i].standing, err = w.put(tx, d, put, op)
+				if err == nil && outcomes[i].standing == nil {
+					err = addDeliveries(tx, op.deliveries)
+				}
 			}
 			if err != nil {
 				return err

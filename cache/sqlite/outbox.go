@@ -1,0 +1,171 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"pollux/cache"
+)
+
+// outboxSchema holds webhooks and what has to be delivered to them. Only the
+// ids are readable.
+const outboxSchema = `
+CREATE TABLE IF NOT EXISTS webhooks (
+	id    TEXT PRIMARY KEY NOT NULL,
+	value BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS deliveries (
+	id      TEXT PRIMARY KEY NOT NULL,
+	webhook TEXT NOT NULL,
+	payload BLOB NOT NULL,
+	state   BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS deliveries_webhook ON deliveries (webhook);
+`
+
+const (
+	sqlPutWebhook = `INSERT INTO webhooks (id, value) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET value = ?2`
+	// A webhook that was deleted while its task was polled gets nothing more.
+	sqlAddDelivery = `INSERT INTO deliveries (id, webhook, payload, state)
+SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM webhooks WHERE id = ?2)
+ON CONFLICT (id) DO NOTHING`
+	sqlSetDeliveryState  = `UPDATE deliveries SET state = ?2 WHERE id = ?1`
+	sqlDeleteWebhook     = `DELETE FROM webhooks WHERE id = ?1`
+	sqlDeleteDeliveries  = `DELETE FROM deliveries WHERE webhook = ?1`
+	sqlDeliveryPayload   = `SELECT payload FROM deliveries WHERE id = ?1`
+	sqlListWebhooks      = `SELECT id, value FROM webhooks ORDER BY id`
+	sqlListAllDeliveries = `SELECT id, webhook, state FROM deliveries ORDER BY id`
+)
+
+var _ cache.Outbox = (*Store)(nil)
+
+// OnPut has trigger called with every entry that is about to be written.
+func (s *Store) OnPut(trigger func(*cache.Entry) []cache.Delivery) { s.trigger = trigger }
+
+// triggered are the deliveries to write with e.
+func (s *Store) triggered(e *cache.Entry) []cache.Delivery {
+	if s.trigger == nil {
+		return nil
+	}
+	return s.trigger(e)
+}
+
+// addDeliveries writes what an entry caused, within its transaction.
+func addDeliveries(tx *sql.Tx, deliveries []cache.Delivery) error {
+	for _, d := range deliveries {
+		if _, err := tx.Exec(sqlAddDelivery, d.ID, d.Webhook, d.Payload, d.State); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record makes a change of the outbox durable, in the order of all writes.
+func (s *Store) record(ctx context.Context, what string, change func(*sql.Tx) error) error {
+	if out := s.await(ctx, &write{record: change, done: make(chan outcome, 1)}); out.err != nil {
+		return fmt.Errorf("%s: %w", what, out.err)
+	}
+	return nil
+}
+
+// PutWebhook makes w durable. Of timeouts the same holds as of Put.
+func (s *Store) PutWebhook(ctx context.Context, w cache.Webhook) error {
+	return s.record(ctx, "store webhook", func(tx *sql.Tx) error {
+		_, err := tx.Exec(sqlPutWebhook, w.ID, w.Value)
+		return err
+	})
+}
+
+// DeleteWebhook removes a webhook and its deliveries durably.
+func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
+	return s.record(ctx, "delete stored webhook", func(tx *sql.Tx) error {
+		_, err := tx.Exec(sqlDeleteWebhook, id)
+		if err == nil {
+			_, err = tx.Exec(sqlDeleteDeliveries, id)
+		}
+		return err
+	})
+}
+
+// AddDelivery makes d durable, unless it is there or its webhook is not.
+func (s *Store) AddDelivery(ctx context.Context, d cache.Delivery) error {
+	return s.record(ctx, "store delivery", func(tx *sql.Tx) error { return addDeliveries(tx, []cache.Delivery{d}) })
+}
+
+// SetDeliveryState replaces the state of a delivery durably.
+func (s *Store) SetDeliveryState(ctx context.Context, id string, state []byte) error {
+	return s.record(ctx, "store state of delivery", func(tx *sql.Tx) error {
+		_, err := tx.Exec(sqlSetDeliveryState, id, state)
+		return err
+	})
+}
+
+// DeliveryPayload returns the payload of a delivery, or cache.ErrNotFound.
+func (s *Store) DeliveryPayload(ctx context.Context, id string) ([]byte, error) {
+	var found []byte
+	err := s.query(ctx, func(d *database) error {
+		var payload []byte
+		if err := d.read.QueryRow(sqlDeliveryPayload, id).Scan(&payload); err != nil {
+			return err
+		}
+		found = payload
+		return nil
+	})
+	switch {
+	case errors.Is(err, cache.ErrNotFound):
+		return nil, cache.ErrNotFound
+	case err != nil:
+		return nil, fmt.Errorf("read stored delivery: %w", err)
+	}
+	return found, nil
+}
+
+// Webhooks returns everything in the outbox, payloads aside. A damaged file has
+// nothing.
+func (s *Store) Webhooks(ctx context.Context) ([]cache.Webhook, []cache.Delivery, error) {
+	var webhooks []cache.Webhook
+	var deliveries []cache.Delivery
+	err := s.query(ctx, func(d *database) error {
+		var allWebhooks []cache.Webhook
+		var allDeliveries []cache.Delivery
+		err := eachRow(d.read, sqlListWebhooks, func(rows *sql.Rows) error {
+			var w cache.Webhook
+			err := rows.Scan(&w.ID, &w.Value)
+			allWebhooks = append(allWebhooks, w)
+			return err
+		})
+		if err == nil {
+			err = eachRow(d.read, sqlListAllDeliveries, func(rows *sql.Rows) error {
+				var one cache.Delivery
+				err := rows.Scan(&one.ID, &one.Webhook, &one.State)
+				allDeliveries = append(allDeliveries, one)
+				return err
+			})
+		}
+		if err == nil {
+			webhooks, deliveries = allWebhooks, allDeliveries
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, cache.ErrNotFound) {
+		return nil, nil, fmt.Errorf("read stored webhooks: %w", err)
+	}
+	return webhooks, deliveries, nil
+}
+
+// eachRow calls scan for every row of a query.
+func eachRow(db *sql.DB, query string, scan func(*sql.Rows) error) error {
+	rows, err := db.Query(query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() // after Next returned false this only repeats its error
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
