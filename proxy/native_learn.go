@@ -88,7 +88,10 @@ func (l *lesson) prepare(h http.Header) {
 }
 
 // listens reports whether the request's body may say which task is meant.
-func (l *lesson) listens() bool { return l.partition != nil && changesState(l.method) }
+func (l *lesson) listens() bool {
+	cancel := l.target.Provider.Cancel
+	return l.partition != nil && (l.create != nil || cancel != nil && len(cancel.Body) > 0 && cancel.Request.Method == string(l.method))
+}
 
 // begun is told of the answer's head, nil if none came. A task that the request
 // may have changed is asked for again from now on, whatever the answer: an

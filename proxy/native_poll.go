@@ -47,7 +47,7 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 	case raw != nil:
 		x.rawHead(t, raw)
 		x.ctx.Response.SetBodyRaw(raw.Body)
-		if raw.Code == fasthttp.StatusOK && e != nil {
+		if e != nil && a.Cache.FwdStatus == 0 { // it was a good answer
 			etag := e.NativeETag
 			if !bytes.Equal(raw.Body, e.Native) { // it was not what is remembered
 				etag = derivedETag(etag, raw.Body)
@@ -56,6 +56,7 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 			return
 		}
 		x.setHeader(headerCacheControl, noStore)
+		a.Cache.Detail = poller.NoDetail // it would speak of a stored answer, and this is none
 	case e != nil:
 		x.ctx.SetStatusCode(e.NativeCode)
 		if fieldValue(e.NativeType) {

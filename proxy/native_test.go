@@ -80,6 +80,34 @@ func TestNativePollErrors(t *testing.T) {
 	}
 }
 
+// TestNativePollFails: with an answer stored, what the upstream says is still
+// the answer, and what is stored is served only when it says nothing.
+func TestNativePollFails(t *testing.T) {
+	f := newFace(t, nil)
+	const key, fresh = "X-API-Key: one", "Cache-Control: no-cache"
+	stored := f.do("GET", "/native/held/api/v1/tasks/t1", "").body
+	f.do("GET", "/v1/tasks/held/t1", "")
+	f.answer(runningShannon)
+	running := f.do("GET", nativeTask, "", key).body
+	time.Sleep(1100 * time.Millisecond) // the provider's minimum between two polls of a task
+	f.answer(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<p>Bad day") })
+	a := f.do("GET", nativeTask, "", key, fresh)
+	if a.StatusCode != 200 || a.body != "<p>Bad day" || a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("ETag") != "" {
+		t.Errorf("an unusable answer: %d %v %q", a.StatusCode, a.Header, a.body)
+	}
+	if got := a.Header.Get("Cache-Status"); got != "pollux; fwd=request; fwd-status=200" {
+		t.Errorf("an unusable answer: Cache-Status %q", got)
+	}
+	f.answer(func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) })
+	a = f.do("GET", nativeTask, "", key, fresh)
+	if a.StatusCode != 200 || a.body != running || !strings.HasSuffix(a.Header.Get("Cache-Status"), "detail=stale-if-error") || a.Header.Get("Age") == "0" {
+		t.Errorf("no answer: %d %v %q", a.StatusCode, a.Header, a.body)
+	}
+	if a := f.do("GET", "/native/held/api/v1/tasks/t1", ""); a.body != stored || !strings.HasPrefix(a.Header.Get("Cache-Status"), "pollux; hit") {
+		t.Errorf("another partition: %v %q", a.Header, a.body)
+	}
+}
+
 func TestNativePollUnreachable(t *testing.T) {
 	f := newFace(t, nil)
 	f.answer(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(304) })
