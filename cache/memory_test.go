@@ -255,23 +255,6 @@ func TestCloseWhileInUse(t *testing.T) {
 	}
 }
 
-func TestGetDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
-		t.Skip("pools forget under the race detector")
-	}
-	m := newTestMemory(t, 1<<20)
-	m.Put(frozen(1, 0), 0)
-	m.Put(running(2, 0), time.Minute)
-	for n, what := range []string{1: "frozen", 2: "running", 3: "absent"} {
-		key := new(ID)
-		*key = memoryKey(n)
-		// Ristretto allocates one buffer of 64 keys for every 64 calls.
-		if allocs := testing.AllocsPerRun(1000, func() { m.Get(key) }); allocs >= 1 {
-			t.Errorf("Get of an entry that is %s: %v allocations, want 0", what, allocs)
-		}
-	}
-}
-
 func BenchmarkMemoryGet(b *testing.B) {
 	for name, put := range map[string]*Entry{"frozen": frozen(1, 0), "running": running(1, 0)} {
 		b.Run(name, func(b *testing.B) {

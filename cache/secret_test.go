@@ -172,17 +172,6 @@ func TestHashConcurrently(t *testing.T) {
 	all.Wait()
 }
 
-func TestHashDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
-		t.Skip("pools forget under the race detector")
-	}
-	s := testSecret(t, "a secret of enough bytes")
-	token, task := []byte("Bearer sk_0123456789abcdef0123456789abcdef"), "task-0f2c-1761129000"
-	if n := testing.AllocsPerRun(1000, func() { twoSums(s, token, task) }); n != 0 {
-		t.Errorf("%v allocations for the sums of a request, want 0", n)
-	}
-}
-
 // twoSums is what a request costs: its partition and its key.
 func twoSums(s *Secret, token []byte, task string) ID {
 	var partition, key ID

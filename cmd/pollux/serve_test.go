@@ -233,9 +233,6 @@ func TestSandbox(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes five seconds")
-	}
 	t.Setenv("TMPDIR", t.TempDir())
 	got := runWith(t, "", "demo", "--for", "5s", "--clients", "6", "--speed", "10")
 	if got.code != exitOK || got.stderr != "" {

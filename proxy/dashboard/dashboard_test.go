@@ -193,9 +193,6 @@ func TestModules(t *testing.T) {
 // TestInBrowser uses the page as a person would, before a simulated fleet whose
 // every string is an attack. It takes some seconds.
 func TestInBrowser(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a browser")
-	}
 	node, chromium := program(t, "node"), program(t, "chromium")
 	t.Setenv("CHROMIUM", chromium)
 	run(t, 4*time.Minute, node, "--experimental-websocket", "--no-warnings", "testdata/mock/check.mjs")
@@ -205,7 +202,7 @@ func program(t *testing.T, name string) string {
 	t.Helper()
 	p, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not installed", name)
+		t.Fatalf("%s is not installed: .ci/deps installs it", name)
 	}
 	return p
 }
