@@ -41,12 +41,16 @@ var exitCodes = map[normalize.Status]int{
 // defaultServer is where "pollux serve" listens by default.
 const defaultServer = "http://127.0.0.1:8080"
 
-// clientHelp is the end of the usage of every command of the client.
-const clientHelp = `
-The address comes from --server, $POLLUX_SERVER or the file client.yaml in
-~/.config/pollux, a Pollux key from --key-file, $POLLUX_KEY or that file, the
-upstream's credential from --header, --header-file, $POLLUX_CREDENTIAL or that
-file. docs/cli.md tells more.`
+// topHelp ends the usage of commands that ask about the fleet, clientHelp that
+// of commands that ask as somebody whom an upstream knows.
+const (
+	topHelp = `
+The address comes from --server, $POLLUX_SERVER or client.yaml in
+~/.config/pollux, a Pollux key from --key-file, $POLLUX_KEY or that file.`
+	clientHelp = topHelp + ` The
+upstream's credential comes from --header and --header-file, or
+$POLLUX_CREDENTIAL, or that file. docs/cli.md tells more.`
+)
 
 // usageError is a mistake in the command line, or in what it refers to.
 type usageError struct{ error }

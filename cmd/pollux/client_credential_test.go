@@ -141,7 +141,9 @@ func TestSecretsDoNotPrint(t *testing.T) {
 
 func TestRedirectsTakeNothingAway(t *testing.T) {
 	stranger := startPollux(t, tells(documentOf("completed", nil)))
-	p := startPollux(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, stranger.URL+r.RequestURI, 307) })
+	p := startPollux(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, stranger.URL+r.RequestURI, http.StatusTemporaryRedirect)
+	})
 	t.Setenv("POLLUX_CREDENTIAL", "tok")
 	if got := runWith(t, "", "get", "--server", p.URL, "shannon/x"); got.code != exitUnavailable || len(stranger.requests()) != 0 {
 		t.Errorf("got %+v, and %d requests elsewhere", got, len(stranger.requests()))

@@ -9,7 +9,8 @@ import (
 )
 
 func getCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("get", "Shows a task as Pollux knows it, asking the upstream only when it is time to."+clientHelp)
+	fs := t.flags("get", `Shows a task as Pollux knows it, asking the upstream only when it is time to.
+`+clientHelp)
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	asJSON := fs.Bool("json", false, "print the task document as it was received")
 	fresh := fs.Bool("fresh", false, "ask the upstream again, as soon as its pace allows")

@@ -238,10 +238,10 @@ func TestGetFails(t *testing.T) {
 		{"no such task", refuses(404, "task-not-found", "No such task", "not here\x1b[2J"), exitUnavailable, "pollux get: No such task (404): not here"},
 		{"bad reference", refuses(400, "invalid-request", "The request is malformed", "user_id is missing"), exitUsage, "user_id is missing"},
 		{"upstream down", refuses(503, "upstream-unavailable", "The upstream is left alone", ""), exitUnavailable, "(503)"},
-		{"something else answers", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>secret", 502) }, exitUnavailable, "Bad Gateway (502)\n"},
+		{"something else answers", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>secret", http.StatusBadGateway) }, exitUnavailable, "Bad Gateway (502)\n"},
 		{"no document", tells(`{"hello":"world"}`), exitUnavailable, "is this a Pollux?"},
 		{"no JSON", tells(`<html>`), exitUnavailable, "is this a Pollux?"},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, exitUnavailable, "Found (302)"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, exitUnavailable, "Found (302)"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

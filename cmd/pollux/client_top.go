@@ -21,7 +21,7 @@ func topCommand(ctx context.Context, t *terminal, args []string) int {
 	fs := t.flags("top", `Shows the fleet live: how many tasks are in which status, how the upstreams do,
 and the tasks that have been under way longest. q ends it. What is no terminal
 gets a line each time. Wants the scope fleet.
-`+clientHelp)
+`+topHelp)
 	connection := addConnectionFlags(fs)
 	every := fs.Duration("every", 2*time.Second, "the `time` between two looks")
 	once := fs.Bool("once", false, "look once, and end")

@@ -25,7 +25,7 @@ const (
 {"name":"orq","provider":"orq","breaker":"open","retry_in_seconds":8,"budget":{"limit":100,"per_seconds":60,"left":40},"paused_for_seconds":null,
  "latency":{"p50_seconds":null,"p99_seconds":null},"error_ratio":0.5,"last_error":{"at":"2025-10-22T10:29:00Z","type":"upstream-error","status":502,"detail":"x"},"polls":{"received":0,"upstream":0},"in_flight":0},
 {"name":"shannon","provider":"shannon","breaker":"closed","retry_in_seconds":null,"budget":null,"paused_for_seconds":null,
- "latency":{"p50_seconds":0.012,"p99_seconds":1.5},"error_ratio":0,"last_error":null,"polls":{"received":2000,"upstream":90},"in_flight":2}]}`
+ "latency":{"p50_seconds":0.012,"p99_seconds":1.5},"error_ratio":0,"last_error":null,"polls":{"received":123456789,"upstream":90},"in_flight":2}]}`
 )
 
 // fleetPollux answers what top asks for.
@@ -72,9 +72,9 @@ func TestTopScreen(t *testing.T) {
 tasks   queued 2, in_progress 1, completed 4
 polls   received 2000, upstream 90, saved 95.5 %, rate limits avoided 12
 
-UPSTREAM        STATE         RUNNING      POLLS      ASKED     BUDGET     P50     P99   ERRORS  TASKS P50/P95  LAST ERROR
-orq             open 8s             0          0          0     40/100       -       -   50.0 %            -/-  upstream-error 502, 2m ago
-shannon         closed              3       2000         90          -    12ms    1.5s    0.0 %        1.2s/1m
+UPSTREAM      STATE        RUNNING     POLLS    ASKED   ERRORS     P50     P99     BUDGET  TASKS P50/P95  LAST ERROR
+orq           open 8s            0         0        0   50.0 %       -       -     40/100            -/-  upstream-error 502, 2m ago
+shannon       closed             3    123.5M       90    0.0 %    12ms    1.5s          -        1.2s/1m
 
 SLOWEST TASKS                                                                                  STATUS             RUNS FOR  MODEL
 shannon/slow                                                                                   in_progress              1m                    stuck

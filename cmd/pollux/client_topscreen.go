@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,8 +111,9 @@ func (o *overview) screen(width, height int, err error) []string {
 }
 
 func (o *overview) upstreamLines() []string {
-	lines := []string{columns{{"UPSTREAM", 14}, {"STATE", 12}, {"RUNNING", -7}, {"POLLS", -9}, {"ASKED", -9}, {"BUDGET", -9},
-		{"P50", -6}, {"P99", -6}, {"ERRORS", -7}, {"TASKS P50/P95", -13}, {"LAST ERROR", 30}}.String()}
+	// What matters most comes first: a terminal of 80 columns cuts off the rest.
+	lines := []string{columns{{"UPSTREAM", 12}, {"STATE", 11}, {"RUNNING", -7}, {"POLLS", -8}, {"ASKED", -7}, {"ERRORS", -7},
+		{"P50", -6}, {"P99", -6}, {"BUDGET", -9}, {"TASKS P50/P95", -13}, {"LAST ERROR", 30}}.String()}
 	for i := range o.Upstreams {
 		u := &o.Upstreams[i]
 		d := o.Fleet.Durations[u.Name]
@@ -120,9 +122,9 @@ func (o *overview) upstreamLines() []string {
 			budget = fmt.Sprintf("%.0f/%.0f", u.Budget.Left, u.Budget.Limit)
 		}
 		lines = append(lines, columns{
-			{cleanLine(u.Name), 14}, {u.state(), 12}, {fmt.Sprint(o.running(u.Name)), -7},
-			{fmt.Sprint(u.Polls.Received), -9}, {fmt.Sprint(u.Polls.Upstream), -9}, {budget, -9},
-			{seconds(u.Latency.P50), -6}, {seconds(u.Latency.P99), -6}, {fmt.Sprintf("%.1f %%", 100*u.ErrorRatio), -7},
+			{cleanLine(u.Name), 12}, {u.state(), 11}, {count(int64(o.running(u.Name))), -7},
+			{count(u.Polls.Received), -8}, {count(u.Polls.Upstream), -7}, {fmt.Sprintf("%.1f %%", 100*u.ErrorRatio), -7},
+			{seconds(u.Latency.P50), -6}, {seconds(u.Latency.P99), -6}, {budget, -9},
 			{seconds(d.P50) + "/" + seconds(d.P95), -13}, {u.lastError(o.at), 30},
 		}.String())
 	}
@@ -148,6 +150,17 @@ func (u *upstreamRow) lastError(now time.Time) string {
 		text += fmt.Sprintf(" %d", *u.LastError.Status)
 	}
 	return text + ", " + since(&u.LastError.At, now) + " ago"
+}
+
+// count is a number in at most six characters, so that no digit is cut off.
+func count(n int64) string {
+	switch {
+	case n < 1e6:
+		return strconv.FormatInt(n, 10)
+	case n < 1e9:
+		return fmt.Sprintf("%.1fM", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1fG", float64(n)/1e9)
 }
 
 // seconds is a short time: 8ms, 1.2s, 4m; "-" if nobody knows.

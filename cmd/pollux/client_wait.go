@@ -37,13 +37,17 @@ requires action; 69 when Pollux or the upstream cannot answer, 124 after
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	asJSON := fs.Bool("json", false, "print each task document as it was received, one a line")
 	quiet := fs.Bool("quiet", false, "print nothing but problems: the exit code says it all")
-	timeout := fs.Duration("timeout", 0, "give up after this `time`, such as 90s or 1h; 0 waits as long as it takes")
+	var timeout time.Duration
+	fs.Func("timeout", "give up after this `time`, such as 90s or 1h, or a number of seconds; 0 waits as long as\nit takes (the default)", func(s string) (err error) {
+		timeout, err = parseTimeout(s)
+		return err
+	})
 	rest, code, done := t.parse(fs, args, anyCount)
 	if done {
 		return code
 	}
-	if len(rest) == 0 || *timeout < 0 {
-		fmt.Fprint(t.stderr, "pollux wait: wants at least one task, and a --timeout that is not negative\n\n")
+	if len(rest) == 0 {
+		fmt.Fprint(t.stderr, "pollux wait: wants at least one task\n\n")
 		fs.Usage()
 		return exitUsage
 	}
@@ -59,8 +63,20 @@ requires action; 69 when Pollux or the upstream cannot answer, 124 after
 	if err != nil {
 		return t.ended(ctx, "wait", err)
 	}
-	w := &waiting{client: c, terminal: t, refs: refs, asJSON: *asJSON, quiet: *quiet, timeout: *timeout}
+	w := &waiting{client: c, terminal: t, refs: refs, asJSON: *asJSON, quiet: *quiet, timeout: timeout}
 	return w.run(ctx)
+}
+
+// parseTimeout reads a duration, or a number of seconds as timeout(1) does.
+func parseTimeout(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		d, err = time.ParseDuration(s + "s")
+	}
+	if err != nil || d < 0 {
+		return 0, errors.New("want a duration such as 90s, or seconds")
+	}
+	return d, nil
 }
 
 // waiting waits for tasks, and is the only one to write while it does.

@@ -62,7 +62,7 @@ func TestWaitAsksToBeToldOfChanges(t *testing.T) {
 
 func TestWaitGivesUp(t *testing.T) {
 	startPollux(t, tells(documentOf("in_progress", nil)), func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	got := runWith(t, "", "wait", "--timeout", "50ms", "shannon/x")
+	got := runWith(t, "", "wait", "--timeout", "0.05", "shannon/x")
 	if got.code != exitGaveUp || got.stdout != "" || got.stderr != "pollux wait: shannon/x: gave up after 50ms: the task is in_progress\n" {
 		t.Errorf("got %+v", got)
 	}
