@@ -17,8 +17,8 @@ func outboxes(t *testing.T) map[string]cache.Outbox {
 	return map[string]cache.Outbox{"sqlite": s, "memory": &cache.MemoryOutbox{}}
 }
 
-// listing is what an outbox holds, as text.
-func listing(t *testing.T, o cache.Outbox) string {
+// contents is what an outbox holds, as text.
+func contents(t *testing.T, o cache.Outbox) string {
 	t.Helper()
 	webhooks, deliveries, err := o.Webhooks(context.Background())
 	if err != nil {
@@ -52,7 +52,7 @@ func TestOutbox(t *testing.T) {
 		}
 		want := func(text string) {
 			t.Helper()
-			if got := listing(t, o); got != text {
+			if got := contents(t, o); got != text {
 				t.Errorf("%s: holds %q, want %q", name, got, text)
 			}
 		}
