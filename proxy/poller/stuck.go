@@ -58,7 +58,10 @@ func (p *paces) usual(group, status string) (d time.Duration, ok bool) {
 		return 0, false
 	}
 	d, n := s.quantile(0.99)
-	return d, n >= stuckSamples
+	if n < stuckSamples {
+		return 0, false
+	}
+	return d, true
 }
 
 // patience is how long a task of the group may be in a status before it counts

@@ -189,7 +189,7 @@ func (t *tracked) isStuck(u *Upstream, now time.Time) bool {
 func (t *tracker) count(now time.Time) map[cache.ID]stuckCount {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.stuck != nil && now.Sub(t.stuckAt) < stuckFor {
+	if t.stuck != nil && now.Sub(t.stuckAt).Abs() < stuckFor {
 		return t.stuck
 	}
 	type like struct{ upstream, group, status string }
