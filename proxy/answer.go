@@ -56,6 +56,9 @@ func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *polle
 	s.describe(x, t, part, a, etag)
 	if inm := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(inm) > 0 && matches(inm, etag) {
 		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+		if a.Cache.Forward == poller.Hit && a.Cache.Detail <= poller.DetailNotStored && len(x.ctx.Response.Header.PeekBytes(headerPreferenceApplied)) == 0 {
+			t.NotModified() // one who waited was counted for the poll that began it
+		}
 		return
 	}
 	x.ctx.Response.SetBodyRaw(body) // entries are immutable, so nothing is copied

@@ -26,6 +26,13 @@ type engine interface {
 	Overheard(u *poller.Upstream, part *poller.Partition, code int, header http.Header, body []byte)
 	Watch(r poller.Request) (release func(), problem *poller.Problem)
 	Observe(o poller.Observer)
+	Index() cache.Index
+	Known(key *cache.ID) *cache.Entry
+	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
+	Stuck(r *cache.Row, now time.Time) bool
+	StuckCounts(sight *cache.Sight, now time.Time) map[string]int
+	Allowance(u *poller.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration)
+	History() []map[string]poller.Point
 	MaxAge(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool)
 	RetryAfter(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) time.Duration
 }

@@ -8,6 +8,9 @@ import (
 )
 
 const (
+	listPath    = "/v1/tasks"
+	fleetPath   = "/v1/fleet"
+	statesPath  = "/v1/upstreams"
 	tasksPath   = "/v1/tasks/"
 	batchPath   = "/v1/tasks/batch"
 	problemPath = "/problems/"
@@ -31,7 +34,7 @@ type endpoint struct {
 
 // routes is every endpoint. The one named other stands for what has none.
 type routes struct {
-	index, health, ready, metrics, problem, batch, task, cancel, native, other *endpoint
+	index, health, ready, metrics, problem, batch, list, fleet, upstreams, task, cancel, native, other *endpoint
 
 	all []*endpoint
 }
@@ -51,6 +54,9 @@ func newRoutes() *routes {
 	r.metrics = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
 	r.problem = add(endpoint{name: "problem", get: (*Server).serveProblemPage})
 	r.batch = add(endpoint{name: "batch", post: (*Server).serveBatch, bodyLimit: 1 << 20})
+	r.list = add(endpoint{name: "list", get: (*Server).serveList})
+	r.fleet = add(endpoint{name: "fleet", get: (*Server).serveFleet})
+	r.upstreams = add(endpoint{name: "upstreams", get: (*Server).serveUpstreams})
 	r.task = add(endpoint{name: "task", get: (*Server).serveTask, delete: (*Server).serveForget})
 	r.cancel = add(endpoint{name: "cancel", post: (*Server).serveCancel, bodyLimit: 64 << 10})
 	r.native = add(endpoint{name: "native", every: (*Server).serveNative})
@@ -101,6 +107,12 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		return r.metrics, nil, nil
 	case batchPath:
 		return r.batch, nil, nil
+	case listPath:
+		return r.list, nil, nil
+	case fleetPath:
+		return r.fleet, nil, nil
+	case statesPath:
+		return r.upstreams, nil, nil
 	}
 	if rest, ok := bytes.CutPrefix(path, []byte(tasksPath)); ok && len(rest) > 0 {
 		upstream, rest, _ = bytes.Cut(rest, []byte("/"))

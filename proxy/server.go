@@ -49,6 +49,7 @@ type Server struct {
 	fast     *fasthttp.Server
 
 	hub        *push.Hub
+	feed       feed
 	waits      gate
 	streamGate gate
 	streams    sync.WaitGroup // of connections taken over
@@ -75,6 +76,7 @@ func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Ga
 		hub: push.NewHub(), waits: gate{what: "waits_per_partition"}, streamGate: gate{what: "streams_per_partition"},
 	}
 	engine.Observe(s.hub)
+	engine.Observe(&s.feed)
 	if s.metrics, err = newMetrics(reg, s.routes.all); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,151 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+)
+
+// listTimeout bounds the look into the index.
+const listTimeout = 2 * time.Second
+
+// rowJSON is a row of a list as it is rendered.
+type rowJSON struct {
+	ID           string     `json:"id"`
+	Upstream     string     `json:"upstream"`
+	Provider     string     `json:"provider"`
+	Status       string     `json:"status"`
+	NativeStatus *string    `json:"native_status"`
+	Terminal     bool       `json:"terminal"`
+	CreatedAt    *time.Time `json:"created_at"`
+	CompletedAt  *time.Time `json:"completed_at"`
+	UpdatedAt    time.Time  `json:"updated_at"`
+	FirstSeen    time.Time  `json:"first_seen"`
+	Age          int64      `json:"age"`
+	Error        *rowError  `json:"error"`
+	Model        *string    `json:"model"`
+	Stuck        bool       `json:"stuck"`
+	Ref          string     `json:"ref"`
+}
+
+type rowError struct {
+	Code *string `json:"code"`
+}
+
+// rendered is r as it stands now.
+func (s *Server) rendered(r *cache.Row, now time.Time) rowJSON {
+	observed := r.ObservedAt
+	if e := s.engine.Known(&r.Key); e != nil && e.ObservedAt.After(observed) {
+		observed = e.ObservedAt // the index hears of an unchanged task now and then only
+	}
+	out := rowJSON{
+		ID: r.TaskID, Upstream: r.Upstream, Provider: r.Provider, Status: r.Status, NativeStatus: orNull(r.NativeStatus),
+		Terminal: r.Terminal, CreatedAt: timeOrNull(r.CreatedAt), CompletedAt: timeOrNull(r.CompletedAt),
+		UpdatedAt: r.UpdatedAt.UTC(), FirstSeen: r.FirstSeen.UTC().Truncate(time.Microsecond),
+		Age: int64(max(0, now.Sub(observed)) / time.Second), Model: orNull(r.Model), Stuck: s.engine.Stuck(r, now), Ref: r.Ref,
+	}
+	if r.Status == "failed" || r.Status == "timed_out" {
+		out.Error = &rowError{Code: orNull(r.ErrorCode)}
+	}
+	return out
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// serveList answers GET /v1/tasks.
+func (s *Server) serveList(x *exchange) {
+	q, credentials, p := s.parseList(x.facts.query)
+	if p != nil {
+		x.problem(p)
+		return
+	}
+	v := s.viewOf(x, credentials)
+	if v == nil {
+		return
+	}
+	v.restrict(&q.Query)
+	if wantsStream(x.ctx.Request.Header.PeekCanonical(headerAccept)) && !x.ctx.IsHead() {
+		s.serveRows(x, q)
+		return
+	}
+	rows, next, p := s.list(&q.Query)
+	if p != nil {
+		x.problem(p)
+		return
+	}
+	answer := struct {
+		Object string    `json:"object"`
+		Data   []rowJSON `json:"data"`
+		Next   *string   `json:"next_cursor"`
+	}{Object: "list", Data: make([]rowJSON, len(rows))}
+	for i := range rows {
+		answer.Data[i] = s.rendered(&rows[i], x.now)
+	}
+	if next != nil {
+		cursor := s.sealCursor(q, next)
+		answer.Next = &cursor
+	}
+	x.json(answer)
+}
+
+// restrict makes q show what the view allows.
+func (v *view) restrict(q *cache.Query) {
+	q.Sight = v.Sight
+	if !v.All {
+		return // a partition belongs to one upstream
+	}
+	allowed := make([]string, len(v.upstreams))
+	for i, u := range v.upstreams {
+		allowed[i] = u.Name
+	}
+	if q.Upstreams == nil {
+		q.Upstreams = allowed
+		return
+	}
+	q.Upstreams = slices.DeleteFunc(slices.Clone(q.Upstreams), func(name string) bool { return !slices.Contains(allowed, name) })
+}
+
+// list asks the index.
+func (s *Server) list(q *cache.Query) ([]cache.Row, *cache.Position, *poller.Problem) {
+	ctx, cancel := context.WithTimeout(s.base, listTimeout)
+	defer cancel()
+	rows, next, err := s.engine.Index().List(ctx, q)
+	if err != nil {
+		s.log.Warn("tasks cannot be listed", "err", err)
+		return nil, nil, &poller.Problem{Type: poller.Overloaded, Status: 503, RetryAfter: retrySoon, Detail: "the index of tasks did not answer"}
+	}
+	return rows, next, nil
+}
+
+// json answers with v, which can always be rendered.
+func (x *exchange) json(v any) {
+	x.setHeader(headerContentType, typeJSON)
+	x.setHeader(headerCacheControl, noStore)
+	x.setHeader(headerSniff, noSniff)
+	x.ctx.SetBody(marshal(v))
+}
+
+func marshal(v any) []byte {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("BUG: an answer cannot be rendered: " + err.Error())
+	}
+	return body
+}

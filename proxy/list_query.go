@@ -1,0 +1,250 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"pollux/cache"
+	"pollux/normalize"
+	"pollux/proxy/poller"
+)
+
+const (
+	defaultLimit = 50
+	maxLimit     = 1000
+	// maxIDPrefix is as long as a value of a reference may be, in bytes.
+	maxIDPrefix = 256
+)
+
+// listParams reads each parameter of a list into a query. An empty value is
+// one that was not sent.
+var listParams = map[string]func(q *listQuery, value string) string{
+	"upstream": (*listQuery).setUpstreams,
+	"status":   (*listQuery).setStatuses,
+	"terminal": (*listQuery).setTerminal,
+	"q":        (*listQuery).setID,
+	"since":    func(q *listQuery, v string) string { return setTime(&q.Since, v) },
+	"until":    func(q *listQuery, v string) string { return setTime(&q.Until, v) },
+	"sort":     (*listQuery).setSort,
+	"limit":    (*listQuery).setLimit,
+	"cursor":   func(q *listQuery, v string) string { q.cursor = v; return "" },
+}
+
+// listQuery is what a request wants to see of the list.
+type listQuery struct {
+	cache.Query
+	terminal *bool
+	cursor   string
+	seal     cache.ID // of cursors: stands for filters and order as they were sent
+}
+
+// parsePairs splits a query into the parameters that want has and the
+// credentials of upstreams. A plus is a plus: it stands in times.
+func parsePairs(query []byte, identity func(name string) bool, want func(name string) bool) (params map[string]string, credentials map[string][]byte, p *poller.Problem) {
+	params, credentials = map[string]string{}, map[string][]byte{}
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		rawName, rawValue, _ := bytes.Cut(pair, []byte("="))
+		name := string(rawName)
+		_, twice := params[name]
+		switch {
+		case !want(name) && identity(name):
+			if credentials[name] != nil {
+				return nil, nil, invalid(name + " is sent twice")
+			}
+			credentials[name] = bytes.Clone(rawValue)
+			continue
+		case !want(name):
+			return nil, nil, invalid(unknownParameter(name))
+		case twice:
+			return nil, nil, invalid(name + " is sent twice")
+		}
+		value, err := url.PathUnescape(string(rawValue))
+		if err != nil || !utf8.ValidString(value) {
+			return nil, nil, invalid(name + " is not percent-encoded UTF-8")
+		}
+		params[name] = value
+	}
+	return params, credentials, nil
+}
+
+// unknownParameter names a parameter that is not known, if it looks like a name.
+func unknownParameter(name string) string {
+	plain := len(name) > 0 && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+	if !plain {
+		return "a parameter is not known here"
+	}
+	return name + " is not a parameter here"
+}
+
+// identityParam reports whether an upstream takes its credential in that query
+// parameter.
+func (s *Server) identityParam(name string) bool {
+	for _, u := range s.engine.Upstreams() {
+		if slices.Contains(u.Provider.Identity.Query, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseList reads the query of a list.
+func (s *Server) parseList(query []byte) (q *listQuery, credentials map[string][]byte, p *poller.Problem) {
+	known := func(name string) bool { return listParams[name] != nil }
+	params, credentials, p := parsePairs(query, s.identityParam, known)
+	if p != nil {
+		return nil, nil, p
+	}
+	q = &listQuery{Query: cache.Query{Descending: true, Limit: defaultLimit}}
+	for name, value := range params {
+		if value == "" {
+			continue
+		}
+		if wrong := listParams[name](q, value); wrong != "" {
+			return nil, nil, invalid(name + " " + wrong)
+		}
+	}
+	for _, name := range q.Upstreams {
+		if s.engine.Upstream([]byte(name)) == nil {
+			return nil, nil, invalid("upstream names what is no upstream")
+		}
+	}
+	if q.terminal != nil {
+		q.keepTerminal(*q.terminal)
+	}
+	q.seal = s.cursorSeal(q)
+	if q.cursor != "" {
+		if q.After = s.openCursor(q); q.After == nil {
+			return nil, nil, invalid("cursor is not one that a list with these parameters returned")
+		}
+	}
+	return q, credentials, nil
+}
+
+// Every setter returns what is wrong with the value, "" if nothing.
+
+func (q *listQuery) setUpstreams(value string) string {
+	q.Upstreams = strings.Split(value, ",")
+	return ""
+}
+
+func (q *listQuery) setStatuses(value string) string {
+	q.Statuses = strings.Split(value, ",")
+	for _, word := range q.Statuses {
+		if !normalize.Status(word).Valid() {
+			return "wants statuses, separated by commas"
+		}
+	}
+	return ""
+}
+
+func (q *listQuery) setTerminal(value string) string {
+	if value != "true" && value != "false" {
+		return "wants true or false"
+	}
+	terminal := value == "true"
+	q.terminal = &terminal
+	return ""
+}
+
+// keepTerminal narrows the statuses down: whether a task is terminal follows
+// from its status.
+func (q *listQuery) keepTerminal(terminal bool) {
+	kept := []string{}
+	for _, status := range normalize.Statuses {
+		if status.Terminal() == terminal && (q.Statuses == nil || slices.Contains(q.Statuses, string(status))) {
+			kept = append(kept, string(status))
+		}
+	}
+	q.Statuses = kept
+}
+
+func (q *listQuery) setID(value string) string {
+	if len(value) > maxIDPrefix {
+		return "is longer than any id"
+	}
+	q.TaskID = value
+	return ""
+}
+
+func setTime(at *time.Time, value string) string {
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return "wants an RFC 3339 time"
+	}
+	*at = t
+	return ""
+}
+
+func (q *listQuery) setSort(value string) string {
+	name, descending := strings.CutPrefix(value, "-")
+	order, ok := map[string]cache.Order{"created_at": cache.ByCreated, "updated_at": cache.ByUpdated, "completed_at": cache.ByCompleted}[name]
+	if !ok {
+		return "wants created_at, updated_at or completed_at, with - first for descending"
+	}
+	q.Order, q.Descending = order, descending
+	return ""
+}
+
+func (q *listQuery) setLimit(value string) string {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > maxLimit {
+		return "wants a number from 1 to " + strconv.Itoa(maxLimit)
+	}
+	q.Limit = n
+	return ""
+}
+
+// cursorDomain is of the hashes to which cursors are sealed.
+const cursorDomain = "cursor"
+
+// sealCursor renders a position for the client. It is bound to the filters and
+// the order of q; whose rows it leads to is decided anew with each request.
+func (s *Server) sealCursor(q *listQuery, at *cache.Position) string {
+	plain := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(at.At)), uint64(at.Seq))
+	return base64.RawURLEncoding.EncodeToString(s.secret.Seal(nil, s.cursorBox(), &q.seal, plain))
+}
+
+// openCursor is the reverse of sealCursor for q.cursor, nil if it is none of
+// q's.
+func (s *Server) openCursor(q *listQuery) *cache.Position {
+	sealed, err := base64.RawURLEncoding.DecodeString(q.cursor)
+	if err != nil {
+		return nil
+	}
+	plain, err := s.secret.Open(nil, s.cursorBox(), &q.seal, sealed)
+	if err != nil || len(plain) != 16 {
+		return nil
+	}
+	return &cache.Position{At: int64(binary.BigEndian.Uint64(plain)), Seq: int64(binary.BigEndian.Uint64(plain[8:]))}
+}
+
+// cursorBox takes the place of a partition in the seal: cursors have a key of
+// their own.
+func (s *Server) cursorBox() *cache.ID {
+	var box cache.ID
+	s.secret.Hash(cursorDomain).Sum(&box)
+	return &box
+}
+
+func (s *Server) cursorSeal(q *listQuery) (id cache.ID) {
+	h := s.secret.Hash(cursorDomain)
+	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Upstreams)), ","))
+	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Statuses)), ","))
+	h.PartString(q.TaskID)
+	h.PartString(q.Since.UTC().Format(time.RFC3339Nano))
+	h.PartString(q.Until.UTC().Format(time.RFC3339Nano))
+	h.PartString(strconv.Itoa(int(q.Order)) + strconv.FormatBool(q.Descending))
+	h.Sum(&id)
+	return id
+}

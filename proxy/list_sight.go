@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"slices"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+)
+
+// view is what a caller may see of the fleet.
+type view struct {
+	cache.Sight
+	upstreams []*poller.Upstream // that it may use, sorted by name
+}
+
+// may reports whether the view has that upstream.
+func (v *view) may(upstream string) bool {
+	return slices.ContainsFunc(v.upstreams, func(u *poller.Upstream) bool { return u.Name == upstream })
+}
+
+var problemNobody = &poller.Problem{Type: poller.UnauthorizedProblem, Status: 401,
+	Detail: "no credential was sent that an upstream takes"}
+
+// viewOf finds out what the caller of x may see, and answers the request
+// itself when that is nothing. credentials are identity query parameters that
+// were sent, escaped.
+//
+// The scope fleet sees everything at the upstreams of its key. It comes with a
+// Pollux key; or, while there are no keys and only this machine can connect,
+// with sending no credential at all. Anybody else sees the partitions that
+// their own credentials make, as long as these were accepted lately: a row is a
+// stored answer.
+func (s *Server) viewOf(x *exchange, credentials map[string][]byte) *view {
+	st, all := x.settings, s.engine.Upstreams()
+	client, inHeader, p := st.authenticate(&x.ctx.Request.Header, true, st.heldTargets(all)...)
+	if p == nil && (client == nil || !client.has(ScopeFleet)) {
+		p = permit(client, ScopeRead, nil)
+	}
+	if p != nil {
+		x.unauthorized(p, keyChallenge)
+		return nil
+	}
+	v := &view{}
+	sent := false
+	for _, u := range all {
+		t := st.target(u)
+		x.caller.reset(t)
+		if !inHeader {
+			x.caller.readHeaders(t, &x.ctx.Request.Header)
+			x.caller.readQuery(t, credentials)
+		}
+		sent = sent || x.caller.sentAny()
+		if client != nil && !client.may(u.Name) {
+			continue
+		}
+		if client != nil && client.has(ScopeFleet) || t.Held || x.caller.sufficient(t) {
+			v.upstreams = append(v.upstreams, u)
+			s.addPartition(x, v, t)
+		}
+	}
+	switch {
+	case client != nil && client.has(ScopeFleet):
+		v.Sight = cache.Sight{All: true}
+	case client == nil && !sent && st.strict.loopback:
+		v.Sight, v.upstreams = cache.Sight{All: true}, all
+	case client == nil && len(v.upstreams) == 0:
+		challenge := keyChallenge
+		if len(all) > 0 {
+			challenge = st.target(all[0]).challenge
+		}
+		x.unauthorized(problemNobody, challenge)
+		return nil
+	}
+	return v
+}
+
+// addPartition brings the partition of x.caller into sight, if what is stored
+// may be shown to it.
+func (s *Server) addPartition(x *exchange, v *view, t *target) {
+	var id cache.ID
+	x.caller.partition(s.secret, t, &id)
+	if s.engine.MayShow(t.Upstream, s.engine.Partition(t.Upstream, &id), x.now) {
+		v.Partitions = append(v.Partitions, id)
+	}
+}
+
+// readQuery takes the identity parameters of t.
+func (c *caller) readQuery(t *target, sent map[string][]byte) {
+	for i, name := range t.query {
+		if value := sent[string(name)]; len(value) > 0 {
+			c.query[i] = value
+		}
+	}
+}
+
+// sentAny reports whether anything was sent that names a caller.
+func (c *caller) sentAny() bool {
+	there := func(v []byte) bool { return v != nil }
+	return slices.ContainsFunc(c.headers, there) || slices.ContainsFunc(c.query, there)
+}
