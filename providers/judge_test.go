@@ -37,6 +37,10 @@ func TestOtherAnswers(t *testing.T) {
 			map[string]string{"status": `"queued"`, "native_status": `"processing"`}},
 		{"not started, yet working", "aitronos", `{"id":"resp_67ccd2bed1ec8190","status":"processing","startedAt":null,"progress":{"percentage":3}}`,
 			map[string]string{"status": `"in_progress"`}},
+		{"not started, in the other case", "aitronos", `{"id":"resp_67ccd2bed1ec8190","status":"processing","created_at":1763805600,"started_at":null,"progress":{"percentage":0}}`,
+			map[string]string{"status": `"queued"`, "started_at": "null"}},
+		{"started, by one of two cases", "aitronos", `{"id":"resp_67ccd2bed1ec8190","status":"processing","startedAt":null,"started_at":1763805602}`,
+			map[string]string{"status": `"in_progress"`, "started_at": `"2025-11-22T10:00:02Z"`}},
 		{"all done and still processing", "aitronos", `{"id":"resp_67ccd2bed1ec8190","status":"processing","startedAt":1,"progress":{"percentage":100},"output":[],"usage":{"input_tokens":0}}`,
 			map[string]string{"status": `"in_progress"`, "terminal": "false", "usage.input_tokens": "null"}},
 		{"word in another case", "aitronos", `{"id":"resp_67ccd2bed1ec8190","status":"Completed"}`,
@@ -89,6 +93,8 @@ func TestOtherAnswers(t *testing.T) {
 		{"the payload has a status", "vessl", `{"status":"in_progress","output":{"status":"failed"}}`, map[string]string{"status": `"in_progress"`}},
 		{"an inner 429 is the result", "vessl", `{"status":"failed","status_code":429,"raw_output":"slow down","fail_reason":"Service responded with status code 429"}`,
 			map[string]string{"status": `"failed"`, "error.code": `"429"`, "output.text": `"slow down"`}},
+		{"a code in quotes", "vessl", `{"status":"failed","status_code":"503","fail_reason":"busy"}`,
+			map[string]string{"error": `{"code":"503","type":"task_failed","message":"busy"}`, "metadata.status_code": `"503"`}},
 		{"no service answered", "vessl", `{"status":"failed","status_code":0,"fail_reason":"Internal error"}`,
 			map[string]string{"error.code": "null", "metadata.status_code": "0"}},
 	}
@@ -148,6 +154,8 @@ func TestJudgeCodes(t *testing.T) {
 		{"ambiguous organisation", "aitronos", 403, `{"success":false,"error":{"code":"AMBIGUOUS_ORGANIZATION","message":"m"}}`, Rejected, 403, false},
 		{"bad key as 403", "gumloop", 403, `{"error":"Unauthorized"}`, Unauthorized, 401, false},
 		{"no access as 403", "gumloop", 403, `{"error":"unauthorized"}`, Forbidden, 403, false},
+		{"bad key as 403, in the longer envelope", "gumloop", 403, `{"error":{"message":"Unauthorized","code":null,"type":"auth_error"}}`, Unauthorized, 401, false},
+		{"no access as 403, in the longer envelope", "gumloop", 403, `{"error":{"message":"unauthorized","code":null}}`, Forbidden, 403, false},
 		{"bad key as 403 of a flow", "gumloop-flow", 403, `{"error":"Unauthorized"}`, Unauthorized, 401, false},
 	}
 	for _, test := range tests {
