@@ -40,7 +40,7 @@ func (st *settings) clientOf(key []byte) *client {
 // authenticate finds the client of a request by the Pollux key it carries. Keys
 // are looked for in X-Pollux-Key, then, where bearer says so, as a bearer token
 // and in the given credential headers of held upstreams; the first that was
-// sent decides. It returns nil, nil while no clients are configured. inHeader
+// sent decides; without any, the session. It returns nil, nil while no clients are configured. inHeader
 // says that the key was in a header which could also carry an upstream's
 // credential.
 func (st *settings) authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*target) (c *client, inHeader bool, p *poller.Problem) {
@@ -56,7 +56,8 @@ func (st *settings) authenticate(h *fasthttp.RequestHeader, bearer bool, held ..
 		}
 	}
 	if len(key) == 0 {
-		return nil, false, problemNoKey
+		c, p = st.session(h)
+		return c, false, p
 	}
 	if c = st.clientOf(key); c == nil {
 		return nil, false, problemBadKey

@@ -67,9 +67,12 @@ func newTarget(u *poller.Upstream, keyed bool) *target {
 		vary = appendOnce(vary, "Authorization")
 		vary = appendOnce(vary, keyHeader)
 	}
+	if keyed {
+		vary = appendOnce(vary, "Cookie") // a session
+	}
 	vary = slices.Clip(vary)
 	t.vary = []byte(strings.Join(append(vary, "Accept", "Prefer"), ", "))
-	t.nativeVary = []byte(strings.Join(append(append(vary, "Cookie", "Range"), u.Provider.Poll.Bypass.Headers...), ", "))
+	t.nativeVary = []byte(strings.Join(append(append(appendOnce(vary, "Cookie"), "Range"), u.Provider.Poll.Bypass.Headers...), ", "))
 	scheme := id.Scheme
 	if scheme == "" {
 		scheme = "ApiKey"

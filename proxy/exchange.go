@@ -36,6 +36,7 @@ type exchange struct {
 	body      []byte
 	bodyRead  bool
 	reason    string // of a refusal, else ""
+	id        string // see requestID; "" until it is needed
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -51,16 +52,17 @@ func acquireExchange(ctx *fasthttp.RequestCtx, st *settings) *exchange {
 // no credential alive.
 func (x *exchange) release() {
 	x.facts, x.ctx, x.settings, x.endpoint = facts{}, nil, nil, nil
-	x.upstream, x.rest, x.bodyRead, x.reason = nil, nil, false, ""
+	x.upstream, x.rest, x.bodyRead, x.reason, x.id = nil, nil, false, "", ""
 	clear(x.caller.headers)
 	clear(x.caller.query)
 	clear(x.query[:cap(x.query)])
 	exchanges.Put(x)
 }
 
-// problem answers with p.
+// problem answers with p, and with the name under which the log has the request.
 func (x *exchange) problem(p *poller.Problem) {
 	writeProblem(&x.ctx.Response, p, x.settings.publicURL)
+	x.ctx.Response.Header.Set(requestIDHeader, x.requestID())
 }
 
 // unauthorized answers with p and the challenge that a 401 must carry.

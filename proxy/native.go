@@ -80,7 +80,7 @@ func (x *exchange) nativePoll(t *target) bool {
 // bypasses reports whether a header asks for an answer of the caller's own:
 // one that the provider file lists, a cookie, or a part of the body.
 func bypasses(h *fasthttp.RequestHeader, t *target) bool {
-	if len(h.Peek("Cookie")) > 0 || len(h.Peek("Range")) > 0 {
+	if len(withoutSession(h.Peek("Cookie"))) > 0 || len(h.Peek("Range")) > 0 {
 		return true
 	}
 	for _, name := range t.Provider.Poll.Bypass.Headers {

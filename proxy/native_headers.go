@@ -41,6 +41,13 @@ func forwardedHeader(raw []byte, drop []string) http.Header {
 			h.Del(name)
 		}
 	}
+	if cookies := h.Get("Cookie"); cookies != "" {
+		if rest := withoutSession([]byte(cookies)); len(rest) == 0 {
+			h.Del("Cookie")
+		} else {
+			h.Set("Cookie", string(rest))
+		}
+	}
 	if _, sent := h["User-Agent"]; !sent {
 		h["User-Agent"] = []string{""} // or net/http would send its own
 	}

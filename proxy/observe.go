@@ -24,6 +24,7 @@ type metrics struct {
 	connectionsRefused prometheus.Counter
 	acceptErrors       prometheus.Counter
 	serverErrors       prometheus.Counter
+	logins             *prometheus.CounterVec
 
 	names    []string                        // by endpoint
 	counters [][1000]atomic.Pointer[counter] // by endpoint and code, made when first needed
@@ -51,6 +52,8 @@ func newMetrics(reg prometheus.Registerer, endpoints []*endpoint) (*metrics, err
 			Name: "pollux_accept_errors_total", Help: "Failures to accept a connection that were waited out, such as a lack of descriptors."}),
 		serverErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pollux_connection_errors_total", Help: "Connections that ended with an error."}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pollux_logins_total", Help: "Attempts to log in at the dashboard, by result."}, []string{"result"}),
 		counters: make([][1000]atomic.Pointer[counter], len(endpoints)),
 	}
 	for _, e := range endpoints {
@@ -58,7 +61,7 @@ func newMetrics(reg prometheus.Registerer, endpoints []*endpoint) (*metrics, err
 		m.seconds = append(m.seconds, seconds.WithLabelValues(e.name))
 	}
 	for _, c := range []prometheus.Collector{m.requests, seconds, m.rejected, m.panics,
-		m.connections, m.connectionsRefused, m.acceptErrors, m.serverErrors} {
+		m.connections, m.connectionsRefused, m.acceptErrors, m.serverErrors, m.logins} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -99,11 +102,14 @@ func (s *Server) record(x *exchange) {
 		method = string(x.ctx.Method())
 	}
 	attrs := []slog.Attr{
-		slog.Uint64("request", x.ctx.ID()), slog.String("method", method), slog.String("route", x.endpoint.name),
+		slog.String("request_id", x.requestID()), slog.String("method", method), slog.String("route", x.endpoint.name),
 		slog.Int("code", code), slog.Duration("took", took),
 	}
 	if cache := x.ctx.Response.Header.PeekBytes(headerCacheStatus); len(cache) > 0 {
 		attrs = append(attrs, slog.String("cache", string(cache)))
+	}
+	if id, _, ok := parseTraceparent(&x.ctx.Request.Header); ok {
+		attrs = append(attrs, slog.String("trace_id", string(id)))
 	}
 	if x.reason != "" {
 		attrs = append(attrs, slog.String("refused", x.reason))

@@ -79,14 +79,3 @@ func (s *Server) serveProblemPage(x *exchange) {
 	}
 	x.html(kind.Title, "<p><code>"+html.EscapeString(string(kind.Type))+"</code></p>\n<p>"+html.EscapeString(kind.About)+"</p>\n<p>"+code+"</p>")
 }
-
-const index = `<p>A polling aggregation proxy.</p>
-<ul>
-<li><code>GET /v1/tasks/{upstream}/{id}</code>: one task
-<li><code>POST /v1/tasks/batch</code>: many tasks
-<li><code>DELETE /v1/tasks/{upstream}/{id}</code>: forget a task
-<li><code>POST /v1/tasks/{upstream}/{id}:cancel</code>: ask the upstream to cancel it
-<li><a href="/healthz"><code>/healthz</code></a>, <a href="/readyz"><code>/readyz</code></a>, <a href="/metrics"><code>/metrics</code></a>
-</ul>`
-
-func (s *Server) serveIndex(x *exchange) { x.html("Pollux", index) }

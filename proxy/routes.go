@@ -14,6 +14,7 @@ const (
 	tasksPath   = "/v1/tasks/"
 	batchPath   = "/v1/tasks/batch"
 	problemPath = "/problems/"
+	openAPIPath = "/openapi.json"
 
 	cancelSuffix = ":cancel"
 )
@@ -34,7 +35,7 @@ type endpoint struct {
 
 // routes is every endpoint. The one named other stands for what has none.
 type routes struct {
-	index, health, ready, metrics, problem, batch, list, fleet, upstreams, task, cancel, native, other *endpoint
+	index, dashboard, session, openAPI, health, ready, metrics, problem, batch, list, fleet, upstreams, task, cancel, native, other *endpoint
 
 	all []*endpoint
 }
@@ -49,6 +50,9 @@ func newRoutes() *routes {
 	}
 	r.other = add(endpoint{name: "other"})
 	r.index = add(endpoint{name: "index", get: (*Server).serveIndex})
+	r.dashboard = add(endpoint{name: "dashboard", get: (*Server).serveDashboard})
+	r.session = add(endpoint{name: "session", get: (*Server).serveSession, post: (*Server).serveLogin, delete: (*Server).serveLogout, bodyLimit: 4 << 10})
+	r.openAPI = add(endpoint{name: "openapi", get: (*Server).serveOpenAPI})
 	r.health = add(endpoint{name: "healthz", get: (*Server).serveHealth})
 	r.ready = add(endpoint{name: "readyz", get: (*Server).serveReady})
 	r.metrics = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
@@ -99,6 +103,12 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 	switch string(path) {
 	case "/":
 		return r.index, nil, nil
+	case dashboardPath:
+		return r.dashboard, nil, nil
+	case sessionPath:
+		return r.session, nil, nil
+	case openAPIPath:
+		return r.openAPI, nil, nil
 	case "/healthz":
 		return r.health, nil, nil
 	case "/readyz":
@@ -129,6 +139,9 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 	}
 	if rest, ok := bytes.CutPrefix(path, []byte(problemPath)); ok && len(rest) > 0 {
 		return r.problem, nil, rest
+	}
+	if bytes.HasPrefix(path, []byte(dashboardPath+"/")) {
+		return r.dashboard, nil, nil
 	}
 	return r.other, nil, nil
 }

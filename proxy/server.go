@@ -53,6 +53,7 @@ type Server struct {
 	waits      gate
 	streamGate gate
 	streams    sync.WaitGroup // of connections taken over
+	logins     loginLimit
 
 	settings atomic.Pointer[settings]
 	listener atomic.Pointer[guardedListener]
@@ -66,7 +67,7 @@ type Server struct {
 // New returns a Server that answers from engine, a *poller.Poller. It starts
 // nothing. The error joins every fault of cfg, each a *KeyError.
 func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
-	st, err := prepare(cfg, engine.Upstreams())
+	st, err := prepare(cfg, engine.Upstreams(), secret)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func (s *Server) Reload(cfg Config) error {
 	old := s.settings.Load()
 	restart := cfg.Listen != old.Listen || cfg.Limits.RequestHeaderBytes != old.Limits.RequestHeaderBytes
 	cfg.Listen, cfg.Limits.RequestHeaderBytes = old.Listen, old.Limits.RequestHeaderBytes
-	st, err := prepare(cfg, s.engine.Upstreams())
+	st, err := prepare(cfg, s.engine.Upstreams(), s.secret)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"pollux/cache"
 	"pollux/proxy/poller"
 )
 
@@ -14,6 +15,7 @@ import (
 type settings struct {
 	Config
 	strict    strictness
+	secret    *cache.Secret
 	publicURL string // without a slash at its end
 	clients   []client
 	targets   map[*poller.Upstream]*target
@@ -21,7 +23,7 @@ type settings struct {
 
 // prepare returns settings for a configuration whose clients may name any of
 // the given upstreams. The error joins every fault.
-func prepare(c Config, upstreams []*poller.Upstream) (*settings, error) {
+func prepare(c Config, upstreams []*poller.Upstream, secret *cache.Secret) (*settings, error) {
 	names := make([]string, len(upstreams))
 	for i, u := range upstreams {
 		names[i] = u.Name
@@ -35,6 +37,7 @@ func prepare(c Config, upstreams []*poller.Upstream) (*settings, error) {
 	}
 	st := &settings{
 		Config:    c,
+		secret:    secret,
 		strict:    newStrictness(&c, host, identityNames(upstreams)),
 		publicURL: strings.TrimRight(c.PublicURL, "/"),
 		targets:   make(map[*poller.Upstream]*target, len(upstreams)),

@@ -242,7 +242,7 @@ func TestRoutes(t *testing.T) {
 		code         int
 		allow        string
 	}{
-		{"GET", "/", 200, ""}, {"HEAD", "/", 200, ""},
+		{"GET", "/", 302, ""}, {"HEAD", "/", 302, ""},
 		{"GET", "/healthz", 200, ""}, {"HEAD", "/healthz", 200, ""}, {"GET", "/readyz", 200, ""}, {"GET", "/metrics", 200, ""},
 		{"GET", "/problems/task-gone", 200, ""}, {"GET", "/problems/nope", 404, ""}, {"GET", "/problems/", 404, ""},
 		{"GET", "/healthz/", 404, ""}, {"GET", "//healthz", 404, ""}, {"GET", "/HEALTHZ", 404, ""}, {"GET", "/%68ealthz", 404, ""},

@@ -18,6 +18,7 @@ type Request struct {
 	Key        cache.ID
 	Reference  providers.Reference
 	Credential providers.Credential
+	Trace      Trace
 
 	NoCache      bool // Cache-Control: no-cache: ask again, within the provider's minimum interval
 	OnlyIfCached bool // never ask

@@ -54,7 +54,7 @@ func (p *Poller) settleWithout(f *flight, r Request, known *cache.Entry) *cache.
 }
 
 func (p *Poller) scheduleSettling(r Request, e *cache.Entry) {
-	r.settle, r.NoCache, r.OnlyIfCached = true, false, false
+	r.settle, r.NoCache, r.OnlyIfCached, r.Trace = true, false, false, Trace{}
 	p.settling.add(r, e.FreshUntil.Add(-settleSlack))
 }
 

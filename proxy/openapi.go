@@ -1,0 +1,33 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	_ "embed" // for the description
+	"encoding/hex"
+
+	"github.com/valyala/fasthttp"
+)
+
+// openAPI describes every endpoint in OpenAPI 3.1.
+//
+//go:embed openapi.json
+var openAPI []byte
+
+var openAPITag = func() string {
+	sum := sha256.Sum256(openAPI)
+	return `"` + hex.EncodeToString(sum[:12]) + `"`
+}()
+
+// serveOpenAPI answers with the description. It holds nothing of this
+// installation, so it needs no key.
+func (s *Server) serveOpenAPI(x *exchange) {
+	x.setHeader(headerContentType, typeJSON)
+	x.setHeader(headerCacheControl, []byte("no-cache"))
+	x.setHeader(headerSniff, noSniff)
+	x.ctx.Response.Header.Set("ETag", openAPITag)
+	if have := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(have) > 0 && matches(have, openAPITag) {
+		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+		return
+	}
+	x.ctx.Response.SetBodyRaw(openAPI)
+}

@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+
+	"github.com/valyala/fasthttp"
+
+	"pollux/proxy/poller"
+)
+
+const (
+	traceparentLength = 2 + 1 + 32 + 1 + 16 + 1 + 2
+	// maxTraceState is what everybody has to pass on (W3C Trace Context,
+	// section 3.3.1.5). What is longer is dropped whole.
+	maxTraceState = 512
+	// traceFlags are the flags that are defined: sampled, and random-trace-id.
+	traceFlags = 0x03
+	// maxRequestID bounds the X-Request-ID that is taken over.
+	maxRequestID = 64
+)
+
+// trace is the trace context of the polls that a request causes: the caller's
+// trace with a span of ours as the parent, nothing where the caller sent none or
+// a malformed one. Only what is keyed goes to an upstream otherwise. This may,
+// since nothing the caller wrote but the trace's own name goes along, and an
+// upstream does not answer by it.
+func (x *exchange) trace() poller.Trace {
+	h := &x.ctx.Request.Header
+	id, flags, ok := parseTraceparent(h)
+	if !ok {
+		return poller.Trace{}
+	}
+	var span [8]byte
+	for span == [8]byte{} { // all zero is invalid
+		rand.Read(span[:]) // never fails
+	}
+	t := poller.Trace{Parent: "00-" + string(id) + "-" + hex.EncodeToString(span[:]) + "-" + hex.EncodeToString([]byte{flags & traceFlags})}
+	if states := h.PeekAll("Tracestate"); len(states) == 1 && validTraceState(states[0]) {
+		t.State = string(states[0])
+	}
+	return t
+}
+
+// parseTraceparent reads the one traceparent of a request (W3C Trace Context,
+// section 3.2). A version after 00 may have more at its end, which is left out.
+func parseTraceparent(h *fasthttp.RequestHeader) (id []byte, flags byte, ok bool) {
+	all := h.PeekAll("Traceparent")
+	if len(all) != 1 {
+		return nil, 0, false
+	}
+	v := all[0]
+	if len(v) < traceparentLength || v[2] != '-' || v[35] != '-' || v[52] != '-' {
+		return nil, 0, false
+	}
+	version, id, span, flag := v[:2], v[3:35], v[36:52], v[53:55]
+	for _, part := range [...][]byte{version, id, span, flag} {
+		if !lowerHex(part) {
+			return nil, 0, false
+		}
+	}
+	rest := v[traceparentLength:]
+	switch {
+	case string(version) == "ff", allZero(id), allZero(span):
+		return nil, 0, false
+	case len(rest) > 0 && (string(version) == "00" || rest[0] != '-'):
+		return nil, 0, false
+	}
+	return id, unhex(flag[0])<<4 | unhex(flag[1]), true
+}
+
+func lowerHex(b []byte) bool {
+	for _, c := range b {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != '0' {
+			return false
+		}
+	}
+	return true
+}
+
+// validTraceState reports whether value may be passed on. Its members are
+// opaque; control characters have been refused before.
+func validTraceState(value []byte) bool {
+	for _, c := range value {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return len(value) > 0 && len(value) <= maxTraceState
+}
+
+// requestID names the request in the log and in problems: the caller's
+// X-Request-ID if that is a plain one, else a random one.
+func (x *exchange) requestID() string {
+	if x.id != "" {
+		return x.id
+	}
+	if sent := x.ctx.Request.Header.Peek(requestIDHeader); plainID(sent) {
+		x.id = string(sent)
+	} else {
+		x.id = rand.Text()[:16]
+	}
+	return x.id
+}
+
+const requestIDHeader = "X-Request-Id" // canonical form, as fasthttp makes it
+
+func plainID(b []byte) bool {
+	for _, c := range b {
+		if !(c == '.' || c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return false
+		}
+	}
+	return len(b) > 0 && len(b) <= maxRequestID
+}
