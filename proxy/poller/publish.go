@@ -54,8 +54,8 @@ func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd Forward,
 		return refuse(UpstreamRejected, v.Status)
 	case providers.RateLimited:
 		wait := defaultPause
-		if v.RetryAfter > 0 {
-			wait = clampRetryAfter(v.RetryAfter)
+		if asked, ok := providers.RetryAfter(res.header.Get("Retry-After"), now); ok { // 0 is a wish too
+			wait = clampRetryAfter(asked)
 		}
 		part.pause(now, wait)
 		failed := *rateLimited(u, wait, res.code, "the upstream's rate limit is used up")
@@ -236,11 +236,16 @@ func (p *Poller) keep(u *Upstream, e *cache.Entry, now time.Time) time.Duration 
 }
 
 // lost ends a flight whose task the upstream does not know. A terminal document
-// stays; another one is dropped, and remembered as gone for a while.
+// stays, though a suspended partition is not shown it; another one is dropped,
+// and remembered as gone for a while.
 func (p *Poller) lost(f *flight, r Request, known *cache.Entry, out outcome, now time.Time) outcome {
 	u := r.Upstream
 	out.Cache.FwdStatus = http.StatusNotFound
-	if known != nil && known.Terminal && r.Partition.excusedAfterLoss() {
+	if known != nil && known.Terminal {
+		if !r.Partition.excusedAfterLoss() {
+			out.Problem = u.notFound
+			return out
+		}
 		if known.Settling {
 			known = p.settleWithout(f, r, known)
 		}

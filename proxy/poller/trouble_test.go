@@ -68,6 +68,35 @@ func TestRateLimitPausesOneCredential(t *testing.T) {
 	})
 }
 
+func TestPauseAfterARateLimit(t *testing.T) {
+	for _, c := range []struct {
+		name, retryAfter string
+		want             time.Duration
+	}{
+		{"absent", "", defaultPause},
+		{"malformed", "soon", defaultPause},
+		{"negative", "-1", defaultPause},
+		{"zero", "0", time.Second},
+		{"seconds", "7", 7 * time.Second},
+		{"absurd", "99999999999999999999", 15 * time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "vessl", always(429, `{"message":"Too Many Requests"}`, "Retry-After", c.retryAfter))
+				a := b.poll("a", "job1")
+				if a.Problem == nil || a.Problem.RetryAfter != c.want {
+					t.Fatalf("Retry-After %q: got %+v, want a pause of %v", c.retryAfter, a.Problem, c.want)
+				}
+				b.poll("a", "job2")
+				b.wantPolls(1)
+				time.Sleep(c.want)
+				b.poll("a", "job2")
+				b.wantPolls(2)
+			})
+		})
+	}
+}
+
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "vessl", always(200, vesslRunning), func(c *UpstreamConfig) {
@@ -161,6 +190,27 @@ func TestRefusedKeySuspendsThePartitionAtOnce(t *testing.T) {
 		b.want(b.poll("a", "job2"), "401 unauthorized; pollux; fwd=uri-miss; fwd-status=401")
 		b.want(b.poll("a", "job1"), "401 unauthorized; pollux; fwd=stale; fwd-status=401")
 		revoked = false
+		b.want(b.poll("a", "job2"), "200 completed; pollux; fwd=uri-miss; stored")
+		b.want(b.poll("a", "job1"), "200 completed; pollux; hit; detail=terminal")
+	})
+}
+
+func TestLossWhileSuspendedKeepsTheFinalAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := 200
+		b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) {
+			if code == 200 {
+				return reply(200, vesslDone)
+			}
+			return reply(code, `{"message":"no"}`)
+		})
+		b.poll("a", "job1")
+		code = 401
+		b.poll("a", "job1")
+		b.poll("a", "job2")
+		code = 404
+		b.want(b.poll("a", "job1"), "404 task-not-found; pollux; fwd=stale; fwd-status=404")
+		code = 200
 		b.want(b.poll("a", "job2"), "200 completed; pollux; fwd=uri-miss; stored")
 		b.want(b.poll("a", "job1"), "200 completed; pollux; hit; detail=terminal")
 	})
