@@ -35,7 +35,7 @@ func TestCredential(t *testing.T) {
 		{"c: caller", "", CredentialConfig{Caller: true}},
 		{"c: {value: ${KEY}}", "", CredentialConfig{Value: "k3y"}},
 		{"c: k3y", "f:1:4: c: want caller, or {value: ...} for a credential that Pollux holds", CredentialConfig{}},
-		{"c: {valeu: k3y}", "f:1:5: c.valeu: unknown key, did you mean value?", CredentialConfig{}},
+		{"c: {valu: k3y}", "f:1:5: c.valu: unknown key, did you mean value?", CredentialConfig{}},
 		{"c: {k3y}", "f:1:5: c: unknown key", CredentialConfig{}},
 		{"c:", "f:1:1: c: want caller, or {value: ...} for a credential that Pollux holds", CredentialConfig{}},
 	}
