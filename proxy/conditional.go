@@ -6,7 +6,7 @@ import "bytes"
 // section 13.1.2, weak comparison). What is malformed lists nothing.
 func matches(ifNoneMatch []byte, etag string) bool {
 	want := opaque([]byte(etag))
-	list := trimOWS(ifNoneMatch)
+	list := skipEmpty(trimOWS(ifNoneMatch))
 	if len(list) == 1 && list[0] == '*' {
 		return true
 	}
@@ -25,11 +25,18 @@ func matches(ifNoneMatch []byte, etag string) bool {
 		if len(list) > 0 && list[0] != ',' {
 			return false
 		}
-		for len(list) > 0 && list[0] == ',' {
-			list = trimOWS(list[1:])
-		}
+		list = skipEmpty(list)
 	}
 	return false
+}
+
+// skipEmpty drops the commas before a list's next element: empty elements are
+// no fault (RFC 9110, section 5.6.1.2).
+func skipEmpty(list []byte) []byte {
+	for len(list) > 0 && list[0] == ',' {
+		list = trimOWS(list[1:])
+	}
+	return list
 }
 
 // opaque drops the mark of a weak validator.
