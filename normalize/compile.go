@@ -92,13 +92,13 @@ func (c *compiler) status(spec StatusSpec) {
 	}
 	for _, r := range spec.Rules {
 		if r.When.Code == "" {
-			c.fault(r.Position, "a rule needs a condition in when")
+			c.fault(r.Position, "a rule needs a condition")
 			continue
 		}
 		if r.Set == (OutcomeSpec{}) {
-			c.fault(r.Position, "a rule must set something")
+			c.fault(r.SetAt, "a rule must set something")
 		}
-		c.outcome(r.Set, r.Position)
+		c.outcome(r.Set, r.SetAt)
 		m.rules = append(m.rules, rule{c.condition(r.When), r.Set, r.Position})
 	}
 }

@@ -19,7 +19,7 @@ func TestCompileFaults(t *testing.T) {
 		return func(s *Spec) { s.Status.Words = append(s.Status.Words, WordSpec{w, o, at}) }
 	}
 	rule := func(code string, o OutcomeSpec) func(*Spec) {
-		return func(s *Spec) { s.Status.Rules = []RuleSpec{{ExprSpec{code, at}, o, at}} }
+		return func(s *Spec) { s.Status.Rules = []RuleSpec{{ExprSpec{code, at}, o, at.below("set"), at}} }
 	}
 	volatile := func(p string) func(*Spec) {
 		return func(s *Spec) { s.Volatile = []PathSpec{{p, at}} }
@@ -56,7 +56,7 @@ func TestCompileFaults(t *testing.T) {
 		{word("w", OutcomeSpec{Status: Failed, StatusReason: "r"}), "k", "needs status incomplete"},
 		{word("w", OutcomeSpec{Status: Incomplete, StatusReason: "r."}), "k.status_reason", "separator"},
 		{rule("", OutcomeSpec{Status: Failed}), "k", "needs a condition"},
-		{rule("true", OutcomeSpec{}), "k", "must set something"},
+		{rule("true", OutcomeSpec{}), "k.set", "must set something"},
 		{rule("word ==", OutcomeSpec{Status: Failed}), "k", "condition"},
 		{rule("http == 'x'", OutcomeSpec{Status: Failed}), "k", "mismatched types"},
 		{rule("now().Year() > 1", OutcomeSpec{Status: Failed}), "k", "unknown name now"},

@@ -61,8 +61,9 @@ type WordSpec struct {
 
 // RuleSpec refines the status that the word gave.
 type RuleSpec struct {
-	When ExprSpec
-	Set  OutcomeSpec
+	When  ExprSpec
+	Set   OutcomeSpec
+	SetAt Position // of Set
 	Position
 }
 

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -37,21 +38,22 @@ var kinds = map[string]Kind{
 
 func (l *loader) errors() {
 	f, e := &l.file.Errors, &l.p.errors
-	for _, body := range f.Bodies {
+	for i, body := range f.Bodies {
 		l.path(body.Code)
 		l.path(body.Message)
 		if body.Code.node == nil && body.Message.node == nil {
-			l.fault(nil, "errors.bodies", "wants code, message or both in each shape")
+			l.fault(nil, fmt.Sprintf("errors.bodies[%d]", i), "wants code, message or both in each shape")
 		}
 		e.bodies = append(e.bodies, errorBody{body.Code.value, body.Message.value})
 	}
-	for _, rule := range f.Rules {
+	for i, rule := range f.Rules {
+		key := fmt.Sprintf("errors.rules[%d]", i)
 		as, ok := kinds[rule.As.value]
 		if !ok {
-			l.fault(rule.As.node, "errors.rules", "want as: unauthorized, forbidden, upstream-rejected, task-not-found, rate-limited, upstream-error or upstream-timeout")
+			l.fault(rule.As.node, key+".as", "want as: unauthorized, forbidden, upstream-rejected, task-not-found, rate-limited, upstream-error or upstream-timeout")
 		}
 		if rule.When.node == nil {
-			l.fault(rule.As.node, "errors.rules", "wants when: the expression that picks the answers")
+			l.fault(nil, key+".when", "is missing: the expression that picks the answers")
 		}
 		e.rules = append(e.rules, errorRule{l.condition(rule.When), as})
 	}

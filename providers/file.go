@@ -106,9 +106,11 @@ type errorRuleFile struct {
 	As   text `yaml:"as"`
 }
 
-// outcomeFile is a status word, or a mapping of what is set.
+// outcomeFile is a status word, or a mapping of what is set; node is nil when
+// the file has neither.
 type outcomeFile struct {
 	normalize.OutcomeSpec
+	node *strictyaml.Node
 }
 
 // fieldFile is a source or a list of sources.
@@ -198,6 +200,7 @@ func (l *oneOrMore[T]) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 }
 
 func (o *outcomeFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	o.node = n
 	if n.Kind() != strictyaml.Map {
 		var word string
 		faults := n.Decode(&word)
@@ -287,11 +290,14 @@ func (f *providerFile) spec() normalize.Spec {
 		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.name, OutcomeSpec: w.value.OutcomeSpec, Position: position(w.node)})
 	}
 	for i, r := range f.Status.Rules {
-		at := position(r.When.node)
+		rule := normalize.RuleSpec{When: r.When.expr(), Set: r.Set.OutcomeSpec, SetAt: position(r.Set.node), Position: position(r.When.node)}
 		if r.When.node == nil {
-			at.Key = fmt.Sprintf("status.rules[%d]", i)
+			rule.Position.Key = fmt.Sprintf("status.rules[%d].when", i)
 		}
-		s.Status.Rules = append(s.Status.Rules, normalize.RuleSpec{When: r.When.expr(), Set: r.Set.OutcomeSpec, Position: at})
+		if r.Set.node == nil {
+			rule.SetAt.Key = fmt.Sprintf("status.rules[%d].set", i)
+		}
+		s.Status.Rules = append(s.Status.Rules, rule)
 	}
 	for _, field := range f.Fields {
 		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.name, Sources: field.value.sources, Position: position(field.node)})

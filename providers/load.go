@@ -43,9 +43,7 @@ func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
 	l.params()
 	l.oneOf()
 	l.poll()
-	for _, c := range l.file.Create {
-		l.create(c)
-	}
+	l.creates()
 	l.cancel()
 	l.touch()
 	l.settle()

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"fmt"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -96,22 +97,24 @@ func (l *loader) params() {
 }
 
 func (l *loader) oneOf() {
-	for _, group := range l.file.OneOf {
+	for i, group := range l.file.OneOf {
 		var names []string
 		var indices []int
 		for _, name := range group {
-			i, ok := l.p.param(name.value)
+			param, ok := l.p.param(name.value)
 			switch {
 			case !ok:
-				l.fault(name.node, "one_of", "is no parameter of this file")
+				l.fault(name.node, "", "is no parameter of this file")
 				continue
-			case !l.p.Params[i].Optional:
-				l.fault(name.node, "one_of", "is not optional, so it is always there")
+			case slices.Contains(indices, param):
+				l.fault(name.node, "", "is listed twice")
+			case !l.p.Params[param].Optional:
+				l.fault(name.node, "", "is not optional, so it is always there")
 			}
-			names, indices = append(names, name.value), append(indices, i)
+			names, indices = append(names, name.value), append(indices, param)
 		}
 		if len(group) < 2 {
-			l.fault(nil, "one_of", "wants groups of two names or more")
+			l.fault(nil, fmt.Sprintf("one_of[%d]", i), "wants two names or more")
 		}
 		l.p.OneOf, l.p.oneOf = append(l.p.OneOf, names), append(l.p.oneOf, indices)
 	}

@@ -1,12 +1,14 @@
 package providers
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/strictyaml"
 )
 
 // What a poll section means where it is silent.
@@ -102,13 +104,24 @@ func (l *loader) everyParamOnce(t text, r *Request) {
 	}
 }
 
-func (l *loader) create(f createFile) {
-	c := Create{Request: l.request(f.Request, "create.request", true), Continues: f.Continues.value, params: map[int]string{}}
+func (l *loader) creates() {
+	listed := l.root.Get("create") != nil && l.root.Get("create").Kind() == strictyaml.List
+	for i, c := range l.file.Create {
+		key := "create"
+		if listed {
+			key = fmt.Sprintf("create[%d]", i)
+		}
+		l.create(c, key)
+	}
+}
+
+func (l *loader) create(f createFile, key string) {
+	c := Create{Request: l.request(f.Request, key+".request", true), Continues: f.Continues.value, params: map[int]string{}}
 	if len(c.Request.query) > 0 {
 		l.fault(f.Request.node, "", "a create is known by its path alone, so it has no query")
 	}
 	if len(f.ID) == 0 {
-		l.fault(nil, "create.id", "is missing: the GJSON path of the id in the answer")
+		l.fault(nil, key+".id", "is missing: the GJSON path of the id in the answer")
 	}
 	for _, id := range f.ID {
 		l.path(id)

@@ -53,13 +53,15 @@ func TestLoadReportsEveryFile(t *testing.T) {
 	set, err := Load(fstest.MapFS{
 		"a.yaml":           {Data: []byte("name: b\n")},
 		"team/c.yaml":      {Data: []byte("name: [\n")},
+		"one/d.yaml":       {Data: []byte(minimal("d"))},
+		"two/d.yaml":       {Data: []byte(minimal("d"))},
 		"team/notes.txt":   {Data: []byte("not a provider")},
 		"team/shannon.yml": {Data: []byte("not one either")},
 	})
 	if set != nil || err == nil {
 		t.Fatalf("Load = %v, %v, want faults only", set, err)
 	}
-	for _, want := range []string{"a.yaml:1:7: name: want a, as the file is called", "team/c.yaml:"} {
+	for _, want := range []string{"a.yaml:1:7: name: want a, as the file is called", "team/c.yaml:", "two/d.yaml:1:7: name: is the name of another provider"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Load = %v, want %q in it", err, want)
 		}

@@ -49,22 +49,24 @@ func Load(fsys fs.FS) (*Set, error) {
 		}
 		p, more := parseProvider(name, data)
 		faults = append(faults, more...)
-		all = append(all, p)
+		if p != nil && p.Name != "" {
+			all = append(all, p)
+		}
 		return nil
 	})
 	if err != nil {
 		faults = append(faults, strictyaml.Fault{Message: "the provider files cannot be listed"})
 	}
-	if len(faults) > 0 {
+	set, more := newSet(all)
+	if faults = append(faults, more...); len(faults) > 0 {
 		faults.Sort()
 		return nil, faults
 	}
-	return newSet(all)
+	return set, nil
 }
 
-func newSet(all []*Provider) (*Set, error) {
-	s := &Set{byName: make(map[string]*Provider, len(all))}
-	var faults strictyaml.Faults
+func newSet(all []*Provider) (s *Set, faults strictyaml.Faults) {
+	s = &Set{byName: make(map[string]*Provider, len(all))}
 	for _, p := range all {
 		if _, taken := s.byName[p.Name]; taken {
 			faults = append(faults, p.nameAt.Fault("is the name of another provider, choose a different one"))
@@ -74,10 +76,7 @@ func newSet(all []*Provider) (*Set, error) {
 		s.sorted = append(s.sorted, p)
 	}
 	slices.SortFunc(s.sorted, func(a, b *Provider) int { return cmp.Compare(a.Name, b.Name) })
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return s, nil
+	return s, faults
 }
 
 // Merge returns a set with the providers of both. A name in both is a fault of
@@ -86,7 +85,11 @@ func (s *Set) Merge(other *Set) (*Set, error) {
 	if other == nil {
 		return s, nil
 	}
-	return newSet(slices.Concat(s.sorted, other.sorted))
+	set, faults := newSet(slices.Concat(s.sorted, other.sorted))
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return set, nil
 }
 
 // Get returns the provider of that name, nil if there is none.
