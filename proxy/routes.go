@@ -36,6 +36,7 @@ type endpoint struct {
 // routes is every endpoint. The one named other stands for what has none.
 type routes struct {
 	index, dashboard, session, openAPI, health, ready, metrics, problem, batch, list, fleet, upstreams, task, cancel, native, other *endpoint
+	webhooks, webhook, redeliver, rotate                                                                                            *endpoint
 
 	all []*endpoint
 }
@@ -63,6 +64,10 @@ func newRoutes() *routes {
 	r.upstreams = add(endpoint{name: "upstreams", get: (*Server).serveUpstreams})
 	r.task = add(endpoint{name: "task", get: (*Server).serveTask, delete: (*Server).serveForget})
 	r.cancel = add(endpoint{name: "cancel", post: (*Server).serveCancel, bodyLimit: 64 << 10})
+	r.webhooks = add(endpoint{name: "webhooks", post: (*Server).serveRegister, bodyLimit: webhookBodyLimit})
+	r.webhook = add(endpoint{name: "webhook", get: (*Server).serveWebhook, delete: (*Server).serveEndWebhook})
+	r.redeliver = add(endpoint{name: "redeliver", post: (*Server).serveRedeliver, bodyLimit: 64 << 10})
+	r.rotate = add(endpoint{name: "rotate", post: (*Server).serveRotate, bodyLimit: 64 << 10})
 	r.native = add(endpoint{name: "native", every: (*Server).serveNative})
 	return r
 }
@@ -117,6 +122,8 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		return r.metrics, nil, nil
 	case batchPath:
 		return r.batch, nil, nil
+	case webhooksPath:
+		return r.webhooks, nil, nil
 	case listPath:
 		return r.list, nil, nil
 	case fleetPath:
@@ -130,6 +137,10 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 			return r.cancel, upstream, rest[:len(rest)-len(cancelSuffix)]
 		}
 		return r.task, upstream, rest
+	}
+	if id, ok := bytes.CutPrefix(path, []byte(webhooksPath+"/")); ok && len(id) > 0 {
+		e, id := r.matchWebhook(id)
+		return e, nil, id
 	}
 	if name, ok := bytes.CutPrefix(path, []byte(nativePath)); ok && len(name) > 0 {
 		if i := bytes.IndexByte(name, '/'); i >= 0 {

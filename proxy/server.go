@@ -49,6 +49,7 @@ type Server struct {
 	fast     *fasthttp.Server
 
 	hub        *push.Hub
+	webhooks   *push.Webhooks // nil until OpenWebhooks
 	feed       feed
 	waits      gate
 	streamGate gate

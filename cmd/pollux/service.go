@@ -69,6 +69,9 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if s.server, err = proxy.New(l.Config.Config, s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
+	if err = s.server.OpenWebhooks(ctx, l.Webhooks.push(), outboxOf(s.store), s.registry); err != nil {
+		return nil, err
+	}
 	s.metrics.reloaded(true)
 	return s, nil
 }
@@ -112,6 +115,7 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 		}
 	})
 	children.Go(func() { s.learned.run(background) })
+	children.Go(func() { s.server.RunWebhooks(background) })
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Serve(ln) }()
 	var err error
@@ -169,5 +173,9 @@ func (s *service) reload(l *loaded) error {
 	if err := s.poller.Reload(l.pollerConfig(), l.Providers); err != nil {
 		return err
 	}
-	return s.server.Reload(l.Config.Config)
+	if err := s.server.Reload(l.Config.Config); err != nil {
+		return err
+	}
+	s.server.ReloadWebhooks(l.Webhooks.push())
+	return nil
 }

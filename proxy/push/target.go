@@ -1,0 +1,175 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxTarget is the longest URL of a webhook, in bytes.
+const maxTarget = 2048
+
+// What is wrong with a target. The texts go to whoever registers it.
+var (
+	ErrTargetURL     = errors.New("url wants an absolute https URL without user and fragment, its host a name or a plain address")
+	ErrTargetPlain   = errors.New("url may be http only inside webhooks.allow_networks")
+	ErrTargetAddress = errors.New("url leads to an address that is not public; webhooks.allow_networks lists those that may be used")
+)
+
+// targets decides where webhooks may go. It is immutable.
+type targets struct {
+	allow    []netip.Prefix
+	resolver *net.Resolver // nil: the system's
+}
+
+// newTargets allows the public internet, and the given networks.
+func newTargets(allow []netip.Prefix, resolver *net.Resolver) *targets {
+	t := &targets{resolver: resolver}
+	for _, p := range allow {
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
+		t.allow = append(t.allow, p)
+	}
+	return t
+}
+
+// check decides on one address; plain says that the connection would be http.
+func (t *targets) check(a netip.Addr, plain bool) error {
+	a = a.Unmap()
+	switch {
+	case slices.ContainsFunc(t.allow, func(p netip.Prefix) bool { return p.Contains(a) }):
+		return nil
+	case !public(a):
+		return ErrTargetAddress
+	case plain:
+		return ErrTargetPlain
+	}
+	return nil
+}
+
+// register reads the URL of a new webhook and looks where it leads now. A name
+// that cannot be resolved yet is let through: every connection is checked again
+// when it is made, which is what counts.
+func (t *targets) register(ctx context.Context, raw string) (*url.URL, error) {
+	u, err := parseTarget(raw)
+	if err != nil {
+		return nil, err
+	}
+	plain := u.Scheme == "http"
+	if plain && len(t.allow) == 0 {
+		return nil, ErrTargetPlain
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return u, t.check(a, plain)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	resolver := t.resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	found, err := resolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil {
+		return u, nil
+	}
+	for _, a := range found {
+		if err := t.check(a, plain); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+// parseTarget accepts one spelling only of what a URL may say: whatever another
+// parser could read as another host is refused, not understood.
+func parseTarget(raw string) (*url.URL, error) {
+	if len(raw) > maxTarget || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' || r == '#' }) {
+		return nil, ErrTargetURL
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Opaque != "", u.User != nil:
+		return nil, ErrTargetURL
+	case !strings.HasPrefix(strings.ToLower(raw), u.Scheme+"://"+strings.ToLower(u.Host)):
+		return nil, ErrTargetURL // the host was escaped
+	case !validHost(u), !validPort(u):
+		return nil, ErrTargetURL
+	}
+	return u, nil
+}
+
+func validPort(u *url.URL) bool {
+	if !strings.HasSuffix(u.Host, ":"+u.Port()) && u.Port() != "" || strings.HasSuffix(u.Host, ":") {
+		return false
+	}
+	if u.Port() == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == u.Port()
+}
+
+// validHost accepts an address in its usual form, or a name (RFC 1123, section
+// 2.1, and underscores) whose last label is no number: some resolvers take
+// 2130706433, 0x7f.1 and 127.1 for addresses (WHATWG URL, section 3.5).
+func validHost(u *url.URL) bool {
+	host := u.Hostname()
+	if strings.HasPrefix(u.Host, "[") {
+		a, err := netip.ParseAddr(host)
+		return err == nil && a.Is6() && a.Zone() == ""
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Is4()
+	}
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	if len(host) > 253 {
+		return false
+	}
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
+			return false
+		}
+	}
+	last := strings.ToLower(labels[len(labels)-1])
+	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
+}
+
+func notInLabel(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+}
+
+// transport returns what sends to targets, plain or over TLS. The address is
+// checked when the connection is made, after every lookup, so that a name
+// cannot change its mind in between. Nothing of the environment, such as a
+// proxy, comes between.
+func (t *targets) transport(plain bool) *http.Transport {
+	dialer := &net.Dialer{
+		Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: t.resolver,
+		Control: func(network, address string, _ syscall.RawConn) error {
+			a, err := netip.ParseAddrPort(address)
+			if err != nil || network != "tcp4" && network != "tcp6" {
+				return ErrTargetAddress
+			}
+			return t.check(a.Addr(), plain)
+		},
+	}
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    2,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+	}
+}

@@ -1,0 +1,129 @@
+package push
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"time"
+
+	"pollux/cache"
+)
+
+// DeliveryState is what became of a message.
+type DeliveryState string
+
+const (
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryDelivered DeliveryState = "delivered"
+	DeliveryGaveUp    DeliveryState = "gave_up"
+)
+
+// pauses are what lies between attempts, the last one again and again.
+var pauses = [...]time.Duration{5 * time.Second, 30 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour}
+
+const (
+	// longestRetryAfter bounds what a receiver can ask for.
+	longestRetryAfter = 5 * time.Hour
+	// maxAttempts bounds the attempts remembered of one delivery; the oldest go.
+	maxAttempts = 50
+)
+
+// Attempt is one request to a receiver. StatusCode is nil if there was no
+// answer, Error if the answer alone says what went wrong.
+type Attempt struct {
+	At         time.Time `json:"at"`
+	StatusCode *int      `json:"status_code"`
+	Error      *string   `json:"error"`
+	DurationMS int64     `json:"duration_ms"`
+}
+
+// delivery is one message to one receiver. What may change is guarded by
+// Webhooks.mu.
+type delivery struct {
+	id        string
+	hook      *webhook
+	kind      string // the message's type
+	partition cache.ID
+	created   time.Time
+
+	state    DeliveryState
+	since    time.Time // when this round of attempts began; giving up counts from here
+	failures int       // of this round
+	next     time.Time
+	attempts []Attempt
+
+	payload []byte // sealed; nil once the outbox has it
+	index   int    // in the queue of its endpoint, -1 if it is not there
+	crowd   crowd  // while it is being sent
+}
+
+// pause is how long to wait after so many failures.
+func pause(failures int) time.Duration {
+	d := pauses[min(failures, len(pauses))-1]
+	return d + time.Duration((rand.Float64()*0.2-0.1)*float64(d)) // up to a tenth more or less, so that they do not come together
+}
+
+// note adds an attempt to what is remembered.
+func (d *delivery) note(a Attempt) {
+	if len(d.attempts) == maxAttempts {
+		d.attempts = append(d.attempts[:0:0], d.attempts[1:]...)
+	}
+	d.attempts = append(d.attempts, a)
+}
+
+// failed plans the next attempt, or gives up when that would be later than
+// giveUpAfter. asked is what the receiver said in Retry-After, 0 if nothing.
+func (d *delivery) failed(now time.Time, asked, giveUpAfter time.Duration) {
+	d.failures++
+	d.postpone(now.Add(max(pause(d.failures), min(asked, longestRetryAfter))), giveUpAfter)
+}
+
+// postpone plans the next attempt for at, or gives up.
+func (d *delivery) postpone(at time.Time, giveUpAfter time.Duration) {
+	if d.next = at; at.Sub(d.since) > giveUpAfter {
+		d.state = DeliveryGaveUp
+	}
+}
+
+// restart begins a new round of attempts.
+func (d *delivery) restart(now time.Time) {
+	d.state, d.since, d.next, d.failures = DeliveryPending, now, now, 0
+}
+
+// storedState is what is sealed of a delivery, beside its payload.
+type storedState struct {
+	Type      string        `json:"type"`
+	Partition []byte        `json:"partition"`
+	Created   time.Time     `json:"created"`
+	State     DeliveryState `json:"state"`
+	Since     time.Time     `json:"since"`
+	Failures  int           `json:"failures,omitempty"`
+	Next      time.Time     `json:"next"`
+	Attempts  []Attempt     `json:"attempts,omitempty"`
+}
+
+func (d *delivery) encode() []byte {
+	text, err := json.Marshal(&storedState{Type: d.kind, Partition: d.partition[:], Created: d.created, State: d.state,
+		Since: d.since, Failures: d.failures, Next: d.next, Attempts: d.attempts})
+	if err != nil {
+		panic("BUG: a delivery cannot be rendered: " + err.Error())
+	}
+	return text
+}
+
+// decodeDelivery is the reverse of encode.
+func decodeDelivery(id string, hook *webhook, text []byte) (*delivery, error) {
+	var s storedState
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, err
+	}
+	d := &delivery{id: id, hook: hook, kind: s.Type, created: s.Created, state: s.State,
+		since: s.Since, failures: s.Failures, next: s.Next, attempts: s.Attempts, index: -1}
+	copy(d.partition[:], s.Partition)
+	return d, nil
+}
+
+// newDelivery is the message that e is to hook.
+func newDelivery(id string, hook *webhook, e *cache.Entry, now time.Time) *delivery {
+	return &delivery{id: id, hook: hook, kind: eventType(e.Status), partition: e.Partition, created: now,
+		state: DeliveryPending, since: now, next: now, index: -1}
+}

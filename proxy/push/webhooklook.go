@@ -1,0 +1,241 @@
+package push
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+)
+
+const (
+	// lookEvery is how often the tasks that are not done are gone through.
+	lookEvery = time.Minute
+	// unseenFor is how long a task that its upstream denies is asked for.
+	unseenFor = time.Hour
+	// followFor is how long a task is followed at most.
+	followFor = 30 * 24 * time.Hour
+	// keepFinished is how long a webhook can be looked at after its last
+	// delivery.
+	keepFinished = 7 * 24 * time.Hour
+)
+
+// look polls the tasks of new webhooks once, since what is known already is
+// not published again, and goes through all of them now and then.
+func (w *Webhooks) look(ctx context.Context) {
+	sweep := time.NewTicker(lookEvery)
+	defer sweep.Stop()
+	for {
+		w.mu.Lock()
+		looks := w.looks
+		w.looks = nil
+		w.mu.Unlock()
+		each(looks, func(t *followed) { w.lookAt(ctx, t) })
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.looking:
+		case <-sweep.C:
+			w.sweep(ctx)
+		}
+	}
+}
+
+// lookAt polls t and takes the answer for news.
+func (w *Webhooks) lookAt(ctx context.Context, t *followed) {
+	defer w.recovered()
+	w.follow(t)
+	w.mu.RLock()
+	r := t.request
+	w.mu.RUnlock()
+	if r == nil {
+		return
+	}
+	a := w.engine.Poll(ctx, *r)
+	switch {
+	case ctx.Err() != nil:
+	case a.Entry != nil:
+		w.Published(a.Entry)
+	case a.Problem.Type == poller.UnauthorizedProblem:
+		w.Suspended(&t.Partition, a.Problem)
+	default:
+		w.Lost(&t.Key, a.Problem)
+	}
+}
+
+// sweep finds what no news told of: tasks whose watch could not begin, answers
+// that were known before, tasks and webhooks that are past their time.
+func (w *Webhooks) sweep(ctx context.Context) {
+	defer w.recovered()
+	var open []*followed
+	var old []*webhook
+	now := time.Now()
+	w.mu.Lock()
+	for _, hook := range w.byID {
+		for _, t := range hook.tasks {
+			age := now.Sub(hook.created)
+			switch {
+			case t.done:
+			case age > followFor, age > unseenFor && t.status == "" && t.problem == string(poller.TaskNotFound):
+				w.finish(t, t.problem)
+			default:
+				open = append(open, t)
+			}
+		}
+		if hook.finished() && now.Sub(hook.lastMoved()) > keepFinished {
+			old = append(old, hook)
+		}
+	}
+	w.poke()
+	w.mu.Unlock()
+	for _, t := range open {
+		w.follow(t)
+		w.mu.RLock()
+		r := t.request
+		w.mu.RUnlock()
+		if r == nil {
+			continue
+		}
+		if a, ok := w.engine.Cached(r.Upstream, r.Partition, &r.Key, now); ok && a.Entry != nil {
+			w.Published(a.Entry)
+		}
+	}
+	for _, hook := range old {
+		if p := w.Delete(ctx, hook.id); p != nil {
+			w.log.Warn("a finished webhook could not be deleted", "webhook", hook.id)
+		}
+	}
+}
+
+// lastMoved is when something last happened for w.
+func (w *webhook) lastMoved() time.Time {
+	at := w.created
+	for _, d := range w.deliveries {
+		if d.created.After(at) {
+			at = d.created
+		}
+		if n := len(d.attempts); n > 0 && d.attempts[n-1].At.After(at) {
+			at = d.attempts[n-1].At
+		}
+	}
+	return at
+}
+
+// follow watches t unless that is so already.
+func (w *Webhooks) follow(t *followed) {
+	w.mu.RLock()
+	r, watched, done := t.request, t.release != nil, t.done
+	credential := t.hook.credentials[t.Upstream]
+	w.mu.RUnlock()
+	if done || watched {
+		return
+	}
+	if r == nil {
+		var ok bool
+		if r, ok = w.resume(&t.Task, credential); !ok {
+			return
+		}
+	}
+	release, problem := w.engine.Watch(*r)
+	if problem != nil {
+		return
+	}
+	w.mu.Lock()
+	if t.done || t.release != nil {
+		w.mu.Unlock()
+		release()
+		return
+	}
+	t.request, t.release = r, release
+	w.mu.Unlock()
+}
+
+// Load takes in what the outbox holds: tasks that are not done are followed
+// again, messages that were not sent are sent. Call it once, before Run.
+func (w *Webhooks) Load(ctx context.Context) error {
+	hooks, deliveries, err := w.outbox.Webhooks(ctx)
+	if err != nil {
+		return err
+	}
+	lost := 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	byID := map[string]*webhook{}
+	for _, row := range hooks {
+		hook, err := w.openWebhook(row)
+		if err != nil {
+			lost++
+			continue
+		}
+		byID[row.ID] = hook
+	}
+	pending := w.loadDeliveries(byID, deliveries)
+	for _, hook := range byID {
+		for _, t := range hook.tasks { // the message is written before the task is marked
+			t.done = t.done || hook.gone || w.sent[w.vault.deliveryID(hook.id, &t.Key, OnTerminal, "")] != nil
+		}
+		w.index(hook)
+		if hook.forget() {
+			w.dirty[hook] = struct{}{}
+		}
+		for _, t := range hook.tasks {
+			if !t.done {
+				w.looks = append(w.looks, t)
+			}
+		}
+	}
+	now := time.Now()
+	window := min(30*time.Second, time.Duration(len(pending))*10*time.Millisecond)
+	for _, d := range pending { // spread, so that a restart is no flood
+		if d.next = later(d.next, now.Add(time.Duration(rand.Float64()*float64(window)))); d.hook.gone {
+			d.state = DeliveryGaveUp
+			continue
+		}
+		w.enqueue(d)
+	}
+	if lost > 0 {
+		w.log.Warn("stored webhooks could not be opened", "count", lost)
+	}
+	w.poke()
+	return nil
+}
+
+func (w *Webhooks) openWebhook(row cache.Webhook) (*webhook, error) {
+	text, err := w.vault.open(sealedWebhook, row.ID, row.Value)
+	if err != nil {
+		return nil, err
+	}
+	return decodeWebhook(row.ID, text)
+}
+
+// loadDeliveries gives webhooks their deliveries, and returns the pending ones.
+func (w *Webhooks) loadDeliveries(byID map[string]*webhook, rows []cache.Delivery) (pending []*delivery) {
+	for _, row := range rows {
+		hook := byID[row.Webhook]
+		if hook == nil {
+			continue
+		}
+		text, err := w.vault.open(sealedState, row.ID, row.State)
+		if err != nil {
+			continue
+		}
+		d, err := decodeDelivery(row.ID, hook, text)
+		if err != nil {
+			continue
+		}
+		w.sent[d.id] = d
+		hook.deliveries = append(hook.deliveries, d)
+		if d.state == DeliveryPending {
+			pending = append(pending, d)
+		}
+	}
+	return pending
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,288 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/poller"
+)
+
+// partitionShare is which part of limits.watched_tasks one partition may have.
+const partitionShare = 4
+
+// Register makes a webhook durable and starts to follow its tasks. The secret
+// is told here and never again. Nothing is left behind if it returns a problem.
+func (w *Webhooks) Register(ctx context.Context, r Registration) (id, secret string, problem *poller.Problem) {
+	st := w.settings.Load()
+	u, err := st.targets.register(ctx, r.URL)
+	if err != nil {
+		return "", "", &poller.Problem{Type: poller.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
+	}
+	hook := &webhook{id: newWebhookID(), on: r.On, owner: r.Owner, created: time.Now().UTC(), secret: newSecret(),
+		credentials: map[string]providers.Credential{}}
+	if err := hook.setURL(u.String()); err != nil {
+		return "", "", &poller.Problem{Type: poller.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
+	}
+	for i, task := range r.Tasks {
+		request := r.Requests[i]
+		hook.tasks = append(hook.tasks, &followed{Task: task, hook: hook, request: &request})
+		if !request.Upstream.Held {
+			hook.credentials[task.Upstream] = request.Credential
+		}
+	}
+	if problem := w.roomFor(hook, st.maxTasks); problem != nil {
+		return "", "", problem
+	}
+	if problem := w.watchAll(hook); problem != nil {
+		return "", "", problem
+	}
+	if err := w.save(ctx, hook); err != nil {
+		w.log.Warn("a webhook could not be stored", "err", err)
+		hook.releaseAll()
+		return "", "", unstoredProblem
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.index(hook)
+	w.looks = append(w.looks, hook.tasks...)
+	w.pokeLooker()
+	return hook.id, secretText(hook.secret), nil
+}
+
+// unstoredProblem is the answer while the store is sick: what was accepted must
+// survive, so nothing is.
+var unstoredProblem = &poller.Problem{Type: poller.Overloaded, Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second,
+	Detail: "the store did not confirm the change"}
+
+// roomFor checks the limits for a new webhook.
+func (w *Webhooks) roomFor(hook *webhook, limit int) *poller.Problem {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.open+len(hook.tasks) > limit || len(w.byID) >= limit {
+		return &poller.Problem{Type: poller.Overloaded, Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
+			Detail: fmt.Sprintf("limits.watched_tasks (%d) is reached", limit)}
+	}
+	share := max(1, limit/partitionShare)
+	wanted := map[cache.ID]int{}
+	for _, t := range hook.tasks {
+		wanted[t.Partition]++
+	}
+	for id, n := range wanted {
+		if r := w.rooms[id]; r != nil {
+			n += r.open
+		}
+		if n > share {
+			return &poller.Problem{Type: poller.RateLimited, Status: http.StatusTooManyRequests, RetryAfter: 10 * time.Second,
+				Detail: fmt.Sprintf("the webhooks of one credential may follow %d tasks, a quarter of limits.watched_tasks", share)}
+		}
+	}
+	return nil
+}
+
+func (w *Webhooks) watchAll(hook *webhook) *poller.Problem {
+	for _, t := range hook.tasks {
+		release, problem := w.engine.Watch(*t.request)
+		if problem != nil {
+			hook.releaseAll()
+			return problem
+		}
+		t.release = release
+	}
+	return nil
+}
+
+func (w *webhook) releaseAll() {
+	for _, t := range w.tasks {
+		if t.release != nil {
+			t.release()
+			t.release = nil
+		}
+	}
+}
+
+// Owners returns who registered a webhook and what it follows, for the decision
+// who may see it; false if there is none.
+func (w *Webhooks) Owners(id string) (owner string, tasks []Task, ok bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	hook := w.byID[id]
+	if hook == nil {
+		return "", nil, false
+	}
+	for _, t := range hook.tasks {
+		tasks = append(tasks, t.Task)
+	}
+	return hook.owner, tasks, true
+}
+
+// Delete ends a webhook; one that is not there has ended.
+func (w *Webhooks) Delete(ctx context.Context, id string) *poller.Problem {
+	w.mu.RLock()
+	hook := w.byID[id]
+	w.mu.RUnlock()
+	if hook == nil {
+		return nil
+	}
+	hook.saving.Lock() // a save under way would bring it back
+	defer hook.saving.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := w.outbox.DeleteWebhook(ctx, id); err != nil {
+		w.log.Warn("a webhook could not be deleted", "webhook", id, "err", err)
+		return unstoredProblem
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !hook.deleted {
+		w.remove(hook)
+	}
+	w.poke()
+	return nil
+}
+
+// Redeliver sends again, under the same ids, what a webhook's receiver has not
+// confirmed; if it has confirmed everything, all of it.
+func (w *Webhooks) Redeliver(id string) {
+	each(w.restart(id), w.keep) // so that a crash now does not lose it
+}
+
+// restart begins a new round for every delivery of a webhook, and returns them.
+func (w *Webhooks) restart(id string) (again []*delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	hook := w.byID[id]
+	if hook == nil {
+		return nil
+	}
+	if hook.gone { // somebody says that the receiver is back
+		hook.gone = false
+		w.dirty[hook] = struct{}{}
+	}
+	now := time.Now()
+	all := !slices.ContainsFunc(hook.deliveries, func(d *delivery) bool { return d.state != DeliveryDelivered })
+	for _, d := range hook.deliveries {
+		waiting := d.index >= 0
+		if d.state == DeliveryPending && !waiting || d.state == DeliveryDelivered && !all {
+			continue // being stored or sent right now, or not what is missing
+		}
+		w.queue.remove(d)
+		d.restart(now)
+		w.enqueue(d)
+		again = append(again, d)
+	}
+	w.poke()
+	return again
+}
+
+// Rotate gives a webhook a new secret. The old one signs beside it for a day.
+func (w *Webhooks) Rotate(ctx context.Context, id string) (secret string, problem *poller.Problem) {
+	w.mu.Lock()
+	hook := w.byID[id]
+	if hook == nil {
+		w.mu.Unlock()
+		return "", nil
+	}
+	now := time.Now()
+	old, former := hook.secret, hook.former
+	hook.former = append([]formerSecret{{Secret: old, Until: now.Add(keepFormer)}},
+		slices.DeleteFunc(slices.Clone(former), func(f formerSecret) bool { return !now.Before(f.Until) })...)
+	hook.former = hook.former[:min(len(hook.former), maxFormer)]
+	hook.secret = newSecret()
+	secret = secretText(hook.secret)
+	w.mu.Unlock()
+	if err := w.save(ctx, hook); err != nil {
+		w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
+		w.mu.Lock()
+		hook.secret, hook.former = old, former
+		w.mu.Unlock()
+		return "", unstoredProblem
+	}
+	return secret, nil
+}
+
+// WebhookView is what a caller may know of a webhook.
+type WebhookView struct {
+	ID         string         `json:"id"`
+	URL        string         `json:"url"` // without its query
+	On         []string       `json:"on"`
+	State      string         `json:"state"` // active, or gone once the receiver has answered 410
+	CreatedAt  time.Time      `json:"created_at"`
+	Tasks      []TaskView     `json:"tasks"`
+	Deliveries []DeliveryView `json:"deliveries"`
+}
+
+// TaskView is one task of a WebhookView. Status is nil while it is not known,
+// or not to be shown.
+type TaskView struct {
+	Task    string    `json:"task"`
+	Status  *string   `json:"status"`
+	State   TaskState `json:"state"`
+	Problem *string   `json:"problem"`
+}
+
+// DeliveryView is one message of a WebhookView.
+type DeliveryView struct {
+	ID          string        `json:"id"`
+	Type        string        `json:"type"`
+	State       DeliveryState `json:"state"`
+	Attempts    []Attempt     `json:"attempts"`
+	NextAttempt *time.Time    `json:"next_attempt_at"`
+}
+
+// View returns what there is to see of a webhook, of the partitions that shown
+// names; nil if there is none.
+func (w *Webhooks) View(id string, shown func(partition *cache.ID) bool) *WebhookView {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	hook := w.byID[id]
+	if hook == nil {
+		return nil
+	}
+	v := &WebhookView{ID: hook.id, URL: hook.shown, On: hook.on, State: "active", CreatedAt: hook.created,
+		Tasks: []TaskView{}, Deliveries: []DeliveryView{}}
+	if hook.gone {
+		v.State = "gone"
+	}
+	for _, t := range hook.tasks {
+		if shown(&t.Partition) {
+			v.Tasks = append(v.Tasks, w.viewTask(t))
+		}
+	}
+	for _, d := range hook.deliveries {
+		if !shown(&d.partition) {
+			continue
+		}
+		one := DeliveryView{ID: d.id, Type: d.kind, State: d.state, Attempts: slices.Clone(d.attempts)}
+		if one.Attempts == nil {
+			one.Attempts = []Attempt{}
+		}
+		if d.state == DeliveryPending {
+			one.NextAttempt = ptr(d.next.UTC())
+		}
+		v.Deliveries = append(v.Deliveries, one)
+	}
+	return v
+}
+
+func (w *Webhooks) viewTask(t *followed) TaskView {
+	v := TaskView{Task: t.Ref, State: TaskWatching}
+	suspended := w.rooms[t.Partition].suspended
+	switch {
+	case t.done:
+		v.State = TaskDone
+	case suspended, t.request == nil, t.problem == string(poller.UnauthorizedProblem), t.problem == string(poller.ForbiddenProblem):
+		v.State = TaskSuspended
+	}
+	if t.status != "" && !suspended {
+		v.Status = ptr(t.status)
+	}
+	if t.problem != "" {
+		v.Problem = ptr(t.problem)
+	}
+	return v
+}

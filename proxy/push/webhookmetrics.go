@@ -1,0 +1,50 @@
+package push
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// webhookMetrics are the series of webhooks. None has a URL or an id.
+type webhookMetrics struct {
+	delivered, failed, gone, gaveUp, panics prometheus.Counter
+}
+
+func newWebhookMetrics(reg prometheus.Registerer, w *Webhooks) (*webhookMetrics, error) {
+	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pollux_webhook_attempts_total", Help: "Requests to receivers of webhooks, by outcome."}, []string{"outcome"})
+	m := &webhookMetrics{
+		delivered: attempts.WithLabelValues("delivered"),
+		failed:    attempts.WithLabelValues("failed"),
+		gone:      attempts.WithLabelValues("gone"),
+		gaveUp: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pollux_webhook_gave_up_total", Help: "Deliveries that were given up."}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pollux_webhook_panics_total", Help: "Panics caught in webhooks."}),
+	}
+	gauge := func(name, help string, of func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			w.mu.RLock()
+			defer w.mu.RUnlock()
+			return float64(of())
+		})
+	}
+	for _, c := range []prometheus.Collector{attempts, m.gaveUp, m.panics,
+		gauge("pollux_webhooks", "Webhooks that are registered.", func() int { return len(w.byID) }),
+		gauge("pollux_webhook_tasks", "Tasks that webhooks follow and that have not ended.", func() int { return w.open }),
+		gauge("pollux_webhook_waiting", "Deliveries that wait for their next attempt.", func() int { return w.queue.waiting }),
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *webhookMetrics) attempted(a answer) {
+	switch {
+	case a.ok:
+		m.delivered.Inc()
+	case a.gone:
+		m.gone.Inc()
+	default:
+		m.failed.Inc()
+	}
+}

@@ -1,0 +1,237 @@
+package push
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+)
+
+const (
+	// atOnce bounds the messages being stored, and the tasks being looked at.
+	atOnce = 64
+	// storeAgain is when a store that refused is asked again.
+	storeAgain = time.Second
+)
+
+// caused are the deliveries that are written together with e. It runs before
+// the write, so it changes nothing: Published comes afterwards.
+func (w *Webhooks) caused(e *cache.Entry) []cache.Delivery {
+	w.mu.RLock()
+	followers := w.byKey[e.Key]
+	w.mu.RUnlock()
+	if len(followers) == 0 {
+		return nil
+	}
+	event, occasion := eventOn(e)
+	var out []cache.Delivery
+	now := time.Now()
+	for _, t := range followers {
+		if !t.hook.wants(event) {
+			continue
+		}
+		id := w.vault.deliveryID(t.hook.id, &e.Key, event, occasion)
+		w.mu.RLock()
+		known := w.sent[id] != nil
+		w.mu.RUnlock()
+		if !known {
+			out = append(out, w.stored(newDelivery(id, t.hook, e, now), e))
+		}
+	}
+	return out
+}
+
+// stored is a fresh delivery as the outbox takes it.
+func (w *Webhooks) stored(d *delivery, e *cache.Entry) cache.Delivery {
+	return cache.Delivery{
+		ID: d.id, Webhook: d.hook.id,
+		Payload: w.vault.seal(sealedPayload, d.id, payload(e, w.settings.Load().publicURL)),
+		State:   w.vault.seal(sealedState, d.id, d.encode()),
+	}
+}
+
+// Published implements [poller.Observer].
+func (w *Webhooks) Published(e *cache.Entry) {
+	w.mu.RLock()
+	r := w.rooms[e.Partition]
+	concerned := len(w.byKey[e.Key]) > 0 || r != nil && r.suspended
+	w.mu.RUnlock()
+	if !concerned {
+		return
+	}
+	event, occasion := eventOn(e)
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.rooms[e.Partition]; r != nil {
+		r.suspended = false
+	}
+	for _, t := range slices.Clone(w.byKey[e.Key]) {
+		t.status, t.problem = e.Status, ""
+		if t.hook.wants(event) {
+			id := w.vault.deliveryID(t.hook.id, &e.Key, event, occasion)
+			if w.sent[id] == nil {
+				d := newDelivery(id, t.hook, e, now)
+				w.sent[id] = d
+				t.hook.deliveries = append(t.hook.deliveries, d)
+				w.fresh = append(w.fresh, freshDelivery{d, e})
+			}
+		}
+		if settled(e) {
+			w.finish(t, "")
+		}
+	}
+	w.poke()
+}
+
+// Lost implements [poller.Observer]. A task that nobody has seen yet may still
+// come: some upstreams write it down a little after they have said its id.
+func (w *Webhooks) Lost(key *cache.ID, problem *poller.Problem) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range slices.Clone(w.byKey[*key]) {
+		t.problem = string(problem.Type)
+		if problem.Type == poller.TaskGone || problem.Type == poller.TaskNotFound && t.status != "" {
+			w.finish(t, t.problem)
+		}
+	}
+	w.poke()
+}
+
+// Suspended implements [poller.Observer]: what waits for the partition's
+// receivers is held back.
+func (w *Webhooks) Suspended(partition *cache.ID, _ *poller.Problem) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.rooms[*partition]; r != nil {
+		r.suspended = true
+	}
+}
+
+// work does what followed from news: stores messages and then queues them,
+// releases watches, stores webhooks that changed.
+func (w *Webhooks) work(ctx context.Context) {
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.news:
+		case <-again.C:
+		}
+		w.mu.Lock()
+		fresh, releases := w.fresh, w.releases
+		w.fresh, w.releases = nil, nil
+		w.mu.Unlock()
+		for _, release := range releases {
+			release()
+		}
+		refused := w.storeFresh(ctx, fresh)
+		w.mu.Lock()
+		w.fresh = append(w.fresh, refused...)
+		w.mu.Unlock()
+		if !w.saveDirty(ctx, refused) || len(refused) > 0 {
+			again.Reset(storeAgain)
+		}
+	}
+}
+
+// storeFresh makes messages durable, then queues them. What the store refuses
+// is sent all the same, from memory, and returned.
+func (w *Webhooks) storeFresh(ctx context.Context, fresh []freshDelivery) (refused []freshDelivery) {
+	var mu sync.Mutex // guards refused
+	each(fresh, func(f freshDelivery) {
+		defer w.recovered()
+		row := w.stored(f.delivery, f.entry)
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		err := w.outbox.AddDelivery(ctx, row)
+		if err != nil {
+			mu.Lock()
+			refused = append(refused, f)
+			mu.Unlock()
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		d := f.delivery
+		first := d.payload == nil && len(d.attempts) == 0
+		if err == nil {
+			d.payload = nil
+		} else {
+			d.payload = row.Payload
+		}
+		switch {
+		case !first || d.hook.deleted || d.state != DeliveryPending:
+		case d.hook.gone:
+			d.state = DeliveryGaveUp
+		default:
+			w.enqueue(d)
+		}
+	})
+	return refused
+}
+
+// saveDirty stores the webhooks that changed, except those of messages that
+// are not stored yet: a task may only be done once its message is safe. It
+// reports whether the store took them.
+func (w *Webhooks) saveDirty(ctx context.Context, refused []freshDelivery) bool {
+	w.mu.Lock()
+	var hooks []*webhook
+	for hook := range w.dirty {
+		if !slices.ContainsFunc(refused, func(f freshDelivery) bool { return f.delivery.hook == hook }) &&
+			!slices.ContainsFunc(w.fresh, func(f freshDelivery) bool { return f.delivery.hook == hook }) {
+			hooks = append(hooks, hook)
+			delete(w.dirty, hook)
+		}
+	}
+	left := len(w.dirty)
+	w.mu.Unlock()
+	ok := left == 0
+	var mu sync.Mutex // guards ok
+	each(hooks, func(hook *webhook) {
+		defer w.recovered()
+		if err := w.save(ctx, hook); err != nil {
+			w.log.Warn("a webhook could not be stored", "webhook", hook.id, "err", err)
+			w.mu.Lock()
+			w.dirty[hook] = struct{}{}
+			w.mu.Unlock()
+			mu.Lock()
+			ok = false
+			mu.Unlock()
+		}
+	})
+	return ok
+}
+
+// save stores hook as it is now, unless it was deleted.
+func (w *Webhooks) save(ctx context.Context, hook *webhook) error {
+	hook.saving.Lock()
+	defer hook.saving.Unlock()
+	w.mu.RLock()
+	deleted, text := hook.deleted, hook.encode()
+	w.mu.RUnlock()
+	if deleted {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return w.outbox.PutWebhook(ctx, cache.Webhook{ID: hook.id, Value: w.vault.seal(sealedWebhook, hook.id, text)})
+}
+
+// each calls f for every item, atOnce at a time, and waits.
+func each[T any](items []T, f func(T)) {
+	var children sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, item := range items {
+		slots <- struct{}{}
+		children.Go(func() {
+			defer func() { <-slots }()
+			f(item)
+		})
+	}
+	children.Wait()
+}

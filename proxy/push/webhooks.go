@@ -1,0 +1,254 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/poller"
+)
+
+// storeTimeout bounds one call of the outbox.
+const storeTimeout = 5 * time.Second
+
+// Engine is what webhooks need of a *poller.Poller.
+type Engine interface {
+	Poll(ctx context.Context, r poller.Request) poller.Answer
+	Watch(r poller.Request) (release func(), problem *poller.Problem)
+	Cached(u *poller.Upstream, part *poller.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
+}
+
+// Resume makes the poll of a task again that was registered before a restart,
+// with the credential that was sealed meanwhile. It reports false while the
+// upstream is not configured as it was then: a credential never goes elsewhere.
+type Resume func(t *Task, c providers.Credential) (*poller.Request, bool)
+
+// WebhooksConfig bounds webhooks.
+type WebhooksConfig struct {
+	AllowNetworks []netip.Prefix // private networks that targets may be in, plain http included
+	Timeout       time.Duration  // of one attempt
+	GiveUpAfter   time.Duration  // of one delivery
+	MaxTasks      int            // followed at the same time
+	PublicURL     string         // without a slash at its end; "" makes links relative
+	Resolver      *net.Resolver  // nil: the system's
+}
+
+// webhookSettings are one configuration, prepared. They are immutable.
+type webhookSettings struct {
+	targets              *targets
+	plain, secure        http.RoundTripper
+	timeout, giveUpAfter time.Duration
+	maxTasks             int
+	publicURL            string
+}
+
+// Webhooks tells receivers of tasks that have ended or want something. It keeps
+// what it knows in an outbox, so that a crash loses nothing: a message is sent
+// at least once, always with the same id. It implements [poller.Observer] and
+// is safe for concurrent use.
+type Webhooks struct {
+	engine   Engine
+	outbox   cache.Outbox
+	vault    vault
+	resume   Resume
+	log      *slog.Logger
+	metrics  *webhookMetrics
+	settings atomic.Pointer[webhookSettings]
+
+	mu       sync.RWMutex // guards what follows
+	byID     map[string]*webhook
+	byKey    map[cache.ID][]*followed // tasks that are not done
+	sent     map[string]*delivery     // every delivery of every webhook
+	rooms    map[cache.ID]*room
+	open     int // tasks that are not done
+	queue    queue
+	fresh    []freshDelivery // to be stored, then sent
+	looks    []*followed     // to be polled once
+	releases []func()        // of watches that are not needed any more
+	dirty    map[*webhook]struct{}
+	news     chan struct{} // of capacity 1: there is something fresh, to release or dirty
+	looking  chan struct{} // of capacity 1: there are looks
+}
+
+// freshDelivery is a message that was not stored yet.
+type freshDelivery struct {
+	delivery *delivery
+	entry    *cache.Entry
+}
+
+var _ poller.Observer = (*Webhooks)(nil)
+
+// NewWebhooks returns Webhooks that follow tasks through engine. It starts
+// nothing: call Configure, Load and then Run. Nothing may be written to the
+// store before.
+func NewWebhooks(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume, reg prometheus.Registerer, log *slog.Logger) (*Webhooks, error) {
+	w := &Webhooks{
+		engine: engine, outbox: outbox, vault: vault{secret}, resume: resume, log: log,
+		byID: map[string]*webhook{}, byKey: map[cache.ID][]*followed{}, sent: map[string]*delivery{}, rooms: map[cache.ID]*room{},
+		queue: newQueue(), dirty: map[*webhook]struct{}{}, news: make(chan struct{}, 1), looking: make(chan struct{}, 1),
+	}
+	var err error
+	if w.metrics, err = newWebhookMetrics(reg, w); err != nil {
+		return nil, err
+	}
+	outbox.OnPut(w.caused)
+	return w, nil
+}
+
+// Configure sets the bounds, also of webhooks that are there already.
+func (w *Webhooks) Configure(c WebhooksConfig) {
+	t := newTargets(c.AllowNetworks, c.Resolver)
+	old := w.settings.Swap(&webhookSettings{
+		targets: t, plain: t.transport(true), secure: t.transport(false),
+		timeout: c.Timeout, giveUpAfter: c.GiveUpAfter, maxTasks: c.MaxTasks, publicURL: c.PublicURL,
+	})
+	if old != nil {
+		old.closeIdle()
+	}
+}
+
+func (st *webhookSettings) closeIdle() {
+	for _, t := range []http.RoundTripper{st.plain, st.secure} {
+		if t, ok := t.(*http.Transport); ok {
+			t.CloseIdleConnections()
+		}
+	}
+}
+
+// Run polls, stores and sends until ctx ends and all that it started has
+// returned. What is not sent by then is after the next start.
+func (w *Webhooks) Run(ctx context.Context) {
+	var children sync.WaitGroup
+	children.Go(func() { w.dispatch(ctx) })
+	children.Go(func() { w.work(ctx) })
+	children.Go(func() { w.look(ctx) })
+	children.Wait()
+	w.settings.Load().closeIdle()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, hook := range w.byID {
+		for _, t := range hook.tasks {
+			if t.release != nil {
+				w.releases = append(w.releases, t.release)
+				t.release = nil
+			}
+		}
+	}
+	for _, release := range w.releases {
+		release()
+	}
+	w.releases = nil
+}
+
+// poke wakes the worker, pokeLooker the looker.
+func (w *Webhooks) poke()       { wake(w.news) }
+func (w *Webhooks) pokeLooker() { wake(w.looking) }
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// recovered keeps a panic in a goroutine of ours from ending the process.
+func (w *Webhooks) recovered() {
+	if v := recover(); v != nil {
+		w.metrics.panics.Inc()
+		w.log.Error("panic in webhooks", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	}
+}
+
+// room is one partition as webhooks see it.
+type room struct {
+	tasks     int // of all webhooks
+	open      int // of these, not done
+	suspended bool
+}
+
+// index takes hook in.
+func (w *Webhooks) index(hook *webhook) {
+	w.byID[hook.id] = hook
+	for _, t := range hook.tasks {
+		r := w.rooms[t.Partition]
+		if r == nil {
+			r = &room{}
+			w.rooms[t.Partition] = r
+		}
+		r.tasks++
+		if !t.done {
+			r.open++
+			w.open++
+			w.byKey[t.Key] = append(w.byKey[t.Key], t)
+		}
+	}
+}
+
+// remove takes hook out, with everything that waits for it.
+func (w *Webhooks) remove(hook *webhook) {
+	hook.deleted = true
+	delete(w.byID, hook.id)
+	for _, t := range hook.tasks {
+		w.finish(t, "")
+		if r := w.rooms[t.Partition]; r != nil {
+			if r.tasks--; r.tasks == 0 {
+				delete(w.rooms, t.Partition)
+			}
+		}
+	}
+	delete(w.dirty, hook)
+	for _, d := range hook.deliveries {
+		w.queue.remove(d)
+		delete(w.sent, d.id)
+	}
+}
+
+// finish ends the following of a task. problem is why, "" if it just ended.
+func (w *Webhooks) finish(t *followed, problem string) {
+	if t.done {
+		return
+	}
+	t.done, t.problem, t.request = true, problem, nil
+	if t.release != nil {
+		w.releases = append(w.releases, t.release)
+		t.release = nil
+	}
+	w.rooms[t.Partition].open--
+	w.open--
+	rest := slices.DeleteFunc(slices.Clone(w.byKey[t.Key]), func(o *followed) bool { return o == t })
+	if len(rest) == 0 {
+		delete(w.byKey, t.Key)
+	} else {
+		w.byKey[t.Key] = rest
+	}
+	if t.hook.forget() || !slices.ContainsFunc(t.hook.tasks, func(o *followed) bool { return !o.done }) {
+		w.dirty[t.hook] = struct{}{}
+	}
+}
+
+// end stops everything for a webhook whose receiver is gone.
+func (w *Webhooks) end(hook *webhook) {
+	hook.gone = true
+	for _, t := range hook.tasks {
+		w.finish(t, "")
+	}
+	for _, d := range hook.deliveries {
+		if d.state == DeliveryPending {
+			w.queue.remove(d)
+			d.state = DeliveryGaveUp
+		}
+	}
+	w.dirty[hook] = struct{}{}
+}

@@ -1,0 +1,35 @@
+package push
+
+import "pollux/cache"
+
+// vault seals what the outbox keeps. Each value is bound to what it is and to
+// its id: moved elsewhere it cannot be opened.
+type vault struct{ secret *cache.Secret }
+
+// Kinds of sealed values.
+const (
+	sealedWebhook = "webhook"
+	sealedPayload = "payload"
+	sealedState   = "state"
+)
+
+func (v vault) ids(kind, id string) (room, key cache.ID) {
+	h := v.secret.Hash("webhooks")
+	h.PartString("room")
+	h.Sum(&room)
+	h = v.secret.Hash("webhooks")
+	h.PartString(kind)
+	h.PartString(id)
+	h.Sum(&key)
+	return room, key
+}
+
+func (v vault) seal(kind, id string, plain []byte) []byte {
+	room, key := v.ids(kind, id)
+	return v.secret.Seal(nil, &room, &key, plain)
+}
+
+func (v vault) open(kind, id string, sealed []byte) ([]byte, error) {
+	room, key := v.ids(kind, id)
+	return v.secret.Open(nil, &room, &key, sealed)
+}

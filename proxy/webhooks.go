@@ -1,0 +1,283 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+	"pollux/proxy/push"
+)
+
+const (
+	webhooksPath     = "/v1/webhooks"
+	redeliverSuffix  = ":redeliver"
+	rotateSuffix     = ":rotate"
+	webhookBodyLimit = 1 << 20
+)
+
+// matchWebhook finds the endpoint of what follows /v1/webhooks/.
+func (r *routes) matchWebhook(rest []byte) (e *endpoint, id []byte) {
+	if id, ok := bytes.CutSuffix(rest, []byte(redeliverSuffix)); ok {
+		return r.redeliver, id
+	}
+	if id, ok := bytes.CutSuffix(rest, []byte(rotateSuffix)); ok {
+		return r.rotate, id
+	}
+	return r.webhook, rest
+}
+
+// OpenWebhooks takes in what outbox holds, and serves webhooks from now on.
+// Call it before the first poll. Nothing is sent before RunWebhooks.
+func (s *Server) OpenWebhooks(ctx context.Context, cfg push.WebhooksConfig, outbox cache.Outbox, reg prometheus.Registerer) error {
+	w, err := push.NewWebhooks(s.engine, outbox, s.secret, s.resumeTask, reg, s.log)
+	if err != nil {
+		return fmt.Errorf("webhooks: %w", err)
+	}
+	w.Configure(s.webhooksConfig(cfg))
+	if err := w.Load(ctx); err != nil {
+		return fmt.Errorf("webhooks: %w", err)
+	}
+	s.engine.Observe(w)
+	s.webhooks = w
+	return nil
+}
+
+// ReloadWebhooks replaces their bounds. Call it after Reload.
+func (s *Server) ReloadWebhooks(cfg push.WebhooksConfig) {
+	if s.webhooks != nil {
+		s.webhooks.Configure(s.webhooksConfig(cfg))
+	}
+}
+
+// RunWebhooks follows tasks and sends deliveries until ctx ends.
+func (s *Server) RunWebhooks(ctx context.Context) {
+	if s.webhooks != nil {
+		s.webhooks.Run(ctx)
+	}
+}
+
+// webhooksConfig adds what the face knows.
+func (s *Server) webhooksConfig(cfg push.WebhooksConfig) push.WebhooksConfig {
+	st := s.settings.Load()
+	cfg.MaxTasks, cfg.PublicURL = st.Limits.WatchedTasks, st.publicURL
+	return cfg
+}
+
+// webhookRequest is the body of POST /v1/webhooks, checked as far as it does
+// not concern single references.
+type webhookRequest struct {
+	batchRequest // tasks and credentials
+	url          string
+	on           []string
+}
+
+// parseWebhook reads the body of a registration. The error says what is wrong
+// without quoting the body.
+func parseWebhook(body []byte, limit int) (webhookRequest, error) {
+	var r webhookRequest
+	if err := checkJSON(body); err != nil {
+		return r, fmt.Errorf("the body %w", err)
+	}
+	m, err := members(body, "tasks", "url", "on", "credentials")
+	if err != nil {
+		return r, fmt.Errorf("the body %w", err)
+	}
+	if isNull(m["tasks"]) || json.Unmarshal(m["tasks"], &r.tasks) != nil || len(r.tasks) == 0 {
+		return r, errors.New("tasks wants a list of references, at least one")
+	}
+	if len(r.tasks) > limit {
+		return r, fmt.Errorf("tasks has more than %d references; limits.batch raises the limit", limit)
+	}
+	if isNull(m["url"]) || json.Unmarshal(m["url"], &r.url) != nil {
+		return r, errors.New("url wants an absolute https URL")
+	}
+	r.on = []string{push.OnTerminal}
+	if raw, ok := m["on"]; ok {
+		if r.on, ok = stringList(raw); !ok || !validEvents(r.on) {
+			return r, errors.New("on wants a list of terminal, requires_action or both")
+		}
+	}
+	if raw, ok := m["credentials"]; ok {
+		r.credentials, err = parseCredentials(raw)
+	}
+	return r, err
+}
+
+func validEvents(on []string) bool {
+	for i, event := range on {
+		if event != push.OnTerminal && event != push.OnRequiresAction || slices.Contains(on[:i], event) {
+			return false
+		}
+	}
+	return len(on) > 0
+}
+
+// serveRegister answers POST /v1/webhooks. One bad reference fails all of it:
+// a webhook that follows less than was asked for would be noticed too late.
+func (s *Server) serveRegister(x *exchange) {
+	c, inHeader, _, ok := s.enterWebhooks(x)
+	if !ok {
+		return
+	}
+	if len(x.facts.query) > 0 {
+		x.problem(invalid("a registration takes no query parameters; credentials carries what belongs there"))
+		return
+	}
+	if !x.hasBody() {
+		x.problem(invalid("the body is missing"))
+		return
+	}
+	body, refused := x.readBody(x.endpoint.bodyLimit)
+	if refused != nil {
+		x.refuse(refused)
+		return
+	}
+	r, err := parseWebhook(body, x.settings.Limits.Batch)
+	if err != nil {
+		x.problem(invalid(err.Error()))
+		return
+	}
+	reg, p, challenge := s.registration(x, c, inHeader, r)
+	if p != nil {
+		x.unauthorized(p, challenge)
+		return
+	}
+	id, secret, p := s.webhooks.Register(s.base, reg)
+	if p != nil {
+		x.problem(p)
+		return
+	}
+	type task struct {
+		Task  string         `json:"task"`
+		State push.TaskState `json:"state"`
+	}
+	created := struct {
+		ID     string   `json:"id"`
+		Secret string   `json:"secret"`
+		URL    string   `json:"url"`
+		On     []string `json:"on"`
+		Tasks  []task   `json:"tasks"`
+	}{ID: id, Secret: secret, URL: r.url, On: r.on}
+	for _, t := range reg.Tasks {
+		created.Tasks = append(created.Tasks, task{t.Ref, push.TaskWatching})
+	}
+	x.ctx.Response.Header.Set("Location", x.settings.publicURL+webhooksPath+"/"+id)
+	x.ctx.SetStatusCode(fasthttp.StatusCreated)
+	x.json(&created)
+}
+
+// registration turns the references of r into polls. The problem names the
+// first that is bad.
+func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRequest) (reg push.Registration, p *poller.Problem, challenge string) {
+	refs := make([]reference, len(r.tasks))
+	for i, raw := range r.tasks {
+		if refs[i] = s.resolve(x.settings, raw); refs[i].problem == nil {
+			refs[i].problem = permit(c, ScopeWebhooks, refs[i].target)
+		}
+		if refs[i].problem != nil {
+			return reg, atTask(i, refs[i].problem), keyChallenge
+		}
+	}
+	callers, err := s.batchCallers(x, r.batchRequest, refs, inHeader)
+	if err != nil {
+		return reg, invalid(err.Error()), ""
+	}
+	reg = push.Registration{URL: r.url, On: r.on, Owner: c.fingerprint()}
+	for i := range refs {
+		t := refs[i].target
+		caller := callers[t]
+		if !t.Held && !caller.sufficient(t) {
+			return reg, atTask(i, noCredential(t)), t.challenge
+		}
+		task := push.Task{Ref: t.Name + "/" + t.Parser.Format(refs[i].ref), Upstream: t.Name, Values: refs[i].ref.Values}
+		caller.partition(s.secret, t, &task.Partition)
+		referenceKey(s.secret, &task.Partition, refs[i].ref, &task.Key)
+		if slices.ContainsFunc(reg.Tasks, func(o push.Task) bool { return o.Key == task.Key }) {
+			continue // named twice
+		}
+		reg.Tasks = append(reg.Tasks, task)
+		reg.Requests = append(reg.Requests, poller.Request{
+			Upstream: t.Upstream, Partition: s.engine.Partition(t.Upstream, &task.Partition), Key: task.Key,
+			Reference: refs[i].ref, Credential: caller.credential(t),
+		})
+	}
+	return reg, nil, ""
+}
+
+// atTask is p, saying which reference it is about.
+func atTask(i int, p *poller.Problem) *poller.Problem {
+	at := *p
+	at.Detail = fmt.Sprintf("tasks[%d]: %s", i, p.Detail)
+	return &at
+}
+
+// serveWebhook answers GET of a webhook.
+func (s *Server) serveWebhook(x *exchange) {
+	id, shown, ok := s.findWebhook(x)
+	if !ok {
+		return
+	}
+	if v := s.webhooks.View(id, shown); v != nil {
+		x.json(v)
+		return
+	}
+	x.problem(problemNoWebhook)
+}
+
+// serveEndWebhook answers DELETE.
+func (s *Server) serveEndWebhook(x *exchange) {
+	id, _, ok := s.findWebhook(x)
+	if !ok {
+		return
+	}
+	if p := s.webhooks.Delete(s.base, id); p != nil {
+		x.problem(p)
+		return
+	}
+	x.ctx.SetStatusCode(fasthttp.StatusNoContent)
+}
+
+// serveRedeliver answers POST {id}:redeliver: what there is, is sent again.
+func (s *Server) serveRedeliver(x *exchange) {
+	id, _, ok := s.findWebhook(x)
+	if !ok {
+		return
+	}
+	s.webhooks.Redeliver(id)
+	x.ctx.SetStatusCode(fasthttp.StatusAccepted)
+	x.setHeader(headerCacheControl, noStore)
+}
+
+// serveRotate answers POST {id}:rotate with a new secret.
+func (s *Server) serveRotate(x *exchange) {
+	id, _, ok := s.findWebhook(x)
+	if !ok {
+		return
+	}
+	secret, p := s.webhooks.Rotate(s.base, id)
+	switch {
+	case p != nil:
+		x.problem(p)
+	case secret == "":
+		x.problem(problemNoWebhook)
+	default:
+		x.json(map[string]string{"secret": secret})
+	}
+}
+
+// fingerprint names a client over restarts and reloads, "" for nobody.
+func (c *client) fingerprint() string {
+	if c == nil {
+		return ""
+	}
+	return hex.EncodeToString(c.hash[:])
+}

@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"slices"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/poller"
+	"pollux/proxy/push"
+)
+
+// problemNoWebhook is the answer for what there is not, and for what belongs to
+// somebody else: nobody learns which.
+var problemNoWebhook = &poller.Problem{Type: poller.AboutBlank, Status: 404, Detail: "there is no such webhook"}
+
+// enterWebhooks lets a request about webhooks in, or answers it. inHeader says
+// that its Pollux key stands where an upstream's credential could; credentials
+// are identity query parameters that were sent, escaped.
+func (s *Server) enterWebhooks(x *exchange) (c *client, inHeader bool, credentials map[string][]byte, ok bool) {
+	if s.webhooks == nil {
+		x.problem(&refusePath.Problem)
+		return nil, false, nil, false
+	}
+	_, credentials, p := parsePairs(x.facts.query, s.identityParam, func(string) bool { return false })
+	if p != nil {
+		x.problem(p)
+		return nil, false, nil, false
+	}
+	c, inHeader, p = x.settings.authenticate(&x.ctx.Request.Header, true, x.settings.heldTargets(s.engine.Upstreams())...)
+	if p == nil {
+		p = permit(c, ScopeWebhooks, nil)
+	}
+	if p != nil {
+		x.unauthorized(p, keyChallenge)
+		return nil, false, nil, false
+	}
+	return c, inHeader, credentials, true
+}
+
+// findWebhook finds the webhook that a request names and decides who may see
+// it: whoever registered it, those who share one of its partitions (of these
+// only, each sees its own), and the scope fleet. It answers the request itself
+// if that is nobody.
+func (s *Server) findWebhook(x *exchange) (id string, shown func(*cache.ID) bool, ok bool) {
+	c, inHeader, credentials, ok := s.enterWebhooks(x)
+	if !ok {
+		return "", nil, false
+	}
+	if x.hasBody() { // of no use, but what follows it on the connection is
+		if _, refused := x.readBody(x.endpoint.bodyLimit); refused != nil {
+			x.refuse(refused)
+			return "", nil, false
+		}
+	}
+	id = string(x.rest)
+	owner, tasks, known := s.webhooks.Owners(id)
+	mine, sent := s.partitionsOf(x, c, inHeader, credentials)
+	switch {
+	case !known:
+	case c != nil && (c.has(ScopeFleet) || owner == c.fingerprint()), c == nil && !sent && x.settings.strict.loopback:
+		return id, func(*cache.ID) bool { return true }, true
+	case slices.ContainsFunc(tasks, func(t push.Task) bool { return mine[t.Partition] }):
+		return id, func(p *cache.ID) bool { return mine[*p] }, true
+	}
+	x.problem(problemNoWebhook)
+	return "", nil, false
+}
+
+// partitionsOf are the partitions that a request belongs to, by what it sent to
+// each upstream; sent says that it sent anything.
+func (s *Server) partitionsOf(x *exchange, c *client, inHeader bool, credentials map[string][]byte) (mine map[cache.ID]bool, sent bool) {
+	mine = map[cache.ID]bool{}
+	for _, u := range s.engine.Upstreams() {
+		t := x.settings.target(u)
+		x.caller.reset(t)
+		if !inHeader {
+			x.caller.readHeaders(t, &x.ctx.Request.Header)
+			x.caller.readQuery(t, credentials)
+		}
+		sent = sent || x.caller.sentAny()
+		if (c == nil || c.may(u.Name)) && (t.Held || x.caller.sufficient(t)) {
+			var id cache.ID
+			x.caller.partition(s.secret, t, &id)
+			mine[id] = true
+		}
+	}
+	return mine, sent
+}
+
+// resumeTask is the [push.Resume] of this face. The upstream must be the same
+// as at registration, base URL and identity headers included: then the
+// partition is.
+func (s *Server) resumeTask(task *push.Task, c providers.Credential) (*poller.Request, bool) {
+	u := s.engine.Upstream([]byte(task.Upstream))
+	if u == nil || len(task.Values) != len(u.Provider.Params) {
+		return nil, false
+	}
+	t := s.settings.Load().target(u)
+	var who caller
+	who.reset(t)
+	if !t.Held && !who.restore(t, c) {
+		return nil, false
+	}
+	var partition, key cache.ID
+	who.partition(s.secret, t, &partition)
+	ref := providers.Reference{Values: task.Values}
+	referenceKey(s.secret, &partition, ref, &key)
+	if partition != task.Partition || key != task.Key {
+		return nil, false
+	}
+	return &poller.Request{Upstream: u, Partition: s.engine.Partition(u, &partition), Key: key,
+		Reference: ref, Credential: who.credential(t)}, true
+}
+
+// restore is the reverse of credential. It reports false if c is not of t.
+func (c *caller) restore(t *target, from providers.Credential) bool {
+	for _, f := range from.Headers {
+		i := indexOf(t.headers, []byte(f.Name))
+		if i < 0 {
+			return false
+		}
+		c.headers[i] = []byte(f.Value)
+	}
+	for _, f := range from.Query {
+		i := indexOf(t.query, []byte(f.Name))
+		if i < 0 {
+			return false
+		}
+		c.query[i] = []byte(f.Value)
+	}
+	return c.sufficient(t)
+}
