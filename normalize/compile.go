@@ -131,8 +131,9 @@ func statusList() string {
 	return strings.Join(names, ", ")
 }
 
-func (c *compiler) volatile(specs []PathSpec) {
-	tree := volatile{}
+func (c *compiler) volatile(specs []VolatileSpec) {
+	m := c.mapping
+	m.volatile = volatile{}
 	for _, spec := range specs {
 		c.path(spec.Path, spec.Position)
 		keys, plain := plainKeys(spec.Path)
@@ -140,26 +141,16 @@ func (c *compiler) volatile(specs []PathSpec) {
 			c.fault(spec.Position, "path %q: a volatile path may only name members and indices", spec.Path)
 			continue
 		}
-		tree.add(keys)
-	}
-	if tree.covers(c.mapping.statusKeys) {
-		c.fault(c.mapping.statusAt(specs), "the status cannot be volatile")
-	}
-	c.mapping.volatile = tree
-}
-
-// statusAt finds the volatile path that covers the status.
-func (m *Mapping) statusAt(specs []PathSpec) Position {
-	for _, spec := range specs {
-		tree := volatile{}
-		if keys, plain := plainKeys(spec.Path); plain {
-			tree.add(keys)
+		if len(keys) <= len(m.statusKeys) && slices.Equal(keys, m.statusKeys[:len(keys)]) {
+			c.fault(spec.Position, "the status cannot be volatile")
 		}
-		if tree.covers(m.statusKeys) {
-			return spec.Position
+		member := volatileMember{keys: keys}
+		if spec.When.Code != "" {
+			member.when, m.passing = c.condition(spec.When), true
 		}
+		m.members = append(m.members, member)
+		m.volatile.add(keys)
 	}
-	return Position{}
 }
 
 func (c *compiler) field(spec FieldSpec) {

@@ -22,7 +22,7 @@ func TestCompileFaults(t *testing.T) {
 		return func(s *Spec) { s.Status.Rules = []RuleSpec{{ExprSpec{code, at}, o, at.below("set"), at}} }
 	}
 	volatile := func(p string) func(*Spec) {
-		return func(s *Spec) { s.Volatile = []PathSpec{{p, at}} }
+		return func(s *Spec) { s.Volatile = []VolatileSpec{{PathSpec: PathSpec{p, at}}} }
 	}
 	tests := []struct {
 		change    func(*Spec)
@@ -66,6 +66,7 @@ func TestCompileFaults(t *testing.T) {
 		{rule(`$env.kind("a") == "null"`, OutcomeSpec{Status: Failed}), "k", "$env"},
 		{volatile("a.#.b"), "k", "only name members"},
 		{volatile("status"), "k", "cannot be volatile"},
+		{func(s *Spec) { s.Volatile = []VolatileSpec{{PathSpec{"a", at}, ExprSpec{"word", at.below("when")}}} }, "k.when", "expected bool"},
 		{func(s *Spec) { s.Status.Path = PathSpec{"", at} }, "k", "empty path"},
 		{func(s *Spec) { s.Status.Path.Position, s.Status.Words = at, nil }, "k", "no native words"},
 		{func(s *Spec) { s.Settled = ExprSpec{"count(1)", at} }, "k", "condition"},

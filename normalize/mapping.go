@@ -17,7 +17,9 @@ type Mapping struct {
 	words      map[string]OutcomeSpec
 	rules      []rule
 	fields     []field
-	volatile   volatile
+	members    []volatileMember
+	volatile   volatile   // all of members
+	passing    bool       // some of members are volatile only while a condition holds
 	settled    *Condition // nil if the provider does not settle
 	paths      []PathSpec
 }
@@ -81,8 +83,8 @@ func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 	if m.settled != nil {
 		r.Settled, _ = e.holds(m.settled)
 	}
-	r.RuleErrors = e.errors
 	m.digest(&e, &r, native, outcome)
+	r.RuleErrors = e.errors
 	return r, nil
 }
 
@@ -202,8 +204,8 @@ func (f *field) read(e *evaluation, status Status, traces *[]FieldTrace) (r read
 // gave them, so that a rule over a volatile member still shows as a change.
 func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec) {
 	task, body := r.Task, e.doc.body
-	if len(m.volatile) > 0 {
-		stripped, any := m.volatile.strip(nil, e.doc.root())
+	if now := m.volatileNow(e); len(now) > 0 {
+		stripped, any := now.strip(nil, e.doc.root())
 		if body = stripped; any {
 			doc := &document{text: string(stripped)}
 			s := newScope(doc, e.scope.HTTP)

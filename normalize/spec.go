@@ -16,9 +16,9 @@ type Fault struct {
 type Spec struct {
 	Status   StatusSpec
 	Fields   []FieldSpec // in file order
-	Volatile []PathSpec  // upstream fields whose change is no change: members and indices only, no searches
-	Settled  ExprSpec    // settle.until; zero if the provider does not settle
-	Params   []string    // names that a source's Param may use
+	Volatile []VolatileSpec
+	Settled  ExprSpec // settle.until; zero if the provider does not settle
+	Params   []string // names that a source's Param may use
 }
 
 // PathSpec is a GJSON path and where it stands.
@@ -33,6 +33,13 @@ type PathSpec struct {
 type ExprSpec struct {
 	Code string
 	Position
+}
+
+// VolatileSpec is an upstream field whose change is no change, while When holds;
+// always if When is zero. The path has members and indices only, no searches.
+type VolatileSpec struct {
+	PathSpec
+	When ExprSpec
 }
 
 // StatusSpec says how the canonical status follows from the native answer.

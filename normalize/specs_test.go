@@ -25,6 +25,13 @@ func words(list string) (out []WordSpec) {
 	return out
 }
 
+func volatiles(paths ...string) (out []VolatileSpec) {
+	for _, p := range paths {
+		out = append(out, VolatileSpec{PathSpec: PathSpec{Path: p}})
+	}
+	return out
+}
+
 func ruleOf(code string, set OutcomeSpec) RuleSpec {
 	return RuleSpec{When: ExprSpec{Code: code}, Set: set}
 }
@@ -94,7 +101,7 @@ func orq() Spec {
 			fieldOf("metadata.finish_reason", path("finish_reason")),
 			fieldOf("metadata.telemetry", path("telemetry")),
 		},
-		Volatile: []PathSpec{{Path: "telemetry"}},
+		Volatile: volatiles("telemetry"),
 	}
 }
 
@@ -168,9 +175,10 @@ func shannon() Spec {
 			fieldOf("metadata.session_id", path("session_id")),
 			fieldOf("metadata.model_breakdown", when("metadata.model_breakdown", "terminal")),
 		},
-		Volatile: []PathSpec{{Path: "created_at"}, {Path: "updated_at"}},
+		Volatile: volatiles("created_at", "updated_at"),
 		Settled:  ExprSpec{Code: `kind("model_used") == "string" && kind("usage") == "object"`},
 	}
 	spec.Status.Words = append(spec.Status.Words, WordSpec{Word: "PAUSED", OutcomeSpec: OutcomeSpec{Status: RequiresAction, RequiredAction: "resume"}})
+	spec.Volatile = append(spec.Volatile, VolatileSpec{PathSpec{Path: "metadata.model_breakdown"}, ExprSpec{Code: "not terminal"}})
 	return spec
 }

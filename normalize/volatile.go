@@ -9,6 +9,27 @@ import (
 // object keys and array indices. A node without children is to be removed.
 type volatile map[string]volatile
 
+// volatileMember is one of the members that a provider file lists, and when it
+// counts as such; nil means always.
+type volatileMember struct {
+	keys []string
+	when *Condition
+}
+
+// volatileNow is the set for one answer.
+func (m *Mapping) volatileNow(e *evaluation) volatile {
+	if !m.passing {
+		return m.volatile
+	}
+	now := volatile{}
+	for _, member := range m.members {
+		if holds, _ := e.holds(member.when); holds {
+			now.add(member.keys)
+		}
+	}
+	return now
+}
+
 // add inserts the member at keys. A member covers everything below it.
 func (v volatile) add(keys []string) {
 	for i, key := range keys {
@@ -24,21 +45,6 @@ func (v volatile) add(keys []string) {
 		}
 		v = child
 	}
-}
-
-// covers reports whether the member at keys is in the set, or below one that is.
-func (v volatile) covers(keys []string) bool {
-	for _, key := range keys {
-		child, known := v[key]
-		if !known {
-			return false
-		}
-		if len(child) == 0 {
-			return true
-		}
-		v = child
-	}
-	return false
 }
 
 // touches reports whether what is read at path may hang on a member of the set:

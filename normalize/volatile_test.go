@@ -47,6 +47,8 @@ func TestDigests(t *testing.T) {
 		{"model changes", orq, orqDone, `{"task_id":"1","status":"completed","model":"n","telemetry":{"trace_id":"a"}}`, false, false},
 		{"something unmapped changes", orq, orqDone, `{"task_id":"1","status":"completed","model":"m","x":1,"telemetry":{"trace_id":"a"}}`, true, false},
 		{"fake times", shannon, shannonRuns, `{"task_id":"1","status":"RUNNING","created_at":"2026-06-02T13:05:29Z","updated_at":"2026-06-02T13:05:29Z"}`, true, true},
+		{"volatile while it runs", shannon, `{"task_id":"1","status":"RUNNING","metadata":{"model_breakdown":[1]}}`, `{"task_id":"1","status":"RUNNING","metadata":{"model_breakdown":[2]}}`, true, true},
+		{"volatile no more", shannon, `{"task_id":"1","status":"COMPLETED","metadata":{"model_breakdown":[1]}}`, `{"task_id":"1","status":"COMPLETED","metadata":{"model_breakdown":[2]}}`, false, false},
 		{"blanks", shannon, shannonRuns, "\n " + shannonRuns + "\n", true, true},
 		{"status changes", shannon, shannonRuns, `{"task_id":"1","status":"COMPLETED","created_at":"2026-06-02T13:05:19Z","updated_at":"2026-06-02T13:05:19Z"}`, false, false},
 	}
@@ -90,7 +92,7 @@ func TestTouches(t *testing.T) {
 func TestDigestSeesVolatileStatus(t *testing.T) {
 	spec := vessl()
 	spec.Status.Rules = []RuleSpec{ruleOf(`kind("flag") == "true"`, OutcomeSpec{Status: InProgress})}
-	spec.Volatile = []PathSpec{{Path: "flag"}}
+	spec.Volatile = volatiles("flag")
 	m := compiled(t, spec)
 	a, _ := m.Map(answer(`{"status":"pending","flag":true}`))
 	b, _ := m.Map(answer(`{"status":"pending","flag":false}`))

@@ -26,7 +26,7 @@ type providerFile struct {
 	Settle     settleFile            `yaml:"settle"`
 	Status     statusFile            `yaml:"status"`
 	Fields     inOrder[fieldFile]    `yaml:"fields"`
-	Volatile   []text                `yaml:"volatile"`
+	Volatile   []volatileFile        `yaml:"volatile"`
 	Observed   []text                `yaml:"observed"`
 	Errors     errorsFile            `yaml:"errors"`
 	Simulation *Simulation           `yaml:"simulation"`
@@ -112,6 +112,9 @@ type outcomeFile struct {
 	normalize.OutcomeSpec
 	node *strictyaml.Node
 }
+
+// volatileFile is a path, or a path with when it counts.
+type volatileFile struct{ path, when text }
 
 // fieldFile is a source or a list of sources.
 type fieldFile struct{ sources []normalize.SourceSpec }
@@ -221,6 +224,21 @@ func (o *outcomeFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return faults
 }
 
+func (v *volatileFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	if n.Kind() != strictyaml.Map {
+		return n.Decode(&v.path)
+	}
+	var mapping struct {
+		Path text `yaml:"path"`
+		When text `yaml:"when"`
+	}
+	faults := n.Decode(&mapping)
+	if v.path, v.when = mapping.Path, mapping.When; v.path.node == nil {
+		v.path.node = n
+	}
+	return faults
+}
+
 func (f *fieldFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	nodes := []*strictyaml.Node{n}
 	if n.Kind() == strictyaml.List {
@@ -303,7 +321,7 @@ func (f *providerFile) spec() normalize.Spec {
 		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.name, Sources: field.value.sources, Position: position(field.node)})
 	}
 	for _, v := range f.Volatile {
-		s.Volatile = append(s.Volatile, v.path())
+		s.Volatile = append(s.Volatile, normalize.VolatileSpec{PathSpec: v.path.path(), When: v.when.expr()})
 	}
 	for _, p := range f.Params {
 		s.Params = append(s.Params, p.name)
