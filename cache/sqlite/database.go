@@ -54,7 +54,7 @@ func openDatabase(ctx context.Context, path string, secret *cache.Secret) (file 
 func (d *database) openWriter(ctx context.Context, path string) (err error) {
 	// cell_size_check looks closer at each page that is read.
 	d.write, err = sql.Open("sqlite", dataSource(path, "busy_timeout(2000)", "journal_mode(WAL)", "synchronous(FULL)",
-		"journal_size_limit(67108864)", "temp_store(MEMORY)", "cell_size_check(ON)", "trusted_schema(OFF)"))
+		"journal_size_limit(67108864)", "temp_store(MEMORY)", "cache_size(-8192)", "cell_size_check(ON)", "trusted_schema(OFF)"))
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (d *database) openWriter(ctx context.Context, path string) (err error) {
 }
 
 func (d *database) openReaders(ctx context.Context, path string) (err error) {
-	d.read, err = sql.Open("sqlite", dataSource(path, "busy_timeout(2000)", "query_only(ON)", "cell_size_check(ON)", "trusted_schema(OFF)"))
+	d.read, err = sql.Open("sqlite", dataSource(path, "busy_timeout(2000)", "query_only(ON)", "temp_store(MEMORY)", "cache_size(-4096)", "cell_size_check(ON)", "trusted_schema(OFF)"))
 	if err != nil {
 		return err
 	}

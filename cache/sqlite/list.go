@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	// maxMatches is how many tasks whose ids begin alike are sorted one by one.
-	// Where there are more, the order's index is walked until a page is full,
-	// which does not take long then.
-	maxMatches = 4000
+	// fewMatches is how many tasks whose ids begin alike are sorted at once.
+	// Where there are more, the first pages of the order are looked at before,
+	// peekPages of them: most of what is there may begin so.
+	fewMatches = 2000
+	peekPages  = 4
 	// lists is how many lists are read at once, so that polls find a reader.
 	lists = 2
 	// maxRounds bounds how often a list reads on because rows could not be
@@ -48,8 +49,13 @@ var indexSchema = func() string {
 			o.name, o.time, map[bool]string{true: ", upstream"}[o.name == "created"]) // the whole of what sqlCount reads
 		fmt.Fprintf(&b, "CREATE INDEX IF NOT EXISTS tasks_upstream_%s ON tasks (upstream, status, %s);\n", o.name, o.time)
 	}
-	b.WriteString("CREATE INDEX IF NOT EXISTS tasks_partition_id ON tasks (partition, task_id);\n")
-	b.WriteString("CREATE INDEX IF NOT EXISTS tasks_id ON tasks (task_id);\n")
+	// With all that a search filters and sorts by, so that it reads no rows.
+	rest := "status, upstream"
+	for _, o := range orders {
+		rest += ", " + o.time
+	}
+	fmt.Fprintf(&b, "CREATE INDEX IF NOT EXISTS tasks_partition_id ON tasks (partition, task_id, %s);\n", rest)
+	fmt.Fprintf(&b, "CREATE INDEX IF NOT EXISTS tasks_id ON tasks (task_id, %s);\n", rest)
 	return b.String()
 }()
 
@@ -58,72 +64,108 @@ type walk struct {
 	by         string // partition or upstream
 	order      cache.Order
 	descending bool
-	byID       bool // with a range of ids besides
 }
 
 // text is the statement of a walk. Its parameters: the value of by, the status,
 // the times between which to look, the place after which to begin, how many
-// rows; then the range of ids.
+// rows.
 func (w walk) text() string {
 	o, dir, after := orders[w.order], "ASC", ">"
 	if w.descending {
 		dir, after = "DESC", "<"
 	}
-	ids := ""
-	if w.byID {
-		ids = " AND task_id >= ?8 AND task_id < ?9"
+	upstream := "" // it is between time and rowid in one index, which changes nothing: a partition has one
+	if w.by == "partition" && w.order == cache.ByCreated {
+		upstream = "upstream " + dir + ", "
 	}
-	// created sorts by upstream between time and rowid where that is part of
-	// the index, which changes nothing: a partition has one upstream.
 	return fmt.Sprintf(`SELECT rowid, %[2]s FROM tasks INDEXED BY tasks_%[1]s_%[3]s
-WHERE %[1]s = ?1 AND status = ?2 AND %[2]s BETWEEN ?3 AND ?4 AND (%[2]s <> ?5 OR rowid %[4]s ?6)%[6]s
-ORDER BY %[2]s %[5]s, %[7]srowid %[5]s LIMIT ?7`, w.by, o.time, o.name, after, dir, ids, map[bool]string{true: "upstream " + dir + ", "}[w.by == "partition" && o.name == "created"])
+WHERE %[1]s = ?1 AND status = ?2 AND %[2]s BETWEEN ?3 AND ?4 AND (%[2]s <> ?5 OR rowid %[4]s ?6)
+ORDER BY %[2]s %[5]s, %[6]srowid %[5]s LIMIT ?7`, w.by, o.time, o.name, after, dir, upstream)
 }
 
-// walks are all there are.
-func walks() (all []walk) {
-	for _, by := range []string{"partition", "upstream"} {
-		for order := range orders {
-			for _, descending := range []bool{false, true} {
-				for _, byID := range []bool{false, true} {
-					all = append(all, walk{by, cache.Order(order), descending, byID})
-				}
+// search is like walk, among all tasks whose id begins with a text.
+type search struct {
+	inPartition bool
+	order       cache.Order
+	descending  bool
+}
+
+// text is the statement of a search. Its parameters: the partition if there is
+// one, the range of ids, then as of a walk, and the lists of statuses and
+// upstreams, each with a comma around every word, NULL for any.
+func (q search) text() string {
+	o, dir, after := orders[q.order], "ASC", ">"
+	if q.descending {
+		dir, after = "DESC", "<"
+	}
+	return fmt.Sprintf(`SELECT rowid, %[1]s FROM tasks %[2]s AND %[1]s BETWEEN ?4 AND ?5 AND (%[1]s <> ?6 OR rowid %[3]s ?7)
+AND (?9 IS NULL OR instr(?9, ',' || status || ',') > 0) AND (?10 IS NULL OR instr(?10, ',' || upstream || ',') > 0)
+ORDER BY %[1]s %[4]s, rowid %[4]s LIMIT ?8`, o.time, idRange(q.inPartition), after, dir)
+}
+
+// idRange is the beginning of what is said about ids.
+func idRange(inPartition bool) string {
+	if inPartition {
+		return "INDEXED BY tasks_partition_id WHERE partition = ?1 AND task_id >= ?2 AND task_id < ?3"
+	}
+	return "INDEXED BY tasks_id WHERE task_id >= ?2 AND task_id < ?3"
+}
+
+// sqlMatches is how many ids begin so, counted up to a limit.
+func sqlMatches(inPartition bool) string {
+	return "SELECT count(*) FROM (SELECT 1 FROM tasks " + idRange(inPartition) + " LIMIT ?4)"
+}
+
+// walks and searches are all there are.
+func walks() (walks []walk, searches []search) {
+	for order := range orders {
+		for _, descending := range []bool{false, true} {
+			for _, by := range []string{"partition", "upstream"} {
+				walks = append(walks, walk{by, cache.Order(order), descending})
+			}
+			for _, inPartition := range []bool{false, true} {
+				searches = append(searches, search{inPartition, cache.Order(order), descending})
 			}
 		}
 	}
-	return all
+	return walks, searches
 }
 
 const (
-	sqlMatches          = `SELECT rowid, %s, status, upstream FROM tasks INDEXED BY tasks_id WHERE task_id >= ?1 AND task_id < ?2 LIMIT ?3`
-	sqlPartitionMatches = `SELECT rowid, %s, status, upstream FROM tasks INDEXED BY tasks_partition_id WHERE partition = ?4 AND task_id >= ?1 AND task_id < ?2 LIMIT ?3`
-	sqlByRow            = `SELECT key, partition, value FROM tasks WHERE rowid = ?1`
+	sqlByRow = `SELECT key, partition, value FROM tasks WHERE rowid = ?1`
+	sqlID    = `SELECT task_id FROM tasks WHERE rowid = ?1`
 )
 
 // listing are the statements of lists.
 type listing struct {
-	walks            map[walk]*sql.Stmt
-	matches          [len(orders)]*sql.Stmt
-	partitionMatches [len(orders)]*sql.Stmt
-	byRow            *sql.Stmt
+	walks     map[walk]*sql.Stmt
+	searches  map[search]*sql.Stmt
+	matches   map[bool]*sql.Stmt // by whether in a partition
+	byRow, id *sql.Stmt
+
+	fewMatches int
 }
 
 func (l *listing) prepare(ctx context.Context, db *sql.DB) error {
-	l.walks = map[walk]*sql.Stmt{}
-	texts := map[**sql.Stmt]string{&l.byRow: sqlByRow}
-	for i, o := range orders {
-		texts[&l.matches[i]] = fmt.Sprintf(sqlMatches, o.time)
-		texts[&l.partitionMatches[i]] = fmt.Sprintf(sqlPartitionMatches, o.time)
-	}
-	if err := prepare(ctx, db, texts); err != nil {
+	if err := prepare(ctx, db, map[**sql.Stmt]string{&l.byRow: sqlByRow, &l.id: sqlID}); err != nil {
 		return err
 	}
-	for _, w := range walks() {
-		stmt, err := db.PrepareContext(ctx, w.text())
+	l.fewMatches = fewMatches
+	ways, searches := walks()
+	return errors.Join(
+		prepareAll(ctx, db, &l.walks, ways, walk.text),
+		prepareAll(ctx, db, &l.searches, searches, search.text),
+		prepareAll(ctx, db, &l.matches, []bool{false, true}, sqlMatches))
+}
+
+func prepareAll[K comparable](ctx context.Context, db *sql.DB, into *map[K]*sql.Stmt, keys []K, text func(K) string) error {
+	*into = make(map[K]*sql.Stmt, len(keys))
+	for _, key := range keys {
+		stmt, err := db.PrepareContext(ctx, text(key))
 		if err != nil {
 			return asDamage(err)
 		}
-		l.walks[w] = stmt
+		(*into)[key] = stmt
 	}
 	return nil
 }
@@ -225,20 +267,107 @@ func (d *database) places(tx *sql.Tx, q *cache.Query) ([]cache.Position, error) 
 	if q.Limit <= 0 {
 		return nil, nil
 	}
-	top := &top{q: q, size: q.Limit + 1}
-	if q.TaskID != "" {
-		done, err := d.matching(tx, q, top)
-		if err != nil || done {
-			return top.places, err
-		}
-		top.places = nil
+	if q.TaskID == "" {
+		return d.walkAll(tx, q, q.Limit+1)
 	}
+	few, err := d.few(tx, q)
+	if err != nil || few {
+		return d.searchAll(tx, q, err)
+	}
+	peek := peekPages * q.Limit
+	first, err := d.walkAll(tx, q, peek)
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.withIDs(tx, q, first)
+	if err == nil && (len(first) < peek || len(found) > q.Limit) {
+		return found[:min(len(found), q.Limit+1)], nil
+	}
+	return d.searchAll(tx, q, err)
+}
+
+// walkAll finds the first rows in the order of q, whatever their ids.
+func (d *database) walkAll(tx *sql.Tx, q *cache.Query, size int) ([]cache.Position, error) {
+	top := &top{q: q, size: size}
 	for _, c := range d.counts.cells(q) {
-		if err := d.walk(tx, q, c, top); err != nil {
+		from, to := top.bounds()
+		after := place(q)
+		if err := top.take(tx.Stmt(d.listing.walks[walk{c.by, q.Order, q.Descending}]), c.value, c.status, from, to, after.At, after.Seq, size); err != nil {
 			return nil, err
 		}
 	}
 	return top.places, nil
+}
+
+// withIDs keeps the places of rows whose ids begin as q asks.
+func (d *database) withIDs(tx *sql.Tx, q *cache.Query, places []cache.Position) (kept []cache.Position, err error) {
+	stmt := tx.Stmt(d.listing.id)
+	for _, p := range places {
+		var id string
+		if err := stmt.QueryRow(p.Seq).Scan(&id); err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(id, q.TaskID) {
+			kept = append(kept, p)
+		}
+	}
+	return kept, nil
+}
+
+// place is after which row q begins: one that is nowhere, for the first page.
+func place(q *cache.Query) cache.Position {
+	if q.After == nil {
+		return cache.Position{At: math.MinInt64}
+	}
+	return *q.After
+}
+
+// idRanges are the arguments of all ranges of ids that q is about.
+func idRanges(q *cache.Query) (ranges [][]any) {
+	if q.Sight.All {
+		return [][]any{{nil, q.TaskID, afterPrefix(q.TaskID)}}
+	}
+	for _, id := range q.Sight.Partitions {
+		ranges = append(ranges, []any{id[:], q.TaskID, afterPrefix(q.TaskID)})
+	}
+	return ranges
+}
+
+// few reports whether only few ids in sight begin as q asks.
+func (d *database) few(tx *sql.Tx, q *cache.Query) (bool, error) {
+	total := 0
+	for _, args := range idRanges(q) {
+		var n int
+		if err := tx.Stmt(d.listing.matches[!q.Sight.All]).QueryRow(append(args, d.listing.fewMatches+1)...).Scan(&n); err != nil {
+			return false, err
+		}
+		total += n
+	}
+	return total <= d.listing.fewMatches, nil
+}
+
+// searchAll finds the first rows in the order of q among those whose ids begin
+// as q asks, by looking at all of these. It returns err if there is one.
+func (d *database) searchAll(tx *sql.Tx, q *cache.Query, err error) ([]cache.Position, error) {
+	top := &top{q: q, size: q.Limit + 1}
+	for _, args := range idRanges(q) {
+		if err != nil {
+			return nil, err
+		}
+		from, to := top.bounds()
+		after := place(q)
+		args = append(args, from, to, after.At, after.Seq, top.size, wordList(q.Statuses), wordList(q.Upstreams))
+		err = top.take(tx.Stmt(d.listing.searches[search{!q.Sight.All, q.Order, q.Descending}]), args...)
+	}
+	return top.places, err
+}
+
+// wordList is a list as searches want it.
+func wordList(words []string) any {
+	if words == nil {
+		return nil
+	}
+	return "," + strings.Join(words, ",") + ","
 }
 
 // cell is one combination that an index can pin down.
@@ -274,49 +403,6 @@ func (c *counts) cells(q *cache.Query) (cells []cell) {
 		}
 	}
 	return cells
-}
-
-// walk adds the rows of one cell that can be on the page.
-func (d *database) walk(tx *sql.Tx, q *cache.Query, c cell, top *top) (err error) {
-	from, to := top.bounds()
-	after := cache.Position{At: math.MinInt64} // no row's
-	if q.After != nil {
-		after = *q.After
-	}
-	args := []any{c.value, c.status, from, to, after.At, after.Seq, top.size}
-	if q.TaskID != "" {
-		args = append(args, q.TaskID, afterPrefix(q.TaskID))
-	}
-	rows, err := tx.Stmt(d.listing.walks[walk{c.by, q.Order, q.Descending, q.TaskID != ""}]).Query(args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var p cache.Position
-		if err := rows.Scan(&p.Seq, &p.At); err != nil {
-			return err
-		}
-		if !top.add(p) {
-			break // the rest of this cell comes later still
-		}
-	}
-	return rows.Err()
-}
-
-// matching adds the rows whose ids begin as q asks, unless they are too many.
-func (d *database) matching(tx *sql.Tx, q *cache.Query, top *top) (done bool, err error) {
-	stmt, args := d.listing.matches[q.Order], []any{q.TaskID, afterPrefix(q.TaskID), maxMatches + 1}
-	if q.Sight.All {
-		return top.matching(tx.Stmt(stmt), args)
-	}
-	for _, id := range q.Sight.Partitions {
-		done, err := top.matching(tx.Stmt(d.listing.partitionMatches[q.Order]), append(args[:3:3], id[:]))
-		if err != nil || !done {
-			return false, err
-		}
-	}
-	return true, nil
 }
 
 // afterPrefix is the least text that comes after every one that begins with
@@ -357,30 +443,23 @@ func (t *top) bounds() (from, to int64) {
 	return from, min(to, last)
 }
 
-func (t *top) matching(stmt *sql.Stmt, args []any) (done bool, err error) {
+// take adds the rows of a statement, which come in the order of q.
+func (t *top) take(stmt *sql.Stmt, args ...any) (err error) {
 	rows, err := stmt.Query(args...)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	from, to := t.q.Bounds()
-	n := 0
-	for ; rows.Next(); n++ {
+	for rows.Next() {
 		var p cache.Position
-		var status, upstream string
-		if err := rows.Scan(&p.Seq, &p.At, &status, &upstream); err != nil {
-			return false, err
+		if err := rows.Scan(&p.Seq, &p.At); err != nil {
+			return err
 		}
-		switch {
-		case p.At < from, p.At > to,
-			t.q.After != nil && t.q.Compare(p, *t.q.After) <= 0,
-			t.q.Statuses != nil && !slices.Contains(t.q.Statuses, status),
-			t.q.Upstreams != nil && !slices.Contains(t.q.Upstreams, upstream):
-			continue
+		if !t.add(p) {
+			break // the rest comes later still
 		}
-		t.add(p)
 	}
-	return n <= maxMatches, rows.Err()
+	return rows.Err()
 }
 
 // rowsAt reads the rows of the first places, up to limit.

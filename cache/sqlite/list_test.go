@@ -32,6 +32,15 @@ func TestIndex(t *testing.T) {
 	})
 }
 
+// TestIndexManyMatches: the same when hardly any number of matching ids is few.
+func TestIndexManyMatches(t *testing.T) {
+	storetest.RunIndex(t, func(t *testing.T) storetest.Indexed {
+		s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
+		s.file.Load().listing.fewMatches = 3
+		return indexed(t, s)
+	})
+}
+
 // TestListAtOnce: what PutLater was given a moment ago is listed.
 func TestListAtOnce(t *testing.T) {
 	s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
@@ -104,28 +113,32 @@ func TestRetentionCounts(t *testing.T) {
 	}
 }
 
-// TestQueryPlans: every statement of a list is a walk in an index: nothing is
-// scanned, nothing sorted.
+// TestQueryPlans: a walk is a search in an index that has all it needs, and
+// nothing is sorted; a search by id reads no rows either.
 func TestQueryPlans(t *testing.T) {
 	s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
 	fill(t, s, 20_000, 200)
 	file := s.file.Load()
-	texts := map[string]string{"by row": sqlByRow, "probe": sqlProbe}
-	for _, w := range walks() {
-		texts[fmt.Sprint(w)] = w.text()
-	}
-	for _, o := range orders {
-		texts["ids by "+o.name] = fmt.Sprintf(sqlMatches, o.time)
-		texts["ids of a partition by "+o.name] = fmt.Sprintf(sqlPartitionMatches, o.time)
-	}
-	for name, text := range texts {
+	ways, searches := walks()
+	check := func(name, text, prefix string, sorts bool) {
+		t.Helper()
 		plan := explain(t, file.read, text)
-		if !strings.HasPrefix(plan, "SEARCH tasks USING ") || strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "\n") {
+		if !strings.HasPrefix(plan, prefix) || strings.Contains(plan, "TEMP B-TREE") != sorts {
 			t.Errorf("%s: plan\n%s", name, plan)
 		}
 	}
-	if plan := explain(t, file.read, sqlCount); !strings.HasPrefix(plan, "SCAN tasks USING COVERING INDEX") || strings.Contains(plan, "TEMP B-TREE") {
-		t.Errorf("count: plan\n%s", plan)
+	for _, w := range ways {
+		check(fmt.Sprint(w), w.text(), "SEARCH tasks USING COVERING INDEX tasks_"+w.by, false)
+	}
+	for _, q := range searches {
+		check(fmt.Sprint(q), q.text(), "SEARCH tasks USING COVERING INDEX tasks_", true)
+	}
+	check("by row", sqlByRow, "SEARCH tasks USING INTEGER PRIMARY KEY", false)
+	check("id", sqlID, "SEARCH tasks USING INTEGER PRIMARY KEY", false)
+	check("probe", sqlProbe, "SEARCH tasks USING INDEX", false)
+	check("count", sqlCount, "SCAN tasks USING COVERING INDEX tasks_partition_created", false)
+	if plan := explain(t, file.read, sqlMatches(true)); !strings.Contains(plan, "SEARCH tasks USING COVERING INDEX tasks_partition_id") {
+		t.Errorf("matches: plan\n%s", plan)
 	}
 }
 
