@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"slices"
 	"time"
 
 	"pollux/cache"
@@ -279,42 +278,28 @@ func (s *Server) serveFleetStream(x *exchange, v *view) {
 		x.problem(p)
 		return
 	}
-	sub := s.feed.subscribe(cache.Query{Sight: cache.Sight{Partitions: slices.Clone(v.Partitions)}, Statuses: []string{}}) // hears of suspensions only
-	publicURL := x.settings.publicURL
-	s.takeOver(x, "", func() { s.feed.leave(sub); leave() }, func(w eventWriter) {
+	s.takeOver(x, "", leave, func(w eventWriter) {
 		if w.write(push.AppendEvent(nil, "fleet", "", marshal(first))) == nil {
-			s.streamFleet(w, v, sub, first, publicURL)
+			s.streamFleet(w, v, first)
 		}
 	})
 }
 
-func (s *Server) streamFleet(w eventWriter, v *view, sub *subscriber, last *fleetJSON, publicURL string) {
+func (s *Server) streamFleet(w eventWriter, v *view, last *fleetJSON) {
 	wake := make(chan struct{}, 1)
 	tick := time.AfterFunc(fleetEvery, func() { wake <- struct{}{} })
 	defer tick.Stop()
 	s.pump(w, wake, func() bool {
 		defer tick.Reset(fleetEvery)
-		if _, problem, over := sub.take(); over {
-			if problem != nil {
-				_ = w.write(push.AppendEvent(nil, "problem", "", problemJSON(problem, publicURL)))
-			}
-			return false
-		}
-		v.Partitions = sub.partitions()
-		next, p := s.fleet(v, timeNow())
+		now := timeNow()
+		s.look(v, now)
+		next, p := s.fleet(v, now)
 		if p != nil || sameFleet(last, next) {
 			return true
 		}
 		last = next
 		return w.write(push.AppendEvent(nil, "fleet", "", marshal(next))) == nil
 	})
-}
-
-// partitions are those that the subscriber may still see.
-func (sub *subscriber) partitions() []cache.ID {
-	sub.mu.Lock()
-	defer sub.mu.Unlock()
-	return slices.Clone(sub.query.Sight.Partitions)
 }
 
 // sameFleet reports whether two views differ in nothing but when they were

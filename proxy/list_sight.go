@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"time"
 
 	"pollux/cache"
 	"pollux/proxy/poller"
@@ -11,6 +12,13 @@ import (
 type view struct {
 	cache.Sight
 	upstreams []*poller.Upstream // that it may use, sorted by name
+	own       []ownPartition     // whether in sight at present or not
+}
+
+// ownPartition is what a credential makes at an upstream.
+type ownPartition struct {
+	upstream *poller.Upstream
+	*poller.Partition
 }
 
 // may reports whether the view has that upstream.
@@ -55,14 +63,16 @@ func (s *Server) viewOf(x *exchange, credentials map[string][]byte) *view {
 		}
 		if client != nil && client.has(ScopeFleet) || t.Held || x.caller.sufficient(t) {
 			v.upstreams = append(v.upstreams, u)
-			s.addPartition(x, v, t)
+			var id cache.ID
+			x.caller.partition(s.secret, t, &id)
+			v.own = append(v.own, ownPartition{u, s.engine.Partition(u, &id)})
 		}
 	}
 	switch {
 	case client != nil && client.has(ScopeFleet):
-		v.Sight = cache.Sight{All: true}
+		v.All = true
 	case client == nil && !sent && st.strict.loopback:
-		v.Sight, v.upstreams = cache.Sight{All: true}, all
+		v.All, v.upstreams = true, all
 	case client == nil && len(v.upstreams) == 0:
 		challenge := keyChallenge
 		if len(all) > 0 {
@@ -71,16 +81,18 @@ func (s *Server) viewOf(x *exchange, credentials map[string][]byte) *view {
 		x.unauthorized(problemNobody, challenge)
 		return nil
 	}
+	s.look(v, x.now)
 	return v
 }
 
-// addPartition brings the partition of x.caller into sight, if what is stored
-// may be shown to it.
-func (s *Server) addPartition(x *exchange, v *view, t *target) {
-	var id cache.ID
-	x.caller.partition(s.secret, t, &id)
-	if s.engine.MayShow(t.Upstream, s.engine.Partition(t.Upstream, &id), x.now) {
-		v.Partitions = append(v.Partitions, id)
+// look brings those of v's own partitions into sight to which what is stored
+// may be shown at present.
+func (s *Server) look(v *view, now time.Time) {
+	v.Partitions = nil
+	for _, own := range v.own {
+		if !v.All && s.engine.MayShow(own.upstream, own.Partition, now) {
+			v.Partitions = append(v.Partitions, own.ID)
+		}
 	}
 }
 

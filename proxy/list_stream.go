@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +39,6 @@ type subscriber struct {
 // subscribe returns a subscriber to the rows that q matches from now on,
 // whatever page it asks for.
 func (f *feed) subscribe(q cache.Query) *subscriber {
-	q.Sight.Partitions = slices.Clone(q.Sight.Partitions) // shrinks with suspensions
 	sub := &subscriber{wake: make(chan struct{}, 1), query: q, pending: map[cache.ID]*cache.Row{}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,8 +88,9 @@ func (f *feed) Lost(key *cache.ID, _ *poller.Problem) {
 	})
 }
 
-// Suspended implements [poller.Observer]: nothing of the partition is shown to
-// its own credential any more.
+// Suspended implements [poller.Observer]: nothing that waits of the partition is
+// shown to its own credential any more. What is published later comes from a
+// poll that the upstream let in again.
 func (f *feed) Suspended(partition *cache.ID, problem *poller.Problem) {
 	f.each(func(sub *subscriber) { sub.blind(partition, problem) })
 }
@@ -118,17 +117,17 @@ func (sub *subscriber) blind(partition *cache.ID, problem *poller.Problem) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	sight := &sub.query.Sight
-	if i := slices.Index(sight.Partitions, *partition); !sight.All && i >= 0 {
-		sight.Partitions = slices.Delete(sight.Partitions, i, i+1)
-		for key, row := range sub.pending {
-			if row.Partition == *partition {
-				delete(sub.pending, key)
-			}
+	if sight.All || !sight.Sees(partition) {
+		return
+	}
+	for key, row := range sub.pending {
+		if row.Partition == *partition {
+			delete(sub.pending, key)
 		}
-		if len(sight.Partitions) == 0 {
-			sub.problem = problem
-			sub.rouse()
-		}
+	}
+	if len(sight.Partitions) == 1 { // there is nothing else to wait for
+		sub.problem = problem
+		sub.rouse()
 	}
 }
 
