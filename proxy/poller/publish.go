@@ -110,7 +110,7 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 		Ref: u.Name + "/" + u.Parser.Format(r.Reference), Values: r.Reference.Values,
 		TaskID: task.ID, Status: string(task.Status), NativeStatus: task.NativeStatus, Terminal: task.Status.Terminal(),
 		Digest: v.Digest, Native: raw.body, NativeType: raw.contentType, NativeCode: raw.code,
-		CreatedAt: task.CreatedAt, CompletedAt: task.CompletedAt, UpdatedAt: now, FirstSeen: now, ObservedAt: now,
+		CreatedAt: task.CreatedAt, CompletedAt: task.CompletedAt, UpdatedAt: changeTime(now), FirstSeen: now, ObservedAt: now,
 	}
 	if task.Model != nil {
 		e.Model = *task.Model
@@ -126,7 +126,7 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 	} else {
 		task.Upstream, task.Provider = u.Name, u.Provider.Name
 		if task.UpdatedAt.IsZero() { // unless the file trusts the upstream's own
-			task.UpdatedAt = now.UTC().Truncate(time.Microsecond)
+			task.UpdatedAt = e.UpdatedAt
 		}
 		e.Document = task.AppendJSON(nil)
 		e.ETag = validator(xxh3.Hash128(e.Document).Bytes())
@@ -142,6 +142,9 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 	p.settleState(u, known, e, v.Settled, now)
 	return e
 }
+
+// changeTime is the moment of a change as documents and lists tell it.
+func changeTime(now time.Time) time.Time { return now.UTC().Truncate(time.Microsecond) }
 
 func validator(digest [16]byte) string {
 	return `W/"` + base64.RawURLEncoding.EncodeToString(digest[:]) + `"`
