@@ -43,6 +43,7 @@ func parseDecimal(raw string) (decimal, bool) {
 	}
 	if d.whole = strings.TrimLeft(d.whole, "0"); d.whole == "" {
 		d.whole = "0"
+		d.negative = d.negative && strings.Trim(d.fraction, "0") != "" // -0 is 0
 	}
 	return d, true
 }
@@ -105,6 +106,13 @@ func parsePercent(raw string) (Number, bool) {
 		return "", false
 	}
 	return Number(raw), true
+}
+
+// parseAmount reads any number that a float64 can hold, kept as it was written:
+// what overflows one would break whoever reads the document.
+func parseAmount(raw string) (Number, bool) {
+	_, err := strconv.ParseFloat(raw, 64)
+	return Number(raw), err == nil && isNumber(raw)
 }
 
 // toFloat is for comparisons in conditions only; what overflows is infinite.

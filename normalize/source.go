@@ -201,7 +201,7 @@ func readNumber(in input, typ memberType) (Number, bool) {
 	case typ == typePercent:
 		return parsePercent(number)
 	}
-	return Number(number), true
+	return parseAmount(number)
 }
 
 func (s *source) readTime(in input) (at time.Time, ok bool) {

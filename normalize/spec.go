@@ -82,8 +82,8 @@ type RuleSpec struct {
 //   - output.text: a string, or a list of strings that a search gave or that
 //     has a Join
 //   - steps and tokens: a whole number, not negative; 12.0 is 12
-//   - progress.percent: a number from 0 to 100, usage.cost_usd: any number, as
-//     they are written; booleans and strings are no numbers
+//   - progress.percent: a number from 0 to 100, usage.cost_usd: any that a
+//     float64 can hold, as they are written; booleans and strings are no numbers
 //   - created_at, started_at, completed_at, updated_at: a time after 1970 and
 //     before 10000
 //   - output.messages: a list; output.data and metadata: any JSON

@@ -226,6 +226,29 @@ func TestAcceptableAnswers(t *testing.T) {
 	}
 }
 
+// Shannon's ids end in the second in which the task was made; its created_at is
+// the time of the poll.
+func TestTimeInTheID(t *testing.T) {
+	p := builtins(t).Get("shannon")
+	for id, want := range map[string]string{
+		"task-00000000-0000-0000-0000-000000000002-1780405477": `"2026-06-02T13:04:37Z"`,
+		"task-0f2c-1761129000":                                 `"2025-10-22T10:30:00Z"`,
+		"task-0f2c-17611290000000":                             "null",
+		"task-0f2c-0":                                          "null",
+		"task-1761129000":                                      "null",
+		"task_01HQZX3Y9K8M2P4N5S7T9W2V":                        "null",
+		"other-0f2c-1761129000":                                "null",
+		"task-0f2c-1761129000.scheduled":                       "null",
+	} {
+		for _, body := range []string{`{"status":"RUNNING","created_at":"2030-01-01T00:00:00Z"}`, `{"task_id":"` + id + `","status":"RUNNING"}`} {
+			v := p.Judge(Reference{[]string{id}}, 200, http.Header{}, []byte(body), noon)
+			if got := gjson.GetBytes(v.Task.AppendJSON(nil), "created_at").Raw; v.Kind != Answered || got != want {
+				t.Errorf("Judge(%s) for %s = created_at %s, want %s", body, id, got, want)
+			}
+		}
+	}
+}
+
 func TestNumericIDs(t *testing.T) {
 	p := parse(t, "jobs", `
 name: jobs
