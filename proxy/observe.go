@@ -66,6 +66,9 @@ func newMetrics(reg prometheus.Registerer, endpoints []*endpoint) (*metrics, err
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	for _, result := range []string{loginAccepted, loginRefused, loginLimited} {
+		m.logins.WithLabelValues(result)
+	}
 	return m, nil
 }
 

@@ -82,6 +82,9 @@ func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Ga
 	if s.metrics, err = newMetrics(reg, s.routes.all); err != nil {
 		return nil, err
 	}
+	if err := s.registerGauges(reg); err != nil {
+		return nil, err
+	}
 	s.base, s.endPolls = context.WithCancel(context.Background())
 	s.settings.Store(st)
 	s.fast = &fasthttp.Server{

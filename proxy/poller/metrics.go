@@ -53,6 +53,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		avoided:      counter("pollux_rate_limits_avoided_total", "Client polls answered without a status request that the upstream's pause or a budget forbade.", "upstream"),
 	}
 	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics, m.forwarded, m.notModified, m.avoided)
+	for _, call := range []string{"get", "put", "delete", "list", "partition"} {
+		m.storeErrors.WithLabelValues(call) // a series that begins with its first error would hide that error from rate()
+	}
 	return m
 }
 

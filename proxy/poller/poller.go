@@ -71,7 +71,7 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	}
 	p.tracker = newTracker(store, func(name string) *Upstream { return p.registry.Load().byName[name] })
 	p.Observe(p.tracker)
-	reg.MustRegister(stuckMetric{p})
+	reg.MustRegister(stuckMetric{p}, pressureMetric{p})
 	return p, nil
 }
 

@@ -1,0 +1,58 @@
+package poller
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// pressureMetric tells what keeps polls from upstreams, and how many are under
+// way. Partitions are counted, never named.
+type pressureMetric struct{ p *Poller }
+
+var (
+	pausedDesc = prometheus.NewDesc("pollux_paused_credentials",
+		"Credentials that the upstream asked to wait (429), and that wait.", []string{"upstream"}, nil)
+	spentDesc = prometheus.NewDesc("pollux_budget_spent_credentials",
+		"Credentials whose budget (rate) has no poll left at present.", []string{"upstream"}, nil)
+	suspendedDesc = prometheus.NewDesc("pollux_suspended_credentials",
+		"Credentials that the upstream refused, and that see nothing stored until it takes them again.", []string{"upstream"}, nil)
+	inFlightDesc = prometheus.NewDesc("pollux_upstream_polls_in_flight",
+		"Status requests under way.", []string{"upstream"}, nil)
+	watchedDesc = prometheus.NewDesc("pollux_watched_tasks",
+		"Tasks that Pollux polls by itself, because somebody waits for them.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (pressureMetric) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{pausedDesc, spentDesc, suspendedDesc, inFlightDesc, watchedDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, n int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
+	}
+	now := time.Now()
+	for _, u := range m.p.Upstreams() {
+		var paused, spent, suspended int64
+		m.p.partitions.each(u.Name, func(part *Partition) {
+			if part.paused(now) > 0 {
+				paused++
+			}
+			if u.Config.Rate != nil && part.tokens(1, now) < 1 {
+				spent++
+			}
+			if part.suspended.Load() {
+				suspended++
+			}
+		})
+		gauge(pausedDesc, paused, u.Name)
+		gauge(spentDesc, spent, u.Name)
+		gauge(suspendedDesc, suspended, u.Name)
+		gauge(inFlightDesc, u.stats.inFlight.Load(), u.Name)
+	}
+	gauge(watchedDesc, int64(m.p.Watched()))
+}
