@@ -200,7 +200,7 @@ func secondsOf(d time.Duration, samples int) *float64 {
 	if samples == 0 {
 		return nil
 	}
-	seconds := d.Round(time.Millisecond).Seconds()
+	seconds := d.Round(time.Microsecond).Seconds()
 	return &seconds
 }
 
