@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -38,7 +37,7 @@ func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd Forward,
 	switch v.Kind {
 	case providers.Answered:
 		part.succeeded(u, p.store, now)
-		p.noteWord(u, v)
+		p.noteWord(r, v)
 		return p.accept(f, r, known, v, out, now)
 	case providers.Unauthorized:
 		out = refuse(UnauthorizedProblem, v.Status)
@@ -344,13 +343,14 @@ func (p *Poller) Freshen(r Request) {
 }
 
 // noteWord counts native words that the provider file does not list, and logs
-// each once.
-func (p *Poller) noteWord(u *Upstream, v providers.Verdict) {
+// each once, but for one that tells the credential.
+func (p *Poller) noteWord(r Request, v providers.Verdict) {
 	if !v.UnknownWord {
 		return
 	}
+	u := r.Upstream
 	u.metrics.unknownWords.Inc()
-	if p.words.first(u.Name, v.Task.NativeStatus) {
+	if !reveals(u.credential(r.Credential), v.Task.NativeStatus) && p.words.first(u.Name, v.Task.NativeStatus) {
 		p.log.Warn("native status word is not in the provider file", "upstream", u.Name, "provider", u.Provider.Name, "native_status", clip(v.Task.NativeStatus))
 	}
 }
@@ -360,17 +360,4 @@ func clip(s string) string {
 		return s[:64]
 	}
 	return s
-}
-
-// reveals reports whether an upstream's error code could tell a part of the
-// credential: some upstreams echo what they refuse.
-func reveals(c providers.Credential, code string) bool {
-	for _, fields := range [][]providers.Field{c.Headers, c.Query} {
-		for _, f := range fields {
-			if strings.Contains(f.Value, code) || strings.Contains(code, f.Value) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -285,9 +286,35 @@ func TestRejectedPoll(t *testing.T) {
 }
 
 func TestEchoedCredentialStaysOut(t *testing.T) {
-	b := newBench(t, "orq", always(400, `{"error":{"code":"sk-marker-123","message":"bad key"}}`))
-	if a := b.poll("sk-marker-123", "agent/t1"); strings.Contains(a.Problem.Detail, "marker") {
-		t.Errorf("detail tells the credential: %q", a.Problem.Detail)
+	for _, c := range []struct {
+		name, code string
+		said       bool
+	}{
+		{"whole", "sk-marker-123", false},
+		{"part", "marker", false},
+		{"within", "refused_sk-marker-123!", false},
+		{"with its scheme", "Bearer sk-marker-123", false},
+		{"none of it", "not_found", true},
+		{"by chance", "sk", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, "orq", always(400, `{"error":{"code":"`+c.code+`","message":"bad key"}}`))
+			if a := b.poll("sk-marker-123", "agent/t1"); strings.Contains(a.Problem.Detail, c.code) != c.said {
+				t.Errorf("code %q: detail %q, want it to tell the code: %v", c.code, a.Problem.Detail, c.said)
+			}
+		})
+	}
+}
+
+func TestEchoedCredentialIsNoWordToLog(t *testing.T) {
+	for word, logged := range map[string]bool{"SK_MARKER_123": false, "NEW_WORD": true} {
+		b := newBench(t, "orq", always(200, `{"task_id":"t1","status":"`+word+`"}`))
+		var log bytes.Buffer
+		b.log = slog.New(slog.NewTextHandler(&log, nil))
+		b.want(b.poll("SK_MARKER_123", "agent/t1"), "200 unknown; pollux; fwd=uri-miss; stored")
+		if strings.Contains(log.String(), word) != logged {
+			t.Errorf("word %q: log %q, want it to tell the word: %v", word, log.String(), logged)
+		}
 	}
 }
 
