@@ -157,6 +157,7 @@ func appendEntry(b []byte, e *Entry) []byte {
 	b = binary.AppendUvarint(b, flags)
 	b = binary.AppendVarint(b, int64(e.SettleStep))
 	b = binary.AppendVarint(b, int64(e.NativeCode))
+	b = binary.AppendVarint(b, int64(e.Polls))
 	b = append(b, e.Digest[:]...)
 	for _, s := range [...]string{
 		e.Upstream, e.Provider, e.Revision, e.Ref, e.TaskID, e.Status, e.NativeStatus,
@@ -174,6 +175,7 @@ func appendEntry(b []byte, e *Entry) []byte {
 	b = binary.AppendUvarint(b, uint64(len(e.History)))
 	for _, c := range e.History {
 		b = appendTime(appendText(appendText(b, c.Status), c.NativeStatus), c.At)
+		b = binary.AppendVarint(b, int64(c.Poll))
 	}
 	b = appendText(b, e.Document)
 	return appendText(b, e.Native)
@@ -197,7 +199,7 @@ func decodeEntry(b []byte) (*Entry, error) {
 	e.Terminal, e.Frozen = flags&flagTerminal != 0, flags&flagFrozen != 0
 	e.Settling, e.Missing, e.Gone = flags&flagSettling != 0, flags&flagMissing != 0, flags&flagGone != 0
 	e.Submitted = flags&flagSubmitted != 0
-	e.SettleStep, e.NativeCode = int(d.varint()), int(d.varint())
+	e.SettleStep, e.NativeCode, e.Polls = int(d.varint()), int(d.varint()), int(d.varint())
 	copy(e.Digest[:], d.bytes(uint64(len(e.Digest))))
 	for _, s := range [...]*string{
 		&e.Upstream, &e.Provider, &e.Revision, &e.Ref, &e.TaskID, &e.Status, &e.NativeStatus,
@@ -217,7 +219,7 @@ func decodeEntry(b []byte) (*Entry, error) {
 	if n := d.count(); n > 0 {
 		e.History = make([]Change, n)
 		for i := range e.History {
-			e.History[i] = Change{Status: d.text(), NativeStatus: d.text(), At: d.time()}
+			e.History[i] = Change{Status: d.text(), NativeStatus: d.text(), At: d.time(), Poll: int(d.varint())}
 		}
 	}
 	e.Document = d.bytes(d.uvarint())

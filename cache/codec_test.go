@@ -13,11 +13,11 @@ func fullEntry() *Entry {
 	at := time.Date(2025, 10, 22, 10, 30, 0, 123456789, time.UTC)
 	return &Entry{
 		Key: ID{1, 2}, Partition: ID{3, 4}, Upstream: "orq", Provider: "orq", Revision: "r7", Ref: "orq/my-agent/01K6", Values: []string{"my-agent", "01K6", ""},
-		TaskID: "01K6", Status: "completed", NativeStatus: "COMPLETED", Terminal: true, Frozen: true, Settling: true, SettleStep: 2,
+		TaskID: "01K6", Status: "completed", NativeStatus: "COMPLETED", Terminal: true, Frozen: true, Settling: true, SettleStep: 2, Polls: 9,
 		Stored: true, Missing: true, Gone: true, Submitted: true,
 		Document: []byte(`{"object":"task"}`), Digest: [16]byte{5, 6}, ETag: `W/"a"`, NativeETag: `W/"b"`,
 		Native: []byte(strings.Repeat(`{"n":1}`, 200)), NativeType: "application/json", NativeCode: 200,
-		History:   []Change{{Status: "queued", At: at}, {Status: "completed", NativeStatus: "COMPLETED", At: at.Add(time.Minute)}},
+		History:   []Change{{Status: "queued", At: at, Poll: 3}, {Status: "completed", NativeStatus: "COMPLETED", At: at.Add(time.Minute)}},
 		CreatedAt: at, CompletedAt: at.Add(1), UpdatedAt: at.Add(2), FirstSeen: at.Add(3), ErrorCode: "e", Model: "m", ObservedAt: at.Add(4), FreshUntil: at.Add(5),
 	}
 }

@@ -26,6 +26,7 @@ type Entry struct {
 	Frozen       bool // terminal, settled, not reopenable: never asked for again
 	Settling     bool // terminal, and asked again by Pollux itself
 	SettleStep   int  // settling polls already made
+	Polls        int  // upstream polls that were answered about the task
 	Stored       bool // the store has acknowledged it
 	Missing      bool // the upstream says there is no such task; nothing below but ObservedAt and FreshUntil is set; never stored
 	Gone         bool // Missing, and the task was known before
@@ -62,6 +63,7 @@ type Change struct {
 	Status       string
 	NativeStatus string
 	At           time.Time
+	Poll         int // which of the task's answered upstream polls found it, from 1; 0: none did
 }
 
 // Age is how long ago the upstream said what the entry holds, never negative.

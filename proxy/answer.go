@@ -128,8 +128,11 @@ func appendHistory(dst []byte, history []cache.Change) []byte {
 			dst = appendJSONString(dst, c.NativeStatus)
 		}
 		dst = append(dst, `,"at":"`...)
-		dst = c.At.UTC().AppendFormat(dst, time.RFC3339Nano)
-		dst = append(dst, `"}`...)
+		dst = append(c.At.UTC().AppendFormat(dst, time.RFC3339Nano), '"')
+		if c.Poll > 0 {
+			dst = strconv.AppendInt(append(dst, `,"poll":`...), int64(c.Poll), 10)
+		}
+		dst = append(dst, '}')
 	}
 	return append(dst, ']')
 }
