@@ -2,7 +2,8 @@ package normalize
 
 import "strings"
 
-// The specs below are those of six real APIs, as their provider files have them.
+// The specs below are those of six real APIs, much as their provider files have
+// them.
 
 func path(p string) SourceSpec   { return SourceSpec{Path: p} }
 func param(p string) SourceSpec  { return SourceSpec{Param: p} }
