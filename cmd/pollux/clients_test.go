@@ -42,7 +42,7 @@ const (
 // simulated upstreams and of an A2A agent that nobody here wrote. All they are
 // told is another base URL.
 func TestClients(t *testing.T) {
-	install(t)
+	install(t, clientsDir, "node", "npm", "curl")
 	front := newFront(t)
 	for _, c := range []struct {
 		script, upstream string
@@ -94,29 +94,29 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// install puts the clients' packages into node_modules, as the lock file says.
+// install puts the packages of dir into node_modules, as its lock file says.
 // They stay there, and a later run finds them as long as the lock file is the
-// same.
-func install(t *testing.T) {
+// same. It fails unless the programs are there.
+func install(t *testing.T, dir string, programs ...string) {
 	t.Helper()
-	for _, program := range []string{"node", "npm", "curl"} {
+	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%v: the vendors' clients need node 20 or later, npm and curl", err)
+			t.Fatalf("%v: this test needs %s (node 20 or later)", err, strings.Join(programs, ", "))
 		}
 	}
-	lock, err := os.ReadFile(filepath.Join(clientsDir, "package-lock.json"))
+	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	digest := sha256.Sum256(lock)
-	stamp, want := filepath.Join(clientsDir, "node_modules", ".installed"), hex.EncodeToString(digest[:])
+	stamp, want := filepath.Join(dir, "node_modules", ".installed"), hex.EncodeToString(digest[:])
 	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
 		return
 	}
 	npm := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-	npm.Dir = clientsDir
+	npm.Dir = dir
 	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci in %s: %v\n%s", clientsDir, err, out)
+		t.Fatalf("npm ci in %s: %v\n%s", dir, err, out)
 	}
 	if err := os.WriteFile(stamp, []byte(want), 0o644); err != nil {
 		t.Fatal(err)

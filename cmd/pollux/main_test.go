@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -15,6 +16,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if file := os.Getenv(childConfig); file != "" {
+		os.Exit(serveUntilKilled(file))
+	}
 	goleak.VerifyTestMain(m,
 		// These two of fasthttp live as long as the process.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
