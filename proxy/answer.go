@@ -55,13 +55,21 @@ func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *polle
 	}
 	s.describe(x, t, part, a, etag)
 	if inm := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(inm) > 0 && matches(inm, etag) {
-		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
-		if a.Cache.Forward == poller.Hit && a.Cache.Detail <= poller.DetailNotStored && len(x.ctx.Response.Header.PeekBytes(headerPreferenceApplied)) == 0 {
-			t.NotModified() // one who waited was counted for the poll that began it
-		}
+		x.notModified(t, a)
 		return
 	}
 	x.ctx.Response.SetBodyRaw(body) // entries are immutable, so nothing is copied
+}
+
+// notModified answers 304. It counts as a saving of its own where the poll was
+// a hit; one who waited was counted for the poll that began it.
+func (x *exchange) notModified(t *target, a *poller.Answer) {
+	x.ctx.Response.ResetBody()
+	x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+	waited := len(x.ctx.Response.Header.PeekBytes(headerPreferenceApplied)) > 0
+	if a.Cache.Forward == poller.Hit && a.Cache.Detail <= poller.DetailNotStored && !waited {
+		t.NotModified()
+	}
 }
 
 // describe sets every header that a 200 has, and a 304 with it.

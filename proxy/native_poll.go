@@ -119,9 +119,7 @@ func (s *Server) describeNative(x *exchange, t *target, part *poller.Partition, 
 	x.setHeader(headerCacheStatus, x.header)
 	x.setHeader(headerVary, t.nativeVary)
 	if inm := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(inm) > 0 && matches(inm, etag) {
-		t.NotModified()
-		x.ctx.Response.ResetBody()
-		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+		x.notModified(t, a)
 	}
 }
 

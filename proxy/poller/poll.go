@@ -197,7 +197,7 @@ func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 		return nil
 	}
 	next := p.render(r, e, v, rawEntry{code: e.NativeCode, contentType: e.NativeType, body: e.Native}, e.ObservedAt)
-	next.Stored, next.SettleStep = e.Stored, e.SettleStep
+	next.Stored, next.SettleStep, next.Polls = e.Stored, e.SettleStep, e.Polls
 	next.Frozen = next.Terminal && !u.Provider.Reopenable && (e.Frozen || next.Frozen)
 	next.Settling = next.Terminal && !next.Frozen && !u.Provider.Reopenable
 	return next

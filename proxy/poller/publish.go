@@ -131,8 +131,11 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 		e.ETag = validator(xxh3.Hash128(e.Document).Bytes())
 	}
 	e.NativeETag = nativeValidator(e.ETag, v.NativeDigest)
+	if e.Polls = 1; known != nil {
+		e.Polls += known.Polls
+	}
 	if n := len(e.History); n == 0 || e.History[n-1].Status != e.Status || e.History[n-1].NativeStatus != e.NativeStatus {
-		e.History = append(slices.Clip(e.History), cache.Change{Status: e.Status, NativeStatus: e.NativeStatus, At: now})
+		e.History = append(slices.Clip(e.History), cache.Change{Status: e.Status, NativeStatus: e.NativeStatus, At: now, Poll: e.Polls})
 		if len(e.History) > maxHistory {
 			e.History = slices.Delete(e.History, 1, 2)
 		}
