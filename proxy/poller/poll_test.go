@@ -247,6 +247,22 @@ func TestFreshenAfterContinue(t *testing.T) {
 	})
 }
 
+// TestFreshenReachesEveryScoping: a continue may name the task with other
+// scoping parameters than the polls did.
+func TestFreshenReachesEveryScoping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := func(state string) string {
+			return `{"interaction_id":"abc","gummie_id":"g","state":"` + state + `","created_ts":"2026-03-05T10:30:00.000000+00:00"}`
+		}
+		b := newBench(t, "gumloop", inTurn(body("COMPLETED"), body("COMPLETED"), body("ASYNC_PROCESSING")))
+		b.poll("a", "abc?user_id=u")
+		b.poll("b", "abc?user_id=u")
+		b.Freshen(b.request("a", "abc?user_id=u&project_id=p"))
+		b.want(b.poll("a", "abc?user_id=u"), "200 in_progress; pollux; fwd=stale; stored")
+		b.want(b.poll("b", "abc?user_id=u"), "200 completed; pollux; hit; ttl=60")
+	})
+}
+
 func TestForgottenTaskIsNotRefilledByAPollUnderWay(t *testing.T) {
 	for _, forget := range []string{"forget", "freshen"} {
 		t.Run(forget, func(t *testing.T) {
