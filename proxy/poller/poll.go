@@ -45,9 +45,20 @@ func (p *Poller) serveFresh(u *Upstream, part *Partition, e *cache.Entry, now ti
 // missing is the problem of a task that the upstream does not know.
 func (u *Upstream) missing(e *cache.Entry) *Problem {
 	if e.Gone {
-		return u.gone
+		return saidWith(u.gone, e.NativeCode)
 	}
-	return u.notFound
+	return saidWith(u.notFound, e.NativeCode)
+}
+
+// saidWith is p for an upstream that said so with another code than the usual
+// 404; 0 is the usual one.
+func saidWith(p *Problem, code int) *Problem {
+	if code == 0 || code == p.UpstreamStatus {
+		return p
+	}
+	other := *p
+	other.UpstreamStatus = code
+	return &other
 }
 
 // outcome is what a flight ends with, for everybody who waited.

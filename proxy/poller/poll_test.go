@@ -308,6 +308,18 @@ func TestMissingTasks(t *testing.T) {
 			b.wantPolls(2)
 		})
 	})
+	t.Run("never known, and the upstream says gone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "vessl", always(410, missing))
+			for _, want := range []string{"404 task-not-found; pollux; fwd=uri-miss; fwd-status=410", "404 task-not-found; pollux; hit; ttl=1"} {
+				a := b.poll("a", "job1")
+				b.want(a, want)
+				if a.Problem.UpstreamStatus != 410 {
+					t.Errorf("%s: upstream status %d, want 410", want, a.Problem.UpstreamStatus)
+				}
+			}
+		})
+	})
 	t.Run("known and running", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, "vessl", func(n int64, _ *http.Request) (*http.Response, error) {

@@ -3,7 +3,6 @@ package poller
 import (
 	"context"
 	"encoding/base64"
-	"net/http"
 	"slices"
 	"time"
 
@@ -48,7 +47,7 @@ func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd Forward,
 		p.drop(f, r, out.Problem)
 		return out
 	case providers.NotFound:
-		return p.lost(f, r, known, out, now)
+		return p.lost(f, r, known, out, res.code, now)
 	case providers.Rejected:
 		return refuse(UpstreamRejected, v.Status)
 	case providers.RateLimited:
@@ -242,13 +241,13 @@ func (p *Poller) keep(u *Upstream, e *cache.Entry, now time.Time) time.Duration 
 
 // lost ends a flight whose task the upstream does not know. A terminal document
 // stays, though a suspended partition is not shown it; another one is dropped,
-// and remembered as gone for a while.
-func (p *Poller) lost(f *flight, r Request, known *cache.Entry, out outcome, now time.Time) outcome {
+// and remembered as gone for a while. code is how the upstream said so.
+func (p *Poller) lost(f *flight, r Request, known *cache.Entry, out outcome, code int, now time.Time) outcome {
 	u := r.Upstream
-	out.Cache.FwdStatus = http.StatusNotFound
+	out.Cache.FwdStatus = code
 	if known != nil && known.Terminal {
 		if !r.Partition.excusedAfterLoss() {
-			out.Problem = u.notFound
+			out.Problem = saidWith(u.notFound, code)
 			return out
 		}
 		if known.Settling {
@@ -259,11 +258,11 @@ func (p *Poller) lost(f *flight, r Request, known *cache.Entry, out outcome, now
 		return out
 	}
 	if unconfirmed(known, now) {
-		out.Problem = u.notFound
+		out.Problem = saidWith(u.notFound, code)
 		return out
 	}
 	tombstone := &cache.Entry{
-		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Missing: true,
+		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Missing: true, NativeCode: code,
 		Gone:       known != nil && (!known.Missing || known.Gone),
 		ObservedAt: now, FreshUntil: now.Add(u.Config.Freshness.NotFound),
 	}
