@@ -91,15 +91,15 @@ func (p *Poller) Poll(ctx context.Context, r Request) Answer {
 // join waits for the flight of r's key, starting it if there is none. led says
 // that this call started it.
 func (p *Poller) join(ctx context.Context, r Request) (out outcome, led bool) {
+	mine := false // written before the result is sent, and only read after it
 	done := p.flights.group.DoChan(string(r.Key[:]), func() (any, error) {
-		led = true // written before the result is sent, so read after it
+		mine = true
 		return p.fly(r), nil
 	})
 	select {
 	case res := <-done:
-		return res.Val.(outcome), led
-	case <-ctx.Done():
-		// led must not be read: the flight goes on for others.
+		return res.Val.(outcome), mine
+	case <-ctx.Done(): // the flight goes on, for others or for the store
 		return outcome{Answer: Answer{Problem: &Problem{Type: UpstreamTimeout, Status: http.StatusGatewayTimeout,
 			Upstream: r.Upstream.Name, Detail: "the caller stopped waiting"}}}, true
 	}
