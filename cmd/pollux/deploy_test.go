@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/VictoriaMetrics/metricsql"
 	"github.com/goccy/go-yaml"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -76,11 +77,11 @@ func scraped(t *testing.T) map[string]series {
 }
 
 var (
-	quotedText = regexp.MustCompile(`"[^"]*"`)
-	selector   = regexp.MustCompile(`\b((?:pollux|process|go)_[a-z_]+)\b(?:\{([^}]*)\})?`)
-	matcher    = regexp.MustCompile(`([a-z_]+)(=~|!~|!=|=)"([^"]*)"`)
-	grouping   = regexp.MustCompile(`\b(?:by|without)\s*\(([^)]*)\)`)
-	plainWord  = regexp.MustCompile(`^[a-z_-]+$`)
+	variable  = regexp.MustCompile(`\$\{?[a-zA-Z_]+\}?`)
+	selector  = regexp.MustCompile(`\b((?:pollux|process|go)_[a-z_]+)\b(?:\{([^}]*)\})?`)
+	matcher   = regexp.MustCompile(`([a-z_]+)(=~|!~|!=|=)"([^"]*)"`)
+	grouping  = regexp.MustCompile(`\b(?:by|without)\s*\(([^)]*)\)`)
+	plainWord = regexp.MustCompile(`^[a-z_-]+$`)
 )
 
 // external are the labels that the scrape adds.
@@ -91,11 +92,9 @@ var external = []string{"instance", "job"}
 func checkExpression(t *testing.T, where, expr string, served map[string]series) {
 	t.Helper()
 	fault := func(format string, args ...any) { t.Errorf("%s: %s, in %s", where, fmt.Sprintf(format, args...), expr) }
-	bare := quotedText.ReplaceAllString(expr, `""`)
-	for _, pair := range []string{"()", "{}", "[]"} {
-		if strings.Count(bare, pair[:1]) != strings.Count(bare, pair[1:]) {
-			fault("unbalanced %s", pair)
-		}
+	// Grafana fills in its variables before Prometheus parses a query.
+	if _, err := metricsql.Parse(variable.ReplaceAllString(expr, "5m")); err != nil {
+		fault("syntax: %v", err)
 	}
 	known := map[string]bool{}
 	found := selector.FindAllStringSubmatch(expr, -1)
