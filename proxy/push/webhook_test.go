@@ -60,9 +60,13 @@ func (e *tasks) Watch(r poller.Request) (func(), *poller.Problem) {
 	}, nil
 }
 
-func (e *tasks) Cached(*poller.Upstream, *poller.Partition, *cache.ID, time.Time) (poller.Answer, bool) {
-	return poller.Answer{}, false
+func (e *tasks) Known(key *cache.ID) *cache.Entry {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.known[*key]
 }
+
+func (e *tasks) MayShow(*poller.Upstream, *poller.Partition, time.Time) bool { return true }
 
 func (e *tasks) watching() int {
 	e.mu.Lock()
@@ -311,6 +315,48 @@ func TestKnownEndIsToldAtOnce(t *testing.T) {
 		synctest.Wait()
 		if got := r.messages(); len(got) != 1 || !strings.Contains(string(got[0].body), `"task.cancelled"`) {
 			t.Errorf("messages %+v", got)
+		}
+	})
+}
+
+// TestMissedEndIsFound: an answer that was known before, and so is published to
+// nobody, is found when the tasks are gone through.
+func TestMissedEndIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receivers{answer: always(200)}
+		g := newRig(t, &cache.MemoryOutbox{}, r)
+		defer g.stop()
+		g.register(receiver, terminal(), 1)
+		synctest.Wait()
+		g.tasks.mu.Lock()
+		g.tasks.known[cache.ID{1}] = ended(1, "timed_out")
+		g.tasks.mu.Unlock()
+		time.Sleep(2 * lookEvery)
+		if got := r.messages(); len(got) != 1 || !strings.Contains(string(got[0].body), `"task.timed_out"`) {
+			t.Errorf("messages %+v", got)
+		}
+	})
+}
+
+// BenchmarkPublished is what webhooks cost polls of tasks that nobody is to be
+// told of: the hook of the write, and the news.
+func BenchmarkPublished(b *testing.B) {
+	secret, err := cache.NewSecret(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, err := NewWebhooks(&tasks{}, &cache.MemoryOutbox{}, secret, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := ended(1, "completed")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if w.caused(e) != nil {
+				b.Error("something is to be written")
+			}
+			w.Published(e)
 		}
 	})
 }

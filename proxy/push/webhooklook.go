@@ -94,11 +94,11 @@ func (w *Webhooks) sweep(ctx context.Context) {
 		w.mu.RLock()
 		r := t.request
 		w.mu.RUnlock()
-		if r == nil {
+		if r == nil || !w.engine.MayShow(r.Upstream, r.Partition, now) {
 			continue
 		}
-		if a, ok := w.engine.Cached(r.Upstream, r.Partition, &r.Key, now); ok && a.Entry != nil {
-			w.Published(a.Entry)
+		if e := w.engine.Known(&r.Key); e != nil {
+			w.Published(e)
 		}
 	}
 	for _, hook := range old {

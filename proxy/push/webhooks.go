@@ -27,7 +27,8 @@ const storeTimeout = 5 * time.Second
 type Engine interface {
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Watch(r poller.Request) (release func(), problem *poller.Problem)
-	Cached(u *poller.Upstream, part *poller.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
+	Known(key *cache.ID) *cache.Entry
+	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
 }
 
 // Resume makes the poll of a task again that was registered before a restart,
