@@ -48,10 +48,9 @@ type Registration struct {
 
 // webhook is one registration. What may change is guarded by Webhooks.mu.
 type webhook struct {
-	id  string
-	url string // with its query, which may be a secret of the receiver
-	endpoint,
-	shown string // scheme, host and port; url without its query
+	id      string
+	url     string // with its query, which may be a secret of the receiver
+	shown   string // url without its query
 	on      []string
 	owner   string
 	created time.Time
@@ -225,7 +224,7 @@ func (w *webhook) setURL(raw string) error {
 	if err != nil {
 		return err
 	}
-	w.url, w.endpoint = u.String(), u.Scheme+"://"+u.Host
+	w.url = u.String()
 	u.RawQuery, u.ForceQuery = "", false
 	w.shown = u.String()
 	return nil
