@@ -64,7 +64,7 @@ func TestDashboardInBrowser(t *testing.T) {
 	}))
 	t.Cleanup(control.Close)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 55*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	node := exec.CommandContext(ctx, "node", "--experimental-websocket", "--no-warnings", "drive.mjs")
 	node.Dir = dashboardDir

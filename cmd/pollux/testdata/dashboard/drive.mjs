@@ -20,6 +20,9 @@ const live = "document.getElementById('live').dataset.state === 'live'";
 const button = (text) => `[...document.querySelectorAll('#task button')].find((b) => b.textContent === '${text}')`;
 const taskIs = (status) => until(`document.querySelector('.task-name .badge.${status}')`);
 const count = (status) => `document.querySelector('.count.${status} .number').textContent`;
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const PACE = 400; // ms; a little more than the least time between two polls of a job
+const FRESH = 2100; // ms; a little more than an answer about a running job is fresh for
 const idOf = (state) => browser.run(`decodeURIComponent(${row(state)}.dataset.ref.split('/')[1])`);
 
 async function control(action, values = {}) {
@@ -82,7 +85,7 @@ async function rowsChange() {
   await browser.point(2, 2);
   const id = await idOf("waiting");
   await control("move", { id, state: "ACTIVE" });
-  await new Promise((resolve) => setTimeout(resolve, 2100)); // the stored answer is fresh for two seconds
+  await pause(FRESH);
   await control("poll", { id });
   await until(`${row("waiting")}.querySelector('.badge.in_progress')`);
   await until(`${count("queued")} === '0' && ${count("in_progress")} === '2'`);
@@ -113,13 +116,14 @@ async function opensATask() {
 
   for (const [state, status] of [["HELD", "requires_action"], ["ACTIVE", "in_progress"]]) {
     await control("move", { id, state });
+    await pause(PACE);
     await browser.press("r"); // what is stored is fresh for a while yet
     await taskIs(status);
     await unharmed();
   }
   assert.ok(await browser.run("document.querySelector('.timeline li.requires_action')"), "the history lacks a status");
   const polls = await control("polls", { id });
-  await new Promise((resolve) => setTimeout(resolve, 400)); // beyond the provider's pace
+  await pause(PACE);
   await browser.run(`${button("Ask again")}.click()`);
   await until("document.querySelectorAll('.timeline .read').length > 2");
   assert.ok((await control("polls", { id })) > polls, "the upstream was not asked again");
