@@ -153,7 +153,7 @@ func (s *Server) pollAll(x *exchange, refs []reference, callers map[*target]*cal
 		if a.Answer, ok = s.engine.Cached(req.Upstream, part, &req.Key, x.now); ok {
 			continue
 		}
-		req.Trace = x.trace()
+		req.Traceparent = x.traceparent()
 		slots <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-slots }()

@@ -73,7 +73,7 @@ func (st *settings) enter(h *fasthttp.RequestHeader, scope string, t *target) (p
 func (x *exchange) request(t *target, part *poller.Partition) poller.Request {
 	return poller.Request{
 		Upstream: t.Upstream, Partition: part, Key: x.key,
-		Reference: x.view.Reference(), Credential: x.caller.credential(t), Trace: x.trace(),
+		Reference: x.view.Reference(), Credential: x.caller.credential(t), Traceparent: x.traceparent(),
 	}
 }
 

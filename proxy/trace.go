@@ -5,41 +5,31 @@ import (
 	"encoding/hex"
 
 	"github.com/valyala/fasthttp"
-
-	"pollux/proxy/poller"
 )
 
 const (
 	traceparentLength = 2 + 1 + 32 + 1 + 16 + 1 + 2
-	// maxTraceState is what everybody has to pass on (W3C Trace Context,
-	// section 3.3.1.5). What is longer is dropped whole.
-	maxTraceState = 512
 	// traceFlags are the flags that are defined: sampled, and random-trace-id.
 	traceFlags = 0x03
 	// maxRequestID bounds the X-Request-ID that is taken over.
 	maxRequestID = 64
 )
 
-// trace is the trace context of the polls that a request causes: the caller's
-// trace with a span of ours as the parent, nothing where the caller sent none or
-// a malformed one. Only what is keyed goes to an upstream otherwise. This may,
-// since nothing the caller wrote but the trace's own name goes along, and an
-// upstream does not answer by it.
-func (x *exchange) trace() poller.Trace {
-	h := &x.ctx.Request.Header
-	id, flags, ok := parseTraceparent(h)
+// traceparent is the trace context of the polls that a request causes: the
+// caller's trace with a span of ours as the parent, "" where the caller sent
+// none or a malformed one. Only what is keyed goes to an upstream otherwise.
+// This may, since nothing that the caller wrote but the trace's own id goes
+// along; tracestate, which holds whatever its senders like, does not.
+func (x *exchange) traceparent() string {
+	id, flags, ok := parseTraceparent(&x.ctx.Request.Header)
 	if !ok {
-		return poller.Trace{}
+		return ""
 	}
 	var span [8]byte
 	for span == [8]byte{} { // all zero is invalid
 		rand.Read(span[:]) // never fails
 	}
-	t := poller.Trace{Parent: "00-" + string(id) + "-" + hex.EncodeToString(span[:]) + "-" + hex.EncodeToString([]byte{flags & traceFlags})}
-	if states := h.PeekAll("Tracestate"); len(states) == 1 && validTraceState(states[0]) {
-		t.State = string(states[0])
-	}
-	return t
+	return "00-" + string(id) + "-" + hex.EncodeToString(span[:]) + "-" + hex.EncodeToString([]byte{flags & traceFlags})
 }
 
 // parseTraceparent reads the one traceparent of a request (W3C Trace Context,
@@ -85,17 +75,6 @@ func allZero(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// validTraceState reports whether value may be passed on. Its members are
-// opaque; control characters have been refused before.
-func validTraceState(value []byte) bool {
-	for _, c := range value {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return len(value) > 0 && len(value) <= maxTraceState
 }
 
 // requestID names the request in the log and in problems: the caller's

@@ -36,7 +36,7 @@ func TestTraceOfPoll(t *testing.T) {
 	f := newFace(t, nil)
 	for _, c := range []struct{ name, parent, state, want string }{
 		{"none", "", "", " "},
-		{"sampled", "00-" + sentTrace + "-" + sentSpan + "-01", "a=1,b=2", "00-" + sentTrace + "-[0-9a-f]{16}-01 a=1,b=2"},
+		{"sampled", "00-" + sentTrace + "-" + sentSpan + "-01", "a=1,b=2", "00-" + sentTrace + "-[0-9a-f]{16}-01 "},
 		{"random", "00-" + sentTrace + "-" + sentSpan + "-02", "", "00-" + sentTrace + "-[0-9a-f]{16}-02 "},
 		{"unknown flags", "00-" + sentTrace + "-" + sentSpan + "-f1", "", "00-" + sentTrace + "-[0-9a-f]{16}-01 "},
 		{"later version", "cc-" + sentTrace + "-" + sentSpan + "-01-more", "", "00-" + sentTrace + "-[0-9a-f]{16}-01 "},

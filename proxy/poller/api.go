@@ -5,6 +5,7 @@
 package poller
 
 import (
+	"net/http"
 	"time"
 
 	"pollux/cache"
@@ -18,12 +19,23 @@ type Request struct {
 	Key        cache.ID
 	Reference  providers.Reference
 	Credential providers.Credential
-	Trace      Trace
+	// Traceparent goes along with the upstream poll (W3C Trace Context); "" is
+	// none. It is neither keyed nor part of any answer, so it must tell nothing
+	// of the caller but the trace's own id: the recommendation has it describe a
+	// request and never change what it means (section 2.1). A poll that several
+	// callers share carries the one of the caller who began it.
+	Traceparent string
 
 	NoCache      bool // Cache-Control: no-cache: ask again, within the provider's minimum interval
 	OnlyIfCached bool // never ask
 
 	settle bool // Pollux's own poll of a settling task
+}
+
+func (r *Request) trace(h http.Header) {
+	if r.Traceparent != "" {
+		h.Set("Traceparent", r.Traceparent)
+	}
 }
 
 // Answer is what a poll comes to: Entry, or Problem when nothing can be served.

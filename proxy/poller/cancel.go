@@ -24,7 +24,7 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	if err != nil {
 		return &Problem{Type: InvalidRequest, Status: http.StatusBadRequest, Upstream: u.Name, Detail: "the cancel request cannot be built"}
 	}
-	r.Trace.set(req.Header)
+	r.trace(req.Header)
 	res, err := u.fetch(ctx, req)
 	p.Freshen(r) // the upstream may have acted even if its answer was lost
 	if err != nil {

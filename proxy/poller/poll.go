@@ -270,7 +270,7 @@ func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) 
 	if err != nil {
 		return nil, providers.Verdict{}, &fetchError{reason: "build the upstream's request: a value cannot stand in its URL"}
 	}
-	r.Trace.set(req.Header)
+	r.trace(req.Header)
 	start := time.Now()
 	u.stats.inFlight.Add(1)
 	res, err := u.fetch(p.base, req)

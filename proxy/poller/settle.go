@@ -54,7 +54,7 @@ func (p *Poller) settleWithout(f *flight, r Request, known *cache.Entry) *cache.
 }
 
 func (p *Poller) scheduleSettling(r Request, e *cache.Entry) {
-	r.settle, r.NoCache, r.OnlyIfCached, r.Trace = true, false, false, Trace{}
+	r.settle, r.NoCache, r.OnlyIfCached, r.Traceparent = true, false, false, ""
 	p.settling.add(r, e.FreshUntil.Add(-settleSlack))
 }
 

@@ -47,7 +47,7 @@ func (w *watches) setLimit(tasks int) {
 // Release is idempotent. It returns a problem when limits.watched_tasks tasks
 // are watched already.
 func (p *Poller) Watch(r Request) (release func(), problem *Problem) {
-	r.NoCache, r.OnlyIfCached, r.Trace = false, false, Trace{}
+	r.NoCache, r.OnlyIfCached, r.Traceparent = false, false, ""
 	w := &p.watches
 	w.mu.Lock()
 	defer w.mu.Unlock()
