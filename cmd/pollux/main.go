@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"slices"
@@ -24,6 +25,9 @@ const (
 )
 
 func main() {
+	// net/http reports there what upstreams send unasked, which may be a
+	// credential. Our own log is passed on, never this one.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for a graceful end, the second gets the default: at once.
 	context.AfterFunc(ctx, stop)
