@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mattn/go-isatty"
+	"golang.org/x/term"
 
 	"pollux/providers"
 	"pollux/providers/sandbox"
@@ -133,7 +133,7 @@ func noEnvironment(string) (string, bool) { return "", false }
 func (f *fleet) greet(ctx context.Context, w io.Writer) {
 	fmt.Fprintf(w, "Pollux is at %s, its upstreams are simulated.\n\n", f.base)
 	if f.serves(ctx, "/dashboard") {
-		fmt.Fprintf(w, "open   %s/dashboard\n", f.base)
+		fmt.Fprintf(w, "open   %s/dashboard\n       a task shows its content to its team: Authorization: Bearer team-1, team-2 or team-3\n", f.base)
 	}
 	fmt.Fprintln(w, "try")
 	for i, task := range f.firstOfEach() {
@@ -170,7 +170,7 @@ type screen struct {
 
 func newScreen(out io.Writer) *screen {
 	file, ok := out.(*os.File)
-	return &screen{out: out, live: ok && isatty.IsTerminal(file.Fd())}
+	return &screen{out: out, live: ok && term.IsTerminal(int(file.Fd()))}
 }
 
 // interval is how often there is something new to see.
