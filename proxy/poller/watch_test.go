@@ -173,3 +173,42 @@ func TestShortBudgetGoesToTheMostUrgent(t *testing.T) {
 		})
 	}
 }
+
+// TestSuspendedMachineMakesNoHerd: polls that fell due while the machine slept
+// are spread over half a minute instead of made at once.
+func TestSuspendedMachineMakesNoHerd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", always(200, vesslRunning))
+		const tasks = 200
+		requests := make([]Request, tasks)
+		for i := range requests {
+			requests[i] = b.request("a", "job"+string(rune('a'+i/26))+string(rune('a'+i%26)))
+			release, problem := b.Watch(requests[i])
+			if problem != nil {
+				t.Fatal(problem)
+			}
+			defer release()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		for _, r := range requests { // as the schedule does when a minute was slept through
+			b.watches.schedule.cancel(&r.Key)
+			b.watchOnce(t.Context(), r, time.Minute)
+		}
+		before := b.polls.Load()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		// Each task polled anew goes on every two seconds.
+		if polls := b.polls.Load() - before; polls < tasks/10 || polls > tasks {
+			t.Errorf("%d polls in the first five seconds for %d tasks", polls, tasks)
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		before = b.polls.Load()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if polls := b.polls.Load() - before; polls < 4*tasks || polls > 6*tasks {
+			t.Errorf("%d polls in ten seconds afterwards, want about %d", polls, 5*tasks)
+		}
+	})
+}
