@@ -133,7 +133,7 @@ func noEnvironment(string) (string, bool) { return "", false }
 func (f *fleet) greet(ctx context.Context, w io.Writer) {
 	fmt.Fprintf(w, "Pollux is at %s, its upstreams are simulated.\n\n", f.base)
 	if f.serves(ctx, "/dashboard") {
-		fmt.Fprintf(w, "open   %s/dashboard\n       a task shows its content to its team: Authorization: Bearer team-1, team-2 or team-3\n", f.base)
+		fmt.Fprintf(w, "open   %s/dashboard\n       where a task wants the credential of its team: team-1, team-2 or team-3, in Authorization after Bearer\n", f.base)
 	}
 	fmt.Fprintln(w, "try")
 	for i, task := range f.firstOfEach() {

@@ -8,13 +8,14 @@ const base = new URL("..", import.meta.url);
 /** Problem is an answer other than a success (RFC 9457), or none at all: then
  * status is 0. */
 export class Problem extends Error {
-  constructor(status, body, retryAfter) {
+  constructor(status, body, retryAfter, challenge = "") {
     super(body.detail || body.title || `Pollux answered ${status}`);
     this.status = status;
     this.title = body.title ?? "";
     this.kind = String(body.type ?? "").split("/").pop();
     this.upstreamStatus = body.upstream_status ?? null;
     this.retryAfter = retryAfter; // seconds, NaN if not said
+    this.challenge = challenge; // WWW-Authenticate
   }
 }
 
@@ -51,7 +52,7 @@ async function problemOf(response) {
   } catch {
     // A proxy between may answer with a page of its own; the code says enough.
   }
-  return new Problem(response.status, body, parseInt(response.headers.get("Retry-After") ?? "", 10));
+  return new Problem(response.status, body, parseInt(response.headers.get("Retry-After") ?? "", 10), response.headers.get("WWW-Authenticate") ?? "");
 }
 
 export const getJSON = async (url, options) => (await request(url, options)).json();

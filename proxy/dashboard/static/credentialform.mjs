@@ -2,11 +2,13 @@ import { remember } from "./credentials.mjs";
 import { h } from "./dom.mjs";
 
 /** askCredential is a form for the upstream credential under which a task is
- * kept. done is called once it was typed in. */
-export function askCredential(upstream, done) {
-  const header = h("input", { type: "text", name: "header", value: "Authorization", list: "credential-headers", required: true,
+ * kept. challenge is what Pollux said about it (WWW-Authenticate), "" for
+ * nothing. done is called once it was typed in. */
+export function askCredential(upstream, challenge, done) {
+  const bearer = challenge === "" || /^bearer\b/i.test(challenge);
+  const header = h("input", { type: "text", name: "header", value: bearer ? "Authorization" : "X-API-Key", list: "credential-headers", required: true,
     pattern: "[A-Za-z0-9\\-]+", autocomplete: "off", spellcheck: "false", maxlength: "64" });
-  const value = h("input", { type: "password", name: "value", required: true, autocomplete: "off", placeholder: "Bearer …" });
+  const value = h("input", { type: "password", name: "value", required: true, autocomplete: "off", placeholder: bearer ? "Bearer …" : "" });
   const submit = (e) => {
     e.preventDefault();
     remember(upstream, header.value, value.value);

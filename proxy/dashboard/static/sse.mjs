@@ -60,8 +60,9 @@ const FINAL = new Set([400, 401, 403, 404, 405, 406, 410, 501]);
  *
  * open(lastEventID, signal) resolves with a Response. Calls back:
  * event({event, data, id}), beat() for every piece received, state(word,
- * milliseconds) with word one of connecting, live, waiting, ended, refused, and
- * problem(err) when refused. While visible.hidden() says so nothing is open,
+ * milliseconds, err) with word one of connecting, live, waiting, ended, refused,
+ * err being what it waits for the end of, if Pollux said, and problem(err) when
+ * refused. While visible.hidden() says so nothing is open,
  * since browsers allow six connections to a server over all tabs. */
 export async function follow({ open, signal, event, beat, state, problem, visible }) {
   let failures = 0;
@@ -71,6 +72,7 @@ export async function follow({ open, signal, event, beat, state, problem, visibl
     if (signal.aborted) return;
     state("connecting", 0);
     const attempt = new Attempt(signal, visible);
+    let trouble;
     try {
       const response = await open(parser.lastEventID, attempt.signal);
       if (response.status === 204) return state("ended", 0);
@@ -87,11 +89,12 @@ export async function follow({ open, signal, event, beat, state, problem, visibl
       }
       if (attempt.hidden) continue;
       failures++;
-      if (err.retryAfter > 0) await pause(Math.min(err.retryAfter, 60) * 1000, signal, state);
+      if (err.status > 0) trouble = err;
+      if (err.retryAfter > 0) await pause(Math.min(err.retryAfter, 60) * 1000, signal, state, trouble);
     } finally {
       attempt.close();
     }
-    if (!attempt.hidden) await pause(pauseAfter(failures), signal, state);
+    if (!attempt.hidden) await pause(pauseAfter(failures), signal, state, trouble);
   }
 }
 
@@ -150,8 +153,8 @@ class Attempt {
   }
 }
 
-function pause(milliseconds, signal, state) {
-  state("waiting", milliseconds);
+function pause(milliseconds, signal, state, trouble) {
+  state("waiting", milliseconds, trouble);
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
     signal.addEventListener("abort", () => {

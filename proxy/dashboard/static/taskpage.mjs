@@ -97,8 +97,10 @@ export class TaskPage {
       visible: page,
       beat,
       event: (e) => this.#event(e),
-      state: (word, milliseconds) => {
-        if (!signal.aborted) setStream("task", word, milliseconds);
+      state: (word, milliseconds, err) => {
+        if (signal.aborted) return;
+        setStream("task", word, milliseconds);
+        if (err) this.#parts.problem.replaceChildren(callout("warn", err));
       },
       problem: (err) => this.#refused(err),
     });
@@ -200,11 +202,15 @@ export class TaskPage {
     if (err.status === 401 && (await this.#on.login())) return;
     const needsCredential = err.status === 401 || err.status === 403;
     const again = h("button", { type: "button", class: "button", onclick: () => this.#follow() }, "Try again");
-    const box = h("div", { class: `callout ${needsCredential ? "warn" : "bad"}`, role: "alert" },
-      h("strong", null, err.title || "Not now"), h("p", { class: "text" }, err.message));
-    box.append(needsCredential ? askCredential(upstreamOf(this.#ref), () => this.#follow()) : again);
+    const box = callout(needsCredential ? "warn" : "bad", err);
+    box.append(needsCredential ? askCredential(upstreamOf(this.#ref), err.challenge, () => this.#follow()) : again);
     this.#parts.problem.replaceChildren(box);
   }
+}
+
+function callout(kind, err) {
+  return h("div", { class: `callout ${kind}`, role: "alert" },
+    h("strong", null, err.title || "Not now"), h("p", { class: "text" }, err.message));
 }
 
 function body(title, id, text) {

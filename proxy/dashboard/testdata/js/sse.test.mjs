@@ -48,8 +48,8 @@ async function followed(t, script) {
     },
     signal: controller.signal, visible, beat: () => {},
     event: (e) => log.push(`${e.event} ${e.data}`),
-    state: (word) => {
-      log.push(word);
+    state: (word, _, err) => {
+      log.push(err ? `${word} for ${err.message}` : word);
       if (word === "waiting") setImmediate(() => t.mock.timers.tick(61_000));
     },
     problem: (err) => log.push(`problem ${err.status}`),
@@ -65,7 +65,7 @@ test("a stream that breaks is taken up where it was, until it is over", async (t
   assert.deepEqual(log, [
     "connecting", "open ", "live", "message a", "waiting",
     "connecting", "open 1", "waiting",
-    "connecting", "open 1", "waiting", "waiting",
+    "connecting", "open 1", "waiting for busy", "waiting for busy",
     "connecting", "open 1", "live", "message b", "waiting",
     "connecting", "open 2", "ended",
   ]);
