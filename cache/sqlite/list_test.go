@@ -117,8 +117,7 @@ func TestRetentionCounts(t *testing.T) {
 // nothing is sorted; a search by id reads no rows either.
 func TestQueryPlans(t *testing.T) {
 	s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
-	fill(t, s, 20_000, 200)
-	file := s.file.Load()
+	file := s.file.Load() // empty: without ANALYZE, plans do not depend on how many rows there are
 	ways, searches := walks()
 	check := func(name, text, prefix string, sorts bool) {
 		t.Helper()

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,6 +19,9 @@ import (
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childPath); path != "" {
 		os.Exit(writeUntilKilled(path))
+	}
+	if raceEnabled {
+		flag.Set("rapid.checks", "30") // a default: the command line may say otherwise
 	}
 	goleak.VerifyTestMain(m)
 }
