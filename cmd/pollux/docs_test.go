@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// pages are all that is written for people.
+func pages(t *testing.T) []string {
+	t.Helper()
+	all := []string{"../../README.md", "../../CHANGELOG.md", "../../CONTRIBUTING.md", "../../deploy/README.md"}
+	docs, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(docs) < 5 {
+		t.Fatalf("%d pages in docs, %v", len(docs), err)
+	}
+	return append(all, docs...)
+}
+
+var (
+	markdownLink    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	markdownHeading = regexp.MustCompile("(?m)^#+ (.+)$")
+	notInAnchors    = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+)
+
+// TestLinks: what a page links to is there, its heading included.
+func TestLinks(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, m := range markdownLink.FindAllStringSubmatch(read(t, page), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			path, anchor, _ := strings.Cut(m[1], "#")
+			target := page
+			if path != "" {
+				target = filepath.Join(filepath.Dir(page), path)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+			} else if anchor != "" && !hasAnchor(read(t, target), anchor) {
+				t.Errorf("%s links to %s, and there is no such heading", page, m[1])
+			}
+		}
+	}
+}
+
+// hasAnchor reports whether a heading of text gets the anchor, as GitHub makes
+// them.
+func hasAnchor(text, anchor string) bool {
+	for _, m := range markdownHeading.FindAllStringSubmatch(text, -1) {
+		made := notInAnchors.ReplaceAllString(strings.ToLower(m[1]), "")
+		if strings.ReplaceAll(made, " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
+}
+
+// TestDocumentedProvider follows the page about providers to its end: the file,
+// its config, every answer explained, and the simulation of the sandbox's page.
+func TestDocumentedProvider(t *testing.T) {
+	files := examples(t, "providers.md", "yaml")
+	simulation := examples(t, "sandbox.md", "yaml")
+	answers := examples(t, "providers.md", "json")
+	if len(files) != 2 || len(simulation) != 1 || len(answers) != 3 {
+		t.Fatalf("%d files, %d simulations and %d answers, want 2, 1 and 3", len(files), len(simulation), len(answers))
+	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.Mkdir("providers.d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeIn(t, dir, "config.yaml", files[1][1])
+	for _, text := range []string{files[0][1], files[0][1] + simulation[0][1]} {
+		writeIn(t, dir, filepath.Join("providers.d", "acme.yaml"), text)
+		if got := runWith(t, "", "check"); got.code != exitOK {
+			t.Fatalf("check: %+v", got)
+		}
+		for i, status := range []string{"in_progress", "completed", "failed"} {
+			if got := runWith(t, answers[i][1], "explain", "acme", "-"); got.code != exitOK || !strings.Contains(got.stdout, `"status": "`+status+`"`) {
+				t.Errorf("explain of answer %d, which is %s: %+v", i+1, status, got)
+			}
+		}
+	}
+	r := start(t, "sandbox", "--listen", "127.0.0.1:0")
+	r.stdout.await(t, `acme +http://\S+/acme\n`)
+	if code := r.end(t); code != exitOK {
+		t.Errorf("sandbox: exit code %d:\n%s", code, r.stderr)
+	}
+}
