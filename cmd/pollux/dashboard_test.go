@@ -46,8 +46,9 @@ func TestDashboardInBrowser(t *testing.T) {
 	writeIn(t, dir, "jobs.yaml", strings.ReplaceAll(string(provider), "CANARY", canary))
 	key, hash := newKey(t)
 
-	open := newPollux(t, dir, "open", fmt.Sprintf("upstreams:\n  jobs: {provider: jobs, base_url: %[1]q}\n  spare: {provider: jobs, base_url: %[1]q}\n", upstream.URL))
-	keyed := newPollux(t, dir, "keyed", fmt.Sprintf("upstreams:\n  held: {provider: jobs, base_url: %q, credential: {value: team-1}}\nclients:\n  - {name: me, key: %q, upstreams: [\"*\"], scopes: [read, fleet, purge]}\n", upstream.URL, hash))
+	open := newPollux(t, dir, "open", "127.0.0.1", fmt.Sprintf("upstreams:\n  jobs: {provider: jobs, base_url: %[1]q}\n  spare: {provider: jobs, base_url: %[1]q}\n", upstream.URL))
+	keyed := newPollux(t, dir, "keyed", "127.0.0.1", fmt.Sprintf("upstreams:\n  held: {provider: jobs, base_url: %q, credential: {value: team-1}}\nclients:\n  - {name: me, key: %q, upstreams: [\"*\"], scopes: [read, fleet, purge]}\n", upstream.URL, hash))
+	anonymous := newPollux(t, dir, "anonymous", "0.0.0.0", fmt.Sprintf("allow_anonymous: true\nupstreams:\n  jobs: {provider: jobs, base_url: %q}\n", upstream.URL))
 	for _, status := range jobs.ids() {
 		jobs.polled(t, open.task("jobs", status), "Authorization: Bearer team-1")
 		jobs.polled(t, keyed.task("held", status), "X-Pollux-Key: "+key)
@@ -68,14 +69,14 @@ func TestDashboardInBrowser(t *testing.T) {
 	defer cancel()
 	node := exec.CommandContext(ctx, "node", "--experimental-websocket", "--no-warnings", "drive.mjs")
 	node.Dir = dashboardDir
-	node.Env = append(os.Environ(), "OPEN="+open.base, "KEYED="+keyed.base, "KEY="+key, "CONTROL="+control.URL, "NO_COLOR=1")
+	node.Env = append(os.Environ(), "OPEN="+open.base, "KEYED="+keyed.base, "ANONYMOUS="+anonymous.base, "KEY="+key, "CONTROL="+control.URL, "NO_COLOR=1")
 	// Chromium is a child of node: it ends by node's own hand, asked to end.
 	node.Cancel = func() error { return node.Process.Signal(os.Interrupt) }
 	node.WaitDelay = 5 * time.Second
 	if out, err := node.CombinedOutput(); err != nil {
 		t.Errorf("node: %v\n%s", err, bytes.ReplaceAll(out, []byte(key), []byte("(key)")))
 	}
-	for _, p := range []*restartable{open, keyed} {
+	for _, p := range []*restartable{open, keyed, anonymous} {
 		if err := p.down(); err != nil {
 			t.Error(err)
 		}
@@ -101,17 +102,18 @@ type restartable struct {
 	now *running // guarded by mu
 }
 
-// newPollux starts one whose providers and store are in dir.
-func newPollux(t *testing.T, dir, name, config string) *restartable {
+// newPollux starts one on a free port of host, whose providers and store are in
+// dir.
+func newPollux(t *testing.T, dir, name, host, config string) *restartable {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := free.Addr().String()
+	_, port, _ := net.SplitHostPort(free.Addr().String())
 	free.Close()
-	file := writeIn(t, dir, name+".conf", fmt.Sprintf("listen: %s\nstore: {path: %q}\nprovider_dir: %q\n%s", address, filepath.Join(dir, name+".db"), dir, config))
-	p := &restartable{file: file, base: "http://" + address}
+	file := writeIn(t, dir, name+".conf", fmt.Sprintf("listen: %s:%s\nstore: {path: %q}\nprovider_dir: %q\n%s", host, port, filepath.Join(dir, name+".db"), dir, config))
+	p := &restartable{file: file, base: "http://127.0.0.1:" + port}
 	p.up(t)
 	p.now.stderr.await(t, `msg=listening`)
 	return p

@@ -13,7 +13,7 @@ const SEARCH_PAUSE = 250; // ms between the last key and the search
 let state = everything;
 let list = everything; // the list that was on show last
 
-const overview = new Overview({ go, problem: refused });
+const overview = new Overview({ go, login: refused });
 const task = new TaskPage({
   login: refused,
   keyed: session.keyed,

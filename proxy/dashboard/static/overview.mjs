@@ -20,11 +20,12 @@ export class Overview {
   #run = null;
   #fleet = null;
   #scroll = 0;
-  #problem;
+  #login;
 
-  /** go(state) shows another view; problem(err) is told what Pollux refuses. */
-  constructor({ go, problem }) {
-    this.#problem = problem;
+  /** go(state) shows another view; login() resolves with whether a key of this
+   * page is missing, in which case it has been asked for. */
+  constructor({ go, login }) {
+    this.#login = login;
     const open = (ref) => go({ view: "task", ref });
     this.filters = new Filters(go);
     const { filters } = this;
@@ -113,14 +114,18 @@ export class Overview {
     this.upstreams.drawTasks(fleet);
   }
 
-  #refused(what, err) {
-    if (err.status === 401) return this.#problem(err);
+  async #refused(what, err) {
+    if (err.status === 401 && (await this.#login())) return;
     const note = byId("fleet-note");
     note.hidden = false;
-    setText(note, err.status === 403 && what === "fleet"
-      ? "This key may not see the whole fleet. Its own tasks are below."
-      : `${what === "fleet" ? "The numbers" : "The task list"} cannot be shown: ${err.message}`);
+    setText(note, reason(what, err));
   }
+}
+
+function reason(what, err) {
+  if (err.status === 401) return "This Pollux shows nobody the whole fleet. Type a task's reference above, such as orq/my-agent/01K6, to read it with its credential.";
+  if (err.status === 403 && what === "fleet") return "This key may not see the whole fleet. Its own tasks are below.";
+  return `${what === "fleet" ? "The numbers" : "The task list"} cannot be shown: ${err.message}`;
 }
 
 function jump(id) {

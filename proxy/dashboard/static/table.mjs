@@ -77,7 +77,10 @@ export class Table {
       if (announce) say(`${this.#rows.shown.length} tasks shown`);
     } catch (err) {
       if (signal.aborted) return;
-      if (err.status > 0 && err.status < 500 && err.status !== 429) return this.#on.problem(err);
+      if (err.status > 0 && err.status < 500 && err.status !== 429) {
+        setStream("tasks", "refused");
+        return this.#on.problem(err);
+      }
       // The stream, which tries until it is connected, then loads the rows.
     } finally {
       this.#table.removeAttribute("aria-busy");

@@ -7,7 +7,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Browser } from "../../../../proxy/dashboard/testdata/mock/browser.mjs";
 
-const { OPEN, KEYED, KEY, CONTROL } = process.env;
+const { OPEN, KEYED, KEY, ANONYMOUS, CONTROL } = process.env;
 const JOBS = 7;
 const CREDENTIAL = "Bearer team-1";
 
@@ -194,6 +194,16 @@ async function logsIn() {
   await until("!document.getElementById('login').hidden && document.getElementById('overview').hidden");
 }
 
+// Where nobody may see the fleet, a task opens by its reference.
+async function readsWithoutTheFleet() {
+  await until("document.getElementById('fleet-note').textContent.includes('nobody the whole fleet')");
+  await until("document.getElementById('live-word').textContent === 'not live'");
+  await browser.press("/");
+  await browser.type("jobs/job-done%3Cimg");
+  await browser.press("Enter");
+  await until("document.querySelector('.credential')");
+}
+
 try {
   await open(`${OPEN}/dashboard`);
   await showsTheFleet();
@@ -205,6 +215,8 @@ try {
   await showsEveryTask();
   await open(`${KEYED}/dashboard`);
   await logsIn();
+  await open(`${ANONYMOUS}/dashboard`);
+  await readsWithoutTheFleet();
 } catch (err) {
   console.error(await browser.run("document.body.innerText").catch(() => "the page does not answer"));
   throw err;
