@@ -24,7 +24,7 @@ type problemKind struct {
 // errors, is about:blank with the title of its code.
 var problemKinds = []problemKind{
 	{poller.InvalidRequest, 400, "The request is malformed",
-		"A task reference, a parameter, a header or the body is missing, malformed, sent twice or not known. The detail names it. Repeating the request unchanged cannot succeed."},
+		"A task reference, a parameter, a header or the body is missing, malformed, sent twice or not known. The detail says what is wrong. Repeating the request unchanged cannot succeed."},
 	{poller.UpstreamRejected, 0, "The upstream refuses the request",
 		"The upstream understood the status request and refused it. The status code is the upstream's own."},
 	{poller.UnauthorizedProblem, 401, "No accepted credential",
