@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"bytes"
-	"net/url"
-	"strings"
-)
+import "bytes"
 
 // validAuthority accepts host and host:port as they may stand in Host
 // (RFC 9110, section 7.2): a name, an IPv4 address or a bracketed IPv6 one.
@@ -52,10 +48,6 @@ func splitAuthority(b []byte) (host, port []byte, ok bool) {
 		return b, nil, true
 	}
 	return b[:i], b[i+1:], i+1 < len(b)
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 // hostAllowed reports whether a Host names this machine's loopback or what the
@@ -132,18 +124,4 @@ func (s *strictness) originAllowed(origin, host []byte) bool {
 	name, port, _ := splitAuthority(authority)
 	_, ourPort, _ := splitAuthority(host)
 	return loopbackName(name) && bytes.Equal(port, ourPort)
-}
-
-// newStrictness prepares the check for a validated configuration.
-func newStrictness(c *Config, host string, identity []string) strictness {
-	s := strictness{watched: newWatchList(identity), loopback: loopbackHost(host)}
-	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
-		name := lower(u.Hostname())
-		if strings.Contains(name, ":") {
-			name = "[" + name + "]"
-		}
-		s.hosts = []string{name}
-		s.origins = []string{lower(u.Scheme + "://" + u.Host)}
-	}
-	return s
 }

@@ -155,13 +155,3 @@ func climbs(path []byte) bool {
 	}
 	return false
 }
-
-func unhex(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	}
-	return c - 'a' + 10
-}

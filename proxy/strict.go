@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"net/url"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -27,10 +29,24 @@ func (f *facts) hasBody() bool { return f.bodyLength != 0 }
 
 // strictness is the configured part of the strict check.
 type strictness struct {
-	watched  watchList
+	rules    headerRules
 	loopback bool     // answer only to names of this machine
 	hosts    []string // other host names that are ours, lower case, without port
 	origins  []string // origins that may change state, lower case
+}
+
+// newStrictness prepares the check for a validated configuration.
+func newStrictness(c *Config, host string, identity []string) strictness {
+	s := strictness{rules: newHeaderRules(identity), loopback: loopbackHost(host)}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
+		name := lower(u.Hostname())
+		if strings.Contains(name, ":") {
+			name = "[" + name + "]"
+		}
+		s.hosts = []string{name}
+		s.origins = []string{lower(u.Scheme + "://" + u.Host)}
+	}
+	return s
 }
 
 // check decides whether a request is exact enough to be routed. It reads the
@@ -54,7 +70,7 @@ func (s *strictness) check(h *fasthttp.RequestHeader, f *facts) *refusal {
 	if refused != nil {
 		return refused
 	}
-	b := block{watched: &s.watched, http10: http10}
+	b := block{rules: &s.rules, http10: http10}
 	if refused := b.read(h.RawHeaders(), f); refused != nil {
 		return refused
 	}
@@ -136,10 +152,10 @@ func cutScheme(target []byte) (rest []byte, ok bool) {
 
 // block is one pass over a header block.
 type block struct {
-	watched *watchList
-	http10  bool
+	rules  *headerRules
+	http10 bool
 
-	seen         uint64 // bits of watched names
+	seen         uint64 // bits of rules
 	host, origin []byte
 	chunked      bool
 	lengthSeen   bool
@@ -196,20 +212,20 @@ func (b *block) line(line []byte, f *facts) *refusal {
 			return refuseLine
 		}
 	}
-	w := b.watched.find(line[:colon])
-	if w == nil {
+	rule := b.rules.find(line[:colon])
+	if rule == nil {
 		return nil
 	}
 	if underscore {
 		return refuseUnderscore // CGI-style servers would take it for the one with hyphens
 	}
-	if w.once {
-		if b.seen&w.bit != 0 {
+	if rule.once {
+		if b.seen&rule.bit != 0 {
 			return refuseDuplicate
 		}
-		b.seen |= w.bit
+		b.seen |= rule.bit
 	}
-	return b.meaning(w.role, value, f)
+	return b.meaning(rule.role, value, f)
 }
 
 func (b *block) meaning(role headerRole, value []byte, f *facts) *refusal {
@@ -259,7 +275,7 @@ func (b *block) connection(value []byte, f *facts) *refusal {
 		if foldEqual(option, "close") {
 			f.close = true
 		}
-		if w := b.watched.find(option); w != nil && w.role == roleIdentity {
+		if rule := b.rules.find(option); rule != nil && rule.role == roleIdentity {
 			return refuseHopByHop
 		}
 	}
@@ -279,28 +295,4 @@ func parseLength(value []byte) (n int64, ok bool) {
 		n = n*10 + int64(c-'0')
 	}
 	return n, true
-}
-
-// tokenBytes are the bytes of a token (RFC 9110, section 5.6.2).
-var tokenBytes = func() (t [256]bool) {
-	for c := '0'; c <= '9'; c++ {
-		t[c] = true
-	}
-	for c := 'a'; c <= 'z'; c++ {
-		t[c], t[c-'a'+'A'] = true, true
-	}
-	for _, c := range "!#$%&'*+-.^_`|~" {
-		t[c] = true
-	}
-	return t
-}()
-
-func trimOWS(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
 }

@@ -17,30 +17,30 @@ const (
 	roleFraming
 )
 
-// watched is one header that the strict check looks at.
-type watched struct {
+// headerRule is what the strict check holds one header to.
+type headerRule struct {
 	name string // lower case
 	role headerRole
-	once bool
-	bit  uint64
+	once bool   // it may be sent once only
+	bit  uint64 // of block.seen
 }
 
-// watchList finds headers by name, without allocation. It is immutable once
-// it is built.
-type watchList struct{ byLength [64][]watched }
+// headerRules finds rules by a header's name, without allocation. It is
+// immutable once it is built.
+type headerRules struct{ byLength [64][]headerRule }
 
-// newWatchList returns a list of what every request is checked for, and of the
-// given identity headers. Names that are longer than 63 bytes, and identity
+// newHeaderRules returns the rules that hold for every request, and those for
+// the given identity headers. Names that are longer than 63 bytes, and identity
 // headers past the 50th, are left out: they are still keyed, the first value
 // only, and only what is keyed is forwarded.
-func newWatchList(identity []string) watchList {
-	var l watchList
+func newHeaderRules(identity []string) headerRules {
+	var r headerRules
 	next := uint64(1)
 	add := func(name string, role headerRole, once bool) {
-		if w := l.find([]byte(name)); w != nil || len(name) >= len(l.byLength) || next == 0 {
+		if known := r.find([]byte(name)); known != nil || len(name) >= len(r.byLength) || next == 0 {
 			return
 		}
-		l.byLength[len(name)] = append(l.byLength[len(name)], watched{name: lower(name), role: role, once: once, bit: next})
+		r.byLength[len(name)] = append(r.byLength[len(name)], headerRule{name: lower(name), role: role, once: once, bit: next})
 		next = bits.RotateLeft64(next, 1)
 		if next == 1 {
 			next = 0
@@ -63,16 +63,16 @@ func newWatchList(identity []string) watchList {
 	for _, name := range []string{"content-type", "cookie", "range", "if-none-match", "prefer"} {
 		add(name, roleSingle, true)
 	}
-	return l
+	return r
 }
 
-// find returns what is watched under name, also when underscores stand for its
-// hyphens; nil if nothing is.
-func (l *watchList) find(name []byte) *watched {
-	if len(name) >= len(l.byLength) {
+// find returns the rule for name, also when underscores stand for its hyphens;
+// nil if there is none.
+func (r *headerRules) find(name []byte) *headerRule {
+	if len(name) >= len(r.byLength) {
 		return nil
 	}
-	list := l.byLength[len(name)]
+	list := r.byLength[len(name)]
 	for i := range list {
 		if looksLike(name, list[i].name) {
 			return &list[i]
@@ -92,32 +92,4 @@ func looksLike(name []byte, want string) bool {
 		}
 	}
 	return true
-}
-
-// foldEqual compares b with a lower-case ASCII string, ignoring case.
-func foldEqual(b []byte, want string) bool {
-	if len(b) != len(want) {
-		return false
-	}
-	for i, c := range b {
-		if lowerByte(c) != want[i] {
-			return false
-		}
-	}
-	return true
-}
-
-func lowerByte(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
-func lower(s string) string {
-	b := []byte(s)
-	for i := range b {
-		b[i] = lowerByte(b[i])
-	}
-	return string(b)
 }
