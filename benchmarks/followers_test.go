@@ -44,16 +44,14 @@ func TestTwoThousandFollowers(t *testing.T) {
 		found.CompareAndSwap(0, time.Now().UnixNano())
 		_, _ = io.WriteString(w, `{"status":"completed","status_code":200,"raw_output":"","output":{"ok":true}}`)
 	})
-	p := startPollux(t, t.TempDir(), u.config())
+	p := startPollux(t, t.TempDir(), u.config()+"limits: {connections_per_ip: 10000}\n")
 	const followers = 2000
 	start := time.Now()
 	delays := make([]time.Duration, followers)
-	var crowd, open sync.WaitGroup
-	open.Add(followers)
+	var crowd sync.WaitGroup
 	for i := range followers {
 		crowd.Go(func() {
 			c, err := p.follow("job1", i%2 == 0)
-			open.Done()
 			if err != nil {
 				t.Error(err)
 				return
@@ -74,8 +72,11 @@ func TestTwoThousandFollowers(t *testing.T) {
 			}
 		})
 	}
-	open.Wait()
-	time.Sleep(5 * time.Second)
+	if !within(20*time.Second, func() bool { return p.followers() == followers }) {
+		t.Errorf("%v of %d followers have come", p.followers(), followers)
+	}
+	atFirst := u.total()
+	within(10*time.Second, func() bool { return u.total() >= atFirst+2 }) // so that two lifetimes pass with all of them
 	done.Store(true)
 	crowd.Wait()
 	elapsed := time.Since(start)
@@ -84,7 +85,11 @@ func TestTwoThousandFollowers(t *testing.T) {
 	}
 	slices.Sort(delays)
 	t.Logf("told after the upstream's answer: median %v, 99 %% %v, last %v", delays[followers/2], delays[followers*99/100], delays[followers-1])
-	if last := delays[followers-1]; last > time.Second { // 100 ms on a quiet machine; the reading clients share these cores
+	most := time.Second // 100 ms on a quiet machine; the reading clients share these cores
+	if raceEnabled {
+		most = 3 * time.Second
+	}
+	if last := delays[followers-1]; last > most {
 		t.Errorf("the last follower was told after %v", last)
 	}
 }
@@ -92,6 +97,7 @@ func TestTwoThousandFollowers(t *testing.T) {
 // TestVanishedFollowers: thousands of followers whose clients die leave no
 // goroutine and no descriptor behind after five seconds.
 func TestVanishedFollowers(t *testing.T) {
+	t.Parallel() // it mostly waits
 	u := newUpstream(t, running)
 	p := startPollux(t, t.TempDir(), u.config()+"limits: {connections_per_ip: 10000}\n")
 	p.get("/v1/tasks/vessl/job0", "k")
@@ -105,10 +111,9 @@ func TestVanishedFollowers(t *testing.T) {
 		}
 		conns[i] = c
 	}
-	if !within(10*time.Second, func() bool { return p.descriptors() >= before+followers }) {
-		t.Fatalf("%d descriptors, want %d more than %d", p.descriptors(), followers, before)
+	if !within(20*time.Second, func() bool { return p.followers() == followers }) {
+		t.Fatalf("%v of %d followers have come", p.followers(), followers)
 	}
-	time.Sleep(time.Second)
 	for _, c := range conns {
 		_ = c.(*net.TCPConn).SetLinger(0)
 		c.Close()
@@ -138,6 +143,11 @@ func (p *process) descriptors() int {
 		p.t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// followers is how many requests wait for a change, or stream changes.
+func (p *process) followers() float64 {
+	return p.metric("pollux_waits_open") + p.metric("pollux_streams_open")
 }
 
 // metric is the value of a series without labels.

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// binary is the pollux command, built once for all scenarios.
-var binary = sync.OnceValues(func() (string, error) {
+// polluxBinary is the pollux command, built once for all scenarios.
+var polluxBinary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "pollux-scenarios")
 	if err != nil {
 		return "", err
@@ -31,7 +31,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
+	if path, err := polluxBinary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
@@ -53,7 +53,7 @@ var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 // is added, and waits until it is ready.
 func startPollux(t testing.TB, dir, config string) *process {
 	t.Helper()
-	path, err := binary()
+	path, err := polluxBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
