@@ -40,9 +40,9 @@ func (st *settings) clientOf(key []byte) *client {
 // authenticate finds the client of a request by the Pollux key it carries. Keys
 // are looked for in X-Pollux-Key, then, where bearer says so, as a bearer token
 // and in the given credential headers of held upstreams; the first that was
-// sent decides; without any, the session. It returns nil, nil while no clients are configured. inHeader
-// says that the key was in a header which could also carry an upstream's
-// credential.
+// sent decides; without any, the session. inHeader says that the key was in a
+// header which could also carry an upstream's credential. While no clients are
+// configured, anybody is let in as nil.
 func (st *settings) authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*target) (c *client, inHeader bool, p *poller.Problem) {
 	if !st.keyed() {
 		return nil, false, nil
@@ -101,4 +101,23 @@ func permit(c *client, scope string, t *target) *poller.Problem {
 		return &poller.Problem{Type: poller.ForbiddenProblem, Status: 403, Upstream: t.Name, Detail: "the Pollux key is not for this upstream"}
 	}
 	return nil
+}
+
+// enter lets a request in to t, or, with t nil, to say that there is no such
+// upstream. A held upstream takes Pollux keys wherever its own key would be; in
+// caller mode those headers belong to the upstream.
+func (st *settings) enter(h *fasthttp.RequestHeader, scope string, t *target) (p *poller.Problem, challenge string) {
+	if !st.keyed() {
+		return nil, ""
+	}
+	var c *client
+	if t == nil {
+		c, _, p = st.authenticate(h, true)
+	} else {
+		c, _, p = st.authenticate(h, t.Held, t)
+	}
+	if p == nil {
+		p = permit(c, scope, t)
+	}
+	return p, keyChallenge
 }

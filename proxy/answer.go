@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -13,9 +12,6 @@ import (
 	"pollux/cache"
 	"pollux/proxy/poller"
 )
-
-// timeNow is when things happen, with a monotonic reading.
-var timeNow = time.Now
 
 // retrySoon is what is asked of callers where nothing better is known.
 const retrySoon = time.Second
@@ -53,8 +49,13 @@ func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *polle
 	if x.options.native || x.options.history {
 		body, etag = extend(e, x.options)
 	}
-	s.describe(x, t, part, a, etag)
-	if inm := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(inm) > 0 && matches(inm, etag) {
+	s.describe(x, t, part, a, etag, t.vary)
+	x.setHeader(headerContentType, typeJSON)
+	if !e.Terminal {
+		x.header = strconv.AppendInt(x.header[:0], retryAfterSeconds(s.engine.RetryAfter(t.Upstream, part, e, x.now)), 10)
+		x.setHeader(headerRetryAfter, x.header)
+	}
+	if x.has(etag) {
 		x.notModified(t, a)
 		return
 	}
@@ -72,10 +73,10 @@ func (x *exchange) notModified(t *target, a *poller.Answer) {
 	}
 }
 
-// describe sets every header that a 200 has, and a 304 with it.
-func (s *Server) describe(x *exchange, t *target, part *poller.Partition, a *poller.Answer, etag string) {
+// describe sets the caching headers of a 200, and of a 304 with it, for an
+// answer that is the entry of a in whichever form etag stands for.
+func (s *Server) describe(x *exchange, t *target, part *poller.Partition, a *poller.Answer, etag string, vary []byte) {
 	e := a.Entry
-	x.setHeader(headerContentType, typeJSON)
 	x.header = append(x.header[:0], etag...)
 	x.setHeader(headerETag, x.header)
 
@@ -89,13 +90,9 @@ func (s *Server) describe(x *exchange, t *target, part *poller.Partition, a *pol
 
 	x.header = strconv.AppendInt(x.header[:0], ageSeconds(e, x.now), 10)
 	x.setHeader(headerAge, x.header)
-	if !e.Terminal {
-		x.header = strconv.AppendInt(x.header[:0], retryAfterSeconds(s.engine.RetryAfter(t.Upstream, part, e, x.now)), 10)
-		x.setHeader(headerRetryAfter, x.header)
-	}
 	x.header = a.Cache.Append(x.header[:0])
 	x.setHeader(headerCacheStatus, x.header)
-	x.setHeader(headerVary, t.vary)
+	x.setHeader(headerVary, vary)
 	x.setHeader(headerSniff, noSniff)
 }
 
@@ -143,14 +140,6 @@ func appendHistory(dst []byte, history []cache.Change) []byte {
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
-}
-
-func appendJSONString(dst []byte, s string) []byte {
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic("BUG: a string cannot be rendered: " + err.Error())
-	}
-	return append(dst, text...)
 }
 
 // derivedETag is the weak validator of what etag stands for plus more.

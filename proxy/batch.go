@@ -4,6 +4,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 
 	"pollux/cache"
 	"pollux/proxy/poller"
@@ -29,13 +30,8 @@ func (s *Server) serveBatch(x *exchange) {
 		x.unauthorized(p, keyChallenge)
 		return
 	}
-	if !x.hasBody() {
-		x.problem(invalid("the body is missing"))
-		return
-	}
-	body, refused := x.readBody(x.endpoint.bodyLimit)
-	if refused != nil {
-		x.refuse(refused)
+	body, ok := x.wantedBody()
+	if !ok {
 		return
 	}
 	b, err := parseBatch(body, st.Limits.Batch)
@@ -186,7 +182,7 @@ type batchAnswer struct {
 // writeBatch writes the results. Documents are sent from where they are, so a
 // batch of large ones takes no memory of its own.
 func (s *Server) writeBatch(x *exchange, refs []reference, answers []batchAnswer) {
-	now := timeNow()
+	now := time.Now()
 	var out net.Buffers
 	size := 0
 	add := func(b []byte) {

@@ -92,7 +92,7 @@ func (s *Server) resolve(st *settings, raw json.RawMessage) reference {
 	}
 	u := s.engine.Upstream([]byte(name))
 	if u == nil {
-		r.problem = &poller.Problem{Type: poller.UnknownUpstream, Status: 404, Detail: "no upstream has this name"}
+		r.problem = problemNoUpstream
 		return r
 	}
 	r.target = st.target(u)

@@ -30,6 +30,11 @@ func matches(ifNoneMatch []byte, etag string) bool {
 	return false
 }
 
+// has reports whether the caller says that it has what etag stands for.
+func (x *exchange) has(etag string) bool {
+	return matches(x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch), etag)
+}
+
 // skipEmpty drops the commas before a list's next element: empty elements are
 // no fault (RFC 9110, section 5.6.1.2).
 func skipEmpty(list []byte) []byte {

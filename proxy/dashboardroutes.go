@@ -56,7 +56,7 @@ func (s *Server) serveDashboard(x *exchange) {
 		return
 	}
 	h.Set("ETag", etag)
-	if have := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(have) > 0 && matches(have, etag) {
+	if x.has(etag) {
 		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
 		return
 	}

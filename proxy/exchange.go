@@ -43,7 +43,7 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 func acquireExchange(ctx *fasthttp.RequestCtx, st *settings) *exchange {
 	x := exchanges.Get().(*exchange)
-	x.ctx, x.settings, x.started = ctx, st, timeNow()
+	x.ctx, x.settings, x.started = ctx, st, time.Now()
 	x.now = x.started
 	return x
 }
@@ -89,13 +89,6 @@ func (x *exchange) refuse(r *refusal) {
 // even if it is still sending.
 func (x *exchange) hangUp() { hangUp(x.ctx) }
 
-func hangUp(ctx *fasthttp.RequestCtx) {
-	ctx.SetConnectionClose()
-	if c, ok := ctx.Conn().(*conn); ok {
-		c.linger.Store(true)
-	}
-}
-
 // setHeader sets a header whose name is in canonical form. The value is copied.
 func (x *exchange) setHeader(name, value []byte) { x.ctx.Response.Header.SetCanonical(name, value) }
 
@@ -133,6 +126,21 @@ func (x *exchange) readBody(limit int64) ([]byte, *refusal) {
 			return nil, refuseUnreadable
 		}
 	}
+}
+
+// wantedBody is readBody for an endpoint that does nothing without a body. It
+// answers the request itself when there is none, or it cannot be read.
+func (x *exchange) wantedBody() (body []byte, ok bool) {
+	if !x.hasBody() {
+		x.problem(invalid("the body is missing"))
+		return nil, false
+	}
+	body, refused := x.readBody(x.endpoint.bodyLimit)
+	if refused != nil {
+		x.refuse(refused)
+		return nil, false
+	}
+	return body, true
 }
 
 func isTimeout(err error) bool {

@@ -86,7 +86,7 @@ func (s *Server) serveFleet(x *exchange) {
 	if !ok {
 		return
 	}
-	if wantsStream(x.ctx.Request.Header.PeekCanonical(headerAccept)) && !x.ctx.IsHead() {
+	if x.wantsStream() {
 		s.serveFleetStream(x, v)
 		return
 	}
@@ -291,7 +291,7 @@ func (s *Server) streamFleet(w eventWriter, v *view, last *fleetJSON) {
 	defer tick.Stop()
 	s.pump(w, wake, func() bool {
 		defer tick.Reset(fleetEvery)
-		now := timeNow()
+		now := time.Now()
 		s.look(v, now)
 		next, p := s.fleet(v, now)
 		if p != nil || sameFleet(last, next) {

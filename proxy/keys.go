@@ -30,7 +30,7 @@ func parseKey(s string) (keyHash, error) {
 	if digits, ok := strings.CutPrefix(s, keyHashPrefix); ok {
 		b, err := hex.DecodeString(digits)
 		if err != nil || len(b) != sha256.Size {
-			return keyHash{}, errors.New("want 64 hexadecimal digits after sha256:")
+			return keyHash{}, errors.New("want sha256: and 64 hexadecimal digits")
 		}
 		return keyHash(b), nil
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -81,7 +80,7 @@ func (s *Server) serveList(x *exchange) {
 		return
 	}
 	v.restrict(&q.Query)
-	if wantsStream(x.ctx.Request.Header.PeekCanonical(headerAccept)) && !x.ctx.IsHead() {
+	if x.wantsStream() {
 		s.serveRows(x, q)
 		return
 	}
@@ -132,20 +131,4 @@ func (s *Server) list(q *cache.Query) ([]cache.Row, *cache.Position, *poller.Pro
 		return nil, nil, &poller.Problem{Type: poller.Overloaded, Status: 503, RetryAfter: retrySoon, Detail: "the index of tasks did not answer"}
 	}
 	return rows, next, nil
-}
-
-// json answers with v, which can always be rendered.
-func (x *exchange) json(v any) {
-	x.setHeader(headerContentType, typeJSON)
-	x.setHeader(headerCacheControl, noStore)
-	x.setHeader(headerSniff, noSniff)
-	x.ctx.SetBody(marshal(v))
-}
-
-func marshal(v any) []byte {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic("BUG: an answer cannot be rendered: " + err.Error())
-	}
-	return body
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,11 +16,6 @@ const (
 	acceptPauseMax = time.Second
 
 	keepAlivePeriod = 30 * time.Second
-
-	// A refused client may still be sending. Closing at once would answer its
-	// bytes with a reset, which can destroy the problem before it is read.
-	lingerFor   = 500 * time.Millisecond
-	lingerBytes = 256 << 10
 )
 
 // guardedListener outlives a shortage of descriptors or memory, and bounds how
@@ -160,52 +154,4 @@ func keepAlive(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlivePeriod, Interval: keepAlivePeriod / 2})
 	}
-}
-
-// conn is an accepted connection. It is counted until it is closed.
-type conn struct {
-	net.Conn
-	listener *guardedListener
-	from     netip.Prefix
-	closing  sync.Once
-	linger   atomic.Bool // the client may still be sending
-
-	// lineSeen tells a request line that is too long from headers that are.
-	// Only the connection's own goroutine uses it.
-	lineSeen bool
-	// unwritten says that an answer was made since the last write.
-	unwritten bool
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	c.unwritten = false
-	return c.Conn.Write(p)
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if !c.lineSeen {
-		for _, b := range p[:n] {
-			if b == '\n' {
-				c.lineSeen = true
-				break
-			}
-		}
-	}
-	return n, err
-}
-
-// Close closes the connection. After a refusal it first lets the client read
-// its answer, for a moment and a bounded number of bytes.
-func (c *conn) Close() error {
-	err := net.ErrClosed
-	c.closing.Do(func() {
-		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
-			_ = c.Conn.SetReadDeadline(time.Now().Add(lingerFor))
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
-		}
-		err = c.Conn.Close()
-		c.listener.release(c.from)
-	})
-	return err
 }

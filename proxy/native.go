@@ -38,7 +38,7 @@ func (s *Server) serveNative(x *exchange) {
 	}
 	switch {
 	case t == nil:
-		x.problem(&poller.Problem{Type: poller.UnknownUpstream, Status: 404, Detail: "no upstream has this name"})
+		x.problem(problemNoUpstream)
 	case beenHere(h):
 		x.refuse(refuseLoop)
 	case poll:

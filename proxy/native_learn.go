@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"io"
 	"net/http"
 	"slices"
@@ -142,7 +141,7 @@ func (l *lesson) finished() {
 	}
 	// A create's answer often has the time of creation where a poll's has it.
 	var created time.Time
-	if v := l.target.Provider.Judge(r, http.StatusOK, l.header, body, timeNow()); v.Kind == providers.Answered {
+	if v := l.target.Provider.Judge(r, http.StatusOK, l.header, body, time.Now()); v.Kind == providers.Answered {
 		created = v.Task.CreatedAt
 	}
 	l.server.engine.Register(l.about(r), created)
@@ -211,17 +210,6 @@ func (t *target) relink(body []byte, paths []string, publicURL string) []byte {
 		body = slices.Concat(body[:link.Index], plainJSONString(to), body[end:])
 	}
 	return body
-}
-
-// plainJSONString is s as a JSON string in which & stays readable.
-func plainJSONString(s string) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s); err != nil {
-		panic("BUG: a string cannot be rendered: " + err.Error())
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // resumed is a body of which a part has been read.

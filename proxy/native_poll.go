@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -27,7 +26,7 @@ func (s *Server) serveNativePoll(x *exchange, t *target) {
 	r := x.request(t, part)
 	r.NoCache, r.OnlyIfCached = d.noCache, d.onlyIfCached
 	a := s.engine.Poll(s.base, r)
-	x.now = timeNow()
+	x.now = time.Now()
 	s.answerNative(x, t, part, &a)
 }
 
@@ -100,25 +99,11 @@ func (x *exchange) rawHead(t *target, raw *poller.Raw) {
 	}
 }
 
-// describeNative sets the caching headers of a 200, and answers 304 to a
-// caller who has it already.
+// describeNative is describe for native bytes, and answers 304 to a caller who
+// has them already.
 func (s *Server) describeNative(x *exchange, t *target, part *poller.Partition, a *poller.Answer, etag string) {
-	e := a.Entry
-	x.setHeader(headerSniff, noSniff)
-	x.header = append(x.header[:0], etag...)
-	x.setHeader(headerETag, x.header)
-	maxAge, immutable := s.engine.MaxAge(t.Upstream, part, e, x.now)
-	x.header = strconv.AppendInt(append(x.header[:0], privateMaxAgePrefix...), int64(maxAge/time.Second), 10)
-	if immutable {
-		x.header = append(x.header, immutableDirective...)
-	}
-	x.setHeader(headerCacheControl, x.header)
-	x.header = strconv.AppendInt(x.header[:0], ageSeconds(e, x.now), 10)
-	x.setHeader(headerAge, x.header)
-	x.header = a.Cache.Append(x.header[:0])
-	x.setHeader(headerCacheStatus, x.header)
-	x.setHeader(headerVary, t.nativeVary)
-	if inm := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(inm) > 0 && matches(inm, etag) {
+	s.describe(x, t, part, a, etag, t.nativeVary)
+	if x.has(etag) {
 		x.notModified(t, a)
 	}
 }

@@ -38,7 +38,7 @@ func (f *forwarding) watch(conn net.Conn, ending <-chan struct{}) {
 	f.timer = time.AfterFunc(lookForClient, func() { f.look(ending) })
 }
 
-func (f *forwarding) moved() { f.active.Store(timeNow().UnixNano()) }
+func (f *forwarding) moved() { f.active.Store(time.Now().UnixNano()) }
 
 func (f *forwarding) look(ending <-chan struct{}) {
 	f.mu.Lock()
@@ -46,7 +46,7 @@ func (f *forwarding) look(ending <-chan struct{}) {
 	if f.ended { // the connection may be serving another request by now
 		return
 	}
-	silent := time.Duration(timeNow().UnixNano() - f.active.Load())
+	silent := time.Duration(time.Now().UnixNano() - f.active.Load())
 	unwanted := gone(f.conn) || silent > poller.ForwardPatience
 	select {
 	case <-ending:

@@ -25,7 +25,7 @@ func (s *Server) serveOpenAPI(x *exchange) {
 	x.setHeader(headerCacheControl, []byte("no-cache"))
 	x.setHeader(headerSniff, noSniff)
 	x.ctx.Response.Header.Set("ETag", openAPITag)
-	if have := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(have) > 0 && matches(have, openAPITag) {
+	if x.has(openAPITag) {
 		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
 		return
 	}

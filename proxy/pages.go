@@ -24,12 +24,8 @@ func (s *Server) serveReady(x *exchange) {
 
 // serveMetrics writes all metrics in the text format of Prometheus.
 func (s *Server) serveMetrics(x *exchange) {
-	c, _, p := x.settings.authenticate(&x.ctx.Request.Header, true)
-	if p == nil {
-		p = permit(c, ScopeFleet, nil)
-	}
-	if p != nil {
-		x.unauthorized(p, keyChallenge)
+	if p, challenge := x.settings.enter(&x.ctx.Request.Header, ScopeFleet, nil); p != nil {
+		x.unauthorized(p, challenge)
 		return
 	}
 	families, err := s.gatherer.Gather()

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
@@ -75,11 +74,7 @@ func appendProblem(dst []byte, p *poller.Problem, publicURL string) []byte {
 	if kind := kindOf(p.Type); kind != nil {
 		body.Type, body.Title = publicURL+problemPath+string(p.Type), kind.Title
 	}
-	text, err := json.Marshal(&body)
-	if err != nil {
-		panic("BUG: a problem cannot be rendered: " + err.Error())
-	}
-	return append(dst, text...)
+	return append(dst, marshal(&body)...)
 }
 
 // wholeSeconds rounds up, so that nobody is told to come back too early.
@@ -145,6 +140,8 @@ var (
 	refuseUnreadable   = strictRefusal(400, "unreadable", "the request is malformed")
 	refusePanic        = strictRefusal(500, "panic", "")
 )
+
+var problemNoUpstream = &poller.Problem{Type: poller.UnknownUpstream, Status: 404, Detail: "no upstream has this name"}
 
 // invalid is an invalid-request problem. The detail names a parameter and what
 // is wrong with it, never its value.

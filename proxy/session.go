@@ -87,7 +87,7 @@ func (st *settings) session(h *fasthttp.RequestHeader) (*client, *poller.Problem
 	if target := h.RequestURI(); token == nil || !bytes.HasPrefix(target, []byte("/")) || bytes.HasPrefix(target, []byte(nativePath)) {
 		return nil, problemNoKey
 	}
-	c := st.openSession(token, timeNow())
+	c := st.openSession(token, time.Now())
 	switch {
 	case c == nil:
 		return nil, problemSessionOver
@@ -161,13 +161,8 @@ func (s *Server) serveLogin(x *exchange) {
 		x.refuse(refuseOrigin) // or another page could log its visitors in as somebody else
 		return
 	}
-	if !x.hasBody() {
-		x.problem(invalid("the body is missing"))
-		return
-	}
-	body, refused := x.readBody(x.endpoint.bodyLimit)
-	if refused != nil {
-		x.refuse(refused)
+	body, ok := x.wantedBody()
+	if !ok {
 		return
 	}
 	key, err := parseLogin(body)
@@ -232,14 +227,7 @@ func (s *Server) serveSession(x *exchange) {
 			answer.Client, answer.Scopes = &c.name, c.scopes
 		}
 	}
-	body, err := json.Marshal(&answer)
-	if err != nil {
-		panic("BUG: a session cannot be rendered: " + err.Error())
-	}
-	x.setHeader(headerContentType, typeJSON)
-	x.setHeader(headerCacheControl, noStore)
-	x.setHeader(headerSniff, noSniff)
-	x.ctx.SetBody(body)
+	x.json(&answer)
 }
 
 // openScopes is what anybody may do while there are no clients. The fleet is

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"encoding/json"
 	"net"
 	"time"
 
@@ -25,8 +24,13 @@ var (
 	eventStream       = []byte("text/event-stream")
 )
 
-// wantsStream reports whether Accept asks for an event stream.
-func wantsStream(accept []byte) bool {
+// wantsStream reports whether an event stream is asked for. HEAD has none.
+func (x *exchange) wantsStream() bool {
+	return acceptsEvents(x.ctx.Request.Header.PeekCanonical(headerAccept)) && !x.ctx.IsHead()
+}
+
+// acceptsEvents reports whether Accept asks for an event stream.
+func acceptsEvents(accept []byte) bool {
 	for len(accept) > 0 {
 		var one []byte
 		one, accept, _ = bytes.Cut(accept, []byte(","))
@@ -82,6 +86,34 @@ func (s *Server) takeOver(x *exchange, extra string, leave func(), serve func(ev
 	})
 }
 
+// pump calls send whenever wake receives, with heartbeats between, until send
+// returns false, the client has left or the server shuts down.
+func (s *Server) pump(w eventWriter, wake <-chan struct{}, send func() bool) {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	look := time.NewTicker(lookForClient)
+	defer look.Stop()
+	for {
+		select {
+		case <-wake:
+			if !send() {
+				return
+			}
+		case <-beat.C:
+			if w.write([]byte(":\n\n")) != nil {
+				return
+			}
+		case <-look.C:
+			if gone(w.conn) {
+				return
+			}
+		case <-s.ending:
+			_ = w.write([]byte("retry: 1000\n\n"))
+			return
+		}
+	}
+}
+
 // serveStream answers GET of a task with an event per change.
 func (s *Server) serveStream(x *exchange, t *target, part *poller.Partition, d directives) {
 	limits := &x.settings.Limits
@@ -95,7 +127,7 @@ func (s *Server) serveStream(x *exchange, t *target, part *poller.Partition, d d
 	r := x.request(t, part)
 	r.NoCache = d.noCache
 	a := s.engine.Poll(s.base, r)
-	x.now = timeNow()
+	x.now = time.Now()
 	if a.Problem != nil {
 		end()
 		s.answer(x, t, part, &a)
@@ -127,46 +159,29 @@ func (s *Server) serveStream(x *exchange, t *target, part *poller.Partition, d d
 	s.takeOver(x, extra, end, func(w eventWriter) { s.follow(w, follower, first, last, o, publicURL) })
 }
 
-// follow writes the changes of a task until it has ended for good.
-func (s *Server) follow(w eventWriter, f *push.Follower, news *push.News, last string, o options, publicURL string) {
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	look := time.NewTicker(lookForClient)
-	defer look.Stop()
-	for {
-		if news != nil {
-			if news.Problem != nil {
-				_ = w.write(push.AppendEvent(nil, "problem", "", problemJSON(news.Problem, publicURL)))
-				return
-			}
-			id, event := eventOf(news, o)
-			if id != last {
-				if w.write(event) != nil {
-					return
-				}
-				last = id
-			}
-			if e := news.Entry; e.Terminal && !e.Settling {
-				return
-			}
+// follow writes the changes of a task until it has ended for good. last is the
+// id of the event that the client has; first is nil if that is the present one.
+func (s *Server) follow(w eventWriter, f *push.Follower, first *push.News, last string, o options, publicURL string) {
+	tell := func(news *push.News) (more bool) {
+		if news.Problem != nil {
+			_ = w.write(push.AppendEvent(nil, "problem", "", appendProblem(nil, news.Problem, publicURL)))
+			return false
 		}
-		news = nil
-		select {
-		case <-f.Wake():
-			news = f.Take()
-		case <-beat.C:
-			if w.write([]byte(":\n\n")) != nil {
-				return
+		if id, event := eventOf(news, o); id != last {
+			if w.write(event) != nil {
+				return false
 			}
-		case <-look.C:
-			if gone(w.conn) {
-				return
-			}
-		case <-s.ending:
-			_ = w.write([]byte("retry: 1000\n\n"))
-			return
+			last = id
 		}
+		return !news.Entry.Terminal || news.Entry.Settling
 	}
+	if first != nil && !tell(first) {
+		return
+	}
+	s.pump(w, f.Wake(), func() bool {
+		news := f.Take()
+		return news == nil || tell(news)
+	})
 }
 
 // eventOf is the event of an entry, and its id. Only the history, which few
@@ -181,13 +196,4 @@ func eventOf(news *push.News, o options) (id string, event []byte) {
 		return push.Opaque(news.Entry.NativeETag), news.Event(true)
 	}
 	return push.Opaque(news.Entry.ETag), news.Event(false)
-}
-
-// problemJSON is a problem as it stands in an event.
-func problemJSON(p *poller.Problem, publicURL string) []byte {
-	body := appendProblem(nil, p, publicURL)
-	if !json.Valid(body) {
-		panic("BUG: a problem is not valid JSON")
-	}
-	return body
 }

@@ -87,7 +87,7 @@ func members(raw json.RawMessage, known ...string) (map[string]json.RawMessage, 
 // so json.Unmarshal would take it for anything.
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
-// strings decodes a list of strings.
+// stringList decodes a list of strings.
 func stringList(raw json.RawMessage) ([]string, bool) {
 	var list []*string
 	if isNull(raw) || json.Unmarshal(raw, &list) != nil {

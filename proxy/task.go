@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -24,7 +25,7 @@ func (s *Server) identify(x *exchange, scope string) (*target, *poller.Partition
 		return nil, nil
 	}
 	if t == nil {
-		x.problem(&poller.Problem{Type: poller.UnknownUpstream, Status: 404, Detail: "no upstream has this name"})
+		x.problem(problemNoUpstream)
 		return nil, nil
 	}
 	x.caller.reset(t)
@@ -50,25 +51,6 @@ func (s *Server) identify(x *exchange, scope string) (*target, *poller.Partition
 	return t, s.engine.Partition(u, &x.partition)
 }
 
-// enter lets a request in to t, or, with t nil, to say that there is no such
-// upstream. A held upstream takes Pollux keys wherever its own key would be; in
-// caller mode those headers belong to the upstream.
-func (st *settings) enter(h *fasthttp.RequestHeader, scope string, t *target) (p *poller.Problem, challenge string) {
-	if !st.keyed() {
-		return nil, ""
-	}
-	var c *client
-	if t == nil {
-		c, _, p = st.authenticate(h, true)
-	} else {
-		c, _, p = st.authenticate(h, t.Held, t)
-	}
-	if p == nil {
-		p = permit(c, scope, t)
-	}
-	return p, keyChallenge
-}
-
 // request copies what a poll needs out of the exchange.
 func (x *exchange) request(t *target, part *poller.Partition) poller.Request {
 	return poller.Request{
@@ -83,9 +65,8 @@ func (s *Server) serveTask(x *exchange) {
 	if t == nil {
 		return
 	}
-	h := &x.ctx.Request.Header
-	d := readDirectives(h.PeekCanonical(headerCacheControl))
-	if wantsStream(h.PeekCanonical(headerAccept)) && !x.ctx.IsHead() {
+	d := readDirectives(x.ctx.Request.Header.PeekCanonical(headerCacheControl))
+	if x.wantsStream() {
 		s.serveStream(x, t, part, d)
 		return
 	}
@@ -107,7 +88,7 @@ func (s *Server) poll(x *exchange, t *target, part *poller.Partition, d directiv
 	r := x.request(t, part)
 	r.NoCache, r.OnlyIfCached = d.noCache, d.onlyIfCached
 	a := s.engine.Poll(s.base, r)
-	x.now = timeNow()
+	x.now = time.Now()
 	s.answer(x, t, part, &a)
 }
 

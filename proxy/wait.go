@@ -2,12 +2,8 @@ package proxy
 
 import (
 	"bytes"
-	"net"
 	"strconv"
-	"sync"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
 	"pollux/proxy/poller"
@@ -76,7 +72,7 @@ func (s *Server) serveWait(x *exchange, t *target, part *poller.Partition, d dir
 	if a.Problem == nil && !x.satisfied(a.Entry) {
 		a = s.await(x, t, part, r, a, follower, deadline)
 	}
-	x.now = timeNow()
+	x.now = time.Now()
 	x.preferenceApplied(wait)
 	s.answer(x, t, part, &a)
 }
@@ -146,67 +142,8 @@ func (s *Server) await(x *exchange, t *target, part *poller.Partition, r poller.
 
 // told is the answer that e makes now, from memory when it is there.
 func (s *Server) told(t *target, part *poller.Partition, e *cache.Entry) poller.Answer {
-	if a, ok := s.engine.Cached(t.Upstream, part, &e.Key, timeNow()); ok && a.Entry != nil {
+	if a, ok := s.engine.Cached(t.Upstream, part, &e.Key, time.Now()); ok && a.Entry != nil {
 		return a
 	}
-	return poller.Answer{Entry: e, Cache: poller.CacheStatus{Forward: poller.Hit, HasTTL: true, TTL: e.FreshUntil.Sub(timeNow())}}
-}
-
-// netConn is the connection itself, below our bookkeeping.
-func netConn(ctx *fasthttp.RequestCtx) net.Conn {
-	if c, ok := ctx.Conn().(*conn); ok {
-		return c.Conn
-	}
-	return ctx.Conn()
-}
-
-// heldBack reports whether answers to earlier requests of a pipeline have not
-// been written yet: fasthttp keeps them back while the next request is served.
-func heldBack(ctx *fasthttp.RequestCtx) bool {
-	c, ok := ctx.Conn().(*conn)
-	return ok && c.unwritten
-}
-
-// gate counts who is inside, in all and per partition.
-type gate struct {
-	what string // for the problem's text: the config key of the limit per partition
-	mu   sync.Mutex
-	all  int
-	per  map[cache.ID]int
-}
-
-// enter lets one in and returns how it leaves, or the problem that too many
-// are inside. A limit of 0 is none.
-func (g *gate) enter(partition *cache.ID, perPartition, total int) (leave func(), p *poller.Problem) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case total > 0 && g.all >= total:
-		return nil, &poller.Problem{Type: poller.Overloaded, Status: 503, RetryAfter: 5 * time.Second,
-			Detail: "limits.streams (" + strconv.Itoa(total) + ") is reached"}
-	case g.per[*partition] >= perPartition:
-		return nil, &poller.Problem{Type: poller.RateLimited, Status: 429, RetryAfter: 5 * time.Second,
-			Detail: "limits." + g.what + " (" + strconv.Itoa(perPartition) + ") is reached"}
-	}
-	if g.per == nil {
-		g.per = map[cache.ID]int{}
-	}
-	g.all++
-	id := *partition
-	g.per[id]++
-	return sync.OnceFunc(func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.all--
-		if g.per[id]--; g.per[id] == 0 {
-			delete(g.per, id)
-		}
-	}), nil
-}
-
-// inside is how many there are.
-func (g *gate) inside() float64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return float64(g.all)
+	return poller.Answer{Entry: e, Cache: poller.CacheStatus{Forward: poller.Hit, HasTTL: true, TTL: time.Until(e.FreshUntil)}}
 }

@@ -1,0 +1,54 @@
+package proxy
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+)
+
+// gate counts who is inside, in all and per partition.
+type gate struct {
+	what string // for the problem's text: the config key of the limit per partition
+	mu   sync.Mutex
+	all  int
+	per  map[cache.ID]int
+}
+
+// enter lets one in and returns how it leaves, or the problem that too many
+// are inside. A limit of 0 is none.
+func (g *gate) enter(partition *cache.ID, perPartition, total int) (leave func(), p *poller.Problem) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case total > 0 && g.all >= total:
+		return nil, &poller.Problem{Type: poller.Overloaded, Status: 503, RetryAfter: 5 * time.Second,
+			Detail: "limits.streams (" + strconv.Itoa(total) + ") is reached"}
+	case g.per[*partition] >= perPartition:
+		return nil, &poller.Problem{Type: poller.RateLimited, Status: 429, RetryAfter: 5 * time.Second,
+			Detail: "limits." + g.what + " (" + strconv.Itoa(perPartition) + ") is reached"}
+	}
+	if g.per == nil {
+		g.per = map[cache.ID]int{}
+	}
+	g.all++
+	id := *partition
+	g.per[id]++
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.all--
+		if g.per[id]--; g.per[id] == 0 {
+			delete(g.per, id)
+		}
+	}), nil
+}
+
+// inside is how many there are.
+func (g *gate) inside() float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return float64(g.all)
+}
