@@ -1,10 +1,8 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -19,15 +17,6 @@ const (
 	// retryEvery is how often pending partitions are tried again while writes
 	// fail.
 	retryEvery = time.Second
-	// mendEvery is the shortest time between two attempts to mend the file: a
-	// disk that damages everything must not fill with files put aside.
-	mendEvery = time.Minute
-
-	// expireEvery is how often rows past retention are looked for, expireStep
-	// how many go at once, expirePause the gap between two steps.
-	expireEvery = time.Minute
-	expireStep  = 500
-	expirePause = 20 * time.Millisecond
 )
 
 // writer is the state of the one goroutine that writes.
@@ -202,51 +191,54 @@ func (w *writer) commit(d *database, outcomes []outcome, partitions map[cache.ID
 	if err != nil {
 		return err
 	}
-	w.deltas = w.deltas[:0]
-	err = func() error { // no defer: after a fault, SQLite must not be entered again
-		put, remove := tx.Stmt(d.put), tx.Stmt(d.delete)
-		for i, op := range w.batch {
-			if op.barrier {
-				continue
-			}
-			if op.record != nil {
-				if err := op.record(tx); err != nil {
-					return err
-				}
-				continue
-			}
-			leaving, err := counted(tx.Stmt(d.counted), &op.key)
-			switch {
-			case err != nil:
-			case op.entry == nil:
-				_, err = remove.Exec(op.key[:])
-			default:
-				outcomes[i].standing, err = w.put(tx, d, put, op)
-				if err == nil && outcomes[i].standing == nil {
-					err = addDeliveries(tx, op.deliveries)
-				}
-			}
-			if err != nil {
-				return err
-			}
-			w.note(leaving, op, outcomes[i].standing)
-		}
-		putPartition := tx.Stmt(d.putPartition)
-		for id, state := range partitions {
-			value := w.secret.SealPartition(&id, state)
-			if _, err := putPartition.Exec(id[:], state.Upstream, micros(state.LastSuccess), state.Suspended, value); err != nil {
-				return err
-			}
-		}
-		return nil
-	}()
-	if err != nil {
-		return errors.Join(err, tx.Rollback())
+	if err := w.apply(tx, d, outcomes, partitions); err != nil {
+		return errors.Join(err, tx.Rollback()) // not deferred: after a fault, SQLite must not be entered again
 	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
 	d.counts.apply(w.deltas)
+	return nil
+}
+
+// apply does within tx what commit is for, and leaves in w.deltas how that
+// changes the counts.
+func (w *writer) apply(tx *sql.Tx, d *database, outcomes []outcome, partitions map[cache.ID]cache.PartitionState) error {
+	w.deltas = w.deltas[:0]
+	put, remove := tx.Stmt(d.put), tx.Stmt(d.delete)
+	for i, op := range w.batch {
+		if op.barrier {
+			continue
+		}
+		if op.record != nil {
+			if err := op.record(tx); err != nil {
+				return err
+			}
+			continue
+		}
+		leaving, err := counted(tx.Stmt(d.counted), &op.key)
+		switch {
+		case err != nil:
+		case op.entry == nil:
+			_, err = remove.Exec(op.key[:])
+		default:
+			outcomes[i].standing, err = w.put(tx, d, put, op)
+			if err == nil && outcomes[i].standing == nil {
+				err = addDeliveries(tx, op.deliveries)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		w.note(leaving, op, outcomes[i].standing)
+	}
+	putPartition := tx.Stmt(d.putPartition)
+	for id, state := range partitions {
+		value := w.secret.SealPartition(&id, state)
+		if _, err := putPartition.Exec(id[:], state.Upstream, micros(state.LastSuccess), state.Suspended, value); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -321,82 +313,4 @@ func micros(t time.Time) any {
 		return nil
 	}
 	return t.UnixMicro()
-}
-
-// mend gives the store a usable file after broken, the error that showed that
-// it has none; nil if the last attempt failed. After damage that is an empty
-// file; after a fault the same one on new connections. Until it succeeds, the
-// store misses and refuses writes.
-func (w *writer) mend(broken error) {
-	last, open := &w.reopenedAt, openOrReplace
-	if damage(broken) {
-		last, open = &w.replacedAt, func(ctx context.Context, path string, secret *cache.Secret, log *slog.Logger) (*database, error) {
-			return replace(ctx, path, broken, secret, log)
-		}
-	}
-	if w.stuck || !last.IsZero() && time.Since(*last) < mendEvery {
-		return
-	}
-	*last = time.Now()
-	if old := w.file.Swap(nil); old != nil {
-		if err := old.closeWithin(closeTimeout); err != nil {
-			w.stuck = true
-			w.log.Error("broken store file cannot be closed: going on without a store", "path", w.path, "err", err)
-			return
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	file, err := open(ctx, w.path, w.secret, w.log)
-	if err != nil {
-		w.log.Error("broken store file cannot be opened again yet: going on without a store", "path", w.path, "err", err)
-		return
-	}
-	w.file.Store(file)
-	if damage(broken) {
-		w.replaced.Add(1)
-	} else {
-		w.log.Warn("store file reopened", "path", w.path, "err", broken)
-		w.reopened.Add(1)
-	}
-}
-
-// expire deletes some rows past their retention and returns when to go on.
-func (w *writer) expire() time.Duration {
-	before := time.Now().Add(-w.retention).UnixMicro()
-	var deleted int
-	err := w.useFile(func(d *database) error {
-		deltas, err := expired(d.expire.Query(before, expireStep))
-		if err == nil {
-			d.counts.apply(deltas)
-			deleted = len(deltas)
-		}
-		return err
-	})
-	if err != nil {
-		w.report(err)
-	}
-	if err == nil && deleted == expireStep {
-		return expirePause
-	}
-	return expireEvery
-}
-
-// expired reads what sqlExpire deleted.
-func expired(rows *sql.Rows, err error) ([]delta, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() // after Next returned false this only repeats its error
-	var deltas []delta
-	for rows.Next() {
-		var partition []byte
-		d := delta{n: -1}
-		if err := rows.Scan(&partition, &d.upstream, &d.status); err != nil {
-			return nil, err
-		}
-		copy(d.partition[:], partition)
-		deltas = append(deltas, d)
-	}
-	return deltas, rows.Err()
 }
