@@ -47,7 +47,7 @@ func (s *Server) rendered(r *cache.Row, now time.Time) rowJSON {
 		UpdatedAt: r.UpdatedAt.UTC(), FirstSeen: r.FirstSeen.UTC().Truncate(time.Microsecond),
 		Age: int64(max(0, now.Sub(observed)) / time.Second), Model: orNull(r.Model), Stuck: s.engine.Stuck(r, now), Ref: r.Ref,
 	}
-	if r.Status == "failed" || r.Status == "timed_out" {
+	if slices.Contains(failures, r.Status) {
 		out.Error = &rowError{Code: orNull(r.ErrorCode)}
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/normalize"
 	"pollux/proxy/poller"
 	"pollux/proxy/push"
 )
@@ -89,7 +90,13 @@ func (x *exchange) satisfied(e *cache.Entry) bool {
 	if have := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(have) > 0 {
 		return e.Frozen || !matches(have, x.validator(e))
 	}
-	return e.Terminal || e.Status == "requires_action"
+	return over(e)
+}
+
+// over reports whether there is nothing more to wait for: the task has ended, or
+// wants something of the caller.
+func over(e *cache.Entry) bool {
+	return e.Terminal || e.Status == string(normalize.RequiresAction)
 }
 
 // validator is the ETag of what this exchange would answer with e.

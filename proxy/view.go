@@ -95,18 +95,3 @@ func (s *Server) look(v *view, now time.Time) {
 		}
 	}
 }
-
-// readQuery takes the identity parameters of t.
-func (c *caller) readQuery(t *target, sent map[string][]byte) {
-	for i, name := range t.query {
-		if value := sent[string(name)]; len(value) > 0 {
-			c.query[i] = value
-		}
-	}
-}
-
-// sentAny reports whether anything was sent that names a caller.
-func (c *caller) sentAny() bool {
-	there := func(v []byte) bool { return v != nil }
-	return slices.ContainsFunc(c.headers, there) || slices.ContainsFunc(c.query, there)
-}

@@ -11,7 +11,7 @@ import (
 // finished reports whether a reference needs no more waiting. One that ended
 // in a problem has finished, and is nothing to wait for.
 func (a *batchAnswer) finished() bool {
-	return a.Problem != nil || a.Entry.Terminal || a.Entry.Status == "requires_action"
+	return a.Problem != nil || over(a.Entry)
 }
 
 // enough reports whether a batch may be answered.
