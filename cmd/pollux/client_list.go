@@ -54,9 +54,7 @@ only those of that upstream, or of that id at it.
 		return code
 	}
 	if len(rest) > 1 {
-		fmt.Fprintf(t.stderr, "pollux list: wants at most one argument, has %d\n\n", len(rest))
-		fs.Usage()
-		return exitUsage
+		return t.misused(fs, "wants at most one argument, has %d", len(rest))
 	}
 	query, err := filters.query(firstOf(rest), time.Now())
 	if err != nil {

@@ -30,9 +30,7 @@ gets a line each time. Wants the scope fleet.
 		return code
 	}
 	if *every < 100*time.Millisecond {
-		fmt.Fprint(t.stderr, "pollux top: --every is at least 100ms\n\n")
-		fs.Usage()
-		return exitUsage
+		return t.misused(fs, "--every is at least 100ms")
 	}
 	c, err := connection.connect(t)
 	if err != nil {

@@ -47,9 +47,7 @@ requires action; 69 when Pollux or the upstream cannot answer, 124 after
 		return code
 	}
 	if len(rest) == 0 {
-		fmt.Fprint(t.stderr, "pollux wait: wants at least one task\n\n")
-		fs.Usage()
-		return exitUsage
+		return t.misused(fs, "wants at least one task")
 	}
 	refs, err := parseRefs(rest)
 	if err != nil {

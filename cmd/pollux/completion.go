@@ -22,9 +22,7 @@ func completionCommand(ctx context.Context, t *terminal, args []string) int {
 	scripts := map[string]func(io.Writer, []completion) error{"bash": writeBash, "zsh": writeZsh, "fish": writeFish}
 	write, known := scripts[rest[0]]
 	if !known {
-		fmt.Fprint(t.stderr, "pollux completion: wants bash, zsh or fish\n\n")
-		fs.Usage()
-		return exitUsage
+		return t.misused(fs, "wants bash, zsh or fish")
 	}
 	return t.ended(ctx, "completion", outputFailure(write(t.stdout, completions(ctx))))
 }

@@ -9,11 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 
 	"pollux/providers"
 	"pollux/providers/sandbox"
@@ -35,9 +32,7 @@ Prints commands to try. Needs no key, no network and no other program.`)
 		return code
 	}
 	if *clients < 1 || *clients > 1000 || *length < 0 || *speed <= 0 {
-		fmt.Fprint(t.stderr, "pollux demo: --clients is from 1 to 1000, --for not negative, --speed more than 0\n\n")
-		fs.Usage()
-		return exitUsage
+		return t.misused(fs, "--clients is from 1 to 1000, --for not negative, --speed more than 0")
 	}
 	if *length > 0 {
 		var cancel context.CancelFunc
@@ -158,45 +153,4 @@ func (f *fleet) serves(ctx context.Context, path string) bool {
 	}
 	answer.Body.Close()
 	return answer.StatusCode == http.StatusOK
-}
-
-// screen is where the picture is shown: in place on a terminal, one line after
-// the other elsewhere.
-type screen struct {
-	out   io.Writer
-	live  bool
-	drawn int // lines of the last picture
-}
-
-func newScreen(out io.Writer) *screen {
-	file, ok := out.(*os.File)
-	return &screen{out: out, live: ok && term.IsTerminal(int(file.Fd()))}
-}
-
-// interval is how often there is something new to see.
-func (s *screen) interval() time.Duration {
-	if s.live {
-		return 500 * time.Millisecond
-	}
-	return 2 * time.Second
-}
-
-func (s *screen) show(p picture) {
-	if !s.live {
-		fmt.Fprintln(s.out, p.line())
-		return
-	}
-	lines := p.lines()
-	var b strings.Builder
-	if s.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", s.drawn) // back to its first line
-	}
-	for _, line := range lines {
-		b.WriteString("\x1b[2K") // what was there may be longer
-		b.WriteString(line)
-		b.WriteByte('\n')
-	}
-	b.WriteString("\x1b[J")
-	s.drawn = len(lines)
-	io.WriteString(s.out, b.String())
 }

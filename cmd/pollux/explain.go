@@ -44,9 +44,7 @@ the standard input. Exits 1 if a 200 is no usable answer.`)
 		return code
 	}
 	if *status < 100 || *status > 599 {
-		fmt.Fprint(t.stderr, "pollux explain: --status is from 100 to 599\n\n")
-		fs.Usage()
-		return exitUsage
+		return t.misused(fs, "--status is from 100 to 599")
 	}
 	provider, err := explainedProvider(t, *file, *dir, rest[0])
 	if err != nil {
@@ -223,10 +221,7 @@ func shorten(s string, limit int) string {
 		}
 		return r
 	}, s)
-	if runes := []rune(s); len(runes) > limit {
-		return string(runes[:limit-1]) + "…"
-	}
-	return s
+	return clip(s, limit)
 }
 
 func (e *explanation) writeJSON(w io.Writer) error {

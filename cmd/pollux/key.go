@@ -19,9 +19,7 @@ under clients: in the config, which then holds nothing that needs hiding.`)
 		return code
 	}
 	if rest[0] != "new" || !clientName.MatchString(rest[1]) {
-		fmt.Fprint(t.stderr, "pollux key: wants new and a name of letters, digits, - and _\n\n")
-		fs.Usage()
-		return exitUsage
+		return t.misused(fs, "wants new and a name of letters, digits, - and _")
 	}
 	key, hash := proxy.NewKey()
 	fmt.Fprintf(t.stdout, "key for %s, shown only now:\n\n  %s\n\nfor the config:\n\n  clients:\n    - {name: %s, key: \"%s\", upstreams: [\"*\"], scopes: [read]}\n",

@@ -1,6 +1,5 @@
 // Command pollux is a polling aggregation proxy: clients poll it, and it polls
-// the upstreams as seldom as it can. "pollux help" lists what
-// it does.
+// the upstreams as seldom as it can. "pollux help" lists what it does.
 package main
 
 import (
@@ -17,7 +16,7 @@ import (
 	"syscall"
 )
 
-// Exit codes of every command; 64 and 69 are those of sysexits.h.
+// Exit codes of every command; 64 is EX_USAGE of sysexits.h.
 const (
 	exitOK      = 0
 	exitFailure = 1
@@ -146,11 +145,17 @@ func (t *terminal) parse(fs *flag.FlagSet, args []string, count int) (rest []str
 		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]
 	}
 	if count != anyCount && len(rest) != count {
-		fmt.Fprintf(t.stderr, "pollux %s: wants %d arguments, has %d\n\n", fs.Name(), count, len(rest))
-		fs.Usage()
-		return nil, exitUsage, true
+		return nil, t.misused(fs, "wants %d arguments, has %d", count, len(rest)), true
 	}
 	return rest, exitOK, false
+}
+
+// misused says what is wrong with a command line and what would be right, and
+// returns the code for it.
+func (t *terminal) misused(fs *flag.FlagSet, format string, args ...any) int {
+	fmt.Fprintf(t.stderr, "pollux %s: %s\n\n", fs.Name(), fmt.Sprintf(format, args...))
+	fs.Usage()
+	return exitUsage
 }
 
 func firstOf(args []string) string {

@@ -3,10 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"pollux/normalize"
 )
 
 // picture is one moment of the demo.
@@ -75,22 +72,11 @@ func (u *upstreamPicture) saved() float64 {
 	return 100 * (1 - float64(u.upstreamPolls)/float64(u.polls))
 }
 
-// byStatus lists the tasks by status, in the order of a task's life.
-func (p *picture) byStatus() string {
-	var parts []string
-	for _, s := range normalize.Statuses {
-		if n := p.statuses[string(s)]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", s, n))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
 // line is the picture for a log.
 func (p *picture) line() string {
 	t := p.total()
 	line := fmt.Sprintf("%4.0fs  client polls %d, upstream polls %d, saved %.1f %%: hit %d, collapsed %d, stale %d, asked %d, problems %d (304: %d); tasks: %s",
-		p.elapsed.Seconds(), t.polls, t.upstreamPolls, t.saved(), t.hits, t.collapsed, t.stale, t.asked, t.problems, t.notModified, p.byStatus())
+		p.elapsed.Seconds(), t.polls, t.upstreamPolls, t.saved(), t.hits, t.collapsed, t.stale, t.asked, t.problems, t.notModified, byStatus(p.statuses))
 	if p.trouble != "" {
 		line += "; failing: " + p.trouble
 	}
@@ -115,5 +101,5 @@ func (p *picture) lines() []string {
 		lines = append(lines, fmt.Sprintf("%-14s %9d %9d %5.1f %% %9d %9d %7d %9d %9d",
 			u.name, u.polls, u.upstreamPolls, u.saved(), u.hits, u.collapsed, u.stale, u.problems, u.notModified))
 	}
-	return append(lines, "", "tasks: "+p.byStatus(), "Ctrl-C ends the demo.")
+	return append(lines, "", "tasks: "+byStatus(p.statuses), "Ctrl-C ends the demo.")
 }

@@ -34,7 +34,7 @@ func (c columns) String() string {
 // line is the look in one line, for a log.
 func (o *overview) line() string {
 	line := fmt.Sprintf("%s  tasks %d (%s), stuck %d; polls received %d, upstream %d, saved %s",
-		o.at.UTC().Format(time.RFC3339), o.Fleet.Tasks.Total, o.counts(), o.Fleet.Tasks.Stuck,
+		o.at.UTC().Format(time.RFC3339), o.Fleet.Tasks.Total, byStatus(o.Fleet.Tasks.ByStatus), o.Fleet.Tasks.Stuck,
 		o.Fleet.Polls.Received, o.Fleet.Polls.Upstream, o.saved())
 	if troubled := o.troubled(); len(troubled) > 0 {
 		line += "; in trouble: " + strings.Join(troubled, ", ")
@@ -42,11 +42,12 @@ func (o *overview) line() string {
 	return line
 }
 
-// counts is the tasks by status, in the order of a task's life.
-func (o *overview) counts() string {
+// byStatus lists how many tasks are in which status, in the order of a task's
+// life.
+func byStatus(tasks map[string]int) string {
 	var parts []string
 	for _, s := range normalize.Statuses {
-		if n := o.Fleet.Tasks.ByStatus[string(s)]; n > 0 {
+		if n := tasks[string(s)]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", s, n))
 		}
 	}
@@ -92,7 +93,7 @@ func (u *upstreamRow) state() string {
 func (o *overview) screen(width, height int, err error) []string {
 	lines := []string{
 		fmt.Sprintf("pollux  %s  %d tasks, %d stuck  q ends", o.at.Format(time.TimeOnly), o.Fleet.Tasks.Total, o.Fleet.Tasks.Stuck),
-		"tasks   " + o.counts(),
+		"tasks   " + byStatus(o.Fleet.Tasks.ByStatus),
 		fmt.Sprintf("polls   received %d, upstream %d, saved %s, rate limits avoided %d",
 			o.Fleet.Polls.Received, o.Fleet.Polls.Upstream, o.saved(), o.Fleet.Polls.RateLimitsAvoided),
 	}

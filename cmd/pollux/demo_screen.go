@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// screen is where the picture is shown: in place on a terminal, one line after
+// the other elsewhere.
+type screen struct {
+	out   io.Writer
+	live  bool
+	drawn int // lines of the last picture
+}
+
+func newScreen(out io.Writer) *screen {
+	return &screen{out: out, live: isTerminal(out)}
+}
+
+// interval is how often there is something new to see.
+func (s *screen) interval() time.Duration {
+	if s.live {
+		return 500 * time.Millisecond
+	}
+	return 2 * time.Second
+}
+
+func (s *screen) show(p picture) {
+	if !s.live {
+		fmt.Fprintln(s.out, p.line())
+		return
+	}
+	lines := p.lines()
+	var b strings.Builder
+	if s.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", s.drawn) // back to its first line
+	}
+	for _, line := range lines {
+		b.WriteString("\x1b[2K") // what was there may be longer
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	b.WriteString("\x1b[J")
+	s.drawn = len(lines)
+	io.WriteString(s.out, b.String())
+}
