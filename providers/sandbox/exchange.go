@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -151,7 +150,7 @@ func (e *exchange) create() answer {
 		params: e.params, owner: e.owner, credential: first(e.identity),
 		lifecycle: e.request.Header.Get(LifecycleHeader), body: e.body, now: e.now,
 	})
-	if errors.Is(err, errUnknownLifecycle) {
+	if err != nil {
 		return e.situation("invalid", http.StatusBadRequest)
 	}
 	return e.created(t)

@@ -142,8 +142,9 @@ func (a activeFault) strikes(e *exchange, index uint64) bool {
 	return a.Ratio == 0 || rand.New(rand.NewPCG(e.server.opts.Seed^e.nonce, index)).Float64() < a.Ratio
 }
 
-// strike answers as the fault has it, rightly if it is zero. Faults of the connection come after the
-// request was obeyed, as they do in life; an error code comes instead.
+// strike answers as the fault has it, rightly if it is zero. Faults of the
+// connection come after the request was obeyed, as they do in life; an error
+// code comes instead.
 func (e *exchange) strike(w http.ResponseWriter, f Fault) {
 	switch f.Kind {
 	case "":
