@@ -7,7 +7,7 @@ import (
 // BenchmarkJudge is the cost of an upstream poll's answer, per provider.
 func BenchmarkJudge(b *testing.B) {
 	for provider, situation := range map[string]string{
-		"aitronos": "completed", "gumloop": "completed", "gumloop-flow": "pl_done", "orq": "completed", "shannon": "completed", "vessl": "completed",
+		"aitronos": "completed", "gumloop": "completed", "gumloop-flow": "pl_done", "orq": "completed", "openai": "completed", "a2a": "completed", "shannon": "completed", "vessl": "completed",
 	} {
 		b.Run(provider, func(b *testing.B) {
 			for _, f := range fixtures(b, provider) {
