@@ -93,30 +93,29 @@ func TestVerifyFindsDrift(t *testing.T) {
 	}
 }
 
-// The section that the documentation shows works as it stands.
+// TestDocumentedSection: the section that the documentation shows works as it
+// stands, behind the provider file that it belongs to.
 func TestDocumentedSection(t *testing.T) {
-	page, err := os.ReadFile("../../docs/sandbox.md")
+	set, err := load(firstExample(t, "providers.md") + firstExample(t, "sandbox.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(page), "```yaml\n")
-	section, _, found := strings.Cut(rest, "```")
-	if !found {
-		t.Fatal("the page shows no section")
-	}
-	set, err := load(`name: jobs
-identity: {headers: [Authorization], need: any}
-params: {id: {in: path}}
-poll: {request: 'GET /jobs/{id}'}
-create: {request: POST /jobs, id: id}
-cancel: {request: 'DELETE /jobs/{id}'}
-status: {path: state, words: {WAITING: queued, ACTIVE: in_progress, DONE: completed, STOPPED: cancelled}}
-fields: {id: id}
-` + section)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Verify(set.Get("jobs")); err != nil {
+	if err := Verify(set.Get("acme")); err != nil {
 		t.Error(err)
 	}
+}
+
+// firstExample is the first YAML example of a page.
+func firstExample(t *testing.T, page string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatalf("%s shows no example", page)
+	}
+	return example
 }
