@@ -81,7 +81,7 @@ func TestBitFlips(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	flips := 300
 	if testing.Short() || raceEnabled {
-		flips = 40
+		flips = 30
 	}
 	found := 0
 	for i := range flips {

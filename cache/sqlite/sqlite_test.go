@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		os.Exit(writeUntilKilled(path))
 	}
 	if raceEnabled {
-		flag.Set("rapid.checks", "30") // a default: the command line may say otherwise
+		flag.Set("rapid.checks", "20") // a default: the command line may say otherwise
 	}
 	goleak.VerifyTestMain(m)
 }
