@@ -63,7 +63,7 @@ func TestWaitForAChange(t *testing.T) {
 	start := time.Now()
 	a := f.do("GET", vesslTask+"?wait=1", "", vesslKey, "If-None-Match: "+etag)
 	a.expect(t, 304, map[string]string{"Preference-Applied": "wait=1", "ETag": etag})
-	if took := time.Since(start); took < 900*time.Millisecond || took > 3*time.Second {
+	if took := time.Since(start); took < 900*time.Millisecond || took > 10*time.Second {
 		t.Errorf("a wait of 1 s for a change took %v", took)
 	}
 	if a := f.do("GET", vesslTask+"?wait=20", "", vesslKey, `If-None-Match: W/"other"`); a.StatusCode != 200 {
@@ -114,7 +114,7 @@ func TestPipelinedWaitDelaysNoAnswer(t *testing.T) {
 	start := time.Now()
 	_, err = fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET %s?wait=20 HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", vesslTask, vesslKey)
 	must(t, err)
-	if status, _ := readAnswer(t, bufio.NewReader(c), "GET"); status != 200 || time.Since(start) > time.Second {
+	if status, _ := readAnswer(t, bufio.NewReader(c), "GET"); status != 200 || time.Since(start) > 4*time.Second {
 		t.Errorf("the first of two pipelined answers came as %d after %v", status, time.Since(start))
 	}
 }
@@ -273,19 +273,19 @@ func TestBatchWaits(t *testing.T) {
 		return a, time.Since(start)
 	}
 	a, took := batch(`{"tasks":["vessl/job1","vessl/job2"],"wait":1}`)
-	if took < 900*time.Millisecond || took > 4*time.Second || strings.Count(a.body, "in_progress") < 2 {
+	if took < 900*time.Millisecond || took > 10*time.Second || strings.Count(a.body, "in_progress") < 2 {
 		t.Errorf("a batch whose tasks go on, after %v: %s", took, a.body)
 	}
 	if _, took := batch(`{"tasks":["vessl/BAD","vessl/job2"],"wait":1,"until":"any"}`); took < 900*time.Millisecond {
 		t.Errorf("a problem counted as an end for any, after %v", took)
 	}
-	if _, took := batch(`{"tasks":["vessl/BAD"],"wait":20,"until":"all"}`); took > 2*time.Second {
+	if _, took := batch(`{"tasks":["vessl/BAD"],"wait":20,"until":"all"}`); took > 10*time.Second {
 		t.Errorf("a problem did not count as an end for all, %v", took)
 	}
 	time.AfterFunc(time.Second, finish)
 	for _, until := range []string{"all", "any"} {
 		a, took := batch(`{"tasks":["vessl/job1","vessl/job2"],"wait":30,"until":"` + until + `"}`)
-		if took > 5*time.Second || !strings.Contains(a.body, `"completed"`) {
+		if took > 15*time.Second || !strings.Contains(a.body, `"completed"`) {
 			t.Errorf("until %s, after %v: %s", until, took, a.body)
 		}
 	}
