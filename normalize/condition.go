@@ -127,8 +127,7 @@ type conditionVisitor struct {
 	paths      []PathSpec
 	seen       map[ast.Node]bool // the tree is walked more than once
 	json       bool
-	free       int // mentions of the functions less their calls with a literal
-	calls      int
+	free       int  // mentions of the functions less their calls with a literal
 	whole      bool // mentions $env, through which the functions have other names
 	pathFaults []error
 }

@@ -132,13 +132,8 @@ func (s *Server) serveRegister(x *exchange) {
 		x.problem(invalid("a registration takes no query parameters; credentials carries what belongs there"))
 		return
 	}
-	if !x.hasBody() {
-		x.problem(invalid("the body is missing"))
-		return
-	}
-	body, refused := x.readBody(x.endpoint.bodyLimit)
-	if refused != nil {
-		x.refuse(refused)
+	body, ok := x.wantedBody()
+	if !ok {
 		return
 	}
 	r, err := parseWebhook(body, x.settings.Limits.Batch)

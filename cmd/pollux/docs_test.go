@@ -22,7 +22,7 @@ func pages(t *testing.T) []string {
 var (
 	markdownLink    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	markdownHeading = regexp.MustCompile("(?m)^#+ (.+)$")
-	notInAnchors    = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	notInAnchors    = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
 // TestLinks: what a page links to is there, its heading included.
