@@ -269,9 +269,6 @@ func TestNativeOnce(t *testing.T) {
 
 // TestNativeGigabyte: a long answer takes no memory.
 func TestNativeGigabyte(t *testing.T) {
-	if testing.Short() {
-		t.Skip("moves a gigabyte")
-	}
 	f := newFace(t, nil)
 	const size = 1 << 30
 	f.answer(func(w http.ResponseWriter, r *http.Request) {

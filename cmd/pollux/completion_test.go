@@ -36,7 +36,7 @@ func TestCompletions(t *testing.T) {
 func TestBashCompletes(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("there is no bash")
+		t.Fatal("there is no bash")
 	}
 	script := runWith(t, "", "completion", "bash").stdout
 	cases := []struct{ words, want string }{
