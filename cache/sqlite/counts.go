@@ -41,6 +41,9 @@ func (c *counts) apply(deltas []delta) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range deltas {
+		if d.status == "" || d.upstream == "" {
+			continue // of a damaged row
+		}
 		p := c.byPartition[d.partition]
 		if p == nil {
 			if d.n <= 0 {
@@ -138,7 +141,7 @@ func (d *database) groups(ctx context.Context) (all []delta, err error) {
 	for rows.Next() {
 		var partition []byte
 		var g delta
-		if err := rows.Scan(&partition, &g.status, &g.upstream, &g.n); err != nil {
+		if err := rows.Scan(&partition, (*text)(&g.status), (*text)(&g.upstream), &g.n); err != nil {
 			return nil, err
 		}
 		if len(partition) == len(g.partition) {

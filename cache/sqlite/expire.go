@@ -44,7 +44,7 @@ func expired(rows *sql.Rows, err error) ([]delta, error) {
 	for rows.Next() {
 		var partition []byte
 		d := delta{n: -1}
-		if err := rows.Scan(&partition, &d.upstream, &d.status); err != nil {
+		if err := rows.Scan(&partition, (*text)(&d.upstream), (*text)(&d.status)); err != nil {
 			return nil, err
 		}
 		copy(d.partition[:], partition)

@@ -51,7 +51,7 @@ func (t *top) take(stmt *sql.Stmt, args ...any) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var p cache.Position
-		if err := rows.Scan(&p.Seq, &p.At); err != nil {
+		if err := rows.Scan(&p.Seq, (*integer)(&p.At)); err != nil {
 			return err
 		}
 		if !t.add(p) {

@@ -132,14 +132,14 @@ func (s *Store) Webhooks(ctx context.Context) ([]cache.Webhook, []cache.Delivery
 		var allDeliveries []cache.Delivery
 		err := eachRow(d.read, sqlListWebhooks, func(rows *sql.Rows) error {
 			var w cache.Webhook
-			err := rows.Scan(&w.ID, &w.Value)
+			err := rows.Scan((*text)(&w.ID), &w.Value)
 			allWebhooks = append(allWebhooks, w)
 			return err
 		})
 		if err == nil {
 			err = eachRow(d.read, sqlListAllDeliveries, func(rows *sql.Rows) error {
 				var one cache.Delivery
-				err := rows.Scan(&one.ID, &one.Webhook, &one.State)
+				err := rows.Scan((*text)(&one.ID), (*text)(&one.Webhook), &one.State)
 				allDeliveries = append(allDeliveries, one)
 				return err
 			})

@@ -246,7 +246,7 @@ func (w *writer) apply(tx *sql.Tx, d *database, outcomes []outcome, partitions m
 func counted(stmt *sql.Stmt, key *cache.ID) (*delta, error) {
 	var partition []byte
 	d := &delta{n: -1}
-	switch err := stmt.QueryRow(key[:]).Scan(&partition, &d.upstream, &d.status); {
+	switch err := stmt.QueryRow(key[:]).Scan(&partition, (*text)(&d.upstream), (*text)(&d.status)); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
 	case err != nil:
