@@ -102,7 +102,7 @@ func TestVanishedFollowers(t *testing.T) {
 	p := startPollux(t, t.TempDir(), u.config()+"limits: {connections_per_ip: 10000}\n")
 	p.get("/v1/tasks/vessl/job0", "k")
 	before := p.descriptors()
-	const followers = 4000 // with the client's own end, below the usual 20,000 descriptors
+	const followers = 5000
 	conns := make([]net.Conn, followers)
 	for i := range conns {
 		c, err := p.follow(fmt.Sprintf("job%d", i%100), i%2 == 0)
@@ -121,8 +121,7 @@ func TestVanishedFollowers(t *testing.T) {
 	if !within(5*time.Second, func() bool { return p.descriptors() < before+100 }) { // connections to the upstream stay, 64 at most
 		t.Errorf("%d descriptors five seconds later, %d before", p.descriptors(), before)
 	}
-	// The HTTP server keeps idle workers for ten seconds more.
-	if !within(20*time.Second, func() bool { return p.metric("go_goroutines") < 200 }) {
+	if !within(5*time.Second, func() bool { return p.metric("go_goroutines") < 200 }) {
 		t.Errorf("%v goroutines after the followers left", p.metric("go_goroutines"))
 	}
 }

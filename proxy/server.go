@@ -24,6 +24,9 @@ const (
 	idleTimeout = 60 * time.Second
 	// writeTimeout bounds one answer that is not a stream.
 	writeTimeout = 15 * time.Second
+	// idleWorker is how long the server keeps the goroutine of a connection that
+	// ended, for the next one.
+	idleWorker = 2 * time.Second
 	// requestsPerConnection makes clients connect anew now and then, which
 	// spreads them over replicas that were added.
 	requestsPerConnection = 100_000
@@ -96,6 +99,7 @@ func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Ga
 		ReadTimeout:                  readTimeout,
 		IdleTimeout:                  idleTimeout,
 		WriteTimeout:                 writeTimeout,
+		MaxIdleWorkerDuration:        idleWorker,
 		ReadBufferSize:               int(cfg.Limits.RequestHeaderBytes),
 		MaxRequestBodySize:           defaultBodyLimit,
 		StreamRequestBody:            true,
