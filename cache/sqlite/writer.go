@@ -138,8 +138,8 @@ func (w *writer) flush() bool {
 		return w.commit(d, outcomes, partitions)
 	})
 	w.writes.settlePartitions(err == nil)
+	w.report(err) // first: a caller who is told of a failure finds it in Healthy
 	w.settle(outcomes, err)
-	w.report(err)
 	return err == nil
 }
 
