@@ -83,7 +83,7 @@ func (p *Poller) fallBack(f *flight, r Request, known *cache.Entry, failed failu
 	if known == nil || known.Missing || !r.Partition.excused(u, now) {
 		return out
 	}
-	if known.Settling && (r.settle || !known.Fresh(now)) && failed.asked {
+	if known.Settling && (r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
 		known = p.settleWithout(f, r, known)
 	}
 	stale := now.Sub(known.FreshUntil)

@@ -209,6 +209,32 @@ func TestSettlingWithADeadUpstreamFreezesTheLastAnswer(t *testing.T) {
 	})
 }
 
+// TestSettlingThatCannotAskFreezesTheLastAnswer: a pause, a breaker or a refusal
+// must not leave a task settling for ever.
+func TestSettlingThatCannotAskFreezesTheLastAnswer(t *testing.T) {
+	for name, refusal := range map[string]func() (*http.Response, error){
+		"paused": func() (*http.Response, error) {
+			return reply(429, `{"error":"Rate limit exceeded"}`, "Retry-After", "600")
+		},
+		"rejected": func() (*http.Response, error) { return reply(400, `{"error":"Invalid task ID format"}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "shannon", func(n int64, _ *http.Request) (*http.Response, error) {
+					if n == 1 {
+						return reply(200, shannonBody("COMPLETED", ""))
+					}
+					return refusal()
+				})
+				b.poll("a", "task_1")
+				time.Sleep(20 * time.Second)
+				synctest.Wait()
+				b.want(b.poll("a", "task_1"), "200 completed; pollux; hit; detail=terminal")
+			})
+		})
+	}
+}
+
 func TestVolatileFieldsAreNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "shannon", func(int64, *http.Request) (*http.Response, error) {

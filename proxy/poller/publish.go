@@ -33,6 +33,9 @@ func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd Forward,
 		out.Cache.FwdStatus = res.code
 		return out
 	}
+	if refused := v.Kind == providers.Unauthorized || v.Kind == providers.Rejected; refused && r.settle && known != nil && known.Settling {
+		p.settleWithout(f, r, known) // or its followers would wait for an end for ever
+	}
 	switch v.Kind {
 	case providers.Answered:
 		part.succeeded(u, p.store, now)
