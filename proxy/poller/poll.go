@@ -3,7 +3,9 @@ package poller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime"
 	"time"
 
 	"pollux/cache"
@@ -113,7 +115,7 @@ func (p *Poller) fly(r Request) (out outcome) {
 	defer func() {
 		if v := recover(); v != nil { // it would end the process: singleflight panics again in a goroutine of its own
 			p.metrics.panics.Inc()
-			p.log.Error("panic in a poll", "upstream", r.Upstream.Name, "panic", v)
+			p.log.Error("panic in a poll", "upstream", r.Upstream.Name, "panic", PanicText(v))
 			out = outcome{Answer: Answer{Problem: &Problem{Type: AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
 		}
 	}()
@@ -141,6 +143,15 @@ func (p *Poller) fly(r Request) (out outcome) {
 		return p.fallBack(f, r, known, failed)
 	}
 	return p.conclude(f, r, known, fwd, res, v, now)
+}
+
+// PanicText is what may be logged of a panic: its text if it is the runtime's,
+// else only its type, since other values may quote an upstream.
+func PanicText(v any) string {
+	if err, ok := v.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", v)
 }
 
 // forward says why the upstream is asked.

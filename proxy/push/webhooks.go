@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -168,7 +167,7 @@ func wake(c chan struct{}) {
 func (w *Webhooks) recovered() {
 	if v := recover(); v != nil {
 		w.metrics.panics.Inc()
-		w.log.Error("panic in webhooks", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		w.log.Error("panic in webhooks", "panic", poller.PanicText(v), "stack", string(debug.Stack()))
 	}
 }
 
