@@ -3,28 +3,30 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"pollux/cmd/pollux/console"
 )
 
-func checkCommand(_ context.Context, t *terminal, args []string) int {
-	fs := t.flags("check", `Checks the config and the provider files, and prints every fault with its file,
+func checkCommand(_ context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("check", `Checks the config and the provider files, and prints every fault with its file,
 line and key. Nothing is started. Exits 1 if there is any.`)
 	file := configFlag(fs)
-	if _, code, done := t.parse(fs, args, 0); done {
+	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	l, err := load(*file, t.env)
+	l, err := load(*file, t.Env)
 	if err != nil {
-		fmt.Fprintln(t.stderr, err)
+		fmt.Fprintln(t.Stderr, err)
 		return exitFailure
 	}
 	for _, warning := range l.Warnings {
-		fmt.Fprintln(t.stderr, "warning:", warning)
+		fmt.Fprintln(t.Stderr, "warning:", warning)
 	}
 	name := l.File
 	if name == "" {
 		name = "no config file, the defaults"
 	}
-	fmt.Fprintf(t.stdout, "%s: %s, %s, no faults\n", name,
+	fmt.Fprintf(t.Stdout, "%s: %s, %s, no faults\n", name,
 		plural(len(l.Upstreams), "upstream"), plural(len(l.Providers.All()), "provider"))
 	return exitOK
 }

@@ -7,36 +7,34 @@ import (
 	"io"
 	"regexp"
 	"strings"
+
+	"pollux/cmd/pollux/console"
 )
 
-func completionCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("completion", `Prints a script that teaches a shell to complete pollux commands and flags:
+func completionCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("completion", `Prints a script that teaches a shell to complete pollux commands and flags:
 
   source <(pollux completion bash)      in ~/.bashrc
   source <(pollux completion zsh)       in ~/.zshrc, after compinit
   pollux completion fish | source       in ~/.config/fish/config.fish`)
-	rest, code, done := t.parse(fs, args, 1)
+	rest, code, done := t.Parse(fs, args, 1)
 	if done {
 		return code
 	}
 	scripts := map[string]func(io.Writer, []completion) error{"bash": writeBash, "zsh": writeZsh, "fish": writeFish}
 	write, known := scripts[rest[0]]
 	if !known {
-		return t.misused(fs, "wants bash, zsh or fish")
+		return t.Misused(fs, "wants bash, zsh or fish")
 	}
-	return t.ended(ctx, "completion", outputFailure(write(t.stdout, completions(ctx))))
-}
-
-func outputFailure(err error) error {
-	if err != nil {
-		return outputError{err}
+	if err := write(t.Stdout, completions(ctx)); err != nil {
+		return t.Fail("completion", err)
 	}
-	return nil
+	return exitOK
 }
 
 // completion is what may follow one command.
 type completion struct {
-	command
+	console.Command
 	flags []string // with their dashes
 	words []string // instead of file names
 }
@@ -48,12 +46,12 @@ func completions(ctx context.Context) []completion {
 	var all []completion
 	for _, c := range commands() {
 		var help bytes.Buffer
-		c.run(ctx, &terminal{stdin: strings.NewReader(""), stdout: &help, stderr: io.Discard, env: noEnvironment}, []string{"--help"})
-		one := completion{command: c}
+		c.Run(ctx, &console.Terminal{Stdin: strings.NewReader(""), Stdout: &help, Stderr: io.Discard, Env: noEnvironment, Commands: commands()}, []string{"--help"})
+		one := completion{Command: c}
 		for _, match := range flagLine.FindAllStringSubmatch(help.String(), -1) {
 			one.flags = append(one.flags, "--"+match[1])
 		}
-		switch c.name {
+		switch c.Name {
 		case "completion":
 			one.words = []string{"bash", "zsh", "fish"}
 		case "key":
@@ -67,7 +65,7 @@ func completions(ctx context.Context) []completion {
 func names(all []completion) string {
 	var names []string
 	for _, c := range all {
-		names = append(names, c.name)
+		names = append(names, c.Name)
 	}
 	return strings.Join(append(names, "help"), " ")
 }
@@ -84,7 +82,7 @@ func writeBash(w io.Writer, all []completion) error {
 	case ${COMP_WORDS[1]} in
 `, names(all))
 	for _, c := range all {
-		fmt.Fprintf(&b, "	%s) flags=%q words=%q ;;\n", c.name, strings.Join(c.flags, " "), strings.Join(c.words, " "))
+		fmt.Fprintf(&b, "	%s) flags=%q words=%q ;;\n", c.Name, strings.Join(c.flags, " "), strings.Join(c.words, " "))
 	}
 	b.WriteString(`	esac
 	if [[ $word == -* ]]; then
@@ -103,11 +101,11 @@ func writeZsh(w io.Writer, all []completion) error {
 	var b strings.Builder
 	b.WriteString("#compdef pollux\n_pollux() {\n	local -a commands\n	commands=(\n")
 	for _, c := range all {
-		fmt.Fprintf(&b, "		%s\n", quoted(c.name+":"+c.summary))
+		fmt.Fprintf(&b, "		%s\n", quoted(c.Name+":"+c.Summary))
 	}
 	b.WriteString("	)\n	if ((CURRENT == 2)); then\n		_describe command commands\n		return\n	fi\n	case ${words[2]} in\n")
 	for _, c := range all {
-		fmt.Fprintf(&b, "	%s)\n", c.name)
+		fmt.Fprintf(&b, "	%s)\n", c.Name)
 		fmt.Fprintf(&b, "		if [[ ${words[CURRENT]} == -* ]]; then compadd -- %s\n", strings.Join(c.flags, " "))
 		if len(c.words) > 0 {
 			fmt.Fprintf(&b, "		else compadd -- %s\n", strings.Join(c.words, " "))
@@ -124,12 +122,12 @@ func writeZsh(w io.Writer, all []completion) error {
 func writeFish(w io.Writer, all []completion) error {
 	var b strings.Builder
 	for _, c := range all {
-		fmt.Fprintf(&b, "complete -c pollux -n __fish_use_subcommand -f -a %s -d %s\n", c.name, quoted(c.summary))
+		fmt.Fprintf(&b, "complete -c pollux -n __fish_use_subcommand -f -a %s -d %s\n", c.Name, quoted(c.Summary))
 		for _, flag := range c.flags {
-			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -l %s\n", c.name, strings.TrimPrefix(flag, "--"))
+			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -l %s\n", c.Name, strings.TrimPrefix(flag, "--"))
 		}
 		if len(c.words) > 0 {
-			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c.name, strings.Join(c.words, " "))
+			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c.Name, strings.Join(c.words, " "))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

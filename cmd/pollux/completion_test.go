@@ -10,7 +10,7 @@ import (
 func TestCompletions(t *testing.T) {
 	all := completions(t.Context())
 	for _, c := range all {
-		switch c.name {
+		switch c.Name {
 		case "wait":
 			for _, flag := range []string{"--timeout", "--json", "--quiet", "--server", "--key-file", "--header", "--header-file"} {
 				if !slices.Contains(c.flags, flag) {
@@ -26,8 +26,8 @@ func TestCompletions(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		got := runWith(t, "", "completion", shell)
 		for _, c := range commands() {
-			if !strings.Contains(got.stdout, c.name) {
-				t.Errorf("%s cannot complete %s", shell, c.name)
+			if !strings.Contains(got.stdout, c.Name) {
+				t.Errorf("%s cannot complete %s", shell, c.Name)
 			}
 		}
 	}

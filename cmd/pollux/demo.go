@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/providers"
 	"pollux/providers/sandbox"
 	"pollux/proxy/poller"
@@ -20,19 +21,19 @@ import (
 // demoAddress is tried first, so that the printed commands look familiar.
 const demoAddress = "127.0.0.1:8080"
 
-func demoCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("demo", `Starts simulated upstreams for every provider, Pollux in front of them and a
+func demoCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("demo", `Starts simulated upstreams for every provider, Pollux in front of them and a
 fleet of clients that poll it, all in this process and on loopback, and shows
 what is asked and what is saved. Now and then an upstream fails for a while.
 Prints commands to try. Needs no key, no network and no other program.`)
 	clients := fs.Int("clients", 30, "how many clients poll")
 	length := fs.Duration("for", 0, "end by itself after this `time`; 0 runs until Ctrl-C")
 	speed := fs.Float64("speed", 2, "how much faster than real the simulated tasks run")
-	if _, code, done := t.parse(fs, args, 0); done {
+	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
 	if *clients < 1 || *clients > 1000 || *length < 0 || *speed <= 0 {
-		return t.misused(fs, "--clients is from 1 to 1000, --for not negative, --speed more than 0")
+		return t.Misused(fs, "--clients is from 1 to 1000, --for not negative, --speed more than 0")
 	}
 	if *length > 0 {
 		var cancel context.CancelFunc
@@ -40,13 +41,13 @@ Prints commands to try. Needs no key, no network and no other program.`)
 		defer cancel()
 	}
 	if err := demo(ctx, t, *clients, *speed); err != nil {
-		return t.fail("demo", err)
+		return t.Fail("demo", err)
 	}
 	return exitOK
 }
 
 // demo runs until ctx ends, and leaves nothing behind.
-func demo(ctx context.Context, t *terminal, clients int, speed float64) (err error) {
+func demo(ctx context.Context, t *console.Terminal, clients int, speed float64) (err error) {
 	set, err := providers.Builtin()
 	if err != nil {
 		return err
@@ -74,12 +75,12 @@ func demo(ctx context.Context, t *terminal, clients int, speed float64) (err err
 	defer stop()
 	servers.Go(func() {
 		if failed := serveHTTP(running, upstreamListener, upstreams); failed != nil {
-			fmt.Fprintln(t.stderr, "pollux demo: the simulated upstreams ended:", failed)
+			fmt.Fprintln(t.Stderr, "pollux demo: the simulated upstreams ended:", failed)
 		}
 	})
 
 	l := demoConfig(set, upstreamListener.Addr().String(), dir)
-	s, err := newService(ctx, l, newLogger(t.stderr, l.Log, nil), noEnvironment)
+	s, err := newService(ctx, l, newLogger(t.Stderr, l.Log, nil), noEnvironment)
 	if err != nil {
 		return err
 	}
@@ -93,8 +94,8 @@ func demo(ctx context.Context, t *terminal, clients int, speed float64) (err err
 	go func() { served <- s.run(serving, ln) }()
 
 	fleet := newFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String())
-	fleet.greet(ctx, t.stdout)
-	fleetErr := fleet.run(ctx, clients, newScreen(t.stdout))
+	fleet.greet(ctx, t.Stdout)
+	fleetErr := fleet.run(ctx, clients, newScreen(t.Stdout))
 	drain()
 	return errors.Join(fleetErr, <-served)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"pollux/cmd/pollux/client"
 )
 
 // picture is one moment of the demo.
@@ -76,7 +78,7 @@ func (u *upstreamPicture) saved() float64 {
 func (p *picture) line() string {
 	t := p.total()
 	line := fmt.Sprintf("%4.0fs  client polls %d, upstream polls %d, saved %.1f %%: hit %d, collapsed %d, stale %d, asked %d, problems %d (304: %d); tasks: %s",
-		p.elapsed.Seconds(), t.polls, t.upstreamPolls, t.saved(), t.hits, t.collapsed, t.stale, t.asked, t.problems, t.notModified, byStatus(p.statuses))
+		p.elapsed.Seconds(), t.polls, t.upstreamPolls, t.saved(), t.hits, t.collapsed, t.stale, t.asked, t.problems, t.notModified, client.ByStatus(p.statuses))
 	if p.trouble != "" {
 		line += "; failing: " + p.trouble
 	}
@@ -101,5 +103,5 @@ func (p *picture) lines() []string {
 		lines = append(lines, fmt.Sprintf("%-14s %9d %9d %5.1f %% %9d %9d %7d %9d %9d",
 			u.name, u.polls, u.upstreamPolls, u.saved(), u.hits, u.collapsed, u.stale, u.problems, u.notModified))
 	}
-	return append(lines, "", "tasks: "+byStatus(p.statuses), "Ctrl-C ends the demo.")
+	return append(lines, "", "tasks: "+client.ByStatus(p.statuses), "Ctrl-C ends the demo.")
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"pollux/cmd/pollux/console"
 )
 
 // screen is where the picture is shown: in place on a terminal, one line after
@@ -16,7 +18,7 @@ type screen struct {
 }
 
 func newScreen(out io.Writer) *screen {
-	return &screen{out: out, live: isTerminal(out)}
+	return &screen{out: out, live: console.IsTerminal(out)}
 }
 
 // interval is how often there is something new to see.

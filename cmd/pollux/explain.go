@@ -8,21 +8,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/normalize"
 	"pollux/providers"
 )
 
-// maxExplained is as much as an upstream may answer by default.
-const maxExplained = 16 << 20
-
-func explainCommand(_ context.Context, t *terminal, args []string) int {
-	fs := t.flags("explain", `Shows what Pollux makes of an upstream's answer to a status poll: the task
+func explainCommand(_ context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("explain", `Shows what Pollux makes of an upstream's answer to a status poll: the task
 document, and where each of its members came from. The body is a file, or - for
 the standard input. Exits 1 if a 200 is no usable answer.`)
 	file := configFlag(fs)
@@ -39,62 +36,44 @@ the standard input. Exits 1 if a 200 is no usable answer.`)
 		params[name] = value
 		return nil
 	})
-	rest, code, done := t.parse(fs, args, 2)
+	rest, code, done := t.Parse(fs, args, 2)
 	if done {
 		return code
 	}
 	if *status < 100 || *status > 599 {
-		return t.misused(fs, "--status is from 100 to 599")
+		return t.Misused(fs, "--status is from 100 to 599")
 	}
 	provider, err := explainedProvider(t, *file, *dir, rest[0])
 	if err != nil {
-		return t.fail("explain", err)
+		return t.Fail("explain", err)
 	}
-	body, err := t.read(rest[1])
+	body, err := t.Read(rest[1])
 	if err != nil {
-		return t.fail("explain", err)
+		return t.Fail("explain", err)
 	}
 	reference, err := explainedReference(provider, *id, params, body)
 	if err != nil {
-		return t.fail("explain", err)
+		return t.Fail("explain", err)
 	}
 	e := explain(provider, reference, *status, body)
 	if *asJSON {
-		err = e.writeJSON(t.stdout)
+		err = e.writeJSON(t.Stdout)
 	} else {
-		err = e.writeText(t.stdout)
+		err = e.writeText(t.Stdout)
 	}
 	switch {
 	case err != nil:
-		return t.fail("explain", err)
+		return t.Fail("explain", err)
 	case *status == http.StatusOK && e.verdict.Kind != providers.Answered:
 		return exitFailure
 	}
 	return exitOK
 }
 
-// read is the content of the file at path, or of the standard input for "-".
-func (t *terminal) read(path string) ([]byte, error) {
-	in := t.stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	body, err := io.ReadAll(io.LimitReader(in, maxExplained+1))
-	if err == nil && len(body) > maxExplained {
-		err = fmt.Errorf("the body is larger than %d MiB", maxExplained>>20)
-	}
-	return body, err
-}
-
 // explainedProvider finds a provider among the built-in ones and the user's
 // own. Of the config only provider_dir matters, whatever else is wrong with it.
-func explainedProvider(t *terminal, file, dir, name string) (*providers.Provider, error) {
-	l, err := loadProviderSet(file, dir, t.env)
+func explainedProvider(t *console.Terminal, file, dir, name string) (*providers.Provider, error) {
+	l, err := loadProviderSet(file, dir, t.Env)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +200,7 @@ func shorten(s string, limit int) string {
 		}
 		return r
 	}, s)
-	return clip(s, limit)
+	return console.Clip(s, limit)
 }
 
 func (e *explanation) writeJSON(w io.Writer) error {

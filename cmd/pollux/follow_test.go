@@ -101,7 +101,7 @@ func browse(t *testing.T, base, path string) []byte {
 	origin := httptest.NewServer(mux)
 	t.Cleanup(func() { http.DefaultTransport.(*http.Transport).CloseIdleConnections() })
 	t.Cleanup(origin.Close)
-	log := newConsole()
+	log := newTranscript()
 	chromium := exec.CommandContext(t.Context(), "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--no-first-run", "--user-data-dir="+t.TempDir(), origin.URL+"/follow.html?task="+url.QueryEscape(path))
 	chromium.Stderr, chromium.WaitDelay = log, time.Second

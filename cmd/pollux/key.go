@@ -5,24 +5,25 @@ import (
 	"fmt"
 	"regexp"
 
+	"pollux/cmd/pollux/console"
 	"pollux/proxy"
 )
 
 // clientName is what needs no quotes in YAML.
 var clientName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 
-func keyCommand(_ context.Context, t *terminal, args []string) int {
-	fs := t.flags("key", `Makes a Pollux key. The key is for the client and shown once; its hash goes
+func keyCommand(_ context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("key", `Makes a Pollux key. The key is for the client and shown once; its hash goes
 under clients: in the config, which then holds nothing that needs hiding.`)
-	rest, code, done := t.parse(fs, args, 2)
+	rest, code, done := t.Parse(fs, args, 2)
 	if done {
 		return code
 	}
 	if rest[0] != "new" || !clientName.MatchString(rest[1]) {
-		return t.misused(fs, "wants new and a name of letters, digits, - and _")
+		return t.Misused(fs, "wants new and a name of letters, digits, - and _")
 	}
 	key, hash := proxy.NewKey()
-	fmt.Fprintf(t.stdout, "key for %s, shown only now:\n\n  %s\n\nfor the config:\n\n  clients:\n    - {name: %s, key: \"%s\", upstreams: [\"*\"], scopes: [read]}\n",
+	fmt.Fprintf(t.Stdout, "key for %s, shown only now:\n\n  %s\n\nfor the config:\n\n  clients:\n    - {name: %s, key: \"%s\", upstreams: [\"*\"], scopes: [read]}\n",
 		rest[1], key, rest[1], hash)
 	return exitOK
 }

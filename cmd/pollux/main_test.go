@@ -67,6 +67,8 @@ func TestUsage(t *testing.T) {
 		{"sandbox with a bad rate", []string{"sandbox", "--rate", "100"}, exitUsage, "", "want requests/duration"},
 		{"sandbox with an unknown fault", []string{"sandbox", "--fault", "kind=fire"}, exitFailure, "", "kind is none of"},
 		{"sandbox on no address", []string{"sandbox", "--listen", "nowhere"}, exitFailure, "", "pollux sandbox:"},
+		{"completion of nothing", []string{"completion"}, exitUsage, "", "wants 1 arguments, has 0"},
+		{"completion of another shell", []string{"completion", "tcsh"}, exitUsage, "", "wants bash, zsh or fish"},
 		{"demo with too many clients", []string{"demo", "--clients", "5000"}, exitUsage, "", "from 1 to 1000"},
 		{"serve without its config", []string{"serve", "--config", "missing.yaml"}, exitFailure, "", "missing.yaml: cannot be read"},
 	}
@@ -76,7 +78,7 @@ func TestUsage(t *testing.T) {
 			args           []string
 			code           int
 			stdout, stderr string
-		}{c.name + " --help", []string{c.name, "--help"}, exitOK, "usage: pollux " + c.name, ""})
+		}{c.Name + " --help", []string{c.Name, "--help"}, exitOK, "usage: pollux " + c.Name, ""})
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,11 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/providers/sandbox"
 )
 
-func sandboxCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("sandbox", `Plays the upstreams of every provider whose file has a simulation section, on
+func sandboxCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("sandbox", `Plays the upstreams of every provider whose file has a simulation section, on
 the vendors' own routes. Any credential but "invalid" and "revoked" is let in.
 Faults can also be switched on and off while it runs:
 
@@ -30,30 +31,30 @@ Faults can also be switched on and off while it runs:
 	fs.Float64Var(&options.Speed, "speed", 1, "divides every duration: 10 ends a task of a minute after six seconds")
 	faultFlag(fs, &options.Faults)
 	rateFlag(fs, &options)
-	if _, code, done := t.parse(fs, args, 0); done {
+	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	set, err := loadProviderSet(*file, "", t.env)
+	set, err := loadProviderSet(*file, "", t.Env)
 	if err != nil {
-		return t.fail("sandbox", err)
+		return t.Fail("sandbox", err)
 	}
 	server, err := sandbox.New(set, options)
 	if err != nil {
-		return t.fail("sandbox", err)
+		return t.Fail("sandbox", err)
 	}
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
-		return t.fail("sandbox", err)
+		return t.Fail("sandbox", err)
 	}
 	addr := listener.Addr().String()
-	fmt.Fprintln(t.stdout, "simulated upstreams:")
+	fmt.Fprintln(t.Stdout, "simulated upstreams:")
 	for _, p := range set.All() {
 		if p.Simulation != nil {
-			fmt.Fprintf(t.stdout, "  %-14s %s\n", p.Name, sandbox.BaseURL(addr, p.Name))
+			fmt.Fprintf(t.Stdout, "  %-14s %s\n", p.Name, sandbox.BaseURL(addr, p.Name))
 		}
 	}
 	if err := serveHTTP(ctx, listener, server.Handler()); err != nil {
-		return t.fail("sandbox", err)
+		return t.Fail("sandbox", err)
 	}
 	return exitOK
 }

@@ -9,35 +9,36 @@ import (
 	"sync"
 	"syscall"
 
+	"pollux/cmd/pollux/console"
 	"pollux/providers/strictyaml"
 )
 
-func serveCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("serve", `Runs the proxy until it is told to end. SIGTERM or Ctrl-C lets clients get their
+func serveCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("serve", `Runs the proxy until it is told to end. SIGTERM or Ctrl-C lets clients get their
 answers first, a second one ends it at once. SIGHUP reads the config and the
 provider files again; if anything is wrong with them, nothing changes.
 Without a config it listens on 127.0.0.1:8080, with an upstream for every
 built-in provider that says where it is.`)
 	file := configFlag(fs)
-	if _, code, done := t.parse(fs, args, 0); done {
+	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	l, err := load(*file, t.env)
+	l, err := load(*file, t.Env)
 	if err != nil {
-		fmt.Fprintln(t.stderr, err)
+		fmt.Fprintln(t.Stderr, err)
 		return exitFailure
 	}
-	log := newLogger(t.stderr, l.Log, l.secrets())
+	log := newLogger(t.Stderr, l.Log, l.secrets())
 	for _, warning := range l.Warnings {
 		log.Warn(warning)
 	}
-	limitMemory(l.Cache.MaxBytes, t.env)
-	s, err := newService(ctx, l, log, t.env)
+	limitMemory(l.Cache.MaxBytes, t.Env)
+	s, err := newService(ctx, l, log, t.Env)
 	if err != nil {
-		return t.fail("serve", err)
+		return t.Fail("serve", err)
 	}
-	if err := s.serve(ctx, *file, t.env); err != nil {
-		return t.fail("serve", err)
+	if err := s.serve(ctx, *file, t.Env); err != nil {
+		return t.Fail("serve", err)
 	}
 	return exitOK
 }

@@ -20,16 +20,16 @@ import (
 	"pollux/providers/sandbox"
 )
 
-// console is what a running command has written so far.
-type console struct {
+// transcript is what a running command has written so far.
+type transcript struct {
 	mu      sync.Mutex
 	text    bytes.Buffer  // guarded by mu
 	changed chan struct{} // of capacity 1
 }
 
-func newConsole() *console { return &console{changed: make(chan struct{}, 1)} }
+func newTranscript() *transcript { return &transcript{changed: make(chan struct{}, 1)} }
 
-func (c *console) Write(p []byte) (int, error) {
+func (c *transcript) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
@@ -39,14 +39,14 @@ func (c *console) Write(p []byte) (int, error) {
 	return c.text.Write(p)
 }
 
-func (c *console) String() string {
+func (c *transcript) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.text.String()
 }
 
 // await waits until the text matches, and returns the submatches.
-func (c *console) await(t *testing.T, pattern string) []string {
+func (c *transcript) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	late := time.After(20 * time.Second)
@@ -64,7 +64,7 @@ func (c *console) await(t *testing.T, pattern string) []string {
 
 // running is a command under way.
 type running struct {
-	stdout, stderr *console
+	stdout, stderr *transcript
 	stop           context.CancelFunc
 	ended          chan int
 }
@@ -72,7 +72,7 @@ type running struct {
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	r := &running{stdout: newConsole(), stderr: newConsole(), stop: stop, ended: make(chan int, 1)}
+	r := &running{stdout: newTranscript(), stderr: newTranscript(), stop: stop, ended: make(chan int, 1)}
 	go func() { r.ended <- run(ctx, args, strings.NewReader(""), r.stdout, r.stderr) }()
 	t.Cleanup(stop)
 	return r

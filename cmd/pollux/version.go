@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"pollux/cmd/pollux/console"
 )
 
 // version and commit are set by the release build (-ldflags "-X main.version=...").
@@ -37,12 +39,12 @@ func buildVersion() (v, revision string) {
 	return v, revision
 }
 
-func versionCommand(_ context.Context, t *terminal, args []string) int {
-	fs := t.flags("version", "Prints version, commit and Go version.")
-	if _, code, done := t.parse(fs, args, 0); done {
+func versionCommand(_ context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("version", "Prints version, commit and Go version.")
+	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
 	v, revision := buildVersion()
-	fmt.Fprintf(t.stdout, "pollux %s\ncommit %s\n%s %s/%s\n", v, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(t.Stdout, "pollux %s\ncommit %s\n%s %s/%s\n", v, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return exitOK
 }

@@ -120,7 +120,7 @@ func runWebhookExamples(t *testing.T, environment func(...string) []string) {
 	if id == "" || secret == "" {
 		t.Fatalf("registered: %s", made)
 	}
-	out := newConsole()
+	out := newTranscript()
 	node := exec.CommandContext(t.Context(), "node", "--input-type=module", "--eval", receivers[0][1])
 	node.Dir, node.Env = webhooksDir, append(env, "SECRET="+secret, "PORT="+port)
 	node.Stdout, node.Stderr = out, out

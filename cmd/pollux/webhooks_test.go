@@ -80,13 +80,13 @@ func (r *receiver) all() []delivered {
 // child is a server in a process of its own.
 type child struct {
 	process *exec.Cmd
-	stderr  *console
+	stderr  *transcript
 	base    string
 }
 
 func startChild(t *testing.T, config string) *child {
 	t.Helper()
-	c := &child{process: exec.Command(os.Args[0]), stderr: newConsole()}
+	c := &child{process: exec.Command(os.Args[0]), stderr: newTranscript()}
 	c.process.Env = append(os.Environ(), childConfig+"="+config)
 	c.process.Stderr = c.stderr
 	if err := c.process.Start(); err != nil {

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bufio"
@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"pollux/cmd/pollux/console"
 )
 
 const (
@@ -50,7 +52,7 @@ func TestTopOnce(t *testing.T) {
 	got := runWith(t, "", "top", "--once")
 	_, line, _ := strings.Cut(got.stdout, "  ")
 	want := "tasks 7 (queued 2, in_progress 1, completed 4), stuck 1; polls received 2000, upstream 90, saved 95.5 %; in trouble: orq open 8s\n"
-	if got.code != exitOK || line != want || got.stderr != "" {
+	if got.code != console.ExitOK || line != want || got.stderr != "" {
 		t.Errorf("got %+v, want %q", got, want)
 	}
 	got = runWith(t, "", "top", "--once", "--json")
@@ -99,7 +101,7 @@ shannon/next                                                                    
 func clientFor(t *testing.T) *client {
 	t.Helper()
 	f := &connectionFlags{}
-	c, err := f.connect(&terminal{stderr: io.Discard, env: os.LookupEnv})
+	c, err := f.connect(&console.Terminal{Stderr: io.Discard, Env: os.LookupEnv})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pollux/cmd/pollux/console"
 )
 
 func TestCredentials(t *testing.T) {
@@ -47,7 +49,7 @@ func TestCredentials(t *testing.T) {
 				writeClientFile(t, os.Getenv("XDG_CONFIG_HOME"), c.file, 0o600)
 			}
 			got := runWith(t, "", append(append([]string{"get"}, c.args...), firstSet(c.task, "shannon/x"))...)
-			if got.code != exitOK || got.stderr != "" {
+			if got.code != console.ExitOK || got.stderr != "" {
 				t.Fatalf("got %+v", got)
 			}
 			for name, want := range c.want {
@@ -63,7 +65,7 @@ func TestServerFromFile(t *testing.T) {
 	p := startPollux(t, tells(documentOf("completed", nil)))
 	t.Setenv("POLLUX_SERVER", "")
 	writeClientFile(t, os.Getenv("XDG_CONFIG_HOME"), "server: "+p.URL+"/\nkey: k", 0o600)
-	if got := runWith(t, "", "get", "shannon/x"); got.code != exitOK {
+	if got := runWith(t, "", "get", "shannon/x"); got.code != console.ExitOK {
 		t.Fatalf("got %+v", got)
 	}
 	if r := p.requests()[0]; r.RequestURI != "/v1/tasks/shannon/x" || r.Header.Get("X-Pollux-Key") != "k" {
@@ -82,7 +84,7 @@ func TestFilesWithSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := runWith(t, "", "get", "--key-file", key, "--header-file", header, "shannon/x")
-	if got.code != exitOK || !strings.Contains(got.stderr, "others may read "+key+" (mode 0644)") || strings.Contains(got.stderr, header) {
+	if got.code != console.ExitOK || !strings.Contains(got.stderr, "others may read "+key+" (mode 0644)") || strings.Contains(got.stderr, header) {
 		t.Errorf("got %+v, want a warning about the key's mode only", got)
 	}
 	sent := p.requests()[0].Header
@@ -122,8 +124,8 @@ func TestBadSecretsAreNotShown(t *testing.T) {
 				writeClientFile(t, dir, c.file, 0o600)
 			}
 			got := runWith(t, c.stdin, append(append([]string{"get", "--server", "127.0.0.1:1"}, c.args...), "shannon/x")...)
-			if got.code != exitUsage || strings.Contains(got.stderr, "sesame") || strings.Contains(got.stderr, "ses\n") {
-				t.Errorf("got %+v, want code %d and no secret", got, exitUsage)
+			if got.code != console.ExitUsage || strings.Contains(got.stderr, "sesame") || strings.Contains(got.stderr, "ses\n") {
+				t.Errorf("got %+v, want code %d and no secret", got, console.ExitUsage)
 			}
 		})
 	}

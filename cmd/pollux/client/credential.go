@@ -1,15 +1,14 @@
-package main
+package client
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 
+	"pollux/cmd/pollux/console"
 	"pollux/providers"
 )
 
@@ -42,8 +41,8 @@ func (c *credentials) of(upstream string) providers.Credential {
 }
 
 // polluxKey finds the key that Pollux itself wants.
-func (f *connectionFlags) polluxKey(t *terminal, file *clientFile) (string, error) {
-	key, _ := t.env("POLLUX_KEY")
+func (f *connectionFlags) polluxKey(t *console.Terminal, file *clientFile) (string, error) {
+	key, _ := t.Env("POLLUX_KEY")
 	if f.keyFile != "" {
 		text, err := secretFile(t, f.keyFile)
 		if err != nil {
@@ -63,7 +62,7 @@ func (f *connectionFlags) polluxKey(t *terminal, file *clientFile) (string, erro
 // upstreamCredentials finds what upstreams want. The first of flags and
 // environment that says anything is all that was named for this command:
 // a mixture of two would be a third credential, which sees nothing.
-func (f *connectionFlags) upstreamCredentials(t *terminal, file *clientFile) (credentials, error) {
+func (f *connectionFlags) upstreamCredentials(t *console.Terminal, file *clientFile) (credentials, error) {
 	c := credentials{stored: map[string]providers.Credential{}}
 	for upstream, headers := range file.Credentials {
 		for _, name := range slices.Sorted(maps.Keys(headers)) {
@@ -80,7 +79,7 @@ func (f *connectionFlags) upstreamCredentials(t *terminal, file *clientFile) (cr
 	if c.given.Headers, err = f.headerFlags(t); err != nil || !c.given.Zero() {
 		return c, err
 	}
-	if text, _ := t.env("POLLUX_CREDENTIAL"); strings.TrimSpace(text) != "" {
+	if text, _ := t.Env("POLLUX_CREDENTIAL"); strings.TrimSpace(text) != "" {
 		if c.given.Headers, err = environmentCredential(text); err != nil {
 			return c, fmt.Errorf("$POLLUX_CREDENTIAL: %w", err)
 		}
@@ -89,12 +88,12 @@ func (f *connectionFlags) upstreamCredentials(t *terminal, file *clientFile) (cr
 }
 
 // headerFlags is what --header and --header-file say.
-func (f *connectionFlags) headerFlags(t *terminal) ([]providers.Field, error) {
+func (f *connectionFlags) headerFlags(t *console.Terminal) ([]providers.Field, error) {
 	var fields []providers.Field
 	for _, line := range f.headers {
 		var unset []string
 		line = os.Expand(line, func(name string) string {
-			value, ok := t.env(name)
+			value, ok := t.Env(name)
 			if !ok {
 				unset = append(unset, name)
 			}
@@ -188,13 +187,10 @@ func sendable(s string) bool {
 }
 
 // secretFile reads a file that holds a secret, - being the standard input.
-func secretFile(t *terminal, path string) (string, error) {
-	data, err := t.read(path)
+func secretFile(t *console.Terminal, path string) (string, error) {
+	data, err := t.Read(path)
 	if err != nil {
-		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pathError.Err
-		}
-		return "", wrongUsage("%s cannot be read: %v", path, err)
+		return "", wrongUsage("%s cannot be read: %v", path, plainCause(err))
 	}
 	if path != "-" {
 		warnIfShared(t, path)

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bufio"
@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"pollux/cmd/pollux/console"
 )
 
 // streams answers with an event stream of the given lines, and ends it.
@@ -80,7 +82,7 @@ func TestWatch(t *testing.T) {
 	p := startPollux(t, steps...)
 	got := runWith(t, "", "watch", "shannon/x")
 	want := "2025-10-22T10:30:05Z  queued\n2025-10-22T10:30:05Z  in_progress      40 %\n2025-10-22T10:30:05Z  failed           task_failed: no luck\n"
-	if got.code != exitOK || got.stdout != want || got.stderr != "" {
+	if got.code != console.ExitOK || got.stdout != want || got.stderr != "" {
 		t.Errorf("got %+v, want\n%s", got, want)
 	}
 	seen := p.requests()
@@ -101,7 +103,7 @@ func TestWatchEnds(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"Pollux has nothing more", []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }}, exitOK, ""},
+		{"Pollux has nothing more", []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }}, console.ExitOK, ""},
 		{"no such task", []http.HandlerFunc{refuses(404, "task-not-found", "No such task", "")}, exitUnavailable, "shannon/x: No such task (404)"},
 		{"a problem on the way", []http.HandlerFunc{streams("data: "+queued, "", "event: problem", `data: {"type":"/problems/task-gone","title":"The task is gone","status":410}`, "")},
 			exitUnavailable, "shannon/x: The task is gone (410)"},

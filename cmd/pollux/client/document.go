@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/normalize"
 )
 
@@ -87,7 +88,7 @@ func (d *document) progress() string {
 		parts = append(parts, fmt.Sprintf("step %s", *p.StepsCompleted))
 	}
 	if p.Stage != nil {
-		parts = append(parts, cleanLine(*p.Stage))
+		parts = append(parts, console.CleanLine(*p.Stage))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -116,7 +117,7 @@ func (d *document) failure() string {
 	if d.Error.Code != nil && *d.Error.Code != "" {
 		kind = *d.Error.Code
 	}
-	return cleanLine(kind + ": " + d.Error.Message)
+	return console.CleanLine(kind + ": " + d.Error.Message)
 }
 
 // writeText shows the document to a person. heard says how Pollux knows.
@@ -138,9 +139,9 @@ func (d *document) writeText(w io.Writer, label, heard string) error {
 	row("usage", d.usage())
 	row("error", d.failure())
 	if action := d.RequiredAction; action != nil {
-		row("wants", cleanLine(action.Type))
+		row("wants", console.CleanLine(action.Type))
 		for _, call := range action.ToolCalls {
-			row("call", cleanLine(fmt.Sprintf("%v %v %s", orDash(call.ID), orDash(call.Name), call.Arguments)))
+			row("call", console.CleanLine(fmt.Sprintf("%v %v %s", orDash(call.ID), orDash(call.Name), call.Arguments)))
 		}
 	}
 	row("heard", heard)
@@ -165,7 +166,7 @@ func (d *document) writeOutput(w io.Writer) error {
 	default:
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", strings.TrimRight(cleanText(text), "\n"))
+	_, err := fmt.Fprintf(w, "\n%s\n", strings.TrimRight(console.CleanText(text), "\n"))
 	return err
 }
 
@@ -181,7 +182,7 @@ func (d *document) statusText() string {
 	if d.Cancelling && !d.Terminal {
 		text += ", to be cancelled"
 	}
-	return cleanLine(text)
+	return console.CleanLine(text)
 }
 
 // textOf is a text that may be missing, on one line.
@@ -189,7 +190,7 @@ func textOf(s *string) string {
 	if s == nil {
 		return ""
 	}
-	return cleanLine(*s)
+	return console.CleanLine(*s)
 }
 
 // timeText is a time as documents write it; "" if nobody knows.
@@ -211,10 +212,10 @@ func orDash(v any) any {
 func heardText(a *answer) string {
 	var parts []string
 	if age, err := strconv.Atoi(a.header.Get("Age")); err == nil {
-		parts = append(parts, brief(time.Duration(age)*time.Second)+" ago")
+		parts = append(parts, console.Brief(time.Duration(age)*time.Second)+" ago")
 	}
 	if status, ok := strings.CutPrefix(a.header.Get("Cache-Status"), "pollux; "); ok {
-		parts = append(parts, cleanLine(status))
+		parts = append(parts, console.CleanLine(status))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/normalize"
 )
 
@@ -22,10 +23,10 @@ func (c columns) String() string {
 			b.WriteString("  ")
 		}
 		if column.width < 0 {
-			text := clip(column.text, -column.width)
+			text := console.Clip(column.text, -column.width)
 			b.WriteString(strings.Repeat(" ", -column.width-len([]rune(text))) + text)
 		} else {
-			b.WriteString(pad(column.text, column.width))
+			b.WriteString(console.Pad(column.text, column.width))
 		}
 	}
 	return strings.TrimRight(b.String(), " ")
@@ -34,7 +35,7 @@ func (c columns) String() string {
 // line is the look in one line, for a log.
 func (o *overview) line() string {
 	line := fmt.Sprintf("%s  tasks %d (%s), stuck %d; polls received %d, upstream %d, saved %s",
-		o.at.UTC().Format(time.RFC3339), o.Fleet.Tasks.Total, byStatus(o.Fleet.Tasks.ByStatus), o.Fleet.Tasks.Stuck,
+		o.at.UTC().Format(time.RFC3339), o.Fleet.Tasks.Total, ByStatus(o.Fleet.Tasks.ByStatus), o.Fleet.Tasks.Stuck,
 		o.Fleet.Polls.Received, o.Fleet.Polls.Upstream, o.saved())
 	if troubled := o.troubled(); len(troubled) > 0 {
 		line += "; in trouble: " + strings.Join(troubled, ", ")
@@ -42,9 +43,9 @@ func (o *overview) line() string {
 	return line
 }
 
-// byStatus lists how many tasks are in which status, in the order of a task's
+// ByStatus lists how many tasks are in which status, in the order of a task's
 // life.
-func byStatus(tasks map[string]int) string {
+func ByStatus(tasks map[string]int) string {
 	var parts []string
 	for _, s := range normalize.Statuses {
 		if n := tasks[string(s)]; n > 0 {
@@ -70,7 +71,7 @@ func (o *overview) troubled() []string {
 	var out []string
 	for i := range o.Upstreams {
 		if state := o.Upstreams[i].state(); state != "closed" {
-			out = append(out, cleanLine(o.Upstreams[i].Name)+" "+state)
+			out = append(out, console.CleanLine(o.Upstreams[i].Name)+" "+state)
 		}
 	}
 	return out
@@ -80,9 +81,9 @@ func (o *overview) troubled() []string {
 func (u *upstreamRow) state() string {
 	switch {
 	case u.Breaker != "closed" && u.RetryIn != nil:
-		return fmt.Sprintf("%s %.0fs", cleanLine(u.Breaker), *u.RetryIn)
+		return fmt.Sprintf("%s %.0fs", console.CleanLine(u.Breaker), *u.RetryIn)
 	case u.Breaker != "closed":
-		return cleanLine(u.Breaker)
+		return console.CleanLine(u.Breaker)
 	case u.Paused != nil && *u.Paused > 0:
 		return fmt.Sprintf("paused %.0fs", *u.Paused)
 	}
@@ -93,12 +94,12 @@ func (u *upstreamRow) state() string {
 func (o *overview) screen(width, height int, err error) []string {
 	lines := []string{
 		fmt.Sprintf("pollux  %s  %d tasks, %d stuck  q ends", o.at.Format(time.TimeOnly), o.Fleet.Tasks.Total, o.Fleet.Tasks.Stuck),
-		"tasks   " + byStatus(o.Fleet.Tasks.ByStatus),
+		"tasks   " + ByStatus(o.Fleet.Tasks.ByStatus),
 		fmt.Sprintf("polls   received %d, upstream %d, saved %s, rate limits avoided %d",
 			o.Fleet.Polls.Received, o.Fleet.Polls.Upstream, o.saved(), o.Fleet.Polls.RateLimitsAvoided),
 	}
 	if err != nil {
-		lines = append(lines, "        "+cleanLine(err.Error()))
+		lines = append(lines, "        "+console.CleanLine(err.Error()))
 	}
 	lines = append(lines, "")
 	lines = append(lines, o.upstreamLines()...)
@@ -106,7 +107,7 @@ func (o *overview) screen(width, height int, err error) []string {
 	lines = append(lines, o.slowestLines(width)...)
 	lines = lines[:min(len(lines), height)]
 	for i := range lines {
-		lines[i] = clip(lines[i], width)
+		lines[i] = console.Clip(lines[i], width)
 	}
 	return lines
 }
@@ -123,7 +124,7 @@ func (o *overview) upstreamLines() []string {
 			budget = fmt.Sprintf("%.0f/%.0f", u.Budget.Left, u.Budget.Limit)
 		}
 		lines = append(lines, columns{
-			{cleanLine(u.Name), 12}, {u.state(), 11}, {count(int64(o.running(u.Name))), -7},
+			{console.CleanLine(u.Name), 12}, {u.state(), 11}, {count(int64(o.running(u.Name))), -7},
 			{count(u.Polls.Received), -8}, {count(u.Polls.Upstream), -7}, {fmt.Sprintf("%.1f %%", 100*u.ErrorRatio), -7},
 			{seconds(u.Latency.P50), -6}, {seconds(u.Latency.P99), -6}, {budget, -9},
 			{seconds(d.P50) + "/" + seconds(d.P95), -13}, {u.lastError(o.at), 30},
@@ -146,11 +147,11 @@ func (u *upstreamRow) lastError(now time.Time) string {
 	if u.LastError == nil {
 		return ""
 	}
-	text := cleanLine(u.LastError.Type)
+	text := console.CleanLine(u.LastError.Type)
 	if u.LastError.Status != nil {
 		text += fmt.Sprintf(" %d", *u.LastError.Status)
 	}
-	return text + ", " + since(&u.LastError.At, now) + " ago"
+	return text + ", " + console.Since(&u.LastError.At, now) + " ago"
 }
 
 // count is a number in at most six characters, so that no digit is cut off.
@@ -174,7 +175,7 @@ func seconds(s *float64) string {
 	case *s < 60:
 		return fmt.Sprintf("%.1fs", *s)
 	}
-	return brief(time.Duration(*s * float64(time.Second)))
+	return console.Brief(time.Duration(*s * float64(time.Second)))
 }
 
 // slowestLines are the tasks that have been under way longest.
@@ -183,8 +184,8 @@ func (o *overview) slowestLines(width int) []string {
 	ref := max(20, width-16-9-16-8-4*2)
 	lines := []string{columns{{"SLOWEST TASKS", ref}, {"STATUS", 16}, {"RUNS FOR", -9}, {"MODEL", 16}, {"", 8}}.String()}
 	for _, row := range o.Slowest {
-		lines = append(lines, columns{{cleanLine(row.Ref), ref}, {cleanLine(string(row.Status)), 16},
-			{since(row.start(), o.at), -9}, {textOf(row.Model), 16}, {row.note(), 8}}.String())
+		lines = append(lines, columns{{console.CleanLine(row.Ref), ref}, {console.CleanLine(string(row.Status)), 16},
+			{console.Since(row.start(), o.at), -9}, {textOf(row.Model), 16}, {row.note(), 8}}.String())
 	}
 	return lines
 }

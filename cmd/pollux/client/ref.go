@@ -1,8 +1,10 @@
-package main
+package client
 
 import (
 	"net/url"
 	"strings"
+
+	"pollux/cmd/pollux/console"
 )
 
 // taskRef is a reference to a task, such as shannon/task_1,
@@ -31,7 +33,7 @@ func parseRef(s string) (taskRef, error) {
 			return taskRef{}, wrongUsage("the task %s has a part that a URL cannot hold", path)
 		}
 	}
-	return taskRef{upstream: segments[0], path: escapeRef(path), query: escapeRef(query), label: cleanLine(path)}, nil
+	return taskRef{upstream: segments[0], path: escapeRef(path), query: escapeRef(query), label: console.CleanLine(path)}, nil
 }
 
 // parseRefs reads several. The first that cannot be read is the error.

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pollux/cmd/pollux/console"
 )
 
 // rowOf is a row of the list of tasks.
@@ -26,7 +28,7 @@ func TestList(t *testing.T) {
 	p := startPollux(t, tells(list))
 	got := runWith(t, "", "list", "--upstream", "shannon", "--status", "failed,queued", "--terminal", "false", "--since", "2025-10-22T12:00:00+02:00", "--sort", "-updated_at", "--limit", "2")
 	lines := strings.Split(got.stdout, "\n")
-	if got.code != exitOK || len(lines) != 4 || !strings.HasPrefix(lines[0], "TASK") || got.stderr != "there are more: --cursor abc\n" ||
+	if got.code != console.ExitOK || len(lines) != 4 || !strings.HasPrefix(lines[0], "TASK") || got.stderr != "there are more: --cursor abc\n" ||
 		!strings.HasPrefix(lines[1], "shannon/a b") || !strings.HasSuffix(lines[1], "E1") || !strings.HasSuffix(lines[2], "stuck") || strings.Contains(got.stdout, "\u009b") {
 		t.Errorf("got %+v", got)
 	}
@@ -49,9 +51,9 @@ func TestListFails(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"empty", tells(listOf("null")), exitOK, "no tasks\n"},
+		{"empty", tells(listOf("null")), console.ExitOK, "no tasks\n"},
 		{"no list", tells(documentOf("queued", nil)), exitUnavailable, "no list of tasks"},
-		{"bad filter", refuses(400, "invalid-request", "The request is malformed", "status wants one of the nine"), exitUsage, "status wants"},
+		{"bad filter", refuses(400, "invalid-request", "The request is malformed", "status wants one of the nine"), console.ExitUsage, "status wants"},
 		{"no key", refuses(401, "unauthorized", "No accepted credential", ""), exitUnavailable, "(401)"},
 	}
 	for _, c := range cases {

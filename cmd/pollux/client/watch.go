@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bytes"
@@ -8,32 +8,34 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"pollux/cmd/pollux/console"
 )
 
-func watchCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("watch", `Shows every change of a task, a line each, until it has ended.
+func watchCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("watch", `Shows every change of a task, a line each, until it has ended.
 `+clientHelp)
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	asJSON := fs.Bool("json", false, "print each task document, one a line")
-	rest, code, done := t.parse(fs, args, 1)
+	rest, code, done := t.Parse(fs, args, 1)
 	if done {
 		return code
 	}
 	ref, err := parseRef(rest[0])
 	if err != nil {
-		return t.ended(ctx, "watch", err)
+		return ended(ctx, t, "watch", err)
 	}
 	c, err := connection.connect(t)
 	if err != nil {
-		return t.ended(ctx, "watch", err)
+		return ended(ctx, t, "watch", err)
 	}
 	defer c.close()
-	w := &taskWatch{out: t.stdout, asJSON: *asJSON}
+	w := &taskWatch{out: t.Stdout, asJSON: *asJSON}
 	s := &stream{client: c, request: taskRequest(ref), handle: w.show, over: func() bool { return w.terminal }}
 	if err := s.run(ctx); err != nil {
-		return t.ended(ctx, "watch", fmt.Errorf("%s: %w", ref.label, err))
+		return ended(ctx, t, "watch", fmt.Errorf("%s: %w", ref.label, err))
 	}
-	return exitOK
+	return console.ExitOK
 }
 
 // taskWatch shows the events of one task.
@@ -70,7 +72,7 @@ func (w *taskWatch) show(ev event) error {
 
 // line is the document in one line.
 func (d *document) line() string {
-	line := fmt.Sprintf("%-20s  %s", secondText(d.UpdatedAt), pad(cleanLine(string(d.Status)), 15))
+	line := fmt.Sprintf("%-20s  %s", secondText(d.UpdatedAt), console.Pad(console.CleanLine(string(d.Status)), 15))
 	for _, more := range []string{d.progress(), d.failure(), d.usage()} {
 		if more != "" {
 			line += "  " + more

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"pollux/cmd/pollux/console"
 )
 
 // scriptedPollux answers the requests it gets one after the other as a script
@@ -141,7 +143,7 @@ func TestParseRef(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"", "shannon", "shannon/", "/x", "a//b", "a/../b", "a/.", "?x/y"} {
-		if got, err := parseRef(bad); err == nil || codeOf(err) != exitUsage {
+		if got, err := parseRef(bad); err == nil || codeOf(err) != console.ExitUsage {
 			t.Errorf("parseRef(%q) = %+v, %v, want wrong usage", bad, got, err)
 		}
 	}
@@ -181,13 +183,13 @@ func TestGet(t *testing.T) {
 			t.Errorf("get: no %q in\n%s", want, got.stdout)
 		}
 	}
-	if got.code != exitOK || strings.ContainsAny(got.stdout, "\x1b\a\u009b") {
+	if got.code != console.ExitOK || strings.ContainsAny(got.stdout, "\x1b\a\u009b") {
 		t.Errorf("get: %+v", got)
 	}
 	if uri := p.requests()[0].RequestURI; uri != "/v1/tasks/shannon/my%20task" {
 		t.Errorf("get asked for %s", uri)
 	}
-	if got := runWith(t, "", "get", "--json", "shannon/x"); got.stdout != document+"\n" || got.code != exitOK {
+	if got := runWith(t, "", "get", "--json", "shannon/x"); got.stdout != document+"\n" || got.code != console.ExitOK {
 		t.Errorf("get --json: got %+v, want the document as it was sent", got)
 	}
 	runWith(t, "", "get", "gumloop/x?user_id=u", "--fresh", "--include", "native,history")
@@ -236,7 +238,7 @@ func TestGetFails(t *testing.T) {
 		stderr string
 	}{
 		{"no such task", refuses(404, "task-not-found", "No such task", "not here\x1b[2J"), exitUnavailable, "pollux get: No such task (404): not here"},
-		{"bad reference", refuses(400, "invalid-request", "The request is malformed", "user_id is missing"), exitUsage, "user_id is missing"},
+		{"bad reference", refuses(400, "invalid-request", "The request is malformed", "user_id is missing"), console.ExitUsage, "user_id is missing"},
 		{"upstream down", refuses(503, "upstream-unavailable", "The upstream is left alone", ""), exitUnavailable, "(503)"},
 		{"something else answers", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>secret", http.StatusBadGateway) }, exitUnavailable, "Bad Gateway (502)\n"},
 		{"no document", tells(`{"hello":"world"}`), exitUnavailable, "is this a Pollux?"},
@@ -293,11 +295,11 @@ func TestClientUsage(t *testing.T) {
 		{"get", "--key-file", "/nowhere", "shannon/x"}, {"get", "--header", "nothing", "shannon/x"}, {"get", "--header", "X-API-Key: $UNSET_FOR_SURE", "shannon/x"},
 		{"wait"}, {"wait", "--timeout", "-1s", "shannon/x"}, {"wait", "shannon/x", "orq"}, {"wait", "--header", "X-API-Key: a", "shannon/x", "orq/y/z"},
 		{"watch"}, {"list", "a", "b"}, {"list", "a//b"}, {"list", "--since", "yesterday"}, {"list", "--limit", "-1"},
-		{"top", "x"}, {"top", "--every", "1ms"}, {"completion", "tcsh"}, {"completion"},
+		{"top", "x"}, {"top", "--every", "1ms"},
 	} {
 		got := runWith(t, "", args...)
-		if got.code != exitUsage || got.stdout != "" || got.stderr == "" || strings.Contains(got.stderr, "u:p") {
-			t.Errorf("pollux %q: %+v, want code %d", args, got, exitUsage)
+		if got.code != console.ExitUsage || got.stdout != "" || got.stderr == "" || strings.Contains(got.stderr, "u:p") {
+			t.Errorf("pollux %q: %+v, want code %d", args, got, console.ExitUsage)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"pollux/cmd/pollux/console"
 )
 
 // slowestShown is how many tasks are asked for: as many as a tall terminal shows.
 const slowestShown = 100
 
-func topCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("top", `Shows the fleet live: how many tasks are in which status, how the upstreams do,
+func topCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("top", `Shows the fleet live: how many tasks are in which status, how the upstreams do,
 and the tasks that have been under way longest. q ends it. What is no terminal
 gets a line each time. Wants the scope fleet.
 `+topHelp)
@@ -26,33 +28,33 @@ gets a line each time. Wants the scope fleet.
 	every := fs.Duration("every", 2*time.Second, "the `time` between two looks")
 	once := fs.Bool("once", false, "look once, and end")
 	asJSON := fs.Bool("json", false, "print what Pollux answers, as one JSON object a line")
-	if _, code, done := t.parse(fs, args, 0); done {
+	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
 	if *every < 100*time.Millisecond {
-		return t.misused(fs, "--every is at least 100ms")
+		return t.Misused(fs, "--every is at least 100ms")
 	}
 	c, err := connection.connect(t)
 	if err != nil {
-		return t.ended(ctx, "top", err)
+		return ended(ctx, t, "top", err)
 	}
 	defer c.close()
 	// With an upstream's credential only its own tasks would be seen.
 	c.credentials = credentials{}
-	top := &top{client: c, terminal: t, every: *every, once: *once}
+	top := &top{client: c, Terminal: t, every: *every, once: *once}
 	switch {
 	case *asJSON:
-		return t.ended(ctx, "top", top.lines(ctx, (*overview).json))
-	case *once || !isTerminal(t.stdout):
-		return t.ended(ctx, "top", top.lines(ctx, (*overview).line))
+		return ended(ctx, t, "top", top.lines(ctx, (*overview).json))
+	case *once || !console.IsTerminal(t.Stdout):
+		return ended(ctx, t, "top", top.lines(ctx, (*overview).line))
 	}
-	return t.ended(ctx, "top", top.live(ctx))
+	return ended(ctx, t, "top", top.live(ctx))
 }
 
 // top looks at the fleet again and again.
 type top struct {
 	*client
-	*terminal
+	*console.Terminal
 	every time.Duration
 	once  bool
 }
@@ -180,10 +182,10 @@ func (t *top) lines(ctx context.Context, line func(*overview) string) error {
 		case err != nil && (t.once || heard.IsZero() || !passing(err)):
 			return err
 		case err != nil:
-			fmt.Fprintf(t.stderr, "pollux top: %s\n", cleanLine(err.Error()))
+			fmt.Fprintf(t.Stderr, "pollux top: %s\n", console.CleanLine(err.Error()))
 		default:
 			heard = o.at
-			if err := writeLine(t.stdout, line(o)); err != nil || t.once {
+			if err := writeLine(t.Stdout, line(o)); err != nil || t.once {
 				return err
 			}
 		}
@@ -203,8 +205,8 @@ func (t *top) live(ctx context.Context) error {
 		return err
 	}
 	defer restore()
-	io.WriteString(t.stdout, "\x1b[?1049h\x1b[?25l")       // other screen, no cursor
-	defer io.WriteString(t.stdout, "\x1b[?25h\x1b[?1049l") // and back
+	io.WriteString(t.Stdout, "\x1b[?1049h\x1b[?25l")       // other screen, no cursor
+	defer io.WriteString(t.Stdout, "\x1b[?25h\x1b[?1049l") // and back
 	for last := (*overview)(nil); ctx.Err() == nil; sleep(ctx, t.every) {
 		o, err := t.look(ctx)
 		switch {
@@ -215,7 +217,7 @@ func (t *top) live(ctx context.Context) error {
 		case err == nil:
 			last = o
 		}
-		width, height := terminalSize(t.stdout)
+		width, height := console.Size(t.Stdout)
 		if err := t.draw(last.screen(width, height, err)); err != nil {
 			return err
 		}
@@ -235,7 +237,7 @@ func (t *top) draw(lines []string) error {
 		}
 		text += line + "\x1b[K"
 	}
-	if _, err := io.WriteString(t.stdout, text+"\x1b[J"); err != nil {
+	if _, err := io.WriteString(t.Stdout, text+"\x1b[J"); err != nil {
 		return outputError{err}
 	}
 	return nil
@@ -251,7 +253,7 @@ var (
 // readKeys calls stop when a key says to end. The standard input is in raw mode
 // until restore is called; where it is no terminal, no key comes.
 func (t *top) readKeys(stop context.CancelCauseFunc) (restore func(), err error) {
-	file, ok := t.stdin.(*os.File)
+	file, ok := t.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return func() {}, nil
 	}

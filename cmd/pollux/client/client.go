@@ -1,4 +1,6 @@
-package main
+// Package client is the commands that ask a running Pollux. It knows the API,
+// and nothing of the server.
+package client
 
 import (
 	"context"
@@ -11,10 +13,22 @@ import (
 	"strings"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/normalize"
 )
 
-// Exit codes of the client, beside exitOK and exitUsage. Those from 64 on are
+// Commands lists get, wait, watch, list and top.
+func Commands() []console.Command {
+	return []console.Command{
+		{Name: "get", Args: "<task>", Summary: "show a task", Run: getCommand},
+		{Name: "wait", Args: "<task>...", Summary: "wait until tasks have ended; the exit code says how", Run: waitCommand},
+		{Name: "watch", Args: "<task>", Summary: "show every change of a task until it has ended", Run: watchCommand},
+		{Name: "list", Args: "[<upstream> | <task>]", Summary: "list the tasks that Pollux knows", Run: listCommand},
+		{Name: "top", Summary: "live view of the fleet: counts, upstreams, slowest tasks", Run: topCommand},
+	}
+}
+
+// Exit codes of the client, beside console.ExitOK and console.ExitUsage. Those from 64 on are
 // those of sysexits.h, of timeout(1) and of shells.
 const (
 	exitTaskFailed     = 1
@@ -30,7 +44,7 @@ const (
 
 // exitCodes is how a task ended, as an exit code.
 var exitCodes = map[normalize.Status]int{
-	normalize.Completed:      exitOK,
+	normalize.Completed:      console.ExitOK,
 	normalize.Failed:         exitTaskFailed,
 	normalize.Cancelled:      exitTaskCancelled,
 	normalize.TimedOut:       exitTaskTimedOut,
@@ -92,7 +106,7 @@ type client struct {
 
 // connect settles where Pollux is and who asks, from flags, environment and
 // the user's file, in that order. Call close when done.
-func (f *connectionFlags) connect(t *terminal) (*client, error) {
+func (f *connectionFlags) connect(t *console.Terminal) (*client, error) {
 	file, err := readClientFile(t)
 	if err != nil {
 		return nil, err
@@ -101,7 +115,7 @@ func (f *connectionFlags) connect(t *terminal) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server in %s: %w", file.path, err)
 	}
-	fromEnvironment, _ := t.env("POLLUX_SERVER")
+	fromEnvironment, _ := t.Env("POLLUX_SERVER")
 	base, err := serverAddress(firstSet(f.server, fromEnvironment, own))
 	if err != nil {
 		return nil, err
@@ -163,26 +177,26 @@ func serverAddress(s string) (string, error) {
 
 // ended prints why the command name ends, and returns its exit code: nothing
 // when the user interrupted it.
-func (t *terminal) ended(ctx context.Context, name string, err error) int {
+func ended(ctx context.Context, t *console.Terminal, name string, err error) int {
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case err == nil:
-		return exitOK
+		return console.ExitOK
 	}
-	fmt.Fprintf(t.stderr, "pollux %s: %s\n", name, cleanText(err.Error()))
+	fmt.Fprintf(t.Stderr, "pollux %s: %s\n", name, console.CleanText(err.Error()))
 	return codeOf(err)
 }
 
 func codeOf(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok {
-		return exitUsage
+		return console.ExitUsage
 	}
 	if _, ok := errors.AsType[outputError](err); ok {
 		return exitOutput
 	}
 	if p, ok := errors.AsType[*problem](err); ok && p.is("invalid-request") {
-		return exitUsage // Pollux understood what was asked, and that it makes no sense
+		return console.ExitUsage // Pollux understood what was asked, and that it makes no sense
 	}
 	return exitUnavailable
 }

@@ -1,9 +1,11 @@
-package main
+package client
 
 import (
 	"fmt"
 	"io"
 	"time"
+
+	"pollux/cmd/pollux/console"
 )
 
 // progressLine shows on one line of a terminal what is waited for. Elsewhere it
@@ -19,7 +21,7 @@ type progressLine struct {
 }
 
 func newProgressLine(w io.Writer, refs []taskRef) *progressLine {
-	p := &progressLine{w: w, live: isTerminal(w), started: time.Now(), refs: refs, waiting: map[int]*document{}}
+	p := &progressLine{w: w, live: console.IsTerminal(w), started: time.Now(), refs: refs, waiting: map[int]*document{}}
 	for i := range refs {
 		p.waiting[i] = nil
 	}
@@ -42,15 +44,15 @@ func (p *progressLine) draw() {
 	if !p.live || len(p.waiting) == 0 {
 		return
 	}
-	width, _ := terminalSize(p.w)
+	width, _ := console.Size(p.w)
 	// The last column stays free: some terminals begin a new line after it.
-	fmt.Fprintf(p.w, "\r\x1b[K%s", clip(p.text(time.Since(p.started)), width-1))
+	fmt.Fprintf(p.w, "\r\x1b[K%s", console.Clip(p.text(time.Since(p.started)), width-1))
 	p.drawn = true
 }
 
 // text is the line after so much time.
 func (p *progressLine) text(elapsed time.Duration) string {
-	text := brief(elapsed)
+	text := console.Brief(elapsed)
 	if len(p.refs) > 1 {
 		text += fmt.Sprintf("  %d of %d over", len(p.refs)-len(p.waiting), len(p.refs))
 	}
@@ -65,7 +67,7 @@ func (p *progressLine) text(elapsed time.Duration) string {
 	if d == nil {
 		return text + "  no answer yet"
 	}
-	text += "  " + cleanLine(string(d.Status))
+	text += "  " + console.CleanLine(string(d.Status))
 	if progress := d.progress(); progress != "" {
 		text += "  " + progress
 	}

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"pollux/cmd/pollux/console"
 	"pollux/providers/strictyaml"
 )
 
@@ -24,20 +25,20 @@ type clientFile struct {
 }
 
 // readClientFile reads the user's file. There need not be one.
-func readClientFile(t *terminal) (*clientFile, error) {
+func readClientFile(t *console.Terminal) (*clientFile, error) {
 	path := clientFilePath(t)
 	if path == "" {
 		return &clientFile{}, nil
 	}
-	data, err := readLimited(path)
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &clientFile{}, nil
 	}
 	if err != nil {
-		return nil, wrongUsage("%s cannot be read: %s", path, plainCause(err))
+		return nil, wrongUsage("%s cannot be read: %v", path, plainCause(err))
 	}
 	file := &clientFile{path: path}
-	root, faults := strictyaml.Parse(path, data, t.env)
+	root, faults := strictyaml.Parse(path, data, t.Env)
 	if root != nil {
 		faults = append(faults, root.Decode(file)...)
 	}
@@ -51,12 +52,20 @@ func readClientFile(t *terminal) (*clientFile, error) {
 	return file, nil
 }
 
+// plainCause is the reason in err without the path that it repeats.
+func plainCause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
 // clientFilePath follows the XDG base directories; "" if the user has no home.
-func clientFilePath(t *terminal) string {
-	if dir, _ := t.env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) { // a relative one is to be ignored
+func clientFilePath(t *console.Terminal) string {
+	if dir, _ := t.Env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) { // a relative one is to be ignored
 		return filepath.Join(dir, "pollux", "client.yaml")
 	}
-	if home, _ := t.env("HOME"); home != "" {
+	if home, _ := t.Env("HOME"); home != "" {
 		return filepath.Join(home, ".config", "pollux", "client.yaml")
 	}
 	if home, err := os.UserHomeDir(); err == nil {
@@ -66,11 +75,11 @@ func clientFilePath(t *terminal) string {
 }
 
 // warnIfShared says when others may read a file that holds secrets.
-func warnIfShared(t *terminal, path string) {
+func warnIfShared(t *console.Terminal, path string) {
 	if runtime.GOOS == "windows" {
 		return // its modes say nothing
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(t.stderr, "pollux: warning: others may read %s (mode %04o), chmod 600 it\n", path, info.Mode().Perm())
+		fmt.Fprintf(t.Stderr, "pollux: warning: others may read %s (mode %04o), chmod 600 it\n", path, info.Mode().Perm())
 	}
 }

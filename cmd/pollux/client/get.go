@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -6,26 +6,28 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+
+	"pollux/cmd/pollux/console"
 )
 
-func getCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("get", `Shows a task as Pollux knows it, asking the upstream only when it is time to.
+func getCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("get", `Shows a task as Pollux knows it, asking the upstream only when it is time to.
 `+clientHelp)
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	asJSON := fs.Bool("json", false, "print the task document as it was received")
 	fresh := fs.Bool("fresh", false, "ask the upstream again, as soon as its pace allows")
 	include := fs.String("include", "", "what to add to the document: `native`, history, or both with a comma; implies --json")
-	rest, code, done := t.parse(fs, args, 1)
+	rest, code, done := t.Parse(fs, args, 1)
 	if done {
 		return code
 	}
 	ref, err := parseRef(rest[0])
 	if err != nil {
-		return t.ended(ctx, "get", err)
+		return ended(ctx, t, "get", err)
 	}
 	c, err := connection.connect(t)
 	if err != nil {
-		return t.ended(ctx, "get", err)
+		return ended(ctx, t, "get", err)
 	}
 	defer c.close()
 	r := taskRequest(ref)
@@ -33,7 +35,7 @@ func getCommand(ctx context.Context, t *terminal, args []string) int {
 		r.header.Set("Cache-Control", "no-cache")
 	}
 	r.include(*include)
-	return t.ended(ctx, "get", c.get(ctx, t.stdout, ref, r, *asJSON || *include != ""))
+	return ended(ctx, t, "get", c.get(ctx, t.Stdout, ref, r, *asJSON || *include != ""))
 }
 
 // include asks for more than the document; "" for nothing.

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"pollux/cmd/pollux/console"
 )
 
 const (
@@ -28,8 +30,8 @@ const (
 
 var errGaveUp = errors.New("gave up waiting")
 
-func waitCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("wait", `Waits until a task has ended or wants something of you, and shows it. Exits 0
+func waitCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("wait", `Waits until a task has ended or wants something of you, and shows it. Exits 0
 when it completed, 1 failed, 2 was cancelled, 3 timed out, 4 is incomplete, 5
 requires action; 69 when Pollux or the upstream cannot answer, 124 after
 --timeout. Of several tasks the worst decides.
@@ -42,16 +44,16 @@ requires action; 69 when Pollux or the upstream cannot answer, 124 after
 		timeout, err = parseTimeout(s)
 		return err
 	})
-	rest, code, done := t.parse(fs, args, anyCount)
+	rest, code, done := t.Parse(fs, args, console.AnyCount)
 	if done {
 		return code
 	}
 	if len(rest) == 0 {
-		return t.misused(fs, "wants at least one task")
+		return t.Misused(fs, "wants at least one task")
 	}
 	refs, err := parseRefs(rest)
 	if err != nil {
-		return t.ended(ctx, "wait", err)
+		return ended(ctx, t, "wait", err)
 	}
 	c, err := connection.connect(t)
 	if err == nil {
@@ -59,9 +61,9 @@ requires action; 69 when Pollux or the upstream cannot answer, 124 after
 		err = c.credentials.forUpstreams(upstreamsOf(refs))
 	}
 	if err != nil {
-		return t.ended(ctx, "wait", err)
+		return ended(ctx, t, "wait", err)
 	}
-	w := &waiting{client: c, terminal: t, refs: refs, asJSON: *asJSON, quiet: *quiet, timeout: timeout}
+	w := &waiting{client: c, Terminal: t, refs: refs, asJSON: *asJSON, quiet: *quiet, timeout: timeout}
 	return w.run(ctx)
 }
 
@@ -80,7 +82,7 @@ func parseTimeout(s string) (time.Duration, error) {
 // waiting waits for tasks, and is the only one to write while it does.
 type waiting struct {
 	*client
-	*terminal
+	*console.Terminal
 	refs          []taskRef
 	asJSON, quiet bool
 	timeout       time.Duration // 0: none
@@ -111,7 +113,7 @@ func (w *waiting) run(ctx context.Context) int {
 	for i, ref := range w.refs {
 		running.Go(func() { w.waitFor(waitCtx, ref, func(n news) { n.i = i; heard <- n }) })
 	}
-	line := newProgressLine(w.stderr, w.refs)
+	line := newProgressLine(w.Stderr, w.refs)
 	defer line.clear()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -138,23 +140,23 @@ func (w *waiting) over(ctx context.Context, n news) int {
 	ref := w.refs[n.i]
 	if n.err != nil {
 		if errors.Is(n.err, errGaveUp) {
-			fmt.Fprintf(w.stderr, "pollux wait: %s: gave up after %s%s\n", ref.label, w.timeout, lastKnown(n.document))
+			fmt.Fprintf(w.Stderr, "pollux wait: %s: gave up after %s%s\n", ref.label, w.timeout, lastKnown(n.document))
 			return exitGaveUp
 		}
-		return w.ended(ctx, "wait", fmt.Errorf("%s: %w", ref.label, n.err))
+		return ended(ctx, w.Terminal, "wait", fmt.Errorf("%s: %w", ref.label, n.err))
 	}
 	if !w.quiet {
 		if w.shown++; w.shown > 1 && !w.asJSON {
-			fmt.Fprintln(w.stdout)
+			fmt.Fprintln(w.Stdout)
 		}
-		if err := n.document.write(w.stdout, ref, n.answer, w.asJSON); err != nil {
-			return w.ended(ctx, "wait", err)
+		if err := n.document.write(w.Stdout, ref, n.answer, w.asJSON); err != nil {
+			return ended(ctx, w.Terminal, "wait", err)
 		}
 	}
 	if code, known := exitCodes[n.document.Status]; known {
 		return code
 	}
-	return w.ended(ctx, "wait", fmt.Errorf("%s: ended with the status %s, which this version does not know", ref.label, n.document.Status))
+	return ended(ctx, w.Terminal, "wait", fmt.Errorf("%s: ended with the status %s, which this version does not know", ref.label, n.document.Status))
 }
 
 // lastKnown says in what state a task was left.
@@ -162,13 +164,13 @@ func lastKnown(d *document) string {
 	if d == nil {
 		return ", without an answer"
 	}
-	return ": the task is " + cleanLine(string(d.Status))
+	return ": the task is " + console.CleanLine(string(d.Status))
 }
 
 // badFirst orders exit codes: what keeps us from knowing, then how bad it is.
 var badFirst = []int{
-	exitInterrupted, exitUsage, exitUnavailable, exitOutput, exitGaveUp,
-	exitTaskFailed, exitTaskTimedOut, exitTaskCancelled, exitTaskIncomplete, exitTaskWaits, exitOK,
+	exitInterrupted, console.ExitUsage, exitUnavailable, exitOutput, exitGaveUp,
+	exitTaskFailed, exitTaskTimedOut, exitTaskCancelled, exitTaskIncomplete, exitTaskWaits, console.ExitOK,
 }
 
 func worst(codes []int) int {

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pollux/cmd/pollux/console"
 )
 
 // notModified answers 304 as Pollux does when a wait ends without a change.
@@ -49,7 +51,7 @@ func TestWaitAsksToBeToldOfChanges(t *testing.T) {
 		notModified("Preference-Applied", "wait=30", "ETag", `W/"1"`),
 		tells(documentOf("completed", nil), "Preference-Applied", "wait=30"))
 	got := runWith(t, "", "wait", "shannon/x")
-	if got.code != exitOK || !strings.Contains(got.stdout, "completed") {
+	if got.code != console.ExitOK || !strings.Contains(got.stdout, "completed") {
 		t.Fatalf("got %+v", got)
 	}
 	want := []struct{ prefer, match string }{{"", ""}, {"wait=30", `W/"1"`}, {"wait=30", `W/"1"`}}

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/normalize"
 )
 
@@ -41,35 +42,35 @@ type taskList struct {
 	NextCursor *string   `json:"next_cursor"`
 }
 
-func listCommand(ctx context.Context, t *terminal, args []string) int {
-	fs := t.flags("list", `Lists the tasks that Pollux knows, without asking an upstream. With an argument
+func listCommand(ctx context.Context, t *console.Terminal, args []string) int {
+	fs := t.Flags("list", `Lists the tasks that Pollux knows, without asking an upstream. With an argument
 only those of that upstream, or of that id at it.
 `+clientHelp)
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	filters := addListFlags(fs)
 	asJSON := fs.Bool("json", false, "print the list as it was received; with --watch one row a line")
 	watch := fs.Bool("watch", false, "go on showing rows as they change, until Ctrl-C")
-	rest, code, done := t.parse(fs, args, anyCount)
+	rest, code, done := t.Parse(fs, args, console.AnyCount)
 	if done {
 		return code
 	}
 	if len(rest) > 1 {
-		return t.misused(fs, "wants at most one argument, has %d", len(rest))
+		return t.Misused(fs, "wants at most one argument, has %d", len(rest))
 	}
-	query, err := filters.query(firstOf(rest), time.Now())
+	query, err := filters.query(strings.Join(rest, ""), time.Now())
 	if err != nil {
-		return t.ended(ctx, "list", err)
+		return ended(ctx, t, "list", err)
 	}
 	c, err := connection.connect(t)
 	if err != nil {
-		return t.ended(ctx, "list", err)
+		return ended(ctx, t, "list", err)
 	}
 	defer c.close()
 	r := request{path: pathTasks, query: encoded(query), upstream: query.Get("upstream")}
 	if *watch {
-		return t.ended(ctx, "list", c.watchList(ctx, t.stdout, r, *asJSON))
+		return ended(ctx, t, "list", c.watchList(ctx, t.Stdout, r, *asJSON))
 	}
-	return t.ended(ctx, "list", c.list(ctx, t, r, *asJSON))
+	return ended(ctx, t, "list", c.list(ctx, t, r, *asJSON))
 }
 
 // listFlags is what may be asked of a list.
@@ -148,7 +149,7 @@ func momentText(text string, now time.Time) (string, error) {
 	return moment.UTC().Format(time.RFC3339Nano), nil
 }
 
-func (c *client) list(ctx context.Context, t *terminal, r request, asJSON bool) error {
+func (c *client) list(ctx context.Context, t *console.Terminal, r request, asJSON bool) error {
 	a, err := c.ask(ctx, r)
 	if err != nil {
 		return err
@@ -158,16 +159,16 @@ func (c *client) list(ctx context.Context, t *terminal, r request, asJSON bool) 
 		return err
 	}
 	if asJSON {
-		return writeLine(t.stdout, string(a.body))
+		return writeLine(t.Stdout, string(a.body))
 	}
-	if err := writeRows(t.stdout, list.Data, time.Now()); err != nil {
+	if err := writeRows(t.Stdout, list.Data, time.Now()); err != nil {
 		return outputError{err}
 	}
 	switch {
 	case len(list.Data) == 0:
-		fmt.Fprintln(t.stderr, "no tasks")
+		fmt.Fprintln(t.Stderr, "no tasks")
 	case list.NextCursor != nil:
-		fmt.Fprintf(t.stderr, "there are more: --cursor %s\n", cleanLine(*list.NextCursor))
+		fmt.Fprintf(t.Stderr, "there are more: --cursor %s\n", console.CleanLine(*list.NextCursor))
 	}
 	return nil
 }
@@ -187,8 +188,8 @@ func writeRows(w io.Writer, rows []taskRow, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TASK\tSTATUS\tCREATED\tCHANGED\tMODEL\tNOTE")
 	for _, row := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", cleanLine(row.Ref), cleanLine(string(row.Status)),
-			since(row.start(), now), since(row.UpdatedAt, now), firstSet(textOf(row.Model), "-"), row.note())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", console.CleanLine(row.Ref), console.CleanLine(string(row.Status)),
+			console.Since(row.start(), now), console.Since(row.UpdatedAt, now), firstSet(textOf(row.Model), "-"), row.note())
 	}
 	return table.Flush()
 }
@@ -205,7 +206,7 @@ func (r *taskRow) start() *time.Time {
 func (r *taskRow) note() string {
 	switch {
 	case r.Error != nil && r.Error.Code != nil:
-		return cleanLine(*r.Error.Code)
+		return console.CleanLine(*r.Error.Code)
 	case r.Stuck:
 		return "stuck"
 	}
@@ -231,7 +232,7 @@ func (c *client) watchList(ctx context.Context, w io.Writer, r request, asJSON b
 		if json.Unmarshal(ev.data, &row) != nil {
 			return errNoList
 		}
-		line := fmt.Sprintf("%-20s  %s  %s", secondText(row.UpdatedAt), pad(cleanLine(string(row.Status)), 15), cleanLine(row.Ref))
+		line := fmt.Sprintf("%-20s  %s  %s", secondText(row.UpdatedAt), console.Pad(console.CleanLine(string(row.Status)), 15), console.CleanLine(row.Ref))
 		if note := row.note(); note != "" {
 			line += "  " + note
 		}
