@@ -11,8 +11,10 @@ import (
 
 // How the encoded entry inside a sealed value is packed; the first byte.
 const (
-	packedPlain byte = 1
-	packedZstd  byte = 2
+	packedPlain   byte = 1
+	packedZstd    byte = 2 // of no generation and version, as is the one before
+	numberedPlain byte = 3
+	numberedZstd  byte = 4
 )
 
 // minZstd is the size from which an encoded entry is compressed: below, the
@@ -47,7 +49,7 @@ var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 // for its partition and key. Stored and PersistedAt are not part of it;
 // times lose their monotonic reading.
 func (s *Secret) SealEntry(e *Entry) []byte {
-	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry([]byte{packedPlain}, e)))
+	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry([]byte{numberedPlain}, e)))
 }
 
 // OpenEntry is the reverse of SealEntry for a value found under key in
@@ -59,11 +61,11 @@ func (s *Secret) OpenEntry(partition, key *ID, sealed []byte, now time.Time) (*E
 	if err != nil {
 		return nil, ErrDamaged
 	}
-	encoded, err := unpack(packed)
+	encoded, numbered, err := unpack(packed)
 	if err != nil {
 		return nil, ErrDamaged
 	}
-	e, err := decodeEntry(encoded)
+	e, err := decodeEntry(encoded, numbered)
 	if err != nil {
 		return nil, ErrDamaged
 	}
@@ -78,7 +80,8 @@ func (s *Secret) SealPartition(id *ID, state PartitionState) []byte {
 	if state.Suspended {
 		suspended = 1
 	}
-	plain := appendText(appendTime([]byte{packedPlain, suspended}, state.LastSuccess), state.Upstream)
+	plain := appendText(appendTime([]byte{numberedPlain, suspended}, state.LastSuccess), state.Upstream)
+	plain = append(plain, state.Credential[:]...)
 	return s.Seal(nil, id, id, plain)
 }
 
@@ -86,11 +89,14 @@ func (s *Secret) SealPartition(id *ID, state PartitionState) []byte {
 // Anything but a whole value of this partition and secret is ErrDamaged.
 func (s *Secret) OpenPartition(id *ID, sealed []byte, now time.Time) (PartitionState, error) {
 	plain, err := s.Open(nil, id, id, sealed)
-	if err != nil || len(plain) < 2 || plain[0] != packedPlain || plain[1] > 1 {
+	if err != nil || len(plain) < 2 || plain[0] != packedPlain && plain[0] != numberedPlain || plain[1] > 1 {
 		return PartitionState{}, ErrDamaged
 	}
 	d := decoder{rest: plain[2:]}
 	state := PartitionState{Suspended: plain[1] == 1, LastSuccess: earlier(d.time(), now), Upstream: d.text()}
+	if plain[0] == numberedPlain {
+		copy(state.Credential[:], d.bytes(uint64(len(state.Credential))))
+	}
 	if d.failed || len(d.rest) > 0 {
 		return PartitionState{}, ErrDamaged
 	}
@@ -109,22 +115,26 @@ func pack(plain []byte) []byte {
 	if len(plain) < minZstd {
 		return plain
 	}
-	packed := zstdEncoder().EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/2), packedZstd))
+	packed := zstdEncoder().EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/2), numberedZstd))
 	if len(packed) >= len(plain) {
 		return plain
 	}
 	return packed
 }
 
-func unpack(packed []byte) ([]byte, error) {
+// unpack is the reverse of pack. numbered says whether the entry has a
+// generation and a version.
+func unpack(packed []byte) (encoded []byte, numbered bool, err error) {
 	if len(packed) == 0 {
-		return nil, errTruncated
+		return nil, false, errTruncated
 	}
 	switch packed[0] {
-	case packedPlain:
-		return packed[1:], nil
-	case packedZstd:
-		return zstdDecoder().DecodeAll(packed[1:], nil)
+	case packedPlain, numberedPlain:
+		encoded = packed[1:]
+	case packedZstd, numberedZstd:
+		encoded, err = zstdDecoder().DecodeAll(packed[1:], nil)
+	default:
+		return nil, false, fmt.Errorf("entry of unknown format %d", packed[0])
 	}
-	return nil, fmt.Errorf("entry of unknown format %d", packed[0])
+	return encoded, packed[0] >= numberedPlain, err
 }

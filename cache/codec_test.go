@@ -14,7 +14,7 @@ func fullEntry() *Entry {
 	return &Entry{
 		Key: ID{1, 2}, Partition: ID{3, 4}, Upstream: "orq", Provider: "orq", Revision: "r7", Ref: "orq/my-agent/01K6", Values: []string{"my-agent", "01K6", ""},
 		TaskID: "01K6", Status: "completed", NativeStatus: "COMPLETED", Terminal: true, Frozen: true, Settling: true, SettleStep: 2, Polls: 9,
-		Stored: true, Missing: true, Gone: true, Submitted: true,
+		Stored: true, Missing: true, Gone: true, Submitted: true, Generation: 3, Version: 1 << 60,
 		Document: []byte(`{"object":"task"}`), Digest: [16]byte{5, 6}, ETag: `W/"a"`, NativeETag: `W/"b"`,
 		Native: []byte(strings.Repeat(`{"n":1}`, 200)), NativeType: "application/json", NativeCode: 200,
 		History:   []Change{{Status: "queued", At: at, Poll: 3}, {Status: "completed", NativeStatus: "COMPLETED", At: at.Add(time.Minute)}},
@@ -81,7 +81,7 @@ func TestOpenEntryClampsToNow(t *testing.T) {
 func TestSealPartition(t *testing.T) {
 	s := testSecret(t, "a secret of enough bytes")
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, want := range []PartitionState{{}, {Upstream: "orq", LastSuccess: now.Add(-1), Suspended: true}, {Upstream: "x"}} {
+	for _, want := range []PartitionState{{}, {Upstream: "orq", LastSuccess: now.Add(-1), Suspended: true}, {Upstream: "x", Credential: [16]byte{1, 2}}} {
 		sealed := s.SealPartition(&ID{1}, want)
 		if got, err := s.OpenPartition(&ID{1}, sealed, now); err != nil || got != want {
 			t.Errorf("OpenPartition = %+v, %v, want %+v", got, err, want)
@@ -104,11 +104,11 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add(appendEntry(nil, &Entry{}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := decodeEntry(b)
+		e, err := decodeEntry(b, true)
 		if err != nil {
 			return
 		}
-		again, err := decodeEntry(appendEntry(nil, e))
+		again, err := decodeEntry(appendEntry(nil, e), true)
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Errorf("decodeEntry(%q) = %+v, and after another round %+v, %v", b, e, again, err)
 		}
@@ -116,15 +116,15 @@ func FuzzDecodeEntry(f *testing.F) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	f.Add(pack(appendEntry([]byte{packedPlain}, fullEntry())))
-	f.Add(appendEntry([]byte{packedPlain}, &Entry{}))
+	f.Add(pack(appendEntry([]byte{numberedPlain}, fullEntry())))
+	f.Add(appendEntry([]byte{numberedPlain}, &Entry{}))
 	f.Add([]byte{packedZstd})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		plain, err := unpack(b)
+		plain, _, err := unpack(b)
 		if err != nil {
 			return
 		}
-		got, err := unpack(pack(append([]byte{packedPlain}, plain...)))
+		got, _, err := unpack(pack(append([]byte{numberedPlain}, plain...)))
 		if err != nil || string(got) != string(plain) {
 			t.Errorf("unpack(%q) = %q, and after another round %q, %v", b, plain, got, err)
 		}
@@ -148,6 +148,37 @@ func BenchmarkOpenEntry(b *testing.B) {
 	for b.Loop() {
 		if _, err := s.OpenEntry(&e.Partition, &e.Key, sealed, now); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", ""}, {"abc", "abc"}, {"abcd", "abc"}, {"äöü", "äöü"}, {"äöüß", "äöü"}, {"a\xffbc", "a\xffb"},
+	} {
+		if got := clip(c.text, 3); got != c.want {
+			t.Errorf("clip(%q, 3) = %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
+func TestGivesWayTo(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		stands      Entry
+		next        Entry
+		wantReplace bool
+	}{
+		{"the same", Entry{Generation: 1, Version: 5}, Entry{Generation: 1, Version: 5}, true},
+		{"asked later", Entry{Generation: 1, Version: 5}, Entry{Generation: 1, Version: 6}, true},
+		{"asked earlier", Entry{Generation: 1, Version: 5}, Entry{Generation: 1, Version: 4}, false},
+		{"of an older generation", Entry{Generation: 1, Version: 5}, Entry{Version: 9}, false},
+		{"of a newer generation", Entry{Generation: 1, Version: 5}, Entry{Generation: 2}, true},
+		{"frozen, asked later", Entry{Generation: 1, Version: 5, Frozen: true}, Entry{Generation: 1, Version: 6, Frozen: true}, false},
+		{"frozen, reopened", Entry{Generation: 1, Version: 5, Frozen: true}, Entry{Generation: 2}, true},
+	} {
+		if got := c.stands.GivesWayTo(&c.next); got != c.wantReplace {
+			t.Errorf("%s: GivesWayTo = %v, want %v", c.name, got, c.wantReplace)
 		}
 	}
 }

@@ -53,7 +53,8 @@ func appendEntry(b []byte, e *Entry) []byte {
 		b = binary.AppendVarint(b, int64(c.Poll))
 	}
 	b = appendText(b, e.Document)
-	return appendText(b, e.Native)
+	b = appendText(b, e.Native)
+	return binary.AppendUvarint(binary.AppendUvarint(b, e.Generation), e.Version)
 }
 
 func appendText[T string | []byte](b []byte, s T) []byte {
@@ -65,9 +66,10 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.AppendUvarint(binary.AppendVarint(b, t.Unix()), uint64(t.Nanosecond()))
 }
 
-// decodeEntry reads what appendEntry wrote. Empty slices come back nil;
-// Document and Native alias b.
-func decodeEntry(b []byte) (*Entry, error) {
+// decodeEntry reads what appendEntry wrote, or if it is not numbered what it
+// wrote before there were generations. Empty slices come back nil; Document and
+// Native alias b.
+func decodeEntry(b []byte, numbered bool) (*Entry, error) {
 	d := decoder{rest: b}
 	e := &Entry{}
 	flags := d.uvarint()
@@ -99,6 +101,9 @@ func decodeEntry(b []byte) (*Entry, error) {
 	}
 	e.Document = d.bytes(d.uvarint())
 	e.Native = d.bytes(d.uvarint())
+	if numbered {
+		e.Generation, e.Version = d.uvarint(), d.uvarint()
+	}
 	if d.failed || len(d.rest) > 0 || flags > flagsKnown {
 		return nil, errTruncated
 	}

@@ -2,7 +2,10 @@
 // the memory tier, and the interface of the durable store behind it.
 package cache
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // ID is a keyed hash (HMAC-SHA256): of an entry's key or of a partition.
 type ID [32]byte
@@ -48,6 +51,12 @@ type Entry struct {
 	ErrorCode   string
 	Model       string
 
+	// Generation counts how often what was known of the task was declared void
+	// (a forget, a freshen, a reopening), and Version orders what was asked
+	// within one: the later the upstream was asked, the larger. Zero is the
+	// oldest of either. A store keeps the entry that is newest by both.
+	Generation, Version uint64
+
 	// ObservedAt is when the upstream said so. It carries a monotonic reading
 	// in memory; the store keeps wall time and clamps it to the present when
 	// it is loaded.
@@ -71,6 +80,18 @@ func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Obser
 
 // Fresh reports whether asking again cannot tell anything new yet.
 func (e *Entry) Fresh(now time.Time) bool { return e.Frozen || now.Before(e.FreshUntil) }
+
+// OlderThan reports whether e says less than other about the same task, by
+// generation and version.
+func (e *Entry) OlderThan(other *Entry) bool {
+	return cmp.Or(cmp.Compare(e.Generation, other.Generation), cmp.Compare(e.Version, other.Version)) < 0
+}
+
+// GivesWayTo reports whether next may stand in place of e: it is not older, and
+// nothing replaces a frozen entry within its generation.
+func (e *Entry) GivesWayTo(next *Entry) bool {
+	return !next.OlderThan(e) && !(e.Frozen && e.Generation == next.Generation)
+}
 
 // Size is what the entry weighs in the memory tier, in bytes, overhead included.
 func (e *Entry) Size() int64 {

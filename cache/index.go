@@ -90,12 +90,25 @@ type Row struct {
 	Terminal             bool
 	Model                string
 	ErrorCode            string
-	ErrorMessage         string // of a task that failed or timed out
+	ErrorMessage         string // of a task that failed or timed out, at most maxErrorMessage characters of it
 
 	CreatedAt, CompletedAt           time.Time // zero: not known
 	UpdatedAt, FirstSeen, ObservedAt time.Time
 	StatusSince                      time.Time // when it came to Status as Pollux saw it
 	History                          []Change
+}
+
+// maxErrorMessage is how much of an error's message a list shows, in characters.
+const maxErrorMessage = 200
+
+// clip returns the first n characters of s, a copy if that is less than s.
+func clip(s string, n int) string {
+	for i := range s {
+		if n--; n < 0 {
+			return strings.Clone(s[:i])
+		}
+	}
+	return s
 }
 
 // RowOf is the row of an entry.
@@ -107,7 +120,7 @@ func RowOf(e *Entry) Row {
 		StatusSince: e.StatusSince(), History: e.History,
 	}
 	if e.Status == "failed" || e.Status == "timed_out" {
-		r.ErrorMessage = gjson.GetBytes(e.Document, "error.message").String()
+		r.ErrorMessage = clip(gjson.GetBytes(e.Document, "error.message").String(), maxErrorMessage)
 	}
 	return r
 }

@@ -19,7 +19,9 @@ func (None) Put(_ context.Context, e *Entry) (*Entry, error) { return e, nil }
 func (None) PutLater(*Entry) {}
 
 // Delete does nothing.
-func (None) Delete(context.Context, *ID) error { return nil }
+func (None) Delete(_ context.Context, _ *ID, generation uint64) (uint64, error) {
+	return generation, nil
+}
 
 // Partition always returns ErrNotFound.
 func (None) Partition(context.Context, *ID) (PartitionState, error) {

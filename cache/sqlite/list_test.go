@@ -18,7 +18,7 @@ func indexed(t testing.TB, s *Store) storetest.Indexed {
 		Index: s,
 		Put:   func(e *cache.Entry) { mustPut(t, s, e) },
 		Delete: func(key *cache.ID) {
-			if err := s.Delete(context.Background(), key); err != nil {
+			if _, err := s.Delete(context.Background(), key, 0); err != nil {
 				t.Errorf("Delete: %v", err)
 			}
 		},

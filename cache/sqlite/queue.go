@@ -170,11 +170,11 @@ func (s *Store) PutLater(e *cache.Entry) {
 }
 
 // Delete removes the entry under key. Of timeouts the same holds as of Put.
-func (s *Store) Delete(ctx context.Context, key *cache.ID) error {
+func (s *Store) Delete(ctx context.Context, key *cache.ID, generation uint64) (uint64, error) {
 	if out := s.await(ctx, &write{key: *key, done: make(chan outcome, 1)}); out.err != nil {
-		return fmt.Errorf("delete stored task: %w", out.err)
+		return 0, fmt.Errorf("delete stored task: %w", out.err)
 	}
-	return nil
+	return generation, nil
 }
 
 // PutPartition queues state. It is not lost when writes fail: it is written

@@ -67,11 +67,11 @@ func (s *memStore) PutLater(e *cache.Entry) {
 	s.entries[e.Key] = *e
 }
 
-func (s *memStore) Delete(_ context.Context, key *cache.ID) error {
+func (s *memStore) Delete(_ context.Context, key *cache.ID, generation uint64) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.entries, *key)
-	return nil
+	return generation, nil
 }
 
 func (s *memStore) Partition(_ context.Context, id *cache.ID) (cache.PartitionState, error) {

@@ -307,7 +307,7 @@ func (p *Poller) remove(key *cache.ID) error {
 	p.unstored.remove(key)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)
 	defer cancel()
-	err := p.store.Delete(ctx, key)
+	_, err := p.store.Delete(ctx, key, 0)
 	if err != nil {
 		p.metrics.storeErrors.WithLabelValues("delete").Inc()
 	}

@@ -179,13 +179,13 @@ func order(t *testing.T, store cache.Store) {
 
 func deletes(t *testing.T, store cache.Store) {
 	ctx := context.Background()
-	if err := store.Delete(ctx, Key(1)); err != nil {
+	if _, err := store.Delete(ctx, Key(1), 0); err != nil {
 		t.Errorf("Delete of nothing: %v", err)
 	}
 	put(t, store, Frozen(1, 1))
 	put(t, store, Frozen(2, 1))
 	store.PutLater(Frozen(1, 2))
-	if err := store.Delete(ctx, Key(1)); err != nil {
+	if _, err := store.Delete(ctx, Key(1), 0); err != nil {
 		t.Errorf("Delete: %v", err)
 	}
 	want(t, "Get of the deleted", get(t, store, 1), nil)
@@ -243,7 +243,7 @@ func contextOver(t *testing.T, store cache.Store) {
 	if _, err := store.Put(ctx, Running(1, 2)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Put: %v, want %v", err, context.Canceled)
 	}
-	if err := store.Delete(ctx, Key(1)); !errors.Is(err, context.Canceled) {
+	if _, err := store.Delete(ctx, Key(1), 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Delete: %v, want %v", err, context.Canceled)
 	}
 	want(t, "Get", get(t, store, 1), stored(Running(1, 1)))
@@ -316,7 +316,7 @@ func model(t *testing.T, store cache.Store) {
 				put(t, store, Running(base+5, 0))
 			case "delete":
 				delete(known, n)
-				if err := store.Delete(context.Background(), Key(n)); err != nil {
+				if _, err := store.Delete(context.Background(), Key(n), 0); err != nil {
 					rt.Fatalf("Delete: %v", err)
 				}
 			}
@@ -344,7 +344,7 @@ func closed(t *testing.T, store cache.Store) {
 	if _, err := store.Put(ctx, Running(1, 2)); err == nil {
 		t.Error("Put after Close: no error")
 	}
-	if err := store.Delete(ctx, Key(1)); err == nil {
+	if _, err := store.Delete(ctx, Key(1), 0); err == nil {
 		t.Error("Delete after Close: no error")
 	}
 	store.PutLater(Running(1, 3))
