@@ -75,6 +75,12 @@ type Change struct {
 	Poll         int // which of the task's answered upstream polls found it, from 1; 0: none did
 }
 
+// NewerThan reports whether e replaces other by generation and version; equal
+// ones do not.
+func (e *Entry) NewerThan(other *Entry) bool {
+	return e.Generation > other.Generation || e.Generation == other.Generation && e.Version > other.Version
+}
+
 // Age is how long ago the upstream said what the entry holds, never negative.
 func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.ObservedAt)) }
 
