@@ -7,7 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -16,9 +16,9 @@ const (
 )
 
 var (
-	problemNoKey = &poller.Problem{Type: poller.UnauthorizedProblem, Status: 401,
+	problemNoKey = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 		Detail: "a Pollux key is needed, in X-Pollux-Key or as a bearer token"}
-	problemBadKey = &poller.Problem{Type: poller.UnauthorizedProblem, Status: 401,
+	problemBadKey = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 		Detail: "the Pollux key is not known"}
 )
 
@@ -43,7 +43,7 @@ func (st *settings) clientOf(key []byte) *client {
 // sent decides; without any, the session. inHeader says that the key was in a
 // header which could also carry an upstream's credential. While no clients are
 // configured, anybody is let in as nil.
-func (st *settings) authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*target) (c *client, inHeader bool, p *poller.Problem) {
+func (st *settings) authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*target) (c *client, inHeader bool, p *problem.Problem) {
 	if !st.keyed() {
 		return nil, false, nil
 	}
@@ -91,14 +91,14 @@ func schemeToken(value []byte, scheme string) []byte {
 
 // permit says whether c may do what scope names, at t unless t is nil. A nil
 // client is anybody, while no clients are configured.
-func permit(c *client, scope string, t *target) *poller.Problem {
+func permit(c *client, scope string, t *target) *problem.Problem {
 	switch {
 	case c == nil:
 		return nil
 	case !c.has(scope):
-		return &poller.Problem{Type: poller.ForbiddenProblem, Status: 403, Detail: "the Pollux key lacks the scope " + scope}
+		return &problem.Problem{Type: problem.Forbidden, Status: 403, Detail: "the Pollux key lacks the scope " + scope}
 	case t != nil && !c.may(t.Name):
-		return &poller.Problem{Type: poller.ForbiddenProblem, Status: 403, Upstream: t.Name, Detail: "the Pollux key is not for this upstream"}
+		return &problem.Problem{Type: problem.Forbidden, Status: 403, Upstream: t.Name, Detail: "the Pollux key is not for this upstream"}
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func permit(c *client, scope string, t *target) *poller.Problem {
 // enter lets a request in to t, or, with t nil, to say that there is no such
 // upstream. A held upstream takes Pollux keys wherever its own key would be; in
 // caller mode those headers belong to the upstream.
-func (st *settings) enter(h *fasthttp.RequestHeader, scope string, t *target) (p *poller.Problem, challenge string) {
+func (st *settings) enter(h *fasthttp.RequestHeader, scope string, t *target) (p *problem.Problem, challenge string) {
 	if !st.keyed() {
 		return nil, ""
 	}

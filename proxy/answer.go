@@ -11,6 +11,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // retrySoon is what is asked of callers where nothing better is known.
@@ -38,7 +39,7 @@ var (
 func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *poller.Answer) {
 	if a.Problem != nil {
 		x.unauthorized(a.Problem, t.challenge)
-		if a.Cache.Forward != poller.NotForwarded {
+		if a.Cache.Forward != problem.NotForwarded {
 			x.header = a.Cache.Append(x.header[:0])
 			x.setHeader(headerCacheStatus, x.header)
 		}
@@ -68,7 +69,7 @@ func (x *exchange) notModified(t *target, a *poller.Answer) {
 	x.ctx.Response.ResetBody()
 	x.ctx.SetStatusCode(fasthttp.StatusNotModified)
 	waited := len(x.ctx.Response.Header.PeekBytes(headerPreferenceApplied)) > 0
-	if a.Cache.Forward == poller.Hit && a.Cache.Detail <= poller.DetailNotStored && !waited {
+	if a.Cache.Forward == problem.Hit && a.Cache.Detail <= problem.DetailNotStored && !waited {
 		t.NotModified()
 	}
 }
@@ -98,7 +99,7 @@ func (s *Server) describe(x *exchange, t *target, part *poller.Partition, a *pol
 
 func ageSeconds(e *cache.Entry, now time.Time) int64 { return int64(e.Age(now) / time.Second) }
 
-func retryAfterSeconds(d time.Duration) int64 { return max(1, wholeSeconds(d)) }
+func retryAfterSeconds(d time.Duration) int64 { return max(1, problem.WholeSeconds(d)) }
 
 // extend adds what include asks for to an entry's document, and returns the
 // ETag of the result. The upstream's body goes in as it came.

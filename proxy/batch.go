@@ -200,7 +200,7 @@ func (s *Server) writeBatch(x *exchange, refs []reference, answers []batchAnswer
 		if p := a.Problem; p != nil {
 			text = strconv.AppendInt(append(text, `,"status_code":`...), int64(p.Status), 10)
 			text = append(text, `,"problem":`...)
-			text = append(appendProblem(text, p, x.settings.publicURL), '}')
+			text = append(p.AppendJSON(text, x.settings.publicURL), '}')
 			continue
 		}
 		text = append(text, `,"status_code":200,"cache_status":`...)

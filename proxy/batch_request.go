@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"pollux/providers"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // batchRequest is the body of a batch, checked as far as it does not concern
@@ -75,7 +75,7 @@ type reference struct {
 	echo    json.RawMessage // as it was sent
 	target  *target
 	ref     providers.Reference
-	problem *poller.Problem
+	problem *problem.Problem
 }
 
 // resolve reads one reference of a batch.

@@ -5,6 +5,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 	"pollux/proxy/push"
 )
 
@@ -32,7 +33,7 @@ func enough(answers []batchAnswer, untilAny bool) bool {
 // awaitBatch follows the open references of a batch until all, or any, have
 // finished, and leaves the latest answers in answers. It returns a problem if
 // it may not wait.
-func (s *Server) awaitBatch(x *exchange, answers []batchAnswer, untilAny bool, wait time.Duration) *poller.Problem {
+func (s *Server) awaitBatch(x *exchange, answers []batchAnswer, untilAny bool, wait time.Duration) *problem.Problem {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	wake := make(chan struct{}, 1)

@@ -10,7 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // Domains of the keyed hashes.
@@ -158,8 +158,8 @@ func referenceKey(secret *cache.Secret, partition *cache.ID, r providers.Referen
 }
 
 // noCredential is the problem of a request that lacks the upstream's credential.
-func noCredential(t *target) *poller.Problem {
-	return &poller.Problem{Type: poller.UnauthorizedProblem, Status: 401, Upstream: t.Name,
+func noCredential(t *target) *problem.Problem {
+	return &problem.Problem{Type: problem.Unauthorized, Status: 401, Upstream: t.Name,
 		Detail: "the upstream's credential is missing"}
 }
 

@@ -10,6 +10,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // engine is what the face needs of a *poller.Poller.
@@ -24,7 +25,7 @@ type engine interface {
 	Freshen(r poller.Request)
 	Register(r poller.Request, created time.Time)
 	Overheard(u *poller.Upstream, part *poller.Partition, code int, header http.Header, body []byte)
-	Watch(r poller.Request) (release func(), problem *poller.Problem)
+	Watch(r poller.Request) (release func(), why *problem.Problem)
 	Observe(o poller.Observer)
 	Index() cache.Index
 	Known(key *cache.ID) *cache.Entry

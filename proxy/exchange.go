@@ -11,7 +11,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // exchange is one request and its answer, with the scratch space that both
@@ -60,13 +60,13 @@ func (x *exchange) release() {
 }
 
 // problem answers with p, and with the name under which the log has the request.
-func (x *exchange) problem(p *poller.Problem) {
+func (x *exchange) problem(p *problem.Problem) {
 	writeProblem(&x.ctx.Response, p, x.settings.publicURL)
 	x.ctx.Response.Header.Set(requestIDHeader, x.requestID())
 }
 
 // unauthorized answers with p and the challenge that a 401 must carry.
-func (x *exchange) unauthorized(p *poller.Problem, challenge string) {
+func (x *exchange) unauthorized(p *problem.Problem, challenge string) {
 	x.problem(p)
 	if p.Status == fasthttp.StatusUnauthorized {
 		x.ctx.Response.Header.Set("WWW-Authenticate", challenge)

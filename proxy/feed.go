@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // maxPendingRows is how many changed rows may wait for a reader of a list. One
@@ -32,7 +32,7 @@ type subscriber struct {
 	order   []cache.ID // of pending
 	pending map[cache.ID]*cache.Row
 	cut     bool
-	problem *poller.Problem
+	problem *problem.Problem
 }
 
 // subscribe returns a subscriber to the rows that q matches from now on,
@@ -79,7 +79,7 @@ func (f *feed) Published(e *cache.Entry) {
 }
 
 // Lost implements [poller.Observer].
-func (f *feed) Lost(key *cache.ID, _ *poller.Problem) {
+func (f *feed) Lost(key *cache.ID, _ *problem.Problem) {
 	f.each(func(sub *subscriber) {
 		sub.mu.Lock()
 		defer sub.mu.Unlock()
@@ -90,8 +90,8 @@ func (f *feed) Lost(key *cache.ID, _ *poller.Problem) {
 // Suspended implements [poller.Observer]: nothing that waits of the partition is
 // shown to its own credential any more. What is published later comes from a
 // poll that the upstream let in again.
-func (f *feed) Suspended(partition *cache.ID, problem *poller.Problem) {
-	f.each(func(sub *subscriber) { sub.blind(partition, problem) })
+func (f *feed) Suspended(partition *cache.ID, why *problem.Problem) {
+	f.each(func(sub *subscriber) { sub.blind(partition, why) })
 }
 
 func (sub *subscriber) add(row *cache.Row) {
@@ -112,7 +112,7 @@ func (sub *subscriber) add(row *cache.Row) {
 	sub.rouse()
 }
 
-func (sub *subscriber) blind(partition *cache.ID, problem *poller.Problem) {
+func (sub *subscriber) blind(partition *cache.ID, why *problem.Problem) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	sight := &sub.query.Sight
@@ -125,7 +125,7 @@ func (sub *subscriber) blind(partition *cache.ID, problem *poller.Problem) {
 		}
 	}
 	if len(sight.Partitions) == 1 { // there is nothing else to wait for
-		sub.problem = problem
+		sub.problem = why
 		sub.rouse()
 	}
 }
@@ -141,7 +141,7 @@ func (sub *subscriber) rouse() {
 // take returns the rows that changed, in the order in which they did first.
 // over says that there will be no more: because of problem, or without one,
 // because they were too many.
-func (sub *subscriber) take() (rows []*cache.Row, problem *poller.Problem, over bool) {
+func (sub *subscriber) take() (rows []*cache.Row, why *problem.Problem, over bool) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	for _, key := range sub.order {

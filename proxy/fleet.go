@@ -6,6 +6,7 @@ import (
 	"pollux/cache"
 	"pollux/normalize"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -108,7 +109,7 @@ func (s *Server) plainView(x *exchange) (*view, bool) {
 
 // fleet is the fleet as v shows it: the tasks in sight, and the polls and
 // durations of the upstreams that the caller may use, whoever caused them.
-func (s *Server) fleet(v *view, now time.Time) (*fleetJSON, *poller.Problem) {
+func (s *Server) fleet(v *view, now time.Time) (*fleetJSON, *problem.Problem) {
 	f := &fleetJSON{Object: "fleet", At: now.UTC().Truncate(time.Millisecond), Durations: map[string]durationJSON{}, Failures: []failureJSON{}}
 	f.Tasks = s.fleetTasks(v, now)
 	for _, u := range v.upstreams {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 type upstreamJSON struct {
@@ -86,6 +87,6 @@ func secondsOrNull(d time.Duration) *int64 {
 	if d <= 0 {
 		return nil
 	}
-	seconds := wholeSeconds(d)
+	seconds := problem.WholeSeconds(d)
 	return &seconds
 }

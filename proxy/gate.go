@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // gate counts who is inside, in all and per partition.
@@ -19,15 +19,15 @@ type gate struct {
 
 // enter lets one in and returns how it leaves, or the problem that too many
 // are inside. A limit of 0 is none.
-func (g *gate) enter(partition *cache.ID, perPartition, total int) (leave func(), p *poller.Problem) {
+func (g *gate) enter(partition *cache.ID, perPartition, total int) (leave func(), p *problem.Problem) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case total > 0 && g.all >= total:
-		return nil, &poller.Problem{Type: poller.Overloaded, Status: 503, RetryAfter: 5 * time.Second,
+		return nil, &problem.Problem{Type: problem.Overloaded, Status: 503, RetryAfter: 5 * time.Second,
 			Detail: "limits.streams (" + strconv.Itoa(total) + ") is reached"}
 	case g.per[*partition] >= perPartition:
-		return nil, &poller.Problem{Type: poller.RateLimited, Status: 429, RetryAfter: 5 * time.Second,
+		return nil, &problem.Problem{Type: problem.RateLimited, Status: 429, RetryAfter: 5 * time.Second,
 			Detail: "limits." + g.what + " (" + strconv.Itoa(perPartition) + ") is reached"}
 	}
 	if g.per == nil {

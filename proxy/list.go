@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // listTimeout bounds the look into the index.
@@ -122,13 +122,13 @@ func (v *view) restrict(q *cache.Query) {
 }
 
 // list asks the index.
-func (s *Server) list(q *cache.Query) ([]cache.Row, *cache.Position, *poller.Problem) {
+func (s *Server) list(q *cache.Query) ([]cache.Row, *cache.Position, *problem.Problem) {
 	ctx, cancel := context.WithTimeout(s.base, listTimeout)
 	defer cancel()
 	rows, next, err := s.engine.Index().List(ctx, q)
 	if err != nil {
 		s.log.Warn("tasks cannot be listed", "err", err)
-		return nil, nil, &poller.Problem{Type: poller.Overloaded, Status: 503, RetryAfter: retrySoon, Detail: "the index of tasks did not answer"}
+		return nil, nil, &problem.Problem{Type: problem.Overloaded, Status: 503, RetryAfter: retrySoon, Detail: "the index of tasks did not answer"}
 	}
 	return rows, next, nil
 }

@@ -11,7 +11,7 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -45,7 +45,7 @@ type listQuery struct {
 
 // parsePairs splits a query into the parameters that want has and the
 // credentials of upstreams. A plus is a plus: it stands in times.
-func parsePairs(query []byte, identity func(name string) bool, want func(name string) bool) (params map[string]string, credentials map[string][]byte, p *poller.Problem) {
+func parsePairs(query []byte, identity func(name string) bool, want func(name string) bool) (params map[string]string, credentials map[string][]byte, p *problem.Problem) {
 	params, credentials = map[string]string{}, map[string][]byte{}
 	for len(query) > 0 {
 		var pair []byte
@@ -97,7 +97,7 @@ func (s *Server) identityParam(name string) bool {
 }
 
 // parseList reads the query of a list.
-func (s *Server) parseList(query []byte) (q *listQuery, credentials map[string][]byte, p *poller.Problem) {
+func (s *Server) parseList(query []byte) (q *listQuery, credentials map[string][]byte, p *problem.Problem) {
 	known := func(name string) bool { return listParams[name] != nil }
 	params, credentials, p := parsePairs(query, s.identityParam, known)
 	if p != nil {

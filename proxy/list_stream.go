@@ -56,15 +56,15 @@ func (s *Server) appendRow(dst []byte, r *cache.Row, now time.Time) []byte {
 
 func (s *Server) streamRows(w eventWriter, sub *subscriber, publicURL string) {
 	s.pump(w, sub.wake, func() bool {
-		rows, problem, over := sub.take()
+		rows, why, over := sub.take()
 		var events []byte
 		now := time.Now()
 		for _, r := range rows {
 			events = s.appendRow(events, r, now)
 		}
 		switch {
-		case problem != nil:
-			events = push.AppendEvent(events, "problem", "", appendProblem(nil, problem, publicURL))
+		case why != nil:
+			events = push.AppendEvent(events, "problem", "", why.AppendJSON(nil, publicURL))
 		case over:
 			events = append(events, "retry: 1000\n\n"...)
 		}

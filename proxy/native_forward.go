@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // forward passes a request on as it is, and its answer back, both as they come.
@@ -120,7 +120,7 @@ func (s *Server) passOn(x *exchange, t *target, f *forwarding, res *http.Respons
 	if res.StatusCode < 200 { // not a final answer (RFC 9110, section 15.2), and Upgrade was not passed on
 		res.Body.Close()
 		f.end()
-		x.problem(&poller.Problem{Type: poller.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the upstream's answer is not a final one"})
+		x.problem(&problem.Problem{Type: problem.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the upstream's answer is not a final one"})
 		return
 	}
 	resp := &x.ctx.Response

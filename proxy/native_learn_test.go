@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // told records the entries that an engine publishes.
@@ -26,8 +26,8 @@ func (o *told) Published(e *cache.Entry) {
 	defer o.mu.Unlock()
 	o.entries = append(o.entries, e)
 }
-func (o *told) Lost(*cache.ID, *poller.Problem) {}
-func (o *told) Suspended(*cache.ID, *poller.Problem) {
+func (o *told) Lost(*cache.ID, *problem.Problem) {}
+func (o *told) Suspended(*cache.ID, *problem.Problem) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.refused++

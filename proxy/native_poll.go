@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 var headerLocation = []byte("Location")
@@ -55,7 +56,7 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 			return
 		}
 		x.setHeader(headerCacheControl, noStore)
-		a.Cache.Detail = poller.NoDetail // it would speak of a stored answer, and this is none
+		a.Cache.Detail = problem.NoDetail // it would speak of a stored answer, and this is none
 	case e != nil:
 		x.ctx.SetStatusCode(e.NativeCode)
 		if fieldValue(e.NativeType) {
@@ -67,11 +68,11 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 	default:
 		p := a.Problem
 		if p == nil { // only what Pollux itself knows is left
-			p = &poller.Problem{Type: poller.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the upstream did not answer, and nothing of it is stored"}
+			p = &problem.Problem{Type: problem.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the upstream did not answer, and nothing of it is stored"}
 		}
 		x.unauthorized(p, t.challenge)
 	}
-	if a.Cache.Forward != poller.NotForwarded {
+	if a.Cache.Forward != problem.NotForwarded {
 		x.header = a.Cache.Append(x.header[:0])
 		x.setHeader(headerCacheStatus, x.header)
 	}

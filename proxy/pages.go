@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // serveHealth says that the process lives.
@@ -64,9 +64,9 @@ func (x *exchange) html(title, body string) {
 
 // serveProblemPage explains one problem type.
 func (s *Server) serveProblemPage(x *exchange) {
-	kind := kindOf(poller.ProblemType(x.rest))
+	kind := problem.KindOf(problem.Type(x.rest))
 	if kind == nil {
-		x.problem(&poller.Problem{Type: poller.AboutBlank, Status: 404, Detail: "there is no such problem type"})
+		x.problem(&problem.Problem{Type: problem.AboutBlank, Status: 404, Detail: "there is no such problem type"})
 		return
 	}
 	code := "The status code is the upstream's."

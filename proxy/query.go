@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // options is what the reserved query parameters ask for.
@@ -18,7 +18,7 @@ type options struct {
 // splitQuery takes Pollux's own parameters and the identity ones of t out of a
 // query. What is left is returned: the query itself where nothing was taken, or
 // a copy in buf.
-func splitQuery(query []byte, t *target, c *caller, o *options, buf []byte) (rest, grown []byte, p *poller.Problem) {
+func splitQuery(query []byte, t *target, c *caller, o *options, buf []byte) (rest, grown []byte, p *problem.Problem) {
 	*o = options{}
 	if len(query) == 0 {
 		return nil, buf, nil

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"pollux/proxy/problem"
 )
 
 const (
@@ -13,7 +15,7 @@ const (
 	statesPath  = "/v1/upstreams"
 	tasksPath   = "/v1/tasks/"
 	batchPath   = "/v1/tasks/batch"
-	problemPath = "/problems/"
+	problemPath = problem.PagePath
 	openAPIPath = "/openapi.json"
 
 	cancelSuffix = ":cancel"

@@ -14,7 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -25,12 +25,12 @@ const (
 )
 
 var (
-	problemSessionOver = &poller.Problem{Type: poller.UnauthorizedProblem, Status: 401,
+	problemSessionOver = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 		Detail: "the session has ended: log in again, or send a Pollux key"}
-	problemForged = &poller.Problem{Type: poller.ForbiddenProblem, Status: 403,
+	problemForged = &problem.Problem{Type: problem.Forbidden, Status: 403,
 		Detail: "with a session, what changes state needs an Origin of ours and the header " + csrfHeader + ": 1"}
 	problemNoClients = invalid("there are no clients here, so there is nothing to log in to")
-	problemLogins    = &poller.Problem{Type: poller.RateLimited, Status: 429, RetryAfter: time.Minute / loginsPerMinute,
+	problemLogins    = &problem.Problem{Type: problem.RateLimited, Status: 429, RetryAfter: time.Minute / loginsPerMinute,
 		Detail: "too many attempts to log in from this address"}
 )
 
@@ -82,7 +82,7 @@ func (st *settings) openSession(token []byte, now time.Time) *client {
 // Native requests are the upstream's business, cookies included. Browsers send
 // cookies also with what other pages make them send, so what changes state has
 // to show that a page of ours made it.
-func (st *settings) session(h *fasthttp.RequestHeader) (*client, *poller.Problem) {
+func (st *settings) session(h *fasthttp.RequestHeader) (*client, *problem.Problem) {
 	token := sessionToken(h.Peek("Cookie"))
 	if target := h.RequestURI(); token == nil || !bytes.HasPrefix(target, []byte("/")) || bytes.HasPrefix(target, []byte(nativePath)) {
 		return nil, problemNoKey

@@ -164,7 +164,7 @@ func (s *Server) serveStream(x *exchange, t *target, part *poller.Partition, d d
 func (s *Server) follow(w eventWriter, f *push.Follower, first *push.News, last string, o options, publicURL string) {
 	tell := func(news *push.News) (more bool) {
 		if news.Problem != nil {
-			_ = w.write(push.AppendEvent(nil, "problem", "", appendProblem(nil, news.Problem, publicURL)))
+			_ = w.write(push.AppendEvent(nil, "problem", "", news.Problem.AppendJSON(nil, publicURL)))
 			return false
 		}
 		if id, event := eventOf(news, o); id != last {

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // identify finds out which task a request is about and who asks, and answers
@@ -100,7 +101,7 @@ func (s *Server) serveForget(x *exchange) {
 	}
 	if err := s.engine.Forget(&x.key); err != nil {
 		s.log.Warn("a task could not be forgotten", "upstream", t.Name, "err", err)
-		x.problem(&poller.Problem{Type: poller.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: retrySoon,
+		x.problem(&problem.Problem{Type: problem.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: retrySoon,
 			Detail: "the store did not confirm that the task was removed"})
 		return
 	}
@@ -121,7 +122,7 @@ func (s *Server) serveCancel(x *exchange) {
 		return
 	}
 	err := s.engine.Cancel(s.base, x.request(t, part))
-	var p *poller.Problem
+	var p *problem.Problem
 	switch {
 	case err == nil:
 		x.ctx.SetStatusCode(fasthttp.StatusAccepted)
@@ -131,9 +132,9 @@ func (s *Server) serveCancel(x *exchange) {
 	case errors.As(err, &p):
 		x.unauthorized(p, t.challenge)
 	case errors.Is(err, context.Canceled):
-		x.problem(&poller.Problem{Type: poller.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: retrySoon, Detail: "shutting down"})
+		x.problem(&problem.Problem{Type: problem.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: retrySoon, Detail: "shutting down"})
 	default:
 		s.log.Warn("a cancel request failed", "upstream", t.Name, "err", err)
-		x.problem(&poller.Problem{Type: poller.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the cancel request failed"})
+		x.problem(&problem.Problem{Type: problem.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the cancel request failed"})
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -342,16 +342,16 @@ func TestUpstreamTrouble(t *testing.T) {
 
 func TestProblemsAreExplained(t *testing.T) {
 	f := newFace(t, func(c *Config) { c.PublicURL = "https://pollux.test/p/" })
-	for _, kind := range problemKinds {
+	for _, kind := range problem.Kinds {
 		a := f.do("GET", "/problems/"+string(kind.Type), "")
 		a.expect(t, 200, map[string]string{"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'.*"})
 		if !strings.Contains(a.body, kind.Title) || !strings.Contains(a.body, html.EscapeString(kind.About)) {
 			t.Errorf("/problems/%s says %s", kind.Type, a.body)
 		}
 	}
-	p := poller.Problem{Type: poller.RateLimited, Status: 429, Detail: "d", Upstream: "u", UpstreamStatus: 429, RetryAfter: 1500 * time.Millisecond}
+	p := problem.Problem{Type: problem.RateLimited, Status: 429, Detail: "d", Upstream: "u", UpstreamStatus: 429, RetryAfter: 1500 * time.Millisecond}
 	want := `{"type":"https://pollux.test/p/problems/rate-limited","title":"Too many requests","status":429,"detail":"d","upstream":"u","upstream_status":429,"retry_after":2}`
-	if got := appendProblem(nil, &p, f.server.settings.Load().publicURL); string(got) != want {
+	if got := p.AppendJSON(nil, f.server.settings.Load().publicURL); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

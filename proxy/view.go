@@ -6,6 +6,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // view is what a caller may see of the fleet.
@@ -26,7 +27,7 @@ func (v *view) may(upstream string) bool {
 	return slices.ContainsFunc(v.upstreams, func(u *poller.Upstream) bool { return u.Name == upstream })
 }
 
-var problemNobody = &poller.Problem{Type: poller.UnauthorizedProblem, Status: 401,
+var problemNobody = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 	Detail: "no credential was sent that an upstream takes"}
 
 // viewOf finds out what the caller of x may see, and answers the request

@@ -8,6 +8,7 @@ import (
 	"pollux/cache"
 	"pollux/normalize"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 	"pollux/proxy/push"
 )
 
@@ -152,5 +153,5 @@ func (s *Server) told(t *target, part *poller.Partition, e *cache.Entry) poller.
 	if a, ok := s.engine.Cached(t.Upstream, part, &e.Key, time.Now()); ok && a.Entry != nil {
 		return a
 	}
-	return poller.Answer{Entry: e, Cache: poller.CacheStatus{Forward: poller.Hit, HasTTL: true, TTL: time.Until(e.FreshUntil)}}
+	return poller.Answer{Entry: e, Cache: problem.CacheStatus{Forward: problem.Hit, HasTTL: true, TTL: time.Until(e.FreshUntil)}}
 }

@@ -14,6 +14,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 	"pollux/proxy/push"
 )
 
@@ -172,7 +173,7 @@ func (s *Server) serveRegister(x *exchange) {
 
 // registration turns the references of r into polls. The problem names the
 // first that is bad.
-func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRequest) (reg push.Registration, p *poller.Problem, challenge string) {
+func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRequest) (reg push.Registration, p *problem.Problem, challenge string) {
 	refs := make([]reference, len(r.tasks))
 	for i, raw := range r.tasks {
 		if refs[i] = s.resolve(x.settings, raw); refs[i].problem == nil {
@@ -209,7 +210,7 @@ func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRe
 }
 
 // atTask is p, saying which reference it is about.
-func atTask(i int, p *poller.Problem) *poller.Problem {
+func atTask(i int, p *problem.Problem) *problem.Problem {
 	at := *p
 	at.Detail = fmt.Sprintf("tasks[%d]: %s", i, p.Detail)
 	return &at

@@ -6,12 +6,13 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 	"pollux/proxy/push"
 )
 
 // problemNoWebhook is the answer for what there is not, and for what belongs to
 // somebody else: nobody learns which.
-var problemNoWebhook = &poller.Problem{Type: poller.AboutBlank, Status: 404, Detail: "there is no such webhook"}
+var problemNoWebhook = &problem.Problem{Type: problem.AboutBlank, Status: 404, Detail: "there is no such webhook"}
 
 // enterWebhooks lets a request about webhooks in, or answers it. inHeader says
 // that its Pollux key stands where an upstream's credential could; credentials

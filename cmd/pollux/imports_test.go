@@ -18,11 +18,12 @@ var mayImport = map[string][]string{
 	"cache/internal/storetest": {"cache"},
 	"providers":                {"normalize", "providers/strictyaml"},
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
-	"proxy/poller":             {"proxy/poller/adaptive", "providers", "cache", "normalize", "providers/strictyaml"},
-	"proxy/push":               {"proxy/poller", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/problem":            {},
+	"proxy/poller":             {"proxy/poller/adaptive", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/push":               {"proxy/poller", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
-	"proxy":                    {"proxy/poller", "proxy/push", "proxy/dashboard", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy":                    {"proxy/poller", "proxy/problem", "proxy/push", "proxy/dashboard", "providers", "cache", "normalize", "providers/strictyaml"},
 }
 
 // TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
 // ErrCannotCancel is returned by Cancel for a provider that knows no cancel request.
@@ -22,7 +23,7 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	}
 	req, err := u.Provider.CancelRequest(p.base, u.Base, r.Reference, u.credential(r.Credential))
 	if err != nil {
-		return &Problem{Type: InvalidRequest, Status: http.StatusBadRequest, Upstream: u.Name, Detail: "the cancel request cannot be built"}
+		return &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Upstream: u.Name, Detail: "the cancel request cannot be built"}
 	}
 	r.trace(req.Header)
 	res, err := u.fetch(ctx, req)
@@ -35,24 +36,21 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	case providers.Answered:
 		return nil
 	case providers.Unauthorized:
-		problem := u.refusal(UnauthorizedProblem, v, res.code)
-		p.suspend(u, r.Partition, problem)
-		return problem
+		why := u.refusal(problem.Unauthorized, v, res.code)
+		p.suspend(u, r.Partition, why)
+		return why
 	case providers.Forbidden:
-		return u.refusal(ForbiddenProblem, v, res.code)
+		return u.refusal(problem.Forbidden, v, res.code)
 	case providers.NotFound:
 		return u.notFound
 	case providers.Rejected:
-		return u.refusal(UpstreamRejected, v, res.code)
+		return u.refusal(problem.UpstreamRejected, v, res.code)
 	case providers.RateLimited:
 		return rateLimited(u, clampRetryAfter(v.RetryAfter), res.code, "the upstream's rate limit is used up").problem
 	}
 	return failureByVerdict(u, res, v).problem
 }
 
-func (u *Upstream) refusal(kind ProblemType, v providers.Verdict, upstreamStatus int) *Problem {
-	return &Problem{Type: kind, Status: v.Status, Upstream: u.Name, UpstreamStatus: upstreamStatus, Detail: v.Reason}
+func (u *Upstream) refusal(kind problem.Type, v providers.Verdict, upstreamStatus int) *problem.Problem {
+	return &problem.Problem{Type: kind, Status: v.Status, Upstream: u.Name, UpstreamStatus: upstreamStatus, Detail: v.Reason}
 }
-
-// Error says what kind of problem it is.
-func (p *Problem) Error() string { return string(p.Type) + ": " + p.Detail }

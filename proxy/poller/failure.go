@@ -8,20 +8,21 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
 // failure is a poll that failed: what to say if nothing can be served, and
 // why an old answer was served otherwise.
 type failure struct {
-	problem *Problem
-	detail  Detail
+	problem *problem.Problem
+	detail  problem.Detail
 	asked   bool // the upstream was asked, or tried
 	raw     *Raw
 }
 
 func rateLimited(u *Upstream, wait time.Duration, upstreamStatus int, detail string) *failure {
-	return &failure{detail: DetailRateLimited, problem: &Problem{
-		Type: RateLimited, Status: http.StatusTooManyRequests, Upstream: u.Name, UpstreamStatus: upstreamStatus,
+	return &failure{detail: problem.DetailRateLimited, problem: &problem.Problem{
+		Type: problem.RateLimited, Status: http.StatusTooManyRequests, Upstream: u.Name, UpstreamStatus: upstreamStatus,
 		RetryAfter: wait, Detail: detail,
 	}}
 }
@@ -31,41 +32,41 @@ func failureOf(u *Upstream, err error) failure {
 	var open *openError
 	var busy *busyError
 	var fetch *fetchError
-	problem := &Problem{Upstream: u.Name}
+	why := &problem.Problem{Upstream: u.Name}
 	switch {
 	case errors.As(err, &open):
-		problem.Type, problem.Status = UpstreamUnavailable, http.StatusServiceUnavailable
-		problem.RetryAfter = max(time.Second, open.retryAfter)
-		problem.Detail = "the upstream fails, and is left alone for a while"
-		return failure{problem: problem, detail: DetailBreakerOpen}
+		why.Type, why.Status = problem.UpstreamUnavailable, http.StatusServiceUnavailable
+		why.RetryAfter = max(time.Second, open.retryAfter)
+		why.Detail = "the upstream fails, and is left alone for a while"
+		return failure{problem: why, detail: problem.DetailBreakerOpen}
 	case errors.As(err, &busy):
-		problem.Type, problem.Status, problem.RetryAfter = Overloaded, http.StatusServiceUnavailable, time.Second
-		problem.Detail = fmt.Sprintf("%d upstream polls are under way (max_in_flight)", u.Config.MaxInFlight)
-		return failure{problem: problem, detail: DetailOverloaded}
+		why.Type, why.Status, why.RetryAfter = problem.Overloaded, http.StatusServiceUnavailable, time.Second
+		why.Detail = fmt.Sprintf("%d upstream polls are under way (max_in_flight)", u.Config.MaxInFlight)
+		return failure{problem: why, detail: problem.DetailOverloaded}
 	case errors.As(err, &fetch) && fetch.timeout:
-		problem.Type, problem.Status = UpstreamTimeout, http.StatusGatewayTimeout
-		problem.Detail = fmt.Sprintf("%s (timeout: %v)", fetch.reason, u.Config.Timeout)
+		why.Type, why.Status = problem.UpstreamTimeout, http.StatusGatewayTimeout
+		why.Detail = fmt.Sprintf("%s (timeout: %v)", fetch.reason, u.Config.Timeout)
 	case errors.As(err, &fetch):
-		problem.Type, problem.Status, problem.Detail = UpstreamError, http.StatusBadGateway, fetch.reason
+		why.Type, why.Status, why.Detail = problem.UpstreamError, http.StatusBadGateway, fetch.reason
 	default:
-		problem.Type, problem.Status, problem.Detail = UpstreamError, http.StatusBadGateway, "the poll failed"
+		why.Type, why.Status, why.Detail = problem.UpstreamError, http.StatusBadGateway, "the poll failed"
 	}
-	return failure{problem: problem, detail: DetailStaleIfError, asked: true}
+	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true}
 }
 
 // failureByVerdict explains an answer of the upstream that makes the poll fail.
 func failureByVerdict(u *Upstream, res *response, v providers.Verdict) failure {
-	problem := &Problem{Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
+	why := &problem.Problem{Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
 	if v.RetryAfter > 0 {
-		problem.RetryAfter = clampRetryAfter(v.RetryAfter)
+		why.RetryAfter = clampRetryAfter(v.RetryAfter)
 	}
 	switch v.Kind {
 	case providers.TooSlow:
-		problem.Type, problem.Status = UpstreamTimeout, http.StatusGatewayTimeout
+		why.Type, why.Status = problem.UpstreamTimeout, http.StatusGatewayTimeout
 	default:
-		problem.Type, problem.Status = UpstreamError, http.StatusBadGateway
+		why.Type, why.Status = problem.UpstreamError, http.StatusBadGateway
 	}
-	return failure{problem: problem, detail: DetailStaleIfError, asked: true, raw: rawOf(res)}
+	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true, raw: rawOf(res)}
 }
 
 // fallBack ends a flight whose poll failed: with what is stored, if its age
@@ -93,7 +94,7 @@ func (p *Poller) fallBack(f *flight, r Request, known *cache.Entry, failed failu
 	out.Entry, out.Problem = known, nil
 	out.Cache.Detail = failed.detail
 	if !failed.asked {
-		out.Cache.Forward, out.Cache.HasTTL, out.Cache.TTL = Hit, !known.Frozen, -stale
+		out.Cache.Forward, out.Cache.HasTTL, out.Cache.TTL = problem.Hit, !known.Frozen, -stale
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"pollux/proxy/problem"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func newForwards(cfg UpstreamConfig) *http.Transport {
 // changes nothing else. The answer's body is the caller's to read and close;
 // whatever its code, it is no error. req must not be one that net/http repeats:
 // it has a body without GetBody, or none and an unsafe method.
-func (u *Upstream) Forward(req *http.Request) (*http.Response, *Problem) {
+func (u *Upstream) Forward(req *http.Request) (*http.Response, *problem.Problem) {
 	via := "1.1 " + hop
 	if before := req.Header.Values("Via"); len(before) > 0 {
 		via = strings.Join(before, ", ") + ", " + via
@@ -54,11 +55,11 @@ func (u *Upstream) Forward(req *http.Request) (*http.Response, *Problem) {
 	return res, nil
 }
 
-func (u *Upstream) forwardProblem(ctx context.Context, err error) *Problem {
-	p := &Problem{Type: UpstreamError, Status: http.StatusBadGateway, Upstream: u.Name}
+func (u *Upstream) forwardProblem(ctx context.Context, err error) *problem.Problem {
+	p := &problem.Problem{Type: problem.UpstreamError, Status: http.StatusBadGateway, Upstream: u.Name}
 	failed := explain(ctx, err, "reach the upstream")
 	if p.Detail = failed.reason; failed.timeout {
-		p.Type, p.Status = UpstreamTimeout, http.StatusGatewayTimeout
+		p.Type, p.Status = problem.UpstreamTimeout, http.StatusGatewayTimeout
 	}
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "dial" {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
 // metrics are the series of the engine. Labels are bounded: upstreams come
@@ -136,7 +137,7 @@ func (u upstreamMetrics) breakerChanged(state string) {
 
 // count notes how a client's poll that memory could not answer ended.
 func (u upstreamMetrics) count(out outcome, led bool) {
-	if !out.forwarded && out.Cache.Detail == DetailRateLimited {
+	if !out.forwarded && out.Cache.Detail == problem.DetailRateLimited {
 		u.avoided.Inc()
 	}
 	switch {
@@ -144,9 +145,9 @@ func (u upstreamMetrics) count(out outcome, led bool) {
 		u.collapsed.Inc()
 	case out.Problem != nil:
 		u.refused.Inc()
-	case !out.forwarded && out.Cache.Detail != DetailBreakerOpen && out.Cache.Detail != DetailRateLimited && out.Cache.Detail != DetailOverloaded:
+	case !out.forwarded && out.Cache.Detail != problem.DetailBreakerOpen && out.Cache.Detail != problem.DetailRateLimited && out.Cache.Detail != problem.DetailOverloaded:
 		u.hits.Inc()
-	case out.Cache.Detail == NoDetail || out.Cache.Detail == DetailNotStored:
+	case out.Cache.Detail == problem.NoDetail || out.Cache.Detail == problem.DetailNotStored:
 		u.misses.Inc()
 	case out.forwarded:
 		u.staleIfError.Inc()

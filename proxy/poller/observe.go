@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"pollux/cache"
+	"pollux/proxy/problem"
 )
 
 // Observer is told what becomes known of tasks. Its methods are called within
@@ -13,11 +14,11 @@ type Observer interface {
 	// Published: e is what is known now. It may differ from what was known
 	// only in its age.
 	Published(e *cache.Entry)
-	// Lost: nothing is known of the task any more, for the reason in problem.
-	Lost(key *cache.ID, problem *Problem)
+	// Lost: nothing is known of the task any more, for the reason in why.
+	Lost(key *cache.ID, why *problem.Problem)
 	// Suspended: the upstream refused the partition's credential; nothing
 	// stored may be shown to it until a poll succeeds.
-	Suspended(partition *cache.ID, problem *Problem)
+	Suspended(partition *cache.ID, why *problem.Problem)
 }
 
 // Observe adds an observer. Call it before the first poll.
@@ -29,22 +30,22 @@ func (p *Poller) tellPublished(e *cache.Entry) {
 	}
 }
 
-func (p *Poller) tellLost(key *cache.ID, problem *Problem) {
+func (p *Poller) tellLost(key *cache.ID, why *problem.Problem) {
 	for _, o := range p.observers {
-		o.Lost(key, problem)
+		o.Lost(key, why)
 	}
 }
 
 // suspend notes that the upstream refused the credential of part.
-func (p *Poller) suspend(u *Upstream, part *Partition, problem *Problem) {
+func (p *Poller) suspend(u *Upstream, part *Partition, why *problem.Problem) {
 	if !part.suspend(p.store) {
 		return
 	}
-	p.log.Warn("credential refused, partition suspended", "upstream", u.Name, "upstream_status", problem.UpstreamStatus)
+	p.log.Warn("credential refused, partition suspended", "upstream", u.Name, "upstream_status", why.UpstreamStatus)
 	for _, o := range p.observers {
-		o.Suspended(&part.ID, problem)
+		o.Suspended(&part.ID, why)
 	}
 }
 
 // forgotten is what followers of a task are told when somebody forgets it.
-var forgotten = &Problem{Type: TaskNotFound, Status: http.StatusNotFound, Detail: "the task was forgotten on request"}
+var forgotten = &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Detail: "the task was forgotten on request"}

@@ -10,6 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
 // storeTimeout bounds one call of the store, so that a sick disk delays polls
@@ -45,7 +46,7 @@ func (p *Poller) serveFresh(u *Upstream, part *Partition, e *cache.Entry, now ti
 }
 
 // missing is the problem of a task that the upstream does not know.
-func (u *Upstream) missing(e *cache.Entry) *Problem {
+func (u *Upstream) missing(e *cache.Entry) *problem.Problem {
 	if e.Gone {
 		return saidWith(u.gone, e.NativeCode)
 	}
@@ -54,7 +55,7 @@ func (u *Upstream) missing(e *cache.Entry) *Problem {
 
 // saidWith is p for an upstream that said so with another code than the usual
 // 404; 0 is the usual one.
-func saidWith(p *Problem, code int) *Problem {
+func saidWith(p *problem.Problem, code int) *problem.Problem {
 	if code == 0 || code == p.UpstreamStatus {
 		return p
 	}
@@ -102,7 +103,7 @@ func (p *Poller) join(ctx context.Context, r Request) (out outcome, led bool) {
 	case res := <-done:
 		return res.Val.(outcome), mine
 	case <-ctx.Done(): // the flight goes on, for others or for the store
-		return outcome{Answer: Answer{Problem: &Problem{Type: UpstreamTimeout, Status: http.StatusGatewayTimeout,
+		return outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.UpstreamTimeout, Status: http.StatusGatewayTimeout,
 			Upstream: r.Upstream.Name, Detail: "the caller stopped waiting"}}}, true
 	}
 }
@@ -116,7 +117,7 @@ func (p *Poller) fly(r Request) (out outcome) {
 		if v := recover(); v != nil { // it would end the process: singleflight panics again in a goroutine of its own
 			p.metrics.panics.Inc()
 			p.log.Error("panic in a poll", "upstream", r.Upstream.Name, "panic", PanicText(v))
-			out = outcome{Answer: Answer{Problem: &Problem{Type: AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
+			out = outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
 		}
 	}()
 	u, part, now := r.Upstream, r.Partition, time.Now()
@@ -155,14 +156,14 @@ func PanicText(v any) string {
 }
 
 // forward says why the upstream is asked.
-func forward(known *cache.Entry, r Request, now time.Time) Forward {
+func forward(known *cache.Entry, r Request, now time.Time) problem.Forward {
 	switch {
 	case known == nil || known.Missing:
-		return FwdMiss
+		return problem.FwdMiss
 	case r.NoCache && known.Fresh(now):
-		return FwdRequest
+		return problem.FwdRequest
 	}
-	return FwdStale
+	return problem.FwdStale
 }
 
 // known looks once more in memory, since the flight before may have filled it,
@@ -232,7 +233,7 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 		r.Upstream.metrics.hits.Inc()
 		return Answer{Entry: e, Cache: hit(e, now)}
 	}
-	return Answer{Problem: &Problem{Type: NotCached, Status: http.StatusGatewayTimeout, Upstream: r.Upstream.Name,
+	return Answer{Problem: &problem.Problem{Type: problem.NotCached, Status: http.StatusGatewayTimeout, Upstream: r.Upstream.Name,
 		Detail: "nothing is stored that may be served, and only-if-cached forbids asking"}}
 }
 

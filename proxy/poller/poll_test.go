@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"pollux/cache"
+	"pollux/proxy/problem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -408,7 +409,7 @@ func TestUnusableBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, "vessl", always(200, body))
 			a := b.poll("a", "job1")
-			if a.Problem == nil || a.Problem.Status != 502 || a.Problem.Type != UpstreamError {
+			if a.Problem == nil || a.Problem.Status != 502 || a.Problem.Type != problem.UpstreamError {
 				t.Errorf("answer is %s, want a 502 upstream-error", said(a))
 			}
 			b.wantPolls(1)

@@ -10,6 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -22,11 +23,11 @@ const (
 )
 
 // conclude ends a flight whose poll the upstream answered.
-func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd Forward, res *response, v providers.Verdict, now time.Time) outcome {
+func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd problem.Forward, res *response, v providers.Verdict, now time.Time) outcome {
 	u, part := r.Upstream, r.Partition
-	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res), Cache: CacheStatus{Forward: fwd}}}
-	refuse := func(kind ProblemType, status int) outcome {
-		out.Problem = &Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
+	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res), Cache: problem.CacheStatus{Forward: fwd}}}
+	refuse := func(kind problem.Type, status int) outcome {
+		out.Problem = &problem.Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
 		if v.Code != "" && !reveals(u.credential(r.Credential), v.Code) {
 			out.Problem.Detail += " (" + v.Code + ")"
 		}
@@ -42,17 +43,17 @@ func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd Forward,
 		p.noteWord(r, v)
 		return p.accept(f, r, known, v, out, now)
 	case providers.Unauthorized:
-		out = refuse(UnauthorizedProblem, v.Status)
+		out = refuse(problem.Unauthorized, v.Status)
 		p.suspend(u, part, out.Problem)
 		return out
 	case providers.Forbidden:
-		out = refuse(ForbiddenProblem, v.Status)
+		out = refuse(problem.Forbidden, v.Status)
 		p.drop(f, r, out.Problem)
 		return out
 	case providers.NotFound:
 		return p.lost(f, r, known, out, res.code, now)
 	case providers.Rejected:
-		return refuse(UpstreamRejected, v.Status)
+		return refuse(problem.UpstreamRejected, v.Status)
 	case providers.RateLimited:
 		wait := defaultPause
 		if asked, ok := providers.RetryAfter(res.header.Get("Retry-After"), now); ok { // 0 is a wish too
@@ -92,7 +93,7 @@ func (p *Poller) accept(f *flight, r Request, known *cache.Entry, v providers.Ve
 	out.Entry = entry
 	switch {
 	case entry.Terminal && !entry.Stored:
-		out.Cache.Detail = DetailNotStored
+		out.Cache.Detail = problem.DetailNotStored
 	case !fenced:
 		out.Cache.Stored = true
 	}
@@ -257,7 +258,7 @@ func (p *Poller) lost(f *flight, r Request, known *cache.Entry, out outcome, cod
 			known = p.settleWithout(f, r, known)
 		}
 		out.Entry = known
-		out.Cache.Forward, out.Cache.Detail = FwdStale, DetailGoneUpstream
+		out.Cache.Forward, out.Cache.Detail = problem.FwdStale, problem.DetailGoneUpstream
 		return out
 	}
 	if unconfirmed(known, now) {
@@ -290,7 +291,7 @@ func (part *Partition) excusedAfterLoss() bool {
 }
 
 // drop forgets what the partition has of the task, from within its flight.
-func (p *Poller) drop(f *flight, r Request, why *Problem) {
+func (p *Poller) drop(f *flight, r Request, why *problem.Problem) {
 	s := p.flights.stripe(&r.Key)
 	s.Lock()
 	defer s.Unlock()

@@ -9,6 +9,7 @@ import (
 	"pollux/cache"
 	"pollux/normalize"
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
 // confirmWithin is how long the upstream may deny a task whose create it has
@@ -70,6 +71,6 @@ func (p *Poller) Overheard(u *Upstream, part *Partition, code int, header http.H
 	}
 	v := u.Provider.Judge(providers.Reference{}, code, header, body, time.Now())
 	if v.Kind == providers.Unauthorized {
-		p.suspend(u, part, u.refusal(UnauthorizedProblem, v, code))
+		p.suspend(u, part, u.refusal(problem.Unauthorized, v, code))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -37,7 +38,7 @@ type ratioSteps struct {
 // LastError is how a poll of an upstream failed.
 type LastError struct {
 	At     time.Time
-	Type   ProblemType
+	Type   problem.Type
 	Status int // of the upstream's answer; 0 when there was none
 	Detail string
 }
@@ -63,7 +64,7 @@ func (s *upstreamStats) fetched(took time.Duration, answered, failed bool, now t
 	}
 }
 
-func (s *upstreamStats) failedWith(p *Problem, now time.Time) {
+func (s *upstreamStats) failedWith(p *problem.Problem, now time.Time) {
 	last := &LastError{At: now, Type: p.Type, Status: p.UpstreamStatus, Detail: p.Detail}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
 func TestSamples(t *testing.T) {
@@ -37,7 +38,7 @@ func TestErrorRatio(t *testing.T) {
 	for i := range 10 {
 		s.fetched(time.Second, true, i < 3, now)
 	}
-	s.failedWith(&Problem{Type: UpstreamError, UpstreamStatus: 503, Detail: "why"}, now)
+	s.failedWith(&problem.Problem{Type: problem.UpstreamError, UpstreamStatus: 503, Detail: "why"}, now)
 	if ratio, last := s.trouble(now.Add(time.Minute)); ratio != 0.3 || last.Status != 503 || last.Detail != "why" {
 		t.Errorf("got %v, %+v", ratio, last)
 	}

@@ -1,67 +1,22 @@
 package poller
 
 import (
-	"strconv"
 	"time"
 
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/problem"
 )
 
-var forwardNames = [...]string{FwdMiss: "uri-miss", FwdStale: "stale", FwdRequest: "request", FwdBypass: "bypass"}
-
-var detailNames = [...]string{
-	DetailTerminal: "terminal", DetailNotStored: "not-stored", DetailStaleIfError: "stale-if-error",
-	DetailBreakerOpen: "breaker-open", DetailRateLimited: "rate-limited", DetailGoneUpstream: "gone-upstream",
-	DetailOverloaded: "overloaded",
-}
-
-// Append appends the value of a Cache-Status header (RFC 9211).
-func (c CacheStatus) Append(dst []byte) []byte {
-	dst = append(dst, "pollux"...)
-	switch c.Forward {
-	case NotForwarded:
-	case Hit:
-		dst = append(dst, "; hit"...)
-	default:
-		dst = append(append(dst, "; fwd="...), forwardNames[c.Forward]...)
-	}
-	if c.FwdStatus != 0 {
-		dst = strconv.AppendInt(append(dst, "; fwd-status="...), int64(c.FwdStatus), 10)
-	}
-	if c.HasTTL {
-		dst = strconv.AppendInt(append(dst, "; ttl="...), ceilSeconds(c.TTL), 10)
-	}
-	if c.Stored {
-		dst = append(dst, "; stored"...)
-	}
-	if c.Collapsed {
-		dst = append(dst, "; collapsed"...)
-	}
-	if c.Detail != NoDetail {
-		dst = append(append(dst, "; detail="...), detailNames[c.Detail]...)
-	}
-	return dst
-}
-
-// ceilSeconds rounds towards the future, so that Age plus ttl is the lifetime.
-func ceilSeconds(d time.Duration) int64 {
-	s := int64(d / time.Second)
-	if d > 0 && d%time.Second != 0 {
-		s++
-	}
-	return s
-}
-
 // hit is how an entry that is served without asking is described.
-func hit(e *cache.Entry, now time.Time) CacheStatus {
+func hit(e *cache.Entry, now time.Time) problem.CacheStatus {
 	switch {
 	case e.Terminal && !e.Stored:
-		return CacheStatus{Forward: Hit, Detail: DetailNotStored}
+		return problem.CacheStatus{Forward: problem.Hit, Detail: problem.DetailNotStored}
 	case e.Frozen:
-		return CacheStatus{Forward: Hit, Detail: DetailTerminal}
+		return problem.CacheStatus{Forward: problem.Hit, Detail: problem.DetailTerminal}
 	}
-	return CacheStatus{Forward: Hit, HasTTL: true, TTL: e.FreshUntil.Sub(now)}
+	return problem.CacheStatus{Forward: problem.Hit, HasTTL: true, TTL: e.FreshUntil.Sub(now)}
 }
 
 // settlingMaxAge is how long a client may keep an answer that settles.
@@ -72,7 +27,7 @@ const settlingMaxAge = 2 * time.Second
 func (p *Poller) MaxAge(u *Upstream, part *Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool) {
 	switch {
 	case e.Frozen:
-		left := time.Duration(ceilSeconds(part.reauthorizeLeft(u, now))) * time.Second
+		left := time.Duration(problem.WholeSeconds(part.reauthorizeLeft(u, now))) * time.Second
 		return e.Age(now).Truncate(time.Second) + left, true
 	case e.Settling:
 		return settlingMaxAge, false
@@ -86,7 +41,7 @@ func (p *Poller) MaxAge(u *Upstream, part *Partition, e *cache.Entry, now time.T
 // task that has not ended: whole seconds, at least one.
 func (p *Poller) RetryAfter(u *Upstream, part *Partition, e *cache.Entry, now time.Time) time.Duration {
 	wait := max(e.FreshUntil.Sub(now), part.paused(now), u.breaker.wait(now))
-	return time.Duration(max(1, ceilSeconds(wait))) * time.Second
+	return time.Duration(max(1, problem.WholeSeconds(wait))) * time.Second
 }
 
 // lifetime is how long an answer stays fresh.

@@ -9,6 +9,7 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -88,7 +89,7 @@ func (t *tracker) track(key cache.ID, task tracked) {
 }
 
 // Lost implements Observer.
-func (t *tracker) Lost(key *cache.ID, _ *Problem) {
+func (t *tracker) Lost(key *cache.ID, _ *problem.Problem) {
 	if t.own != nil {
 		t.own.Delete(key)
 	}
@@ -98,7 +99,7 @@ func (t *tracker) Lost(key *cache.ID, _ *Problem) {
 }
 
 // Suspended implements Observer.
-func (t *tracker) Suspended(*cache.ID, *Problem) {}
+func (t *tracker) Suspended(*cache.ID, *problem.Problem) {}
 
 // learn takes the last change of a history as a sample: of the time in the
 // status before it, and when it was the end, of the whole task.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"pollux/proxy/problem"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -388,7 +389,7 @@ func TestTooManyUnderWay(t *testing.T) {
 		}
 		var busy int
 		for range 3 {
-			if a := <-answers; a.Problem != nil && a.Problem.Type == Overloaded {
+			if a := <-answers; a.Problem != nil && a.Problem.Type == problem.Overloaded {
 				busy++
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"pollux/providers"
 	"pollux/proxy/poller/adaptive"
+	"pollux/proxy/problem"
 )
 
 // Upstream is one configured instance of a provider. Its exported fields are
@@ -35,8 +36,8 @@ type Upstream struct {
 	stats     *upstreamStats
 	groups    *adaptive.Groups // nil on schedule: fixed
 	metrics   upstreamMetrics
-	notFound  *Problem // prepared, for the hit path
-	gone      *Problem
+	notFound  *problem.Problem // prepared, for the hit path
+	gone      *problem.Problem
 }
 
 // transport is what an upstream's requests go through: *http.Transport.
@@ -80,9 +81,9 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		stats:     &upstreamStats{},
 		groups:    newGroups(cfg, provider),
 		metrics:   m.upstream(name),
-		notFound: &Problem{Type: TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
+		notFound: &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the upstream knows no such task, or hides it from this credential"},
-		gone: &Problem{Type: TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
+		gone: &problem.Problem{Type: problem.TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the task was known, and the upstream has lost it"},
 	}
 	if u.Held {

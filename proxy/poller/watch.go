@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/problem"
 )
 
 // watches are the tasks that somebody follows: Pollux polls them by itself, on
@@ -46,7 +47,7 @@ func (w *watches) setLimit(tasks int) {
 // Watch makes Pollux poll the task of r by itself until release is called.
 // Release is idempotent. It returns a problem when limits.watched_tasks tasks
 // are watched already.
-func (p *Poller) Watch(r Request) (release func(), problem *Problem) {
+func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 	r.NoCache, r.OnlyIfCached, r.Traceparent = false, false, ""
 	w := &p.watches
 	w.mu.Lock()
@@ -60,7 +61,7 @@ func (p *Poller) Watch(r Request) (release func(), problem *Problem) {
 			w.schedule.add(r, p.firstWatch(r))
 		}
 	case len(w.byKey) >= w.limit:
-		return nil, &Problem{Type: Overloaded, Status: http.StatusServiceUnavailable, Upstream: r.Upstream.Name,
+		return nil, &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, Upstream: r.Upstream.Name,
 			RetryAfter: 10 * time.Second, Detail: "limits.watched_tasks tasks are watched already"}
 	default:
 		there = &watch{request: r, refs: 1}
@@ -233,7 +234,7 @@ func (w *watches) plan(there *watch, due time.Time) {
 // next is when the task is polled again after out. Errors carry no
 // information about the task, so they only make the pauses longer.
 func (there *watch) next(out outcome, now time.Time) (due time.Time, ended bool) {
-	good := out.Entry != nil && out.Cache.Detail < DetailStaleIfError
+	good := out.Entry != nil && out.Cache.Detail < problem.DetailStaleIfError
 	if good {
 		there.failures = 0
 		if out.Entry.Frozen || out.Entry.Terminal && !out.Entry.Settling {
@@ -249,7 +250,7 @@ func (there *watch) next(out outcome, now time.Time) (due time.Time, ended bool)
 	if out.Problem != nil && out.Problem.RetryAfter > pause {
 		pause = out.Problem.RetryAfter
 	}
-	if out.Cache.Detail == DetailBreakerOpen || out.Problem != nil && out.Problem.Type == UpstreamUnavailable {
+	if out.Cache.Detail == problem.DetailBreakerOpen || out.Problem != nil && out.Problem.Type == problem.UpstreamUnavailable {
 		return now.Add(pause + spread(rampUp)), false
 	}
 	return now.Add(pause + spread(pause/5)), false

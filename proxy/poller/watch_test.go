@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/problem"
 )
 
 // notes is an observer that remembers.
 type notes struct {
 	mu        sync.Mutex
 	published []string
-	lost      []ProblemType
+	lost      []problem.Type
 	suspended int
 }
 
@@ -27,13 +28,13 @@ func (n *notes) Published(e *cache.Entry) {
 	}
 }
 
-func (n *notes) Lost(_ *cache.ID, p *Problem) {
+func (n *notes) Lost(_ *cache.ID, p *problem.Problem) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lost = append(n.lost, p.Type)
 }
 
-func (n *notes) Suspended(*cache.ID, *Problem) { n.mu.Lock(); n.suspended++; n.mu.Unlock() }
+func (n *notes) Suspended(*cache.ID, *problem.Problem) { n.mu.Lock(); n.suspended++; n.mu.Unlock() }
 
 func TestWatchedTaskIsPolledUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -97,7 +98,7 @@ func TestWatchersAreTold(t *testing.T) {
 		say(404, `{"message":"request not found"}`)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(n.lost) == 0 || n.lost[0] != TaskGone {
+		if len(n.lost) == 0 || n.lost[0] != problem.TaskGone {
 			t.Errorf("told of losses %v, want task-gone first", n.lost)
 		}
 	})

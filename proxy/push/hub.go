@@ -7,14 +7,14 @@ import (
 	"sync/atomic"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // News is what became known of a task: an entry, or why there is none any
 // more. It is immutable and shared by all followers.
 type News struct {
 	Entry   *cache.Entry
-	Problem *poller.Problem
+	Problem *problem.Problem
 
 	event, nativeEvent lazyEvent
 }
@@ -126,19 +126,19 @@ func (h *Hub) Published(e *cache.Entry) {
 }
 
 // Lost implements [poller.Observer].
-func (h *Hub) Lost(key *cache.ID, problem *poller.Problem) {
+func (h *Hub) Lost(key *cache.ID, why *problem.Problem) {
 	s := h.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.topics[*key]; t != nil {
 		t.etag = ""
-		t.tell(&News{Problem: problem})
+		t.tell(&News{Problem: why})
 	}
 }
 
 // Suspended implements [poller.Observer]: every follower in the partition is told.
-func (h *Hub) Suspended(partition *cache.ID, problem *poller.Problem) {
-	n := &News{Problem: problem}
+func (h *Hub) Suspended(partition *cache.ID, why *problem.Problem) {
+	n := &News{Problem: why}
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()

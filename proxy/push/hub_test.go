@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,15 +43,15 @@ func TestFollowersGetTheLatest(t *testing.T) {
 	if n := other.Take(); n != nil {
 		t.Errorf("the follower of another task was told %v", n)
 	}
-	h.Lost(&cache.ID{1}, &poller.Problem{Type: poller.TaskGone})
-	if n := f.Take(); n == nil || n.Problem.Type != poller.TaskGone {
+	h.Lost(&cache.ID{1}, &problem.Problem{Type: problem.TaskGone})
+	if n := f.Take(); n == nil || n.Problem.Type != problem.TaskGone {
 		t.Errorf("took %v, want the loss", n)
 	}
-	h.Suspended(&partition, &poller.Problem{Type: poller.UnauthorizedProblem})
+	h.Suspended(&partition, &problem.Problem{Type: problem.Unauthorized})
 	if f.Take() == nil || other.Take() == nil {
 		t.Error("a suspension did not reach every follower of the partition")
 	}
-	h.Suspended(&cache.ID{8}, &poller.Problem{})
+	h.Suspended(&cache.ID{8}, &problem.Problem{})
 	if f.Take() != nil {
 		t.Error("the suspension of another partition was told")
 	}

@@ -23,6 +23,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // tasks is an engine without upstreams: what a poll answers is what a test
@@ -30,7 +31,7 @@ import (
 type tasks struct {
 	mu      sync.Mutex
 	known   map[cache.ID]*cache.Entry
-	problem *poller.Problem // of polls that know nothing
+	problem *problem.Problem // of polls that know nothing
 	watched map[cache.ID]int
 	full    bool
 }
@@ -44,11 +45,11 @@ func (e *tasks) Poll(_ context.Context, r poller.Request) poller.Answer {
 	return poller.Answer{Problem: e.problem}
 }
 
-func (e *tasks) Watch(r poller.Request) (func(), *poller.Problem) {
+func (e *tasks) Watch(r poller.Request) (func(), *problem.Problem) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.full {
-		return nil, &poller.Problem{Type: poller.Overloaded, Status: 503}
+		return nil, &problem.Problem{Type: problem.Overloaded, Status: 503}
 	}
 	e.watched[r.Key]++
 	return func() {
@@ -140,7 +141,7 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 		t.Fatal(err)
 	}
 	g := &rig{t: t, receivers: r, outbox: outbox, log: &bytes.Buffer{},
-		tasks:    &tasks{known: map[cache.ID]*cache.Entry{}, watched: map[cache.ID]int{}, problem: &poller.Problem{Type: poller.UpstreamTimeout}},
+		tasks:    &tasks{known: map[cache.ID]*cache.Entry{}, watched: map[cache.ID]int{}, problem: &problem.Problem{Type: problem.UpstreamTimeout}},
 		upstream: &poller.Upstream{Name: "u"}}
 	resume := func(task *Task, c providers.Credential) (*poller.Request, bool) {
 		if c.Zero() {
@@ -553,7 +554,7 @@ func TestSuspended(t *testing.T) {
 		id, _ := g.register(receiver, terminal(), 1, 2)
 		g.Published(ended(1, "completed"))
 		synctest.Wait()
-		g.Suspended(&cache.ID{0xff}, &poller.Problem{Type: poller.UnauthorizedProblem})
+		g.Suspended(&cache.ID{0xff}, &problem.Problem{Type: problem.Unauthorized})
 		time.Sleep(time.Hour)
 		if n := len(r.messages()); n != 1 {
 			t.Errorf("%d attempts, want none while suspended", n-1)
@@ -577,12 +578,12 @@ func TestLostTasks(t *testing.T) {
 		r := &receivers{answer: always(200)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		g.tasks.problem = &poller.Problem{Type: poller.TaskNotFound}
+		g.tasks.problem = &problem.Problem{Type: problem.TaskNotFound}
 		id, _ := g.register(receiver, terminal(), 1, 2)
 		running := ended(1, "in_progress")
 		running.Terminal, running.Frozen = false, false
 		g.Published(running)
-		notFound := &poller.Problem{Type: poller.TaskNotFound}
+		notFound := &problem.Problem{Type: problem.TaskNotFound}
 		g.Lost(&cache.ID{1}, notFound) // forgotten on request
 		g.Lost(&cache.ID{2}, notFound) // not written down yet
 		v := g.view(id)
@@ -640,7 +641,7 @@ func TestRegisterLimits(t *testing.T) {
 		st := *g.settings.Load()
 		st.maxTasks = 8
 		g.settings.Store(&st)
-		register := func(partition byte, keys ...byte) *poller.Problem {
+		register := func(partition byte, keys ...byte) *problem.Problem {
 			r := Registration{URL: receiver, On: terminal()}
 			for _, key := range keys {
 				task := Task{Upstream: "u", Values: []string{"x"}, Key: cache.ID{partition, key}, Partition: cache.ID{partition}}

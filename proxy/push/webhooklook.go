@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -57,7 +57,7 @@ func (w *Webhooks) lookAt(ctx context.Context, t *followed) {
 	case ctx.Err() != nil:
 	case a.Entry != nil:
 		w.Published(a.Entry)
-	case a.Problem.Type == poller.UnauthorizedProblem:
+	case a.Problem.Type == problem.Unauthorized:
 		w.Suspended(&t.Partition, a.Problem)
 	default:
 		w.Lost(&t.Key, a.Problem)
@@ -77,7 +77,7 @@ func (w *Webhooks) sweep(ctx context.Context) {
 			age := now.Sub(hook.created)
 			switch {
 			case t.done:
-			case age > followFor, age > unseenFor && t.status == "" && t.problem == string(poller.TaskNotFound):
+			case age > followFor, age > unseenFor && t.status == "" && t.problem == string(problem.TaskNotFound):
 				w.finish(t, t.problem)
 			default:
 				open = append(open, t)
@@ -137,8 +137,8 @@ func (w *Webhooks) follow(t *followed) {
 			return
 		}
 	}
-	release, problem := w.engine.Watch(*r)
-	if problem != nil {
+	release, why := w.engine.Watch(*r)
+	if why != nil {
 		return
 	}
 	w.mu.Lock()

@@ -9,7 +9,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // partitionShare is which part of limits.watched_tasks one partition may have.
@@ -17,16 +17,16 @@ const partitionShare = 4
 
 // Register makes a webhook durable and starts to follow its tasks. The secret
 // is told here and never again. Nothing is left behind if it returns a problem.
-func (w *Webhooks) Register(ctx context.Context, r Registration) (id, secret string, problem *poller.Problem) {
+func (w *Webhooks) Register(ctx context.Context, r Registration) (id, secret string, why *problem.Problem) {
 	st := w.settings.Load()
 	u, err := st.targets.register(ctx, r.URL)
 	if err != nil {
-		return "", "", &poller.Problem{Type: poller.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
+		return "", "", &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
 	}
 	hook := &webhook{id: newWebhookID(), on: r.On, owner: r.Owner, created: time.Now().UTC(), secret: newSecret(),
 		credentials: map[string]providers.Credential{}}
 	if err := hook.setURL(u.String()); err != nil {
-		return "", "", &poller.Problem{Type: poller.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
+		return "", "", &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
 	}
 	for i, task := range r.Tasks {
 		request := r.Requests[i]
@@ -35,11 +35,11 @@ func (w *Webhooks) Register(ctx context.Context, r Registration) (id, secret str
 			hook.credentials[task.Upstream] = request.Credential
 		}
 	}
-	if problem := w.roomFor(hook, st.maxTasks); problem != nil {
-		return "", "", problem
+	if why := w.roomFor(hook, st.maxTasks); why != nil {
+		return "", "", why
 	}
-	if problem := w.watchAll(hook); problem != nil {
-		return "", "", problem
+	if why := w.watchAll(hook); why != nil {
+		return "", "", why
 	}
 	if err := w.save(ctx, hook); err != nil {
 		w.log.Warn("a webhook could not be stored", "err", err)
@@ -56,15 +56,15 @@ func (w *Webhooks) Register(ctx context.Context, r Registration) (id, secret str
 
 // unstoredProblem is the answer while the store is sick: what was accepted must
 // survive, so nothing is.
-var unstoredProblem = &poller.Problem{Type: poller.Overloaded, Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second,
+var unstoredProblem = &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second,
 	Detail: "the store did not confirm the change"}
 
 // roomFor checks the limits for a new webhook.
-func (w *Webhooks) roomFor(hook *webhook, limit int) *poller.Problem {
+func (w *Webhooks) roomFor(hook *webhook, limit int) *problem.Problem {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.open+len(hook.tasks) > limit || len(w.byID) >= limit {
-		return &poller.Problem{Type: poller.Overloaded, Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
+		return &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
 			Detail: fmt.Sprintf("limits.watched_tasks (%d) is reached", limit)}
 	}
 	share := max(1, limit/partitionShare)
@@ -77,19 +77,19 @@ func (w *Webhooks) roomFor(hook *webhook, limit int) *poller.Problem {
 			n += r.open
 		}
 		if n > share {
-			return &poller.Problem{Type: poller.RateLimited, Status: http.StatusTooManyRequests, RetryAfter: 10 * time.Second,
+			return &problem.Problem{Type: problem.RateLimited, Status: http.StatusTooManyRequests, RetryAfter: 10 * time.Second,
 				Detail: fmt.Sprintf("the webhooks of one credential may follow %d tasks, a quarter of limits.watched_tasks", share)}
 		}
 	}
 	return nil
 }
 
-func (w *Webhooks) watchAll(hook *webhook) *poller.Problem {
+func (w *Webhooks) watchAll(hook *webhook) *problem.Problem {
 	for _, t := range hook.tasks {
-		release, problem := w.engine.Watch(*t.request)
-		if problem != nil {
+		release, why := w.engine.Watch(*t.request)
+		if why != nil {
 			hook.releaseAll()
-			return problem
+			return why
 		}
 		t.release = release
 	}
@@ -121,7 +121,7 @@ func (w *Webhooks) Owners(id string) (owner string, tasks []Task, ok bool) {
 }
 
 // Delete ends a webhook; one that is not there has ended.
-func (w *Webhooks) Delete(ctx context.Context, id string) *poller.Problem {
+func (w *Webhooks) Delete(ctx context.Context, id string) *problem.Problem {
 	w.mu.RLock()
 	hook := w.byID[id]
 	w.mu.RUnlock()
@@ -180,7 +180,7 @@ func (w *Webhooks) restart(id string) (again []*delivery) {
 }
 
 // Rotate gives a webhook a new secret. The old one signs beside it for a day.
-func (w *Webhooks) Rotate(ctx context.Context, id string) (secret string, problem *poller.Problem) {
+func (w *Webhooks) Rotate(ctx context.Context, id string) (secret string, why *problem.Problem) {
 	w.mu.Lock()
 	hook := w.byID[id]
 	if hook == nil {

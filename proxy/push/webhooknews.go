@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -89,12 +89,12 @@ func (w *Webhooks) Published(e *cache.Entry) {
 
 // Lost implements [poller.Observer]. A task that nobody has seen yet may still
 // come: some upstreams write it down a little after they have said its id.
-func (w *Webhooks) Lost(key *cache.ID, problem *poller.Problem) {
+func (w *Webhooks) Lost(key *cache.ID, why *problem.Problem) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range slices.Clone(w.byKey[*key]) {
-		t.problem = string(problem.Type)
-		if problem.Type == poller.TaskGone || problem.Type == poller.TaskNotFound && t.status != "" {
+		t.problem = string(why.Type)
+		if why.Type == problem.TaskGone || why.Type == problem.TaskNotFound && t.status != "" {
 			w.finish(t, t.problem)
 		}
 	}
@@ -103,7 +103,7 @@ func (w *Webhooks) Lost(key *cache.ID, problem *poller.Problem) {
 
 // Suspended implements [poller.Observer]: what waits for the partition's
 // receivers is held back.
-func (w *Webhooks) Suspended(partition *cache.ID, _ *poller.Problem) {
+func (w *Webhooks) Suspended(partition *cache.ID, _ *problem.Problem) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r := w.rooms[*partition]; r != nil {

@@ -17,6 +17,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // storeTimeout bounds one call of the outbox.
@@ -25,7 +26,7 @@ const storeTimeout = 5 * time.Second
 // Engine is what webhooks need of a *poller.Poller.
 type Engine interface {
 	Poll(ctx context.Context, r poller.Request) poller.Answer
-	Watch(r poller.Request) (release func(), problem *poller.Problem)
+	Watch(r poller.Request) (release func(), why *problem.Problem)
 	Known(key *cache.ID) *cache.Entry
 	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
 }
@@ -215,12 +216,12 @@ func (w *Webhooks) remove(hook *webhook) {
 	}
 }
 
-// finish ends the following of a task. problem is why, "" if it just ended.
-func (w *Webhooks) finish(t *followed, problem string) {
+// finish ends the following of a task. why is the type of the problem, "" if it just ended.
+func (w *Webhooks) finish(t *followed, why string) {
 	if t.done {
 		return
 	}
-	t.done, t.problem, t.request = true, problem, nil
+	t.done, t.problem, t.request = true, why, nil
 	if t.release != nil {
 		w.releases = append(w.releases, t.release)
 		t.release = nil

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/problem"
 )
 
 // WebhookView is what a caller may know of a webhook.
@@ -78,7 +78,7 @@ func (w *Webhooks) viewTask(t *followed) TaskView {
 	switch {
 	case t.done:
 		v.State = TaskDone
-	case suspended, t.request == nil, t.problem == string(poller.UnauthorizedProblem), t.problem == string(poller.ForbiddenProblem):
+	case suspended, t.request == nil, t.problem == string(problem.Unauthorized), t.problem == string(problem.Forbidden):
 		v.State = TaskSuspended
 	}
 	if t.status != "" && !suspended {
