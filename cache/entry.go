@@ -2,10 +2,7 @@
 // the memory tier, and the interface of the durable store behind it.
 package cache
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // ID is a keyed hash (HMAC-SHA256): of an entry's key or of a partition.
 type ID [32]byte
@@ -87,16 +84,10 @@ func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Obser
 // Fresh reports whether asking again cannot tell anything new yet.
 func (e *Entry) Fresh(now time.Time) bool { return e.Frozen || now.Before(e.FreshUntil) }
 
-// OlderThan reports whether e says less than other about the same task, by
-// generation and version.
-func (e *Entry) OlderThan(other *Entry) bool {
-	return cmp.Or(cmp.Compare(e.Generation, other.Generation), cmp.Compare(e.Version, other.Version)) < 0
-}
-
 // GivesWayTo reports whether next may stand in place of e: it is not older, and
 // nothing replaces a frozen entry within its generation.
 func (e *Entry) GivesWayTo(next *Entry) bool {
-	return !next.OlderThan(e) && !(e.Frozen && e.Generation == next.Generation)
+	return !e.NewerThan(next) && !(e.Frozen && e.Generation == next.Generation)
 }
 
 // Size is what the entry weighs in the memory tier, in bytes, overhead included.
