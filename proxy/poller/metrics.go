@@ -2,7 +2,6 @@ package poller
 
 import (
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -154,29 +153,4 @@ func (u upstreamMetrics) count(out outcome, led bool) {
 	default:
 		u.stale.Inc()
 	}
-}
-
-// wordLog remembers which unknown native words were logged: a hundred per
-// upstream, so that a chatty upstream cannot fill log or memory.
-type wordLog struct {
-	mu   sync.Mutex
-	seen map[string]map[string]struct{}
-}
-
-func (l *wordLog) first(upstream, word string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.seen == nil {
-		l.seen = map[string]map[string]struct{}{}
-	}
-	words := l.seen[upstream]
-	if words == nil {
-		words = map[string]struct{}{}
-		l.seen[upstream] = words
-	}
-	if _, ok := words[word]; ok || len(words) >= 100 {
-		return false
-	}
-	words[word] = struct{}{}
-	return true
 }

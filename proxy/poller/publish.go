@@ -2,11 +2,7 @@ package poller
 
 import (
 	"context"
-	"encoding/base64"
-	"slices"
 	"time"
-
-	"github.com/zeebo/xxh3"
 
 	"pollux/cache"
 	"pollux/providers"
@@ -14,9 +10,6 @@ import (
 )
 
 const (
-	// maxHistory bounds the status changes kept of one task; the oldest but
-	// the first go.
-	maxHistory = 100
 	// persistUnchanged is how old the store's copy of an unchanged task may
 	// get, so that a restart does not make answers look much older than they are.
 	persistUnchanged = 30 * time.Second
@@ -71,13 +64,6 @@ func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd problem.
 // credential from its upstream.
 const defaultPause = 5 * time.Second
 
-// rawEntry is the native side of an entry.
-type rawEntry struct {
-	code        int
-	contentType string
-	body        []byte
-}
-
 // accept publishes a good answer.
 func (p *Poller) accept(f *flight, r Request, known *cache.Entry, v providers.Verdict, out outcome, now time.Time) outcome {
 	if known != nil && known.Missing {
@@ -101,67 +87,6 @@ func (p *Poller) accept(f *flight, r Request, known *cache.Entry, v providers.Ve
 		p.scheduleSettling(r, entry)
 	}
 	return out
-}
-
-// render makes the entry of an answer. An answer whose digest is the known
-// one's changes nothing but its age: document, validator and history stay.
-func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw rawEntry, now time.Time) *cache.Entry {
-	u, task := r.Upstream, v.Task
-	e := &cache.Entry{
-		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Provider: u.Provider.Name, Revision: u.Provider.Revision,
-		Ref: u.Name + "/" + u.Parser.Format(r.Reference), Values: r.Reference.Values,
-		TaskID: task.ID, Status: string(task.Status), NativeStatus: task.NativeStatus, Terminal: task.Status.Terminal(),
-		Digest: v.Digest, Native: raw.body, NativeType: raw.contentType, NativeCode: raw.code,
-		CreatedAt: task.CreatedAt, CompletedAt: task.CompletedAt, UpdatedAt: changeTime(now), FirstSeen: now, ObservedAt: now,
-	}
-	if task.Model != nil {
-		e.Model = *task.Model
-	}
-	if task.Error != nil && task.Error.Code != nil {
-		e.ErrorCode = *task.Error.Code
-	}
-	if known != nil {
-		e.FirstSeen, e.Submitted, e.History, e.PersistedAt = known.FirstSeen, known.Submitted, known.History, known.PersistedAt
-	}
-	if known != nil && known.Digest == e.Digest && known.Document != nil && known.Revision == e.Revision {
-		e.UpdatedAt, e.Document, e.ETag, e.Stored = known.UpdatedAt, known.Document, known.ETag, known.Stored
-	} else {
-		task.Upstream, task.Provider = u.Name, u.Provider.Name
-		if task.UpdatedAt.IsZero() { // unless the file trusts the upstream's own
-			task.UpdatedAt = e.UpdatedAt
-		}
-		e.Document = task.AppendJSON(nil)
-		e.ETag = validator(xxh3.Hash128(e.Document).Bytes())
-	}
-	e.NativeETag = nativeValidator(e.ETag, v.NativeDigest)
-	if e.Polls = 1; known != nil {
-		e.Polls += known.Polls
-	}
-	if n := len(e.History); n == 0 || e.History[n-1].Status != e.Status || e.History[n-1].NativeStatus != e.NativeStatus {
-		e.History = append(slices.Clip(e.History), cache.Change{Status: e.Status, NativeStatus: e.NativeStatus, At: now, Poll: e.Polls})
-		if len(e.History) > maxHistory {
-			e.History = slices.Delete(e.History, 1, 2)
-		}
-	}
-	e.FreshUntil = now.Add(u.pollAgain(known, e, &task, v.RetryAfter, now))
-	p.settleState(u, known, e, v.Settled, now)
-	return e
-}
-
-// changeTime is the moment of a change as documents and lists tell it.
-func changeTime(now time.Time) time.Time { return now.UTC().Truncate(time.Microsecond) }
-
-func validator(digest [16]byte) string {
-	return `W/"` + base64.RawURLEncoding.EncodeToString(digest[:]) + `"`
-}
-
-// nativeValidator changes when the document does, and when the native body
-// does in more than its volatile fields.
-func nativeValidator(etag string, digest [16]byte) string {
-	h := xxh3.New()
-	_, _ = h.WriteString(etag)
-	_, _ = h.Write(digest[:])
-	return validator(h.Sum128().Bytes())
 }
 
 // publish makes e what is known of its task, unless something that must stand
@@ -299,125 +224,4 @@ func (p *Poller) drop(f *flight, r Request, why *problem.Problem) {
 		p.remove(&r.Key) // a store that cannot delete is counted there; memory forgets all the same
 		p.tellLost(&r.Key, why)
 	}
-}
-
-// remove deletes key from every tier. The stripe must be locked.
-func (p *Poller) remove(key *cache.ID) error {
-	p.memory.Delete(key)
-	p.settling.cancel(key)
-	p.unstored.remove(key)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)
-	defer cancel()
-	_, err := p.store.Delete(ctx, key, 0)
-	if err != nil {
-		p.metrics.storeErrors.WithLabelValues("delete").Inc()
-	}
-	return err
-}
-
-// Forget drops the task everywhere it is stored. A poll under way answers its
-// callers and stores nothing. The error is the store's: the task is then
-// forgotten in memory only.
-func (p *Poller) Forget(key *cache.ID) error {
-	s := p.flights.stripe(key)
-	s.Lock()
-	defer s.Unlock()
-	p.flights.fence(s, key)
-	err := p.remove(key)
-	p.tellLost(key, forgotten)
-	return err
-}
-
-// Freshen makes the next poll of the task ask the upstream: after a cancel or
-// a continue passed through, whichever scoping parameters either named. What is
-// known stays as a fallback; a poll under way stores nothing, since it may have
-// asked before. A frozen document stays.
-func (p *Poller) Freshen(r Request) {
-	p.freshen(r)
-	for _, sibling := range p.siblings(r) {
-		p.freshen(sibling)
-	}
-}
-
-func (p *Poller) freshen(r Request) {
-	s := p.flights.stripe(&r.Key)
-	s.Lock()
-	defer s.Unlock()
-	p.flights.fence(s, &r.Key)
-	e := p.load(r)
-	switch {
-	case e == nil || e.Frozen:
-		return
-	case e.Missing:
-		p.memory.Delete(&r.Key)
-		return
-	}
-	now := time.Now()
-	stale := *e
-	stale.FreshUntil = now
-	p.memory.Put(&stale, p.keep(r.Upstream, &stale, now))
-	p.store.PutLater(&stale)
-}
-
-// maxSiblings bounds the references under which one task is looked for.
-const maxSiblings = 32
-
-// siblings are the other references under which the partition polled r's task:
-// the same id, with other scoping parameters.
-func (p *Poller) siblings(r Request) []Request {
-	u := r.Upstream
-	if !slices.ContainsFunc(u.Provider.Params, func(p providers.Param) bool { return !p.Task }) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
-	defer cancel()
-	rows, _, err := p.Index().List(ctx, &cache.Query{
-		Sight: cache.Sight{Partitions: []cache.ID{r.Partition.ID}}, Upstreams: []string{u.Name},
-		TaskID: u.Parser.TaskID(r.Reference), Order: cache.ByUpdated, Descending: true, Limit: maxSiblings,
-	})
-	if err != nil {
-		p.metrics.storeErrors.WithLabelValues("list").Inc()
-	}
-	var others []Request
-	for _, row := range rows {
-		if row.Key != r.Key && u.sameTask(row.Values, r.Reference.Values) {
-			sibling := r
-			sibling.Key, sibling.Reference = row.Key, providers.Reference{Values: row.Values}
-			others = append(others, sibling)
-		}
-	}
-	return others
-}
-
-// sameTask reports whether two references differ in scoping parameters at most.
-func (u *Upstream) sameTask(a, b []string) bool {
-	if len(a) != len(b) || len(a) != len(u.Provider.Params) {
-		return false
-	}
-	for i, param := range u.Provider.Params {
-		if param.Task && a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// noteWord counts native words that the provider file does not list, and logs
-// each once, but for one that tells the credential.
-func (p *Poller) noteWord(r Request, v providers.Verdict) {
-	if !v.UnknownWord {
-		return
-	}
-	u := r.Upstream
-	u.metrics.unknownWords.Inc()
-	if !reveals(u.credential(r.Credential), v.Task.NativeStatus) && p.words.first(u.Name, v.Task.NativeStatus) {
-		p.log.Warn("native status word is not in the provider file", "upstream", u.Name, "provider", u.Provider.Name, "native_status", clip(v.Task.NativeStatus))
-	}
-}
-
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64]
-	}
-	return s
 }

@@ -1,0 +1,84 @@
+package poller
+
+import (
+	"encoding/base64"
+	"slices"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"pollux/cache"
+	"pollux/providers"
+)
+
+// maxHistory bounds the status changes kept of one task; the oldest but the
+// first go.
+const maxHistory = 100
+
+// rawEntry is the native side of an entry.
+type rawEntry struct {
+	code        int
+	contentType string
+	body        []byte
+}
+
+// render makes the entry of an answer. An answer whose digest is the known
+// one's changes nothing but its age: document, validator and history stay.
+func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw rawEntry, now time.Time) *cache.Entry {
+	u, task := r.Upstream, v.Task
+	e := &cache.Entry{
+		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Provider: u.Provider.Name, Revision: u.Provider.Revision,
+		Ref: u.Name + "/" + u.Parser.Format(r.Reference), Values: r.Reference.Values,
+		TaskID: task.ID, Status: string(task.Status), NativeStatus: task.NativeStatus, Terminal: task.Status.Terminal(),
+		Digest: v.Digest, Native: raw.body, NativeType: raw.contentType, NativeCode: raw.code,
+		CreatedAt: task.CreatedAt, CompletedAt: task.CompletedAt, UpdatedAt: changeTime(now), FirstSeen: now, ObservedAt: now,
+	}
+	if task.Model != nil {
+		e.Model = *task.Model
+	}
+	if task.Error != nil && task.Error.Code != nil {
+		e.ErrorCode = *task.Error.Code
+	}
+	if known != nil {
+		e.FirstSeen, e.Submitted, e.History, e.PersistedAt = known.FirstSeen, known.Submitted, known.History, known.PersistedAt
+	}
+	if known != nil && known.Digest == e.Digest && known.Document != nil && known.Revision == e.Revision {
+		e.UpdatedAt, e.Document, e.ETag, e.Stored = known.UpdatedAt, known.Document, known.ETag, known.Stored
+	} else {
+		task.Upstream, task.Provider = u.Name, u.Provider.Name
+		if task.UpdatedAt.IsZero() { // unless the file trusts the upstream's own
+			task.UpdatedAt = e.UpdatedAt
+		}
+		e.Document = task.AppendJSON(nil)
+		e.ETag = validator(xxh3.Hash128(e.Document).Bytes())
+	}
+	e.NativeETag = nativeValidator(e.ETag, v.NativeDigest)
+	if e.Polls = 1; known != nil {
+		e.Polls += known.Polls
+	}
+	if n := len(e.History); n == 0 || e.History[n-1].Status != e.Status || e.History[n-1].NativeStatus != e.NativeStatus {
+		e.History = append(slices.Clip(e.History), cache.Change{Status: e.Status, NativeStatus: e.NativeStatus, At: now, Poll: e.Polls})
+		if len(e.History) > maxHistory {
+			e.History = slices.Delete(e.History, 1, 2)
+		}
+	}
+	e.FreshUntil = now.Add(u.pollAgain(known, e, &task, v.RetryAfter, now))
+	p.settleState(u, known, e, v.Settled, now)
+	return e
+}
+
+// changeTime is the moment of a change as documents and lists tell it.
+func changeTime(now time.Time) time.Time { return now.UTC().Truncate(time.Microsecond) }
+
+func validator(digest [16]byte) string {
+	return `W/"` + base64.RawURLEncoding.EncodeToString(digest[:]) + `"`
+}
+
+// nativeValidator changes when the document does, and when the native body
+// does in more than its volatile fields.
+func nativeValidator(etag string, digest [16]byte) string {
+	h := xxh3.New()
+	_, _ = h.WriteString(etag)
+	_, _ = h.Write(digest[:])
+	return validator(h.Sum128().Bytes())
+}
