@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/follow"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
-	"pollux/proxy/push"
 )
 
 // finished reports whether a reference needs no more waiting. One that ended
@@ -37,7 +37,7 @@ func (s *Server) awaitBatch(x *exchange, answers []batchAnswer, untilAny bool, w
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	wake := make(chan struct{}, 1)
-	followers := make([]*push.Follower, len(answers))
+	followers := make([]*follow.Follower, len(answers))
 	inside := map[cache.ID]bool{}
 	for i := range answers {
 		a := &answers[i]
@@ -82,7 +82,7 @@ func (s *Server) awaitBatch(x *exchange, answers []batchAnswer, untilAny bool, w
 }
 
 // takeNews brings answers up to what their followers were told.
-func (s *Server) takeNews(answers []batchAnswer, followers []*push.Follower) {
+func (s *Server) takeNews(answers []batchAnswer, followers []*follow.Follower) {
 	for i, f := range followers {
 		if f == nil {
 			continue

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"time"
 
-	"pollux/proxy/push"
+	"pollux/proxy/follow"
 )
 
 // fleetEvery is the shortest time between two events of a fleet's stream.
@@ -23,7 +23,7 @@ func (s *Server) serveFleetStream(x *exchange, v *view) {
 		return
 	}
 	s.takeOver(x, "", leave, func(w eventWriter) {
-		if w.write(push.AppendEvent(nil, "fleet", "", marshal(first))) == nil {
+		if w.write(follow.AppendEvent(nil, "fleet", "", marshal(first))) == nil {
 			s.streamFleet(w, v, first)
 		}
 	})
@@ -42,7 +42,7 @@ func (s *Server) streamFleet(w eventWriter, v *view, last *fleetJSON) {
 			return true
 		}
 		last = next
-		return w.write(push.AppendEvent(nil, "fleet", "", marshal(next))) == nil
+		return w.write(follow.AppendEvent(nil, "fleet", "", marshal(next))) == nil
 	})
 }
 

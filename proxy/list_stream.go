@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/push"
+	"pollux/proxy/follow"
 )
 
 // serveRows streams a list: its page, then every row that changes.
@@ -51,7 +51,7 @@ func (s *Server) enterStream(x *exchange, sight *cache.Sight) (leave func(), ok 
 }
 
 func (s *Server) appendRow(dst []byte, r *cache.Row, now time.Time) []byte {
-	return push.AppendEvent(dst, "row", "", marshal(s.rendered(r, now)))
+	return follow.AppendEvent(dst, "row", "", marshal(s.rendered(r, now)))
 }
 
 func (s *Server) streamRows(w eventWriter, sub *subscriber, publicURL string) {
@@ -64,7 +64,7 @@ func (s *Server) streamRows(w eventWriter, sub *subscriber, publicURL string) {
 		}
 		switch {
 		case why != nil:
-			events = push.AppendEvent(events, "problem", "", why.AppendJSON(nil, publicURL))
+			events = follow.AppendEvent(events, "problem", "", why.AppendJSON(nil, publicURL))
 		case over:
 			events = append(events, "retry: 1000\n\n"...)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
-	"pollux/proxy/push"
+	"pollux/proxy/webhooks"
 )
 
 // description is what is served under /openapi.json, loaded and checked.
@@ -208,7 +208,7 @@ func TestOtherAnswersConform(t *testing.T) {
 
 func TestAnswersOfWebhooksConform(t *testing.T) {
 	doc, f := description(t), newFace(t, nil)
-	cfg := push.WebhooksConfig{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, GiveUpAfter: time.Hour}
+	cfg := webhooks.Config{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, GiveUpAfter: time.Hour}
 	must(t, f.server.OpenWebhooks(t.Context(), cfg, new(cache.MemoryOutbox), f.registry))
 	const all, one = "/v1/webhooks", "/v1/webhooks/{id}"
 	made := f.do("POST", all, `{"tasks":["shannon/a"],"url":"http://127.0.0.1:9/hook?token=x"}`, key1)

@@ -14,7 +14,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
-	"pollux/proxy/push"
+	"pollux/proxy/follow"
+	"pollux/proxy/webhooks"
 )
 
 const (
@@ -51,8 +52,8 @@ type Server struct {
 	routes   *routes
 	fast     *fasthttp.Server
 
-	hub        *push.Hub
-	webhooks   *push.Webhooks // nil until OpenWebhooks
+	hub        *follow.Hub
+	webhooks   *webhooks.Service // nil until OpenWebhooks
 	feed       feed
 	waits      gate
 	streamGate gate
@@ -78,7 +79,7 @@ func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Ga
 	s := &Server{
 		engine: engine, secret: secret, gatherer: gatherer, log: log,
 		routes: newRoutes(), lameDuck: lameDuck, ending: make(chan struct{}),
-		hub: push.NewHub(), waits: gate{what: "waits_per_partition"}, streamGate: gate{what: "streams_per_partition"},
+		hub: follow.NewHub(), waits: gate{what: "waits_per_partition"}, streamGate: gate{what: "streams_per_partition"},
 	}
 	engine.Observe(s.hub)
 	engine.Observe(&s.feed)

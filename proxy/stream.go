@@ -5,8 +5,8 @@ import (
 	"net"
 	"time"
 
+	"pollux/proxy/follow"
 	"pollux/proxy/poller"
-	"pollux/proxy/push"
 )
 
 const (
@@ -134,7 +134,7 @@ func (s *Server) serveStream(x *exchange, t *target, part *poller.Partition, d d
 		return
 	}
 	last := string(x.ctx.Request.Header.PeekCanonical(headerLastEventID))
-	seen := last != "" && last == push.Opaque(x.validator(a.Entry))
+	seen := last != "" && last == follow.Opaque(x.validator(a.Entry))
 	if over := a.Entry.Terminal && !a.Entry.Settling; over && seen {
 		end()
 		x.ctx.SetStatusCode(204) // EventSource stops reconnecting
@@ -152,7 +152,7 @@ func (s *Server) serveStream(x *exchange, t *target, part *poller.Partition, d d
 	x.header = a.Cache.Append(append(x.header[:0], "Cache-Status: "...))
 	extra := string(append(append(append(x.header, "\r\nVary: "...), t.vary...), "\r\n"...))
 	publicURL, o := x.settings.publicURL, x.options
-	first := &push.News{Entry: a.Entry}
+	first := &follow.News{Entry: a.Entry}
 	if seen {
 		first = nil
 	}
@@ -161,10 +161,10 @@ func (s *Server) serveStream(x *exchange, t *target, part *poller.Partition, d d
 
 // follow writes the changes of a task until it has ended for good. last is the
 // id of the event that the client has; first is nil if that is the present one.
-func (s *Server) follow(w eventWriter, f *push.Follower, first *push.News, last string, o options, publicURL string) {
-	tell := func(news *push.News) (more bool) {
+func (s *Server) follow(w eventWriter, f *follow.Follower, first *follow.News, last string, o options, publicURL string) {
+	tell := func(news *follow.News) (more bool) {
 		if news.Problem != nil {
-			_ = w.write(push.AppendEvent(nil, "problem", "", news.Problem.AppendJSON(nil, publicURL)))
+			_ = w.write(follow.AppendEvent(nil, "problem", "", news.Problem.AppendJSON(nil, publicURL)))
 			return false
 		}
 		if id, event := eventOf(news, o); id != last {
@@ -186,14 +186,14 @@ func (s *Server) follow(w eventWriter, f *push.Follower, first *push.News, last 
 
 // eventOf is the event of an entry, and its id. Only the history, which few
 // ask for, is not shared by all followers.
-func eventOf(news *push.News, o options) (id string, event []byte) {
+func eventOf(news *follow.News, o options) (id string, event []byte) {
 	switch {
 	case o.history:
 		body, etag := extend(news.Entry, o)
-		id = push.Opaque(etag)
-		return id, push.AppendEvent(nil, "", id, body)
+		id = follow.Opaque(etag)
+		return id, follow.AppendEvent(nil, "", id, body)
 	case o.native:
-		return push.Opaque(news.Entry.NativeETag), news.Event(true)
+		return follow.Opaque(news.Entry.NativeETag), news.Event(true)
 	}
-	return push.Opaque(news.Entry.ETag), news.Event(false)
+	return follow.Opaque(news.Entry.ETag), news.Event(false)
 }

@@ -7,9 +7,9 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/follow"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
-	"pollux/proxy/push"
 )
 
 // lookForClient is how often somebody who waits is checked for having left.
@@ -111,7 +111,7 @@ func (x *exchange) validator(e *cache.Entry) string {
 
 // await follows the task until the caller is satisfied, the deadline passes,
 // the caller leaves or the server shuts down, and returns the latest answer.
-func (s *Server) await(x *exchange, t *target, part *poller.Partition, r poller.Request, a poller.Answer, f *push.Follower, deadline time.Time) poller.Answer {
+func (s *Server) await(x *exchange, t *target, part *poller.Partition, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
 	release, p := s.engine.Watch(r)
 	if p != nil {
 		return poller.Answer{Problem: p}

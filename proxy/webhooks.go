@@ -15,7 +15,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
-	"pollux/proxy/push"
+	"pollux/proxy/webhooks"
 )
 
 const (
@@ -38,8 +38,8 @@ func (r *routes) matchWebhook(rest []byte) (e *endpoint, id []byte) {
 
 // OpenWebhooks takes in what outbox holds, and serves webhooks from now on.
 // Call it before the first poll. Nothing is sent before RunWebhooks.
-func (s *Server) OpenWebhooks(ctx context.Context, cfg push.WebhooksConfig, outbox cache.Outbox, reg prometheus.Registerer) error {
-	w, err := push.NewWebhooks(s.engine, outbox, s.secret, s.resumeTask, reg, s.log)
+func (s *Server) OpenWebhooks(ctx context.Context, cfg webhooks.Config, outbox cache.Outbox, reg prometheus.Registerer) error {
+	w, err := webhooks.New(s.engine, outbox, s.secret, s.resumeTask, reg, s.log)
 	if err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
@@ -53,7 +53,7 @@ func (s *Server) OpenWebhooks(ctx context.Context, cfg push.WebhooksConfig, outb
 }
 
 // ReloadWebhooks replaces their bounds. Call it after Reload.
-func (s *Server) ReloadWebhooks(cfg push.WebhooksConfig) {
+func (s *Server) ReloadWebhooks(cfg webhooks.Config) {
 	if s.webhooks != nil {
 		s.webhooks.Configure(s.webhooksConfig(cfg))
 	}
@@ -67,7 +67,7 @@ func (s *Server) RunWebhooks(ctx context.Context) {
 }
 
 // webhooksConfig adds what the face knows.
-func (s *Server) webhooksConfig(cfg push.WebhooksConfig) push.WebhooksConfig {
+func (s *Server) webhooksConfig(cfg webhooks.Config) webhooks.Config {
 	st := s.settings.Load()
 	cfg.MaxTasks, cfg.PublicURL = st.Limits.WatchedTasks, st.publicURL
 	return cfg
@@ -101,7 +101,7 @@ func parseWebhook(body []byte, limit int) (webhookRequest, error) {
 	if isNull(m["url"]) || json.Unmarshal(m["url"], &r.url) != nil {
 		return r, errors.New("url wants an absolute https URL")
 	}
-	r.on = []string{push.OnTerminal}
+	r.on = []string{webhooks.OnTerminal}
 	if raw, ok := m["on"]; ok {
 		if r.on, ok = stringList(raw); !ok || !validEvents(r.on) {
 			return r, errors.New("on wants a list of terminal, requires_action or both")
@@ -115,7 +115,7 @@ func parseWebhook(body []byte, limit int) (webhookRequest, error) {
 
 func validEvents(on []string) bool {
 	for i, event := range on {
-		if event != push.OnTerminal && event != push.OnRequiresAction || slices.Contains(on[:i], event) {
+		if event != webhooks.OnTerminal && event != webhooks.OnRequiresAction || slices.Contains(on[:i], event) {
 			return false
 		}
 	}
@@ -153,8 +153,8 @@ func (s *Server) serveRegister(x *exchange) {
 		return
 	}
 	type task struct {
-		Task  string         `json:"task"`
-		State push.TaskState `json:"state"`
+		Task  string             `json:"task"`
+		State webhooks.TaskState `json:"state"`
 	}
 	created := struct {
 		ID     string   `json:"id"`
@@ -164,7 +164,7 @@ func (s *Server) serveRegister(x *exchange) {
 		Tasks  []task   `json:"tasks"`
 	}{ID: id, Secret: secret, URL: r.url, On: r.on}
 	for _, t := range reg.Tasks {
-		created.Tasks = append(created.Tasks, task{t.Ref, push.TaskWatching})
+		created.Tasks = append(created.Tasks, task{t.Ref, webhooks.TaskWatching})
 	}
 	x.ctx.Response.Header.Set("Location", x.settings.publicURL+webhooksPath+"/"+id)
 	x.ctx.SetStatusCode(fasthttp.StatusCreated)
@@ -173,7 +173,7 @@ func (s *Server) serveRegister(x *exchange) {
 
 // registration turns the references of r into polls. The problem names the
 // first that is bad.
-func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRequest) (reg push.Registration, p *problem.Problem, challenge string) {
+func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRequest) (reg webhooks.Registration, p *problem.Problem, challenge string) {
 	refs := make([]reference, len(r.tasks))
 	for i, raw := range r.tasks {
 		if refs[i] = s.resolve(x.settings, raw); refs[i].problem == nil {
@@ -187,17 +187,17 @@ func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRe
 	if err != nil {
 		return reg, invalid(err.Error()), ""
 	}
-	reg = push.Registration{URL: r.url, On: r.on, Owner: c.fingerprint()}
+	reg = webhooks.Registration{URL: r.url, On: r.on, Owner: c.fingerprint()}
 	for i := range refs {
 		t := refs[i].target
 		caller := callers[t]
 		if !t.Held && !caller.sufficient(t) {
 			return reg, atTask(i, noCredential(t)), t.challenge
 		}
-		task := push.Task{Ref: t.Name + "/" + t.Parser.Format(refs[i].ref), Upstream: t.Name, Values: refs[i].ref.Values}
+		task := webhooks.Task{Ref: t.Name + "/" + t.Parser.Format(refs[i].ref), Upstream: t.Name, Values: refs[i].ref.Values}
 		caller.partition(s.secret, t, &task.Partition)
 		referenceKey(s.secret, &task.Partition, refs[i].ref, &task.Key)
-		if slices.ContainsFunc(reg.Tasks, func(o push.Task) bool { return o.Key == task.Key }) {
+		if slices.ContainsFunc(reg.Tasks, func(o webhooks.Task) bool { return o.Key == task.Key }) {
 			continue // named twice
 		}
 		reg.Tasks = append(reg.Tasks, task)

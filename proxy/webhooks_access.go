@@ -7,7 +7,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
-	"pollux/proxy/push"
+	"pollux/proxy/webhooks"
 )
 
 // problemNoWebhook is the answer for what there is not, and for what belongs to
@@ -60,7 +60,7 @@ func (s *Server) findWebhook(x *exchange) (id string, shown func(*cache.ID) bool
 	case !known:
 	case c != nil && (c.has(ScopeFleet) || owner == c.fingerprint()), c == nil && !sent && x.settings.strict.loopback:
 		return id, func(*cache.ID) bool { return true }, true
-	case slices.ContainsFunc(tasks, func(t push.Task) bool { return mine[t.Partition] }):
+	case slices.ContainsFunc(tasks, func(t webhooks.Task) bool { return mine[t.Partition] }):
 		return id, func(p *cache.ID) bool { return mine[*p] }, true
 	}
 	x.problem(problemNoWebhook)
@@ -88,10 +88,10 @@ func (s *Server) partitionsOf(x *exchange, c *client, inHeader bool, credentials
 	return mine, sent
 }
 
-// resumeTask is the [push.Resume] of this face. The upstream must be the same
+// resumeTask is the [webhooks.Resume] of this face. The upstream must be the same
 // as at registration, base URL and identity headers included: then the
 // partition is.
-func (s *Server) resumeTask(task *push.Task, c providers.Credential) (*poller.Request, bool) {
+func (s *Server) resumeTask(task *webhooks.Task, c providers.Credential) (*poller.Request, bool) {
 	u := s.engine.Upstream([]byte(task.Upstream))
 	if u == nil || len(task.Values) != len(u.Provider.Params) {
 		return nil, false

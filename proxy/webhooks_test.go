@@ -15,7 +15,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
-	"pollux/proxy/push"
+	"pollux/proxy/webhooks"
 )
 
 // hooked is a face with webhooks, and a receiver.
@@ -44,7 +44,7 @@ func newHooked(t *testing.T, change func(*Config)) *hooked {
 	}))
 	t.Cleanup(server.Close)
 	h.url = server.URL + "/hook?token=hidden"
-	must(t, h.server.OpenWebhooks(t.Context(), push.WebhooksConfig{Timeout: 5 * time.Second, GiveUpAfter: time.Hour,
+	must(t, h.server.OpenWebhooks(t.Context(), webhooks.Config{Timeout: 5 * time.Second, GiveUpAfter: time.Hour,
 		AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, new(cache.MemoryOutbox), prometheus.NewRegistry()))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -20,10 +20,11 @@ var mayImport = map[string][]string{
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
 	"proxy/problem":            {},
 	"proxy/poller":             {"proxy/poller/adaptive", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
-	"proxy/push":               {"proxy/poller", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/follow":             {"proxy/problem", "cache"},
+	"proxy/webhooks":           {"proxy/poller", "proxy/problem", "providers", "cache"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
-	"proxy":                    {"proxy/poller", "proxy/problem", "proxy/push", "proxy/dashboard", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy":                    {"proxy/poller", "proxy/problem", "proxy/follow", "proxy/webhooks", "proxy/dashboard", "providers", "cache", "normalize", "providers/strictyaml"},
 }
 
 // TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers

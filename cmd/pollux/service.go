@@ -69,7 +69,7 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if s.server, err = proxy.New(l.Config.Config, s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
-	if err = s.server.OpenWebhooks(ctx, l.Webhooks.push(), outboxOf(s.store), s.registry); err != nil {
+	if err = s.server.OpenWebhooks(ctx, l.Webhooks.prepared(), outboxOf(s.store), s.registry); err != nil {
 		return nil, err
 	}
 	s.metrics.reloaded(true)
@@ -176,6 +176,6 @@ func (s *service) reload(l *loaded) error {
 	if err := s.server.Reload(l.Config.Config); err != nil {
 		return err
 	}
-	s.server.ReloadWebhooks(l.Webhooks.push())
+	s.server.ReloadWebhooks(l.Webhooks.prepared())
 	return nil
 }

@@ -4,12 +4,12 @@ import (
 	"net/netip"
 
 	"pollux/cache"
-	"pollux/proxy/push"
+	"pollux/proxy/webhooks"
 )
 
-// push is c as deliveries take it. c has been validated.
-func (c *WebhooksConfig) push() push.WebhooksConfig {
-	out := push.WebhooksConfig{Timeout: c.Timeout, GiveUpAfter: c.GiveUpAfter}
+// prepared is c as deliveries take it. c has been validated.
+func (c *WebhooksConfig) prepared() webhooks.Config {
+	out := webhooks.Config{Timeout: c.Timeout, GiveUpAfter: c.GiveUpAfter}
 	for _, network := range c.AllowNetworks {
 		if p, err := netip.ParsePrefix(network); err == nil {
 			out.AllowNetworks = append(out.AllowNetworks, p)

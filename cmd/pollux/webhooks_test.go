@@ -33,7 +33,7 @@ func serveUntilKilled(file string) int {
 	return run(context.Background(), []string{"serve", "--config", file}, strings.NewReader(""), os.Stdout, os.Stderr)
 }
 
-const webhooksDir = "../../proxy/push/testdata/webhooks"
+const webhooksDir = "../../proxy/webhooks/testdata/webhooks"
 
 // delivered is one request that a receiver got.
 type delivered struct {

@@ -1,6 +1,6 @@
-// Package push tells followers of a task about its changes: long-polls, event
-// streams, webhooks.
-package push
+// Package follow tells whoever waits for a task what becomes known of it:
+// long-polls, event streams, batches.
+package follow
 
 import (
 	"sync"

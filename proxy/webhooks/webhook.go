@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"crypto/rand"
@@ -46,7 +46,7 @@ type Registration struct {
 	Requests []poller.Request
 }
 
-// webhook is one registration. What may change is guarded by Webhooks.mu.
+// webhook is one registration. What may change is guarded by Service.mu.
 type webhook struct {
 	id      string
 	url     string // with its query, which may be a secret of the receiver
@@ -220,7 +220,7 @@ func decodeWebhook(id string, text []byte) (*webhook, error) {
 }
 
 func (w *webhook) setURL(raw string) error {
-	u, err := parseTarget(raw)
+	u, err := parseURL(raw)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"context"
@@ -110,11 +110,11 @@ func TestForbiddenTargets(t *testing.T) {
 	if len(all) < 200 {
 		t.Fatalf("%d targets, want at least 200", len(all))
 	}
-	guard := newTargets(nil, nil)
+	guard := newAddresses(nil, nil)
 	plain, secure := guard.transport(true), guard.transport(false)
 	defer plain.CloseIdleConnections()
 	defer secure.CloseIdleConnections()
-	st := &webhookSettings{targets: guard, plain: plain, secure: secure, timeout: 2 * time.Second}
+	st := &settings{addresses: guard, plain: plain, secure: secure, timeout: 2 * time.Second}
 	for _, raw := range all {
 		if _, err := guard.register(t.Context(), raw); err == nil && !strings.Contains(raw, "localhost.") { // which not everybody can resolve
 			t.Errorf("%q may be registered", raw)
@@ -159,20 +159,20 @@ func TestAllowedTargets(t *testing.T) {
 		{"https://[64:ff9b::8.8.8.8]/", nil, nil},
 		{"https://[2002:808:808::1]/", nil, nil},
 		{"HTTPS://8.8.8.8/", nil, nil},
-		{"http://8.8.8.8/", nil, ErrTargetPlain},
-		{"http://8.8.8.8/", allow, ErrTargetPlain},
+		{"http://8.8.8.8/", nil, ErrPlain},
+		{"http://8.8.8.8/", allow, ErrPlain},
 		{"https://8.8.8.8/", allow, nil},
 		{"http://10.1.2.3:8080/", allow, nil},
 		{"https://10.1.2.3/", allow, nil},
 		{"http://[::ffff:10.1.2.3]/", allow, nil},
 		{"http://192.168.7.9/", allow, nil},
-		{"http://192.168.8.9/", allow, ErrTargetAddress},
-		{"http://10.2.0.1/", allow, ErrTargetAddress},
+		{"http://192.168.8.9/", allow, ErrAddress},
+		{"http://10.2.0.1/", allow, ErrAddress},
 		{"http://[fd00:1::2]/", allow, nil},
-		{"http://[fd00:2::2]/", allow, ErrTargetAddress},
-		{"https://127.0.0.1/", allow, ErrTargetAddress},
+		{"http://[fd00:2::2]/", allow, ErrAddress},
+		{"https://127.0.0.1/", allow, ErrAddress},
 	} {
-		if _, err := newTargets(c.allow, nil).register(t.Context(), c.raw); !errors.Is(err, c.want) {
+		if _, err := newAddresses(c.allow, nil).register(t.Context(), c.raw); !errors.Is(err, c.want) {
 			t.Errorf("%s with %v allowed: %v, want %v", c.raw, c.allow, err, c.want)
 		}
 	}
@@ -243,7 +243,7 @@ func TestRebinding(t *testing.T) {
 	w := newWitness(t)
 	var asked atomic.Int64
 	public := netip.MustParseAddr("8.8.8.8")
-	guard := newTargets(nil, resolver(t, func() netip.Addr {
+	guard := newAddresses(nil, resolver(t, func() netip.Addr {
 		if asked.Add(1)%2 == 1 {
 			return public
 		}
@@ -251,7 +251,7 @@ func TestRebinding(t *testing.T) {
 	}))
 	secure := guard.transport(false)
 	defer secure.CloseIdleConnections()
-	st := &webhookSettings{targets: guard, secure: secure, timeout: time.Second}
+	st := &settings{addresses: guard, secure: secure, timeout: time.Second}
 	raw := fmt.Sprintf("https://rebind.example:%s/hook", w.port)
 	refused := 0
 	for range 20 {
@@ -277,9 +277,9 @@ func TestRedirects(t *testing.T) {
 	w := newWitness(t)
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		server := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:"+w.port+"/", code))
-		guard := newTargets([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
+		guard := newAddresses([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
 		plain := guard.transport(true)
-		st := &webhookSettings{targets: guard, plain: plain, timeout: 5 * time.Second}
+		st := &settings{addresses: guard, plain: plain, timeout: 5 * time.Second}
 		a := st.send(t.Context(), server.URL, "msg_1", []byte("{}"), nil)
 		if a.ok || a.StatusCode == nil || *a.StatusCode != code || *a.Error != "redirects are not followed" {
 			t.Errorf("%d: %+v", code, a)
@@ -306,10 +306,10 @@ func TestLargeAnswers(t *testing.T) {
 		sent <- n
 	}))
 	defer server.Close()
-	guard := newTargets([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
+	guard := newAddresses([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
 	plain := guard.transport(true)
 	defer plain.CloseIdleConnections()
-	st := &webhookSettings{targets: guard, plain: plain, timeout: 10 * time.Second}
+	st := &settings{addresses: guard, plain: plain, timeout: 10 * time.Second}
 	if a := st.send(t.Context(), server.URL, "msg_1", []byte("{}"), nil); !a.ok {
 		t.Errorf("%+v", a)
 	}
@@ -324,11 +324,11 @@ func FuzzParseTarget(f *testing.F) {
 	}
 	f.Add("https://example.com/hook?token=x")
 	f.Fuzz(func(t *testing.T, raw string) {
-		u, err := parseTarget(raw)
+		u, err := parseURL(raw)
 		if err != nil {
 			return
 		}
-		again, err := parseTarget(u.String())
+		again, err := parseURL(u.String())
 		if err != nil || again.String() != u.String() {
 			t.Errorf("%q reads as %q, which reads as %v, %v", raw, u, again, err)
 		}

@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ type answer struct {
 
 // dispatch sends what is due until ctx ends and the attempts under way have
 // returned.
-func (w *Webhooks) dispatch(ctx context.Context) {
+func (w *Service) dispatch(ctx context.Context) {
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	timer := time.NewTimer(time.Hour)
@@ -56,7 +56,7 @@ func (w *Webhooks) dispatch(ctx context.Context) {
 }
 
 // attempt sends d once and plans what follows.
-func (w *Webhooks) attempt(ctx context.Context, d *delivery) {
+func (w *Service) attempt(ctx context.Context, d *delivery) {
 	defer w.recovered()
 	st := w.settings.Load()
 	w.mu.RLock()
@@ -73,14 +73,14 @@ func (w *Webhooks) attempt(ctx context.Context, d *delivery) {
 		}
 	}
 	cut := ctx.Err() != nil // shutting down: that says nothing of the receiver
-	if !w.settle(d, a, held, cut, st.giveUpAfter) {
+	if !w.conclude(d, a, held, cut, st.giveUpAfter) {
 		return
 	}
 	w.keep(d)
 }
 
-// settle notes how an attempt went and reports whether that has to be stored.
-func (w *Webhooks) settle(d *delivery, a answer, held, cut bool, giveUpAfter time.Duration) bool {
+// conclude notes how an attempt went and reports whether that has to be stored.
+func (w *Service) conclude(d *delivery, a answer, held, cut bool, giveUpAfter time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -127,7 +127,7 @@ func (w *Webhooks) settle(d *delivery, a answer, held, cut bool, giveUpAfter tim
 }
 
 // message is the body of d, as it was when the event happened.
-func (w *Webhooks) message(ctx context.Context, d *delivery) ([]byte, error) {
+func (w *Service) message(ctx context.Context, d *delivery) ([]byte, error) {
 	w.mu.RLock()
 	sealed := d.payload
 	w.mu.RUnlock()
@@ -142,7 +142,7 @@ func (w *Webhooks) message(ctx context.Context, d *delivery) ([]byte, error) {
 
 // keep stores what became of d so far. A message whose success is lost is sent
 // again after a restart, which receivers are told to expect.
-func (w *Webhooks) keep(d *delivery) {
+func (w *Service) keep(d *delivery) {
 	w.mu.RLock()
 	state := d.encode()
 	w.mu.RUnlock()
@@ -154,7 +154,7 @@ func (w *Webhooks) keep(d *delivery) {
 }
 
 // send makes one attempt.
-func (st *webhookSettings) send(ctx context.Context, url, id string, body []byte, secrets [][]byte) (a answer) {
+func (st *settings) send(ctx context.Context, url, id string, body []byte, secrets [][]byte) (a answer) {
 	a.At = time.Now().UTC()
 	defer func() { a.DurationMS = time.Since(a.At).Milliseconds() }()
 	ctx, cancel := context.WithTimeout(ctx, st.timeout)
@@ -200,7 +200,7 @@ func reasonOf(err error) string {
 	var certificate *tls.CertificateVerificationError
 	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, ErrTargetAddress), errors.Is(err, ErrTargetPlain):
+	case errors.Is(err, ErrAddress), errors.Is(err, ErrPlain):
 		return "the address is not allowed"
 	case errors.As(err, &certificate):
 		return "the certificate is not trusted"
@@ -215,7 +215,7 @@ func reasonOf(err error) string {
 func ptr[T any](v T) *T { return &v }
 
 // enqueue queues d, or gives up when too many wait for its receiver.
-func (w *Webhooks) enqueue(d *delivery) {
+func (w *Service) enqueue(d *delivery) {
 	if !w.queue.add(d) {
 		d.state = DeliveryGaveUp
 		d.note(Attempt{At: time.Now().UTC(), Error: ptr("too many messages wait for this receiver")})

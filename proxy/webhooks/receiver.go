@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"context"
@@ -15,24 +15,24 @@ import (
 )
 
 // maxTarget is the longest URL of a webhook, in bytes.
-const maxTarget = 2048
+const maxURL = 2048
 
 // What is wrong with a target. The texts go to whoever registers it.
 var (
-	ErrTargetURL     = errors.New("url wants an absolute https URL without user and fragment, its host a name or a plain address")
-	ErrTargetPlain   = errors.New("url may be http only inside webhooks.allow_networks")
-	ErrTargetAddress = errors.New("url leads to an address that is not public; webhooks.allow_networks lists those that may be used")
+	ErrURL     = errors.New("url wants an absolute https URL without user and fragment, its host a name or a plain address")
+	ErrPlain   = errors.New("url may be http only inside webhooks.allow_networks")
+	ErrAddress = errors.New("url leads to an address that is not public; webhooks.allow_networks lists those that may be used")
 )
 
-// targets decides where webhooks may go. It is immutable.
-type targets struct {
+// addresses decides where webhooks may go. It is immutable.
+type addresses struct {
 	allow    []netip.Prefix
 	resolver *net.Resolver // nil: the system's
 }
 
-// newTargets allows the public internet, and the given networks.
-func newTargets(allow []netip.Prefix, resolver *net.Resolver) *targets {
-	t := &targets{resolver: resolver}
+// newAddresses allows the public internet, and the given networks.
+func newAddresses(allow []netip.Prefix, resolver *net.Resolver) *addresses {
+	t := &addresses{resolver: resolver}
 	for _, p := range allow {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
@@ -43,15 +43,15 @@ func newTargets(allow []netip.Prefix, resolver *net.Resolver) *targets {
 }
 
 // check decides on one address; plain says that the connection would be http.
-func (t *targets) check(a netip.Addr, plain bool) error {
+func (t *addresses) check(a netip.Addr, plain bool) error {
 	a = a.Unmap()
 	switch {
 	case slices.ContainsFunc(t.allow, func(p netip.Prefix) bool { return p.Contains(a) }):
 		return nil
 	case !public(a):
-		return ErrTargetAddress
+		return ErrAddress
 	case plain:
-		return ErrTargetPlain
+		return ErrPlain
 	}
 	return nil
 }
@@ -59,14 +59,14 @@ func (t *targets) check(a netip.Addr, plain bool) error {
 // register reads the URL of a new webhook and looks where it leads now. A name
 // that cannot be resolved yet is let through: every connection is checked again
 // when it is made, which is what counts.
-func (t *targets) register(ctx context.Context, raw string) (*url.URL, error) {
-	u, err := parseTarget(raw)
+func (t *addresses) register(ctx context.Context, raw string) (*url.URL, error) {
+	u, err := parseURL(raw)
 	if err != nil {
 		return nil, err
 	}
 	plain := u.Scheme == "http"
 	if plain && len(t.allow) == 0 {
-		return nil, ErrTargetPlain
+		return nil, ErrPlain
 	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return u, t.check(a, plain)
@@ -89,20 +89,20 @@ func (t *targets) register(ctx context.Context, raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// parseTarget accepts one spelling only of what a URL may say: whatever another
+// parseURL accepts one spelling only of what a URL may say: whatever another
 // parser could read as another host is refused, not understood.
-func parseTarget(raw string) (*url.URL, error) {
-	if len(raw) > maxTarget || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' || r == '#' }) {
-		return nil, ErrTargetURL
+func parseURL(raw string) (*url.URL, error) {
+	if len(raw) > maxURL || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' || r == '#' }) {
+		return nil, ErrURL
 	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Opaque != "", u.User != nil:
-		return nil, ErrTargetURL
+		return nil, ErrURL
 	case !strings.HasPrefix(strings.ToLower(raw), u.Scheme+"://"+strings.ToLower(u.Host)):
-		return nil, ErrTargetURL // the host was escaped
+		return nil, ErrURL // the host was escaped
 	case !validHost(u), !validPort(u):
-		return nil, ErrTargetURL
+		return nil, ErrURL
 	}
 	return u, nil
 }
@@ -151,13 +151,13 @@ func notInLabel(r rune) bool {
 // checked when the connection is made, after every lookup, so that a name
 // cannot change its mind in between. Nothing of the environment, such as a
 // proxy, comes between.
-func (t *targets) transport(plain bool) *http.Transport {
+func (t *addresses) transport(plain bool) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: t.resolver,
 		Control: func(network, address string, _ syscall.RawConn) error {
 			a, err := netip.ParseAddrPort(address)
 			if err != nil || network != "tcp4" && network != "tcp6" {
-				return ErrTargetAddress
+				return ErrAddress
 			}
 			return t.check(a.Addr(), plain)
 		},

@@ -1,4 +1,6 @@
-package push
+// Package webhooks tells receivers of tasks that have ended or want something:
+// registrations, the messages that are owed, attempts, and where they may go.
+package webhooks
 
 import (
 	"context"
@@ -36,8 +38,8 @@ type Engine interface {
 // upstream is not configured as it was then: a credential never goes elsewhere.
 type Resume func(t *Task, c providers.Credential) (*poller.Request, bool)
 
-// WebhooksConfig bounds webhooks.
-type WebhooksConfig struct {
+// Config bounds webhooks.
+type Config struct {
 	AllowNetworks []netip.Prefix // private networks that targets may be in, plain http included
 	Timeout       time.Duration  // of one attempt
 	GiveUpAfter   time.Duration  // of one delivery
@@ -46,27 +48,27 @@ type WebhooksConfig struct {
 	Resolver      *net.Resolver  // nil: the system's
 }
 
-// webhookSettings are one configuration, prepared. They are immutable.
-type webhookSettings struct {
-	targets              *targets
+// settings are one configuration, prepared. They are immutable.
+type settings struct {
+	addresses            *addresses
 	plain, secure        http.RoundTripper
 	timeout, giveUpAfter time.Duration
 	maxTasks             int
 	publicURL            string
 }
 
-// Webhooks tells receivers of tasks that have ended or want something. It keeps
+// Service tells receivers of tasks that have ended or want something. It keeps
 // what it knows in an outbox, so that a crash loses nothing: a message is sent
 // at least once, always with the same id. It implements [poller.Observer] and
 // is safe for concurrent use.
-type Webhooks struct {
+type Service struct {
 	engine   Engine
 	outbox   cache.Outbox
 	vault    vault
 	resume   Resume
 	log      *slog.Logger
-	metrics  *webhookMetrics
-	settings atomic.Pointer[webhookSettings]
+	metrics  *metrics
+	settings atomic.Pointer[settings]
 
 	mu       sync.RWMutex // guards what follows
 	byID     map[string]*webhook
@@ -89,19 +91,19 @@ type freshDelivery struct {
 	entry    *cache.Entry
 }
 
-var _ poller.Observer = (*Webhooks)(nil)
+var _ poller.Observer = (*Service)(nil)
 
-// NewWebhooks returns Webhooks that follow tasks through engine. It starts
+// New returns a Service that follows tasks through engine. It starts
 // nothing: call Configure, Load and then Run. Nothing may be written to the
 // store before.
-func NewWebhooks(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume, reg prometheus.Registerer, log *slog.Logger) (*Webhooks, error) {
-	w := &Webhooks{
+func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume, reg prometheus.Registerer, log *slog.Logger) (*Service, error) {
+	w := &Service{
 		engine: engine, outbox: outbox, vault: vault{secret}, resume: resume, log: log,
 		byID: map[string]*webhook{}, byKey: map[cache.ID][]*followed{}, sent: map[string]*delivery{}, rooms: map[cache.ID]*room{},
 		queue: newQueue(), dirty: map[*webhook]struct{}{}, news: make(chan struct{}, 1), looking: make(chan struct{}, 1),
 	}
 	var err error
-	if w.metrics, err = newWebhookMetrics(reg, w); err != nil {
+	if w.metrics, err = newMetrics(reg, w); err != nil {
 		return nil, err
 	}
 	outbox.OnPut(w.caused)
@@ -109,10 +111,10 @@ func NewWebhooks(engine Engine, outbox cache.Outbox, secret *cache.Secret, resum
 }
 
 // Configure sets the bounds, also of webhooks that are there already.
-func (w *Webhooks) Configure(c WebhooksConfig) {
-	t := newTargets(c.AllowNetworks, c.Resolver)
-	old := w.settings.Swap(&webhookSettings{
-		targets: t, plain: t.transport(true), secure: t.transport(false),
+func (w *Service) Configure(c Config) {
+	t := newAddresses(c.AllowNetworks, c.Resolver)
+	old := w.settings.Swap(&settings{
+		addresses: t, plain: t.transport(true), secure: t.transport(false),
 		timeout: c.Timeout, giveUpAfter: c.GiveUpAfter, maxTasks: c.MaxTasks, publicURL: c.PublicURL,
 	})
 	if old != nil {
@@ -120,7 +122,7 @@ func (w *Webhooks) Configure(c WebhooksConfig) {
 	}
 }
 
-func (st *webhookSettings) closeIdle() {
+func (st *settings) closeIdle() {
 	for _, t := range []http.RoundTripper{st.plain, st.secure} {
 		if t, ok := t.(*http.Transport); ok {
 			t.CloseIdleConnections()
@@ -130,7 +132,7 @@ func (st *webhookSettings) closeIdle() {
 
 // Run polls, stores and sends until ctx ends and all that it started has
 // returned. What is not sent by then is after the next start.
-func (w *Webhooks) Run(ctx context.Context) {
+func (w *Service) Run(ctx context.Context) {
 	var children sync.WaitGroup
 	children.Go(func() { w.dispatch(ctx) })
 	children.Go(func() { w.work(ctx) })
@@ -154,8 +156,8 @@ func (w *Webhooks) Run(ctx context.Context) {
 }
 
 // poke wakes the worker, pokeLooker the looker.
-func (w *Webhooks) poke()       { wake(w.news) }
-func (w *Webhooks) pokeLooker() { wake(w.looking) }
+func (w *Service) poke()       { wake(w.news) }
+func (w *Service) pokeLooker() { wake(w.looking) }
 
 func wake(c chan struct{}) {
 	select {
@@ -165,7 +167,7 @@ func wake(c chan struct{}) {
 }
 
 // recovered keeps a panic in a goroutine of ours from ending the process.
-func (w *Webhooks) recovered() {
+func (w *Service) recovered() {
 	if v := recover(); v != nil {
 		w.metrics.panics.Inc()
 		w.log.Error("panic in webhooks", "panic", poller.PanicText(v), "stack", string(debug.Stack()))
@@ -180,7 +182,7 @@ type room struct {
 }
 
 // index takes hook in.
-func (w *Webhooks) index(hook *webhook) {
+func (w *Service) index(hook *webhook) {
 	w.byID[hook.id] = hook
 	for _, t := range hook.tasks {
 		r := w.rooms[t.Partition]
@@ -198,7 +200,7 @@ func (w *Webhooks) index(hook *webhook) {
 }
 
 // remove takes hook out, with everything that waits for it.
-func (w *Webhooks) remove(hook *webhook) {
+func (w *Service) remove(hook *webhook) {
 	hook.deleted = true
 	delete(w.byID, hook.id)
 	for _, t := range hook.tasks {
@@ -217,7 +219,7 @@ func (w *Webhooks) remove(hook *webhook) {
 }
 
 // finish ends the following of a task. why is the type of the problem, "" if it just ended.
-func (w *Webhooks) finish(t *followed, why string) {
+func (w *Service) finish(t *followed, why string) {
 	if t.done {
 		return
 	}
@@ -240,7 +242,7 @@ func (w *Webhooks) finish(t *followed, why string) {
 }
 
 // end stops everything for a webhook whose receiver is gone.
-func (w *Webhooks) end(hook *webhook) {
+func (w *Service) end(hook *webhook) {
 	hook.gone = true
 	for _, t := range hook.tasks {
 		w.finish(t, "")

@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"bytes"
@@ -123,7 +123,7 @@ func always(code int) func(message) (int, http.Header, error) {
 
 // rig is webhooks between an engine and receivers that are not real.
 type rig struct {
-	*Webhooks
+	*Service
 	t         *testing.T
 	tasks     *tasks
 	receivers *receivers
@@ -149,11 +149,11 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 		}
 		return g.request(task, c), true
 	}
-	g.Webhooks, err = NewWebhooks(g.tasks, outbox, secret, resume, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(g.log, nil)))
+	g.Service, err = New(g.tasks, outbox, secret, resume, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(g.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Configure(WebhooksConfig{Timeout: 15 * time.Second, GiveUpAfter: 24 * time.Hour, MaxTasks: 10_000})
+	g.Configure(Config{Timeout: 15 * time.Second, GiveUpAfter: 24 * time.Hour, MaxTasks: 10_000})
 	st := *g.settings.Load()
 	st.plain, st.secure = r, r
 	g.settings.Store(&st)
@@ -191,7 +191,7 @@ func (g *rig) register(url string, on []string, keys ...byte) (id, secret string
 	return id, secret
 }
 
-const receiver = "https://8.8.8.8/hook?token=receiver-secret"
+const receiverURL = "https://8.8.8.8/hook?token=receiver-secret"
 
 func ended(key byte, status string) *cache.Entry {
 	return &cache.Entry{Key: cache.ID{key}, Partition: cache.ID{0xff}, Status: status, Terminal: true, Frozen: true, Ref: "u/x",
@@ -199,7 +199,7 @@ func ended(key byte, status string) *cache.Entry {
 		UpdatedAt: time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)}
 }
 
-func (g *rig) view(id string) *WebhookView {
+func (g *rig) view(id string) *View {
 	g.t.Helper()
 	v := g.View(id, func(*cache.ID) bool { return true })
 	if v == nil {
@@ -217,7 +217,7 @@ func TestAttemptSchedule(t *testing.T) {
 		r := &receivers{answer: always(500)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		id, _ := g.register(receiver, terminal(), 1)
+		id, _ := g.register(receiverURL, terminal(), 1)
 		g.Published(ended(1, "completed"))
 		time.Sleep(48 * time.Hour)
 		got := r.messages()
@@ -256,7 +256,7 @@ func TestDelivery(t *testing.T) {
 		r := &receivers{answer: always(204)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		id, secret := g.register(receiver, terminal(), 1, 2)
+		id, secret := g.register(receiverURL, terminal(), 1, 2)
 		if n := g.tasks.watching(); n != 2 {
 			t.Errorf("%d tasks watched, want 2", n)
 		}
@@ -269,7 +269,7 @@ func TestDelivery(t *testing.T) {
 			t.Fatalf("%d messages, want 1", len(got))
 		}
 		want := `{"type":"task.completed","timestamp":"2025-10-22T10:30:00Z","data":` + string(e.Document) + `}`
-		if m := got[0]; m.url != receiver || string(m.body) != want || m.signature != signature(t, secret, m) {
+		if m := got[0]; m.url != receiverURL || string(m.body) != want || m.signature != signature(t, secret, m) {
 			t.Errorf("sent %+v, want body %s", m, want)
 		}
 		v := g.view(id)
@@ -312,7 +312,7 @@ func TestKnownEndIsToldAtOnce(t *testing.T) {
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
 		g.tasks.known[cache.ID{1}] = ended(1, "cancelled")
-		g.register(receiver, terminal(), 1)
+		g.register(receiverURL, terminal(), 1)
 		synctest.Wait()
 		if got := r.messages(); len(got) != 1 || !strings.Contains(string(got[0].body), `"task.cancelled"`) {
 			t.Errorf("messages %+v", got)
@@ -327,7 +327,7 @@ func TestMissedEndIsFound(t *testing.T) {
 		r := &receivers{answer: always(200)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		g.register(receiver, terminal(), 1)
+		g.register(receiverURL, terminal(), 1)
 		synctest.Wait()
 		g.tasks.mu.Lock()
 		g.tasks.known[cache.ID{1}] = ended(1, "timed_out")
@@ -346,7 +346,7 @@ func BenchmarkPublished(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := NewWebhooks(&tasks{}, &cache.MemoryOutbox{}, secret, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	w, err := New(&tasks{}, &cache.MemoryOutbox{}, secret, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -367,7 +367,7 @@ func TestRequiresActionOncePerEntering(t *testing.T) {
 		r := &receivers{answer: always(200)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		g.register(receiver, []string{OnRequiresAction}, 1)
+		g.register(receiverURL, []string{OnRequiresAction}, 1)
 		begin := time.Now()
 		publish := func(statuses ...string) {
 			e := ended(1, statuses[len(statuses)-1])
@@ -399,7 +399,7 @@ func TestGoneReceiver(t *testing.T) {
 		r := &receivers{answer: always(410)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		id, _ := g.register(receiver, terminal(), 1, 2)
+		id, _ := g.register(receiverURL, terminal(), 1, 2)
 		g.Published(ended(1, "completed"))
 		time.Sleep(24 * time.Hour)
 		v := g.view(id)
@@ -439,7 +439,7 @@ func TestRetryAfter(t *testing.T) {
 				}}
 				g := newRig(t, &cache.MemoryOutbox{}, r)
 				defer g.stop()
-				g.register(receiver, terminal(), 1)
+				g.register(receiverURL, terminal(), 1)
 				g.Published(ended(1, "completed"))
 				time.Sleep(6 * time.Hour)
 				got := r.messages()
@@ -459,7 +459,7 @@ func TestRotation(t *testing.T) {
 		r := &receivers{answer: always(200)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		id, old := g.register(receiver, terminal(), 1, 2)
+		id, old := g.register(receiverURL, terminal(), 1, 2)
 		fresh, problem := g.Rotate(t.Context(), id)
 		if problem != nil || fresh == old || !strings.HasPrefix(fresh, "whsec_") {
 			t.Fatalf("Rotate: %q, %+v", fresh, problem)
@@ -489,7 +489,7 @@ func TestRestart(t *testing.T) {
 		outbox := &cache.MemoryOutbox{}
 		r := &receivers{answer: func(message) (int, http.Header, error) { return 0, nil, errors.New("refused") }}
 		g := newRig(t, outbox, r)
-		id, secret := g.register(receiver, terminal(), 1, 2)
+		id, secret := g.register(receiverURL, terminal(), 1, 2)
 		g.Published(ended(1, "completed"))
 		synctest.Wait()
 		g.stop()
@@ -551,7 +551,7 @@ func TestSuspended(t *testing.T) {
 		r := &receivers{answer: always(500)}
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
-		id, _ := g.register(receiver, terminal(), 1, 2)
+		id, _ := g.register(receiverURL, terminal(), 1, 2)
 		g.Published(ended(1, "completed"))
 		synctest.Wait()
 		g.Suspended(&cache.ID{0xff}, &problem.Problem{Type: problem.Unauthorized})
@@ -579,7 +579,7 @@ func TestLostTasks(t *testing.T) {
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
 		g.tasks.problem = &problem.Problem{Type: problem.TaskNotFound}
-		id, _ := g.register(receiver, terminal(), 1, 2)
+		id, _ := g.register(receiverURL, terminal(), 1, 2)
 		running := ended(1, "in_progress")
 		running.Terminal, running.Frozen = false, false
 		g.Published(running)
@@ -642,7 +642,7 @@ func TestRegisterLimits(t *testing.T) {
 		st.maxTasks = 8
 		g.settings.Store(&st)
 		register := func(partition byte, keys ...byte) *problem.Problem {
-			r := Registration{URL: receiver, On: terminal()}
+			r := Registration{URL: receiverURL, On: terminal()}
 			for _, key := range keys {
 				task := Task{Upstream: "u", Values: []string{"x"}, Key: cache.ID{partition, key}, Partition: cache.ID{partition}}
 				r.Tasks, r.Requests = append(r.Tasks, task), append(r.Requests, *g.request(&task, testCredential))
@@ -709,7 +709,7 @@ func TestSickStore(t *testing.T) {
 		r := &receivers{answer: always(200)}
 		g := newRig(t, outbox, r)
 		defer g.stop()
-		id, _ := g.register(receiver, terminal(), 1)
+		id, _ := g.register(receiverURL, terminal(), 1)
 		outbox.fail(true)
 		if _, p := g.Rotate(t.Context(), id); p == nil {
 			t.Error("a secret was given out that nothing will remember")

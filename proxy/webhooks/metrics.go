@@ -1,16 +1,16 @@
-package push
+package webhooks
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// webhookMetrics are the series of webhooks. None has a URL or an id.
-type webhookMetrics struct {
+// metrics are the series of webhooks. None has a URL or an id.
+type metrics struct {
 	delivered, failed, gone, gaveUp, panics prometheus.Counter
 }
 
-func newWebhookMetrics(reg prometheus.Registerer, w *Webhooks) (*webhookMetrics, error) {
+func newMetrics(reg prometheus.Registerer, w *Service) (*metrics, error) {
 	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pollux_webhook_attempts_total", Help: "Requests to receivers of webhooks, by outcome."}, []string{"outcome"})
-	m := &webhookMetrics{
+	m := &metrics{
 		delivered: attempts.WithLabelValues("delivered"),
 		failed:    attempts.WithLabelValues("failed"),
 		gone:      attempts.WithLabelValues("gone"),
@@ -38,7 +38,7 @@ func newWebhookMetrics(reg prometheus.Registerer, w *Webhooks) (*webhookMetrics,
 	return m, nil
 }
 
-func (m *webhookMetrics) attempted(a answer) {
+func (m *metrics) attempted(a answer) {
 	switch {
 	case a.ok:
 		m.delivered.Inc()

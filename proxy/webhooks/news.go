@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"context"
@@ -19,7 +19,7 @@ const (
 
 // caused are the deliveries that are written together with e. It runs before
 // the write, so it changes nothing: Published comes afterwards.
-func (w *Webhooks) caused(e *cache.Entry) []cache.Delivery {
+func (w *Service) caused(e *cache.Entry) []cache.Delivery {
 	w.mu.RLock()
 	followers := w.byKey[e.Key]
 	w.mu.RUnlock()
@@ -45,7 +45,7 @@ func (w *Webhooks) caused(e *cache.Entry) []cache.Delivery {
 }
 
 // stored is a fresh delivery as the outbox takes it.
-func (w *Webhooks) stored(d *delivery, e *cache.Entry) cache.Delivery {
+func (w *Service) stored(d *delivery, e *cache.Entry) cache.Delivery {
 	return cache.Delivery{
 		ID: d.id, Webhook: d.hook.id,
 		Payload: w.vault.seal(sealedPayload, d.id, payload(e, w.settings.Load().publicURL)),
@@ -54,7 +54,7 @@ func (w *Webhooks) stored(d *delivery, e *cache.Entry) cache.Delivery {
 }
 
 // Published implements [poller.Observer].
-func (w *Webhooks) Published(e *cache.Entry) {
+func (w *Service) Published(e *cache.Entry) {
 	w.mu.RLock()
 	r := w.rooms[e.Partition]
 	concerned := len(w.byKey[e.Key]) > 0 || r != nil && r.suspended
@@ -89,7 +89,7 @@ func (w *Webhooks) Published(e *cache.Entry) {
 
 // Lost implements [poller.Observer]. A task that nobody has seen yet may still
 // come: some upstreams write it down a little after they have said its id.
-func (w *Webhooks) Lost(key *cache.ID, why *problem.Problem) {
+func (w *Service) Lost(key *cache.ID, why *problem.Problem) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range slices.Clone(w.byKey[*key]) {
@@ -103,7 +103,7 @@ func (w *Webhooks) Lost(key *cache.ID, why *problem.Problem) {
 
 // Suspended implements [poller.Observer]: what waits for the partition's
 // receivers is held back.
-func (w *Webhooks) Suspended(partition *cache.ID, _ *problem.Problem) {
+func (w *Service) Suspended(partition *cache.ID, _ *problem.Problem) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r := w.rooms[*partition]; r != nil {
@@ -113,7 +113,7 @@ func (w *Webhooks) Suspended(partition *cache.ID, _ *problem.Problem) {
 
 // work does what followed from news: stores messages and then queues them,
 // releases watches, stores webhooks that changed.
-func (w *Webhooks) work(ctx context.Context) {
+func (w *Service) work(ctx context.Context) {
 	again := time.NewTimer(time.Hour)
 	defer again.Stop()
 	for {
@@ -142,7 +142,7 @@ func (w *Webhooks) work(ctx context.Context) {
 
 // storeFresh makes messages durable, then queues them. What the store refuses
 // is sent all the same, from memory, and returned.
-func (w *Webhooks) storeFresh(ctx context.Context, fresh []freshDelivery) (refused []freshDelivery) {
+func (w *Service) storeFresh(ctx context.Context, fresh []freshDelivery) (refused []freshDelivery) {
 	var mu sync.Mutex // guards refused
 	each(fresh, func(f freshDelivery) {
 		defer w.recovered()
@@ -178,7 +178,7 @@ func (w *Webhooks) storeFresh(ctx context.Context, fresh []freshDelivery) (refus
 // saveDirty stores the webhooks that changed, except those of messages that
 // are not stored yet: a task may only be done once its message is safe. It
 // reports whether the store took them.
-func (w *Webhooks) saveDirty(ctx context.Context, refused []freshDelivery) bool {
+func (w *Service) saveDirty(ctx context.Context, refused []freshDelivery) bool {
 	w.mu.Lock()
 	var hooks []*webhook
 	for hook := range w.dirty {
@@ -208,7 +208,7 @@ func (w *Webhooks) saveDirty(ctx context.Context, refused []freshDelivery) bool 
 }
 
 // save stores hook as it is now, unless it was deleted.
-func (w *Webhooks) save(ctx context.Context, hook *webhook) error {
+func (w *Service) save(ctx context.Context, hook *webhook) error {
 	hook.saving.Lock()
 	defer hook.saving.Unlock()
 	w.mu.RLock()

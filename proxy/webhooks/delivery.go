@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"encoding/json"
@@ -37,7 +37,7 @@ type Attempt struct {
 }
 
 // delivery is one message to one receiver. What may change is guarded by
-// Webhooks.mu.
+// Service.mu.
 type delivery struct {
 	id        string
 	hook      *webhook
@@ -52,7 +52,7 @@ type delivery struct {
 	attempts []Attempt
 
 	payload []byte // sealed; nil once the outbox has it
-	index   int    // in the queue of its endpoint, -1 if it is not there
+	index   int    // in the queue of its receiver, -1 if it is not there
 	crowd   crowd  // while it is being sent
 }
 

@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"slices"
@@ -8,8 +8,8 @@ import (
 	"pollux/proxy/problem"
 )
 
-// WebhookView is what a caller may know of a webhook.
-type WebhookView struct {
+// View is what a caller may know of a webhook.
+type View struct {
 	ID         string         `json:"id"`
 	URL        string         `json:"url"` // without its query
 	On         []string       `json:"on"`
@@ -39,14 +39,14 @@ type DeliveryView struct {
 
 // View returns what there is to see of a webhook, of the partitions that shown
 // names; nil if there is none.
-func (w *Webhooks) View(id string, shown func(partition *cache.ID) bool) *WebhookView {
+func (w *Service) View(id string, shown func(partition *cache.ID) bool) *View {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	hook := w.byID[id]
 	if hook == nil {
 		return nil
 	}
-	v := &WebhookView{ID: hook.id, URL: hook.shown, On: hook.on, State: "active", CreatedAt: hook.created,
+	v := &View{ID: hook.id, URL: hook.shown, On: hook.on, State: "active", CreatedAt: hook.created,
 		Tasks: []TaskView{}, Deliveries: []DeliveryView{}}
 	if hook.gone {
 		v.State = "gone"
@@ -72,7 +72,7 @@ func (w *Webhooks) View(id string, shown func(partition *cache.ID) bool) *Webhoo
 	return v
 }
 
-func (w *Webhooks) viewTask(t *followed) TaskView {
+func (w *Service) viewTask(t *followed) TaskView {
 	v := TaskView{Task: t.Ref, State: TaskWatching}
 	suspended := w.rooms[t.Partition].suspended
 	switch {

@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"container/heap"
@@ -8,7 +8,7 @@ import (
 const (
 	// perEndpoint is how many messages may be under way to one receiver; to
 	// one that failed last time, a single one.
-	perEndpoint = 4
+	perReceiver = 4
 	// perCrowd bounds the messages under way to receivers that answer, and
 	// likewise to those that failed last time: they have their own room, so
 	// that receivers who let everybody wait only delay each other.
@@ -31,10 +31,10 @@ const (
 	crowds
 )
 
-// endpoint is one receiver's queue.
-type endpoint struct {
+// receiver is one receiver's queue.
+type receiver struct {
 	name     string
-	waiting  deliveries
+	waiting  deliveryHeap
 	running  int
 	failures int       // in a row
 	closed   time.Time // nothing is sent before
@@ -43,7 +43,7 @@ type endpoint struct {
 	parked   bool // due, and waiting for room in its crowd
 }
 
-func (e *endpoint) crowd() crowd {
+func (e *receiver) crowd() crowd {
 	if e.failures > 0 {
 		return troubled
 	}
@@ -52,7 +52,7 @@ func (e *endpoint) crowd() crowd {
 
 // answered notes how an attempt went. rest is how long the receiver asked to
 // be left alone.
-func (e *endpoint) answered(ok bool, now time.Time, rest time.Duration) {
+func (e *receiver) answered(ok bool, now time.Time, rest time.Duration) {
 	if ok {
 		e.failures, e.closed = 0, time.Time{}
 		return
@@ -66,26 +66,26 @@ func (e *endpoint) answered(ok bool, now time.Time, rest time.Duration) {
 	}
 }
 
-// queue holds what waits to be sent. It is guarded by Webhooks.mu.
+// queue holds what waits to be sent. It is guarded by Service.mu.
 type queue struct {
-	endpoints map[string]*endpoint
-	due       endpoints
-	parked    [crowds][]*endpoint
+	receivers map[string]*receiver
+	due       receiverHeap
+	parked    [crowds][]*receiver
 	running   [crowds]int
 	waiting   int
 	wake      chan struct{}
 }
 
 func newQueue() queue {
-	return queue{endpoints: map[string]*endpoint{}, wake: make(chan struct{}, 1)}
+	return queue{receivers: map[string]*receiver{}, wake: make(chan struct{}, 1)}
 }
 
 // add queues d and reports false if too many wait for its receiver already.
 func (q *queue) add(d *delivery) bool {
-	e := q.endpoints[d.hook.url]
+	e := q.receivers[d.hook.url]
 	if e == nil {
-		e = &endpoint{name: d.hook.url, index: -1}
-		q.endpoints[e.name] = e
+		e = &receiver{name: d.hook.url, index: -1}
+		q.receivers[e.name] = e
 	}
 	if len(e.waiting) >= maxWaiting {
 		return false
@@ -98,7 +98,7 @@ func (q *queue) add(d *delivery) bool {
 
 // remove takes d out, if it waits.
 func (q *queue) remove(d *delivery) {
-	e := q.endpoints[d.hook.url]
+	e := q.receivers[d.hook.url]
 	if d.index < 0 || e == nil {
 		return
 	}
@@ -133,8 +133,8 @@ func (q *queue) next(now time.Time) (*delivery, time.Duration) {
 }
 
 // sent ends what next began. The message itself is added again if it has to.
-func (q *queue) sent(d *delivery) *endpoint {
-	e := q.endpoints[d.hook.url]
+func (q *queue) sent(d *delivery) *receiver {
+	e := q.receivers[d.hook.url]
 	e.running--
 	q.running[d.crowd]--
 	if parked := q.parked[d.crowd]; len(parked) > 0 {
@@ -146,11 +146,11 @@ func (q *queue) sent(d *delivery) *endpoint {
 }
 
 // replan puts e where it belongs among the due, after anything about it changed.
-func (q *queue) replan(e *endpoint) {
+func (q *queue) replan(e *receiver) {
 	if e.parked {
 		return
 	}
-	limit := perEndpoint
+	limit := perReceiver
 	if e.failures > 0 {
 		limit = 1
 	}
@@ -158,8 +158,8 @@ func (q *queue) replan(e *endpoint) {
 		if e.index >= 0 {
 			heap.Remove(&q.due, e.index)
 		}
-		if len(e.waiting) == 0 && e.running == 0 && q.endpoints[e.name] == e {
-			delete(q.endpoints, e.name)
+		if len(e.waiting) == 0 && e.running == 0 && q.receivers[e.name] == e {
+			delete(q.receivers, e.name)
 		}
 		return
 	}
@@ -174,20 +174,20 @@ func (q *queue) replan(e *endpoint) {
 	wake(q.wake)
 }
 
-type deliveries []*delivery
+type deliveryHeap []*delivery
 
-func (q deliveries) Len() int           { return len(q) }
-func (q deliveries) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
-func (q deliveries) Swap(i, j int) {
+func (q deliveryHeap) Len() int           { return len(q) }
+func (q deliveryHeap) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
+func (q deliveryHeap) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
-func (q *deliveries) Push(x any) {
+func (q *deliveryHeap) Push(x any) {
 	d := x.(*delivery)
 	d.index = len(*q)
 	*q = append(*q, d)
 }
-func (q *deliveries) Pop() any {
+func (q *deliveryHeap) Pop() any {
 	old := *q
 	d := old[len(old)-1]
 	old[len(old)-1] = nil
@@ -196,20 +196,20 @@ func (q *deliveries) Pop() any {
 	return d
 }
 
-type endpoints []*endpoint
+type receiverHeap []*receiver
 
-func (q endpoints) Len() int           { return len(q) }
-func (q endpoints) Less(i, j int) bool { return q[i].dueAt.Before(q[j].dueAt) }
-func (q endpoints) Swap(i, j int) {
+func (q receiverHeap) Len() int           { return len(q) }
+func (q receiverHeap) Less(i, j int) bool { return q[i].dueAt.Before(q[j].dueAt) }
+func (q receiverHeap) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
-func (q *endpoints) Push(x any) {
-	e := x.(*endpoint)
+func (q *receiverHeap) Push(x any) {
+	e := x.(*receiver)
 	e.index = len(*q)
 	*q = append(*q, e)
 }
-func (q *endpoints) Pop() any {
+func (q *receiverHeap) Pop() any {
 	old := *q
 	e := old[len(old)-1]
 	old[len(old)-1] = nil

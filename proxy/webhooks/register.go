@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"context"
@@ -17,9 +17,9 @@ const partitionShare = 4
 
 // Register makes a webhook durable and starts to follow its tasks. The secret
 // is told here and never again. Nothing is left behind if it returns a problem.
-func (w *Webhooks) Register(ctx context.Context, r Registration) (id, secret string, why *problem.Problem) {
+func (w *Service) Register(ctx context.Context, r Registration) (id, secret string, why *problem.Problem) {
 	st := w.settings.Load()
-	u, err := st.targets.register(ctx, r.URL)
+	u, err := st.addresses.register(ctx, r.URL)
 	if err != nil {
 		return "", "", &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
 	}
@@ -60,7 +60,7 @@ var unstoredProblem = &problem.Problem{Type: problem.Overloaded, Status: http.St
 	Detail: "the store did not confirm the change"}
 
 // roomFor checks the limits for a new webhook.
-func (w *Webhooks) roomFor(hook *webhook, limit int) *problem.Problem {
+func (w *Service) roomFor(hook *webhook, limit int) *problem.Problem {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.open+len(hook.tasks) > limit || len(w.byID) >= limit {
@@ -84,7 +84,7 @@ func (w *Webhooks) roomFor(hook *webhook, limit int) *problem.Problem {
 	return nil
 }
 
-func (w *Webhooks) watchAll(hook *webhook) *problem.Problem {
+func (w *Service) watchAll(hook *webhook) *problem.Problem {
 	for _, t := range hook.tasks {
 		release, why := w.engine.Watch(*t.request)
 		if why != nil {
@@ -107,7 +107,7 @@ func (w *webhook) releaseAll() {
 
 // Owners returns who registered a webhook and what it follows, for the decision
 // who may see it; false if there is none.
-func (w *Webhooks) Owners(id string) (owner string, tasks []Task, ok bool) {
+func (w *Service) Owners(id string) (owner string, tasks []Task, ok bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	hook := w.byID[id]
@@ -121,7 +121,7 @@ func (w *Webhooks) Owners(id string) (owner string, tasks []Task, ok bool) {
 }
 
 // Delete ends a webhook; one that is not there has ended.
-func (w *Webhooks) Delete(ctx context.Context, id string) *problem.Problem {
+func (w *Service) Delete(ctx context.Context, id string) *problem.Problem {
 	w.mu.RLock()
 	hook := w.byID[id]
 	w.mu.RUnlock()
@@ -147,12 +147,12 @@ func (w *Webhooks) Delete(ctx context.Context, id string) *problem.Problem {
 
 // Redeliver sends again, under the same ids, what a webhook's receiver has not
 // confirmed; if it has confirmed everything, all of it.
-func (w *Webhooks) Redeliver(id string) {
+func (w *Service) Redeliver(id string) {
 	each(w.restart(id), w.keep) // so that a crash now does not lose it
 }
 
 // restart begins a new round for every delivery of a webhook, and returns them.
-func (w *Webhooks) restart(id string) (again []*delivery) {
+func (w *Service) restart(id string) (again []*delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	hook := w.byID[id]
@@ -180,7 +180,7 @@ func (w *Webhooks) restart(id string) (again []*delivery) {
 }
 
 // Rotate gives a webhook a new secret. The old one signs beside it for a day.
-func (w *Webhooks) Rotate(ctx context.Context, id string) (secret string, why *problem.Problem) {
+func (w *Service) Rotate(ctx context.Context, id string) (secret string, why *problem.Problem) {
 	w.mu.Lock()
 	hook := w.byID[id]
 	if hook == nil {

@@ -1,4 +1,4 @@
-package push
+package webhooks
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 
 // look polls the tasks of new webhooks once, since what is known already is
 // not published again, and goes through all of them now and then.
-func (w *Webhooks) look(ctx context.Context) {
+func (w *Service) look(ctx context.Context) {
 	sweep := time.NewTicker(lookEvery)
 	defer sweep.Stop()
 	for {
@@ -43,7 +43,7 @@ func (w *Webhooks) look(ctx context.Context) {
 }
 
 // lookAt polls t and takes the answer for news.
-func (w *Webhooks) lookAt(ctx context.Context, t *followed) {
+func (w *Service) lookAt(ctx context.Context, t *followed) {
 	defer w.recovered()
 	w.follow(t)
 	w.mu.RLock()
@@ -66,7 +66,7 @@ func (w *Webhooks) lookAt(ctx context.Context, t *followed) {
 
 // sweep finds what no news told of: tasks whose watch could not begin, answers
 // that were known before, tasks and webhooks that are past their time.
-func (w *Webhooks) sweep(ctx context.Context) {
+func (w *Service) sweep(ctx context.Context) {
 	defer w.recovered()
 	var open []*followed
 	var old []*webhook
@@ -123,7 +123,7 @@ func (w *webhook) lastMoved() time.Time {
 }
 
 // follow watches t unless that is so already.
-func (w *Webhooks) follow(t *followed) {
+func (w *Service) follow(t *followed) {
 	w.mu.RLock()
 	r, watched, done := t.request, t.release != nil, t.done
 	credential := t.hook.credentials[t.Upstream]
@@ -153,7 +153,7 @@ func (w *Webhooks) follow(t *followed) {
 
 // Load takes in what the outbox holds: tasks that are not done are followed
 // again, messages that were not sent are sent. Call it once, before Run.
-func (w *Webhooks) Load(ctx context.Context) error {
+func (w *Service) Load(ctx context.Context) error {
 	hooks, deliveries, err := w.outbox.Webhooks(ctx)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func (w *Webhooks) Load(ctx context.Context) error {
 	return nil
 }
 
-func (w *Webhooks) openWebhook(row cache.Webhook) (*webhook, error) {
+func (w *Service) openWebhook(row cache.Webhook) (*webhook, error) {
 	text, err := w.vault.open(sealedWebhook, row.ID, row.Value)
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func (w *Webhooks) openWebhook(row cache.Webhook) (*webhook, error) {
 }
 
 // loadDeliveries gives webhooks their deliveries, and returns the pending ones.
-func (w *Webhooks) loadDeliveries(byID map[string]*webhook, rows []cache.Delivery) (pending []*delivery) {
+func (w *Service) loadDeliveries(byID map[string]*webhook, rows []cache.Delivery) (pending []*delivery) {
 	for _, row := range rows {
 		hook := byID[row.Webhook]
 		if hook == nil {
