@@ -82,7 +82,7 @@ func (p *Provider) unusable(r Reference, contentType string, body []byte) (bad V
 	} else if err := normalize.CheckBody(body); err != nil {
 		reason = "the upstream's answer is not usable: " + err.Error()
 	} else if id := p.taskID(r); id != "" && p.namesAnother(id, body) {
-		reason = "the upstream's answer names another task than the one asked for"
+		return Verdict{Kind: BadAnswer, Reason: "the upstream's answer names another task than the one asked for", ServerFault: true, Foreign: true}, false
 	}
 	return Verdict{Kind: BadAnswer, Reason: reason, ServerFault: true}, reason == ""
 }

@@ -137,4 +137,5 @@ type Verdict struct {
 	Reason      string        // what is wrong, in our words, without upstream bytes: for the problem's detail
 	RetryAfter  time.Duration // 0: not said; not clamped
 	ServerFault bool          // counts against a breaker: 5xx or an unusable body
+	Foreign     bool          // the answer names another task than the one asked for: nobody's to see
 }

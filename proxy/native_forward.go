@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,7 +24,7 @@ func (s *Server) forward(x *exchange, t *target) {
 	f.lesson = s.newLesson(x, t)
 	req := x.outgoing(t, target, f)
 	f.watch(netConn(x.ctx), s.ending)
-	res, p := t.Forward(req.WithContext(ctx))
+	res, p := t.Forward(f.lesson.partition, req.WithContext(ctx))
 	x.bodyRead = f.upload == nil || f.upload.complete.Load()
 	f.lesson.begun(res)
 	if p != nil {
@@ -82,8 +81,7 @@ func (t *target) heldQuery(x *exchange) string {
 	return strings.Join(kept, "&")
 }
 
-// outgoing is the request for the upstream. Nothing in it points into x, and
-// net/http does not send it twice.
+// outgoing is the request for the upstream. Nothing in it points into x.
 func (x *exchange) outgoing(t *target, target *url.URL, f *forwarding) *http.Request {
 	h := &x.ctx.Request.Header
 	header := forwardedHeader(h.RawHeaders(), t.notForwarded())
@@ -102,18 +100,9 @@ func (x *exchange) outgoing(t *target, target *url.URL, f *forwarding) *http.Req
 		req.Body, req.ContentLength = f.upload, x.bodyLength
 	case req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH":
 		req.Body = http.NoBody // sent with Content-Length: 0
-		withoutRepeats(header)
-	default:
-		req.Body = noBytes{} // makes net/http give up repeating; no byte of it is sent
 	}
 	return req
 }
-
-// noBytes is an empty body that is not http.NoBody.
-type noBytes struct{}
-
-func (noBytes) Read([]byte) (int, error) { return 0, io.EOF }
-func (noBytes) Close() error             { return nil }
 
 // passOn answers x with what the upstream said.
 func (s *Server) passOn(x *exchange, t *target, f *forwarding, res *http.Response) {

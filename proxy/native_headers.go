@@ -74,17 +74,6 @@ func (t *target) notForwarded() []string {
 	return append(slices.Clone(t.Provider.Identity.Headers), "Authorization")
 }
 
-// withoutRepeats keeps net/http from taking an idempotency key for permission
-// to send a request without a body twice: it looks for the usual spelling.
-func withoutRepeats(h http.Header) {
-	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if values, sent := h[name]; sent {
-			delete(h, name)
-			h[strings.ToLower(name)] = values
-		}
-	}
-}
-
 // activeDocument reports whether a browser would run scripts of such a body:
 // under our address they could do what the dashboard can.
 func activeDocument(contentType string) bool {

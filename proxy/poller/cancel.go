@@ -26,12 +26,13 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 		return &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Upstream: u.Name, Detail: "the cancel request cannot be built"}
 	}
 	r.trace(req.Header)
-	res, err := u.fetch(ctx, req)
+	res, v, err := u.fetch(ctx, r.Partition, req, func(res *response) providers.Verdict {
+		return u.Provider.JudgeCancel(r.Reference, res.code, res.header, res.body, time.Now())
+	})
 	p.Freshen(r) // the upstream may have acted even if its answer was lost
 	if err != nil {
 		return failureOf(u, err).problem
 	}
-	v := u.Provider.JudgeCancel(r.Reference, res.code, res.header, res.body, time.Now())
 	switch v.Kind {
 	case providers.Answered:
 		return nil

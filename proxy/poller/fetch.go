@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"pollux/providers"
 )
 
 // response is an upstream's answer, read to its end.
@@ -32,16 +34,18 @@ type fetchError struct {
 
 func (e *fetchError) Error() string { return e.reason }
 
-// fetch sends req once and reads the answer, all within the upstream's timeout.
-// It returns a *fetchError when no whole answer came.
-func (u *Upstream) fetch(ctx context.Context, req *http.Request) (*response, error) {
+// fetch sends req once for a partition, reads the answer and has judge judge
+// it, all within the upstream's timeout. An answer about another task ends its
+// connection: the next answer on it would be as foreign. fetch returns a
+// *fetchError when no whole answer came; judge is not called then.
+func (u *Upstream) fetch(ctx context.Context, part *Partition, req *http.Request, judge func(*response) providers.Verdict) (*response, providers.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.Config.Timeout)
 	defer cancel()
 	req = req.WithContext(ctx)
 	req.Header.Set("Via", "1.1 "+hop)
-	res, err := u.transport.RoundTrip(req)
+	res, err := u.transport.RoundTrip(&part.ID, req)
 	if err != nil {
-		return nil, explain(ctx, err, "reach the upstream")
+		return nil, providers.Verdict{}, explain(ctx, err, "reach the upstream")
 	}
 	defer res.Body.Close()
 	out := &response{code: res.StatusCode, header: res.Header}
@@ -51,11 +55,21 @@ func (u *Upstream) fetch(ctx context.Context, req *http.Request) (*response, err
 	case errors.As(err, &unusable):
 		out.unusable = unusable.reason
 	case err != nil:
-		return nil, explain(ctx, err, "read the upstream's answer")
+		return nil, providers.Verdict{}, explain(ctx, err, "read the upstream's answer")
 	default:
 		out.body = body
 	}
-	return out, nil
+	v := judge(out)
+	if v.Foreign {
+		discard(res.Body)
+	}
+	return out, v, nil
+}
+
+func discard(body io.ReadCloser) {
+	if b, ok := body.(interface{ Discard() }); ok {
+		b.Discard()
+	}
 }
 
 func explain(ctx context.Context, err error, doing string) *fetchError {
@@ -142,9 +156,10 @@ func (c *countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// rawOf is the answer as native clients get it; nil when no whole answer came.
-func rawOf(res *response) *Raw {
-	if res == nil || res.unusable != "" {
+// rawOf is the answer as native clients get it; nil when no whole answer came,
+// or one about another task, which is nobody's.
+func rawOf(res *response, v providers.Verdict) *Raw {
+	if res == nil || res.unusable != "" || v.Foreign {
 		return nil
 	}
 	return &Raw{

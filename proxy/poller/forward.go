@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cache"
 )
 
 const (
@@ -17,36 +19,24 @@ const (
 	// a forwarded request, and how long it may then be silent: a create may
 	// block for minutes until its task has ended.
 	ForwardPatience = 10 * time.Minute
-	// forwardIdle is below the five seconds after which common application
-	// servers close a silent connection. A request that is never repeated is
-	// lost when it meets such a connection.
-	forwardIdle = 3 * time.Second
-	// forwardHeaderBytes bounds the header block of a forwarded answer.
-	forwardHeaderBytes = 256 << 10
 )
-
-// newForwards returns the transport of requests that are passed on. It changes
-// nothing in them, follows no redirect, and does not limit how long bodies take.
-func newForwards(cfg UpstreamConfig) *http.Transport {
-	t := newTransport(cfg)
-	t.ResponseHeaderTimeout = ForwardPatience
-	t.MaxResponseHeaderBytes = forwardHeaderBytes
-	t.IdleConnTimeout = forwardIdle
-	return t
-}
 
 // Forward sends req to the upstream once, past the breaker and the budget:
 // those are about polls. It adds itself to Via (RFC 9110, section 7.6.3) and
-// changes nothing else. The answer's body is the caller's to read and close;
-// whatever its code, it is no error. req must not be one that net/http repeats:
-// it has a body without GetBody, or none and an unsafe method.
-func (u *Upstream) Forward(req *http.Request) (*http.Response, *problem.Problem) {
+// changes nothing else. part is whose request it is, nil if nobody knows. The
+// answer's body is the caller's to read and close; whatever its code, it is no
+// error.
+func (u *Upstream) Forward(part *Partition, req *http.Request) (*http.Response, *problem.Problem) {
 	via := "1.1 " + hop
 	if before := req.Header.Values("Via"); len(before) > 0 {
 		via = strings.Join(before, ", ") + ", " + via
 	}
 	req.Header.Set("Via", via)
-	res, err := u.forwards.RoundTrip(req)
+	var owner *cache.ID
+	if part != nil {
+		owner = &part.ID
+	}
+	res, err := u.transport.RoundTrip(owner, req)
 	if err != nil {
 		u.metrics.forwardFailed(req.Context())
 		return nil, u.forwardProblem(req.Context(), err)
@@ -66,12 +56,6 @@ func (u *Upstream) forwardProblem(ctx context.Context, err error) *problem.Probl
 		p.Detail += "; whether it acted on the request is not known"
 	}
 	return p
-}
-
-// closeIdle closes the connections that no request is using.
-func (u *Upstream) closeIdle() {
-	u.transport.CloseIdleConnections()
-	u.forwards.CloseIdleConnections()
 }
 
 // forwardClasses are the values of the label code of pollux_forwarded_total;

@@ -98,10 +98,10 @@ type script struct {
 	answer func(n int64, req *http.Request) (*http.Response, error)
 }
 
-func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
+func (s *script) RoundTrip(_ *cache.ID, req *http.Request) (*http.Response, error) {
 	return s.answer(s.polls.Add(1), req)
 }
-func (s *script) CloseIdleConnections() {}
+func (s *script) Close() {}
 
 func reply(code int, body string, header ...string) (*http.Response, error) {
 	h := http.Header{"Content-Type": {"application/json"}}

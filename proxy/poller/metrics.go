@@ -24,6 +24,7 @@ type metrics struct {
 	forwarded     *prometheus.CounterVec
 	notModified   *prometheus.CounterVec
 	avoided       *prometheus.CounterVec
+	mixups        *prometheus.CounterVec
 
 	byUpstream map[string]upstreamMetrics // guarded by Poller.reloading: counts go on over reloads
 }
@@ -51,8 +52,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		forwarded:    counter("pollux_forwarded_total", "Requests passed on to upstreams, by class of the answer's code.", "upstream", "code"),
 		notModified:  counter("pollux_not_modified_total", "Client polls answered with 304 without asking the upstream.", "upstream"),
 		avoided:      counter("pollux_rate_limits_avoided_total", "Client polls answered without a status request that the upstream's pause or a budget forbade.", "upstream"),
+		mixups:       counter("pollux_upstream_mixups_total", "Connections to upstreams closed because of bytes that nobody had asked for, or of an answer that named another task.", "upstream", "kind"),
 	}
-	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics, m.forwarded, m.notModified, m.avoided)
+	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics, m.forwarded, m.notModified, m.avoided, m.mixups)
 	for _, call := range []string{"get", "put", "delete", "list", "partition"} {
 		m.storeErrors.WithLabelValues(call) // a series that begins with its first error would hide that error from rate()
 	}
@@ -69,6 +71,7 @@ type upstreamMetrics struct {
 	seconds                          prometheus.Observer
 	breaker                          prometheus.Gauge
 	regressions, unknownWords        prometheus.Counter
+	unasked, foreign                 prometheus.Counter // answers, or parts of some, that were nobody's
 	forwardMetrics
 }
 
@@ -110,6 +113,7 @@ func (m *metrics) upstream(name string) upstreamMetrics {
 		timeouts:    counted(m.upstreamPolls, name, "timeout"),
 		seconds:     m.seconds.WithLabelValues(name), breaker: m.breakerState.WithLabelValues(name),
 		regressions: m.regressions.WithLabelValues(name), unknownWords: m.unknownWords.WithLabelValues(name),
+		unasked: m.mixups.WithLabelValues(name, "unasked"), foreign: m.mixups.WithLabelValues(name, "another_task"),
 		forwardMetrics: newForwardMetrics(m.forwarded, name),
 	}
 	for kind, outcome := range outcomeNames {
@@ -119,7 +123,12 @@ func (m *metrics) upstream(name string) upstreamMetrics {
 	return u
 }
 
-func (u upstreamMetrics) judged(v providers.Verdict) { u.outcomes[v.Kind].Inc() }
+func (u upstreamMetrics) judged(v providers.Verdict) {
+	u.outcomes[v.Kind].Inc()
+	if v.Foreign {
+		u.foreign.Inc()
+	}
+}
 
 func (u upstreamMetrics) failed(err error) {
 	var fetch *fetchError

@@ -285,7 +285,7 @@ func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) 
 	r.trace(req.Header)
 	start := time.Now()
 	u.stats.inFlight.Add(1)
-	res, err := u.fetch(p.base, req)
+	res, v, err := u.fetch(p.base, r.Partition, req, func(res *response) providers.Verdict { return u.judge(r, res) })
 	u.stats.inFlight.Add(-1)
 	took := time.Since(start)
 	u.metrics.seconds.Observe(took.Seconds())
@@ -293,10 +293,6 @@ func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) 
 		u.metrics.failed(err)
 		u.stats.fetched(took, false, true, start.Add(took))
 		return nil, providers.Verdict{}, err
-	}
-	v := providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
-	if res.unusable == "" || res.code != http.StatusOK {
-		v = u.Provider.Judge(r.Reference, res.code, res.header, res.body, time.Now())
 	}
 	u.metrics.judged(v)
 	u.stats.fetched(took, true, v.ServerFault, start.Add(took))
@@ -307,6 +303,14 @@ func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) 
 		return res, v, errNeutral
 	}
 	return res, v, nil
+}
+
+// judge says what an answer to a poll of r means.
+func (u *Upstream) judge(r Request, res *response) providers.Verdict {
+	if res.unusable != "" && res.code == http.StatusOK {
+		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
+	}
+	return u.Provider.Judge(r.Reference, res.code, res.header, res.body, time.Now())
 }
 
 // busyError: max_in_flight requests were under way for the whole timeout.

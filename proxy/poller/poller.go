@@ -103,7 +103,7 @@ func (p *Poller) Reload(cfg Config, set *providers.Set) error {
 	p.watches.setLimit(cfg.WatchedTasks)
 	if old != nil {
 		for _, u := range old.sorted {
-			u.closeIdle()
+			u.transport.Close()
 		}
 	}
 	return nil
@@ -136,7 +136,7 @@ func (p *Poller) Run(ctx context.Context) error {
 func (p *Poller) Close() {
 	p.stop()
 	for _, u := range p.Upstreams() {
-		u.closeIdle()
+		u.transport.Close()
 	}
 }
 

@@ -18,7 +18,7 @@ const (
 // conclude ends a flight whose poll the upstream answered.
 func (p *Poller) conclude(f *flight, r Request, known *cache.Entry, fwd problem.Forward, res *response, v providers.Verdict, now time.Time) outcome {
 	u, part := r.Upstream, r.Partition
-	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res), Cache: problem.CacheStatus{Forward: fwd}}}
+	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res, v), Cache: problem.CacheStatus{Forward: fwd}}}
 	refuse := func(kind problem.Type, status int) outcome {
 		out.Problem = &problem.Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
 		if v.Code != "" && !reveals(u.credential(r.Credential), v.Code) {

@@ -5,15 +5,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller/adaptive"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -29,7 +30,6 @@ type Upstream struct {
 
 	held      providers.Credential
 	transport transport
-	forwards  transport // of requests that are passed on
 	inFlight  *semaphore.Weighted
 	breaker   *breaker
 	witnesses *witnesses
@@ -40,10 +40,10 @@ type Upstream struct {
 	gone      *problem.Problem
 }
 
-// transport is what an upstream's requests go through: *http.Transport.
+// transport is what an upstream's requests go through: *upstream.Connections.
 type transport interface {
-	http.RoundTripper
-	CloseIdleConnections()
+	RoundTrip(partition *cache.ID, req *http.Request) (*http.Response, error)
+	Close()
 }
 
 // hop names this process in Via, so that an upstream that leads back to it is
@@ -57,6 +57,10 @@ var hop = func() string {
 // Hop is the pseudonym under which this process stands in the Via header of
 // the requests it sends upstream.
 func Hop() string { return hop }
+
+// idlePerPoll is how many connections without a request an upstream keeps for
+// each poll that it may have under way: each partition needs its own.
+const idlePerPoll = 4
 
 func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics) (*Upstream, error) {
 	provider := set.Get(cfg.Provider)
@@ -74,8 +78,6 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 	u := &Upstream{
 		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: base,
 		Held:      !cfg.Credential.Caller,
-		transport: newTransport(cfg),
-		forwards:  newForwards(cfg),
 		inFlight:  semaphore.NewWeighted(int64(max(1, cfg.MaxInFlight))),
 		witnesses: &witnesses{},
 		stats:     &upstreamStats{},
@@ -86,6 +88,10 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		gone: &problem.Problem{Type: problem.TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the task was known, and the upstream has lost it"},
 	}
+	u.transport = upstream.New(upstream.Config{
+		Base: base, DialTimeout: cfg.Timeout, Patience: ForwardPatience,
+		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.metrics.unasked.Inc,
+	})
 	if u.Held {
 		u.held = provider.HeldCredential(cfg.Credential.Value)
 	}
@@ -155,21 +161,3 @@ func (u *Upstream) grace() time.Duration {
 
 // BreakerState is "closed", "half-open" or "open".
 func (u *Upstream) BreakerState() string { return u.breaker.State() }
-
-func newTransport(cfg UpstreamConfig) *http.Transport {
-	dialer := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 30 * time.Second}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		Protocols:              protocols,
-		TLSHandshakeTimeout:    cfg.Timeout,
-		MaxIdleConns:           max(1, cfg.MaxInFlight),
-		MaxIdleConnsPerHost:    max(1, cfg.MaxInFlight),
-		IdleConnTimeout:        30 * time.Second, // below the usual minute of servers, so that ours closes first
-		ResponseHeaderTimeout:  cfg.Timeout,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // decoded by readBody, under a limit
-	}
-}
