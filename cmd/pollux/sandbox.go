@@ -19,12 +19,19 @@ import (
 func sandboxCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("sandbox", `Plays the upstreams of every provider whose file has a simulation section, on
 the vendors' own routes. Any credential but "invalid" and "revoked" is let in.
-Faults can also be switched on and off while it runs:
+While it runs it is controlled under /_sandbox/:
 
-  curl -d '{"provider":"shannon","kind":"503","ratio":0.5,"for":"30s"}' localhost:8081/_sandbox/faults
-  curl -X DELETE localhost:8081/_sandbox/faults
-  curl localhost:8081/_sandbox/stats`)
-	listen := fs.String("listen", "127.0.0.1:8081", "`address`")
+  POST   /_sandbox/faults    switches a fault on: provider, route, kind, ratio, delay, for
+  GET    /_sandbox/faults    lists the faults that are on
+  DELETE /_sandbox/faults    switches off those of ?provider=, or all
+  POST   /_sandbox/tasks     makes tasks: provider, id, params, credential, lifecycle, body_bytes, count
+  POST   /_sandbox/revoked   refuses a credential from now on
+  DELETE /_sandbox/revoked   lets it in again
+  GET    /_sandbox/stats     counts requests by kind, and polls by task`,
+		"pollux sandbox",
+		"pollux sandbox --speed 10 --fault kind=503,ratio=0.1,provider=orq",
+		`curl -d '{"provider":"shannon","kind":"503","for":"30s"}' localhost:8081/_sandbox/faults`)
+	listen := fs.String("listen", "127.0.0.1:8081", "`address` to listen on")
 	file := configFlag(fs)
 	var options sandbox.Options
 	fs.Uint64Var(&options.Seed, "seed", 1, "makes ids, courses and faults repeatable")
@@ -85,7 +92,7 @@ func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler)
 func faultFlag(fs *flag.FlagSet, faults *[]sandbox.Fault) {
 	fs.Func("fault", `trouble from the start, as in kind=503,ratio=0.1; may be repeated. kind is latency, cut,
 reset, hang, html, garbage, redirect, foreign or an HTTP code; also provider=, route= (poll,
-create, cancel, other), delay=, for=`, func(s string) error {
+create, cancel, action, other), delay=, for=`, func(s string) error {
 		var f sandbox.Fault
 		for _, member := range strings.Split(s, ",") {
 			name, value, _ := strings.Cut(member, "=")

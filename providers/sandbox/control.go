@@ -20,13 +20,16 @@ func (s *span) UnmarshalText(text []byte) error {
 	return err
 }
 
-type faultRequest struct {
-	Provider string  `json:"provider"`
-	Route    string  `json:"route"`
+func (s span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
+
+// faultJSON is a fault as it is asked for, and as it is listed.
+type faultJSON struct {
+	Provider string  `json:"provider,omitempty"`
+	Route    string  `json:"route,omitempty"`
 	Kind     string  `json:"kind"`
-	Ratio    float64 `json:"ratio"`
-	Delay    span    `json:"delay"`
-	For      span    `json:"for"`
+	Ratio    float64 `json:"ratio,omitempty"`
+	Delay    span    `json:"delay,omitempty"`
+	For      span    `json:"for,omitempty"` // in a list, for how much longer
 }
 
 type taskRequest struct {
@@ -50,13 +53,15 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, path string) {
 	var err error
 	switch r.Method + " " + path {
 	case "POST faults":
-		var f faultRequest
+		var f faultJSON
 		if err = decode(w, r, &f); err == nil {
 			err = s.AddFault(Fault{
 				Provider: f.Provider, Route: f.Route, Kind: f.Kind, Ratio: f.Ratio,
 				Delay: time.Duration(f.Delay), For: time.Duration(f.For),
 			})
 		}
+	case "GET faults":
+		reply = map[string][]faultJSON{"faults": s.activeFaults()}
 	case "DELETE faults":
 		s.ClearFaults(r.URL.Query().Get("provider"))
 	case "POST tasks":

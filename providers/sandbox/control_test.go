@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"pollux/normalize"
 	"pollux/providers"
@@ -43,6 +44,25 @@ func TestSeedTasks(t *testing.T) {
 	control(s, "POST", "tasks", `{"provider": "orq", "id": "01K7", "params": {"agent_key": "other"}}`)
 	if v, _ := (caller{t, s, set.Get("orq"), "a"}).poll("01K7"); v.Kind != providers.NotFound {
 		t.Errorf("under another agent: kind %d, want %d", v.Kind, providers.NotFound)
+	}
+}
+
+func TestListFaults(t *testing.T) {
+	clock := newClock()
+	s := newServer(t, builtin(t), Options{Now: clock.now, Faults: []Fault{{Kind: "latency", Delay: 2 * time.Second}}})
+	control(s, "POST", "faults", `{"provider": "orq", "route": "poll", "kind": "503", "ratio": 0.5, "for": "30s"}`)
+	list := func() string { return strings.TrimSpace(control(s, "GET", "faults", "").Body.String()) }
+	clock.pass(10 * time.Second)
+	if got, want := list(), `{"faults":[{"kind":"latency","delay":"2s"},{"provider":"orq","route":"poll","kind":"503","ratio":0.5,"for":"20s"}]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	clock.pass(20 * time.Second)
+	if got, want := list(), `{"faults":[{"kind":"latency","delay":"2s"}]}`; got != want {
+		t.Errorf("after its end: got %s, want %s", got, want)
+	}
+	control(s, "DELETE", "faults", "")
+	if got, want := list(), `{"faults":[]}`; got != want {
+		t.Errorf("cleared: got %s, want %s", got, want)
 	}
 }
 

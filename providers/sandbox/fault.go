@@ -98,6 +98,25 @@ func (s *Server) ClearFaults(provider string) {
 	})
 }
 
+// activeFaults lists the faults that requests meet now.
+func (s *Server) activeFaults() []faultJSON {
+	now := s.opts.Now()
+	s.faults.mu.RLock()
+	defer s.faults.mu.RUnlock()
+	list := []faultJSON{}
+	for _, a := range s.faults.active {
+		if a.over(now) {
+			continue
+		}
+		f := faultJSON{Provider: a.Provider, Route: a.Route, Kind: a.Kind, Ratio: a.Ratio, Delay: span(a.Delay)}
+		if !a.until.IsZero() {
+			f.For = span(a.until.Sub(now).Round(time.Millisecond))
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
 func (a activeFault) over(now time.Time) bool { return !a.until.IsZero() && !now.Before(a.until) }
 
 // draw returns the fault that an exchange meets, and how late its answer is
