@@ -9,10 +9,20 @@ import (
 
 func checkCommand(_ context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("check", `Checks the config and the provider files, and prints every fault with its file,
-line and key. Nothing is started. Exits 1 if there is any.`)
+line and key. Nothing is started. Exits 1 if there is any.`,
+		"pollux check  # config.yaml, if there is one",
+		"pollux check /etc/pollux/config.yaml")
 	file := configFlag(fs)
-	if _, code, done := t.Parse(fs, args, 0); done {
+	rest, code, done := t.Parse(fs, args, console.AnyCount)
+	switch {
+	case done:
 		return code
+	case len(rest) > 1:
+		return t.Misused(fs, "checks one config, and was given %d", len(rest))
+	case len(rest) == 1 && *file != "":
+		return t.Misused(fs, "was given a config twice, as an argument and as --config")
+	case len(rest) == 1:
+		*file = rest[0]
 	}
 	l, err := load(*file, t.Env)
 	if err != nil {

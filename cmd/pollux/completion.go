@@ -12,11 +12,10 @@ import (
 )
 
 func completionCommand(ctx context.Context, t *console.Terminal, args []string) int {
-	fs := t.Flags("completion", `Prints a script that teaches a shell to complete pollux commands and flags:
-
-  source <(pollux completion bash)      in ~/.bashrc
-  source <(pollux completion zsh)       in ~/.zshrc, after compinit
-  pollux completion fish | source       in ~/.config/fish/config.fish`)
+	fs := t.Flags("completion", "Prints a script that teaches a shell to complete pollux commands and flags.",
+		"source <(pollux completion bash)  # in ~/.bashrc",
+		"source <(pollux completion zsh)   # in ~/.zshrc, after compinit",
+		"pollux completion fish | source   # in ~/.config/fish/config.fish")
 	rest, code, done := t.Parse(fs, args, 1)
 	if done {
 		return code
@@ -24,7 +23,7 @@ func completionCommand(ctx context.Context, t *console.Terminal, args []string) 
 	scripts := map[string]func(io.Writer, []completion) error{"bash": writeBash, "zsh": writeZsh, "fish": writeFish}
 	write, known := scripts[rest[0]]
 	if !known {
-		return t.Misused(fs, "wants bash, zsh or fish")
+		return t.Misused(fs, "wants bash, zsh or fish, not `%s`", console.CleanLine(rest[0]))
 	}
 	if err := write(t.Stdout, completions(ctx)); err != nil {
 		return t.Fail("completion", err)
@@ -36,10 +35,9 @@ func completionCommand(ctx context.Context, t *console.Terminal, args []string) 
 type completion struct {
 	console.Command
 	flags []string // with their dashes
-	words []string // instead of file names
 }
 
-var flagLine = regexp.MustCompile(`(?m)^  -([a-z-]+)`)
+var flagLine = regexp.MustCompile(`(?m)^  (--?[a-z-]+)`)
 
 // completions asks every command for its help, which knows its flags.
 func completions(ctx context.Context) []completion {
@@ -49,13 +47,7 @@ func completions(ctx context.Context) []completion {
 		c.Run(ctx, &console.Terminal{Stdin: strings.NewReader(""), Stdout: &help, Stderr: io.Discard, Env: noEnvironment, Commands: commands()}, []string{"--help"})
 		one := completion{Command: c}
 		for _, match := range flagLine.FindAllStringSubmatch(help.String(), -1) {
-			one.flags = append(one.flags, "--"+match[1])
-		}
-		switch c.Name {
-		case "completion":
-			one.words = []string{"bash", "zsh", "fish"}
-		case "key":
-			one.words = []string{"new"}
+			one.flags = append(one.flags, match[1])
 		}
 		all = append(all, one)
 	}
@@ -82,7 +74,7 @@ func writeBash(w io.Writer, all []completion) error {
 	case ${COMP_WORDS[1]} in
 `, names(all))
 	for _, c := range all {
-		fmt.Fprintf(&b, "	%s) flags=%q words=%q ;;\n", c.Name, strings.Join(c.flags, " "), strings.Join(c.words, " "))
+		fmt.Fprintf(&b, "	%s) flags=%q words=%q ;;\n", c.Name, strings.Join(c.flags, " "), strings.Join(c.Words, " "))
 	}
 	b.WriteString(`	esac
 	if [[ $word == -* ]]; then
@@ -107,8 +99,8 @@ func writeZsh(w io.Writer, all []completion) error {
 	for _, c := range all {
 		fmt.Fprintf(&b, "	%s)\n", c.Name)
 		fmt.Fprintf(&b, "		if [[ ${words[CURRENT]} == -* ]]; then compadd -- %s\n", strings.Join(c.flags, " "))
-		if len(c.words) > 0 {
-			fmt.Fprintf(&b, "		else compadd -- %s\n", strings.Join(c.words, " "))
+		if len(c.Words) > 0 {
+			fmt.Fprintf(&b, "		else compadd -- %s\n", strings.Join(c.Words, " "))
 		} else {
 			b.WriteString("		else _files\n")
 		}
@@ -124,14 +116,22 @@ func writeFish(w io.Writer, all []completion) error {
 	for _, c := range all {
 		fmt.Fprintf(&b, "complete -c pollux -n __fish_use_subcommand -f -a %s -d %s\n", c.Name, quoted(c.Summary))
 		for _, flag := range c.flags {
-			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -l %s\n", c.Name, strings.TrimPrefix(flag, "--"))
+			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' %s\n", c.Name, fishFlag(flag))
 		}
-		if len(c.words) > 0 {
-			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c.Name, strings.Join(c.words, " "))
+		if len(c.Words) > 0 {
+			fmt.Fprintf(&b, "complete -c pollux -n '__fish_seen_subcommand_from %s' -f -a '%s'\n", c.Name, strings.Join(c.Words, " "))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// fishFlag is a flag as fish wants it told: -l long or -s s.
+func fishFlag(flag string) string {
+	if long, ok := strings.CutPrefix(flag, "--"); ok {
+		return "-l " + long
+	}
+	return "-s " + flag[1:]
 }
 
 // quoted is s for a shell, which expands nothing in it.

@@ -25,7 +25,10 @@ func demoCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("demo", `Starts simulated upstreams for every provider, Pollux in front of them and a
 fleet of clients that poll it, all in this process and on loopback, and shows
 what is asked and what is saved. Now and then an upstream fails for a while.
-Prints commands to try. Needs no key, no network and no other program.`)
+Prints commands to try. Needs no key, no network and no other program.`,
+		"pollux demo",
+		"pollux demo --clients 200 --speed 4",
+		"pollux demo --for 30s  # ends by itself")
 	clients := fs.Int("clients", 30, "how many clients poll")
 	length := fs.Duration("for", 0, "end by itself after this `time`; 0 runs until Ctrl-C")
 	speed := fs.Float64("speed", 2, "how much faster than real the simulated tasks run")

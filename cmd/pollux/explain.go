@@ -21,7 +21,10 @@ import (
 func explainCommand(_ context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("explain", `Shows what Pollux makes of an upstream's answer to a status poll: the task
 document, and where each of its members came from. The body is a file, or - for
-the standard input. Exits 1 if a 200 is no usable answer.`)
+the standard input. Exits 1 if a 200 is no usable answer.`,
+		"pollux explain shannon answer.json",
+		"curl -s $URL | pollux explain orq -  # what is this answer?",
+		"pollux explain --json openai answer.json")
 	file := configFlag(fs)
 	dir := fs.String("provider-dir", "", "`directory` of your own provider files, instead of the config's")
 	id := fs.String("id", "", "the task's `id`, as it was asked for; taken from the body without it")

@@ -37,13 +37,13 @@ func commands() []console.Command {
 		{Name: "serve", Summary: "run the proxy", Run: serveCommand},
 		{Name: "demo", Summary: "simulated upstreams, Pollux and clients in one process: see it work", Run: demoCommand},
 		{Name: "sandbox", Summary: "only the simulated upstreams, with faults on demand", Run: sandboxCommand},
-		{Name: "check", Summary: "check config and provider files, and print every fault", Run: checkCommand},
+		{Name: "check", Args: "[<config.yaml>]", Summary: "check config and provider files, and print every fault", Run: checkCommand},
 		{Name: "explain", Args: "<provider> <body.json>", Summary: "show how a native answer becomes a task document", Run: explainCommand},
 	}
 	all = append(all, client.Commands()...)
 	return append(all,
-		console.Command{Name: "key", Args: "new <name>", Summary: "make a Pollux key and its hash for clients:", Run: keyCommand},
-		console.Command{Name: "completion", Args: "bash|zsh|fish", Summary: "print a script that teaches a shell to complete pollux", Run: completionCommand},
+		console.Command{Name: "key", Args: "new <name>", Words: []string{"new"}, Summary: "make a Pollux key and its hash for clients:", Run: keyCommand},
+		console.Command{Name: "completion", Args: "bash|zsh|fish", Words: []string{"bash", "zsh", "fish"}, Summary: "print a script that teaches a shell to complete pollux", Run: completionCommand},
 		console.Command{Name: "version", Summary: "print the version", Run: versionCommand},
 	)
 }

@@ -5,11 +5,18 @@ import (
 	"context"
 	"flag"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"pollux/providers"
+	"pollux/providers/sandbox"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -50,24 +57,25 @@ func TestUsage(t *testing.T) {
 		{"nothing", nil, exitUsage, "", "usage: pollux <command>"},
 		{"help", []string{"help"}, exitOK, "usage: pollux <command>", ""},
 		{"--help", []string{"--help"}, exitOK, "usage: pollux <command>", ""},
-		{"unknown command", []string{"sevre"}, exitUsage, "", `there is no command "sevre"`},
+		{"unknown command", []string{"sevre"}, exitUsage, "", "did you mean `serve`?"},
 		{"version", []string{"version"}, exitOK, "pollux ", ""},
 		{"--version", []string{"--version"}, exitOK, "go1.", ""},
-		{"version with an argument", []string{"version", "x"}, exitUsage, "", "wants 0 arguments, has 1"},
-		{"unknown flag", []string{"check", "--nope"}, exitUsage, "", "flag provided but not defined"},
-		{"flag without value", []string{"check", "--config"}, exitUsage, "", "needs an argument"},
-		{"check with an argument", []string{"check", "file"}, exitUsage, "", "usage: pollux check"},
-		{"explain without body", []string{"explain", "orq"}, exitUsage, "", "wants 2 arguments, has 1"},
+		{"version with an argument", []string{"version", "x"}, exitUsage, "", "takes no argument, and was given `x`"},
+		{"unknown flag", []string{"check", "--nope"}, exitUsage, "", "there is no flag `--nope`"},
+		{"flag without value", []string{"check", "--config"}, exitUsage, "", "--config wants a value"},
+		{"check of two configs", []string{"check", "one", "two"}, exitUsage, "", "checks one config, and was given 2"},
+		{"check of a config named twice", []string{"check", "one", "--config", "one"}, exitUsage, "", "given a config twice"},
+		{"explain without body", []string{"explain", "orq"}, exitUsage, "", "wants <provider> <body.json>, and was given 1 argument"},
 		{"explain with a bad param", []string{"explain", "--param", "x", "orq", "-"}, exitUsage, "", "want name=value"},
 		{"explain with a bad status", []string{"explain", "--status", "7", "orq", "-"}, exitUsage, "", "from 100 to 599"},
-		{"key without a name", []string{"key", "new"}, exitUsage, "", "usage: pollux key"},
-		{"key with a bad verb", []string{"key", "old", "ci"}, exitUsage, "", "wants new and a name"},
-		{"key with a bad name", []string{"key", "new", "a b"}, exitUsage, "", "wants new and a name"},
+		{"key without a name", []string{"key", "new"}, exitUsage, "", "wants new <name>, and was given 1 argument"},
+		{"key with a bad verb", []string{"key", "old", "ci"}, exitUsage, "", "does new, not `old`"},
+		{"key with a bad name", []string{"key", "new", "a b"}, exitUsage, "", "wants a name of letters"},
 		{"sandbox with a bad fault", []string{"sandbox", "--fault", "kindness=1"}, exitUsage, "", "not understood"},
 		{"sandbox with a bad rate", []string{"sandbox", "--rate", "100"}, exitUsage, "", "want requests/duration"},
 		{"sandbox with an unknown fault", []string{"sandbox", "--fault", "kind=fire"}, exitFailure, "", "kind is none of"},
 		{"sandbox on no address", []string{"sandbox", "--listen", "nowhere"}, exitFailure, "", "pollux sandbox:"},
-		{"completion of nothing", []string{"completion"}, exitUsage, "", "wants 1 arguments, has 0"},
+		{"completion of nothing", []string{"completion"}, exitUsage, "", "wants bash|zsh|fish"},
 		{"completion of another shell", []string{"completion", "tcsh"}, exitUsage, "", "wants bash, zsh or fish"},
 		{"demo with too many clients", []string{"demo", "--clients", "5000"}, exitUsage, "", "from 1 to 1000"},
 		{"serve without its config", []string{"serve", "--config", "missing.yaml"}, exitFailure, "", "missing.yaml: cannot be read"},
@@ -86,6 +94,12 @@ func TestUsage(t *testing.T) {
 			if got.code != c.code || !strings.Contains(got.stdout, c.stdout) || !strings.Contains(got.stderr, c.stderr) {
 				t.Errorf("pollux %q: code %d, want %d\nstdout %q\nstderr %q", c.args, got.code, c.code, got.stdout, got.stderr)
 			}
+			if c.code == exitUsage && len(c.args) > 0 && (got.stdout != "" || strings.Count(got.stderr, "\n") != 1) {
+				t.Errorf("pollux %q: a fault is one line, not %q", c.args, got.stdout+got.stderr)
+			}
+			if slices.Contains(c.args, "--help") && len(c.args) > 1 && !strings.Contains(got.stdout, "\nexamples:\n  ") {
+				t.Errorf("pollux %q shows no example:\n%s", c.args, got.stdout)
+			}
 			if c.code == exitOK && got.stderr != "" {
 				t.Errorf("pollux %q: stderr %q", c.args, got.stderr)
 			}
@@ -97,6 +111,9 @@ func TestCheck(t *testing.T) {
 	good := runWith(t, "", "check", "--config", exampleFile)
 	if good.code != exitOK || !strings.Contains(good.stdout, "6 upstreams, 8 providers, no faults") {
 		t.Errorf("check of the example: %+v", good)
+	}
+	if named := runWith(t, "", "check", exampleFile); named != good {
+		t.Errorf("check FILE: got %+v, want %+v", named, good)
 	}
 	bad := runWith(t, "", "check", "--config", "testdata/config/timeout.yaml")
 	if bad.code != exitFailure || bad.stdout != "" || !strings.Contains(bad.stderr, "timeout.yaml:") {
@@ -132,6 +149,13 @@ func TestKeyNew(t *testing.T) {
 	}
 }
 
+func TestKeyNewQuiet(t *testing.T) {
+	got := runWith(t, "", "key", "new", "--quiet", "ci")
+	if line, rest, _ := strings.Cut(got.stdout, "\n"); got.code != exitOK || !strings.HasPrefix(line, "plx_") || rest != "" || got.stderr != "" {
+		t.Errorf("key new --quiet: %+v", got)
+	}
+}
+
 // failingWriter takes nothing.
 type failingWriter struct{}
 
@@ -141,5 +165,36 @@ func TestRunIntoAClosedPipe(t *testing.T) {
 	code := run(context.Background(), []string{"explain", "orq", "-"}, strings.NewReader(`{"task_id":"t","status":"completed"}`), failingWriter{}, io.Discard)
 	if code != exitFailure {
 		t.Errorf("explain into a closed pipe: code %d", code)
+	}
+}
+
+// TestSandboxHelp: what the help says of the sandbox's control is there, and
+// is what the page about it shows.
+func TestSandboxHelp(t *testing.T) {
+	set, err := providers.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := sandbox.New(set, sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes := regexp.MustCompile(`(?m)^  ([A-Z]+) +(/_sandbox/\w+)`).FindAllStringSubmatch(runWith(t, "", "sandbox", "--help").stdout, -1)
+	named := map[string]bool{}
+	for _, r := range routes {
+		answer := httptest.NewRecorder()
+		server.ServeHTTP(answer, httptest.NewRequest(r[1], r[2], strings.NewReader("{}")))
+		if named[r[2]] = true; answer.Code == http.StatusNotFound {
+			t.Errorf("%s %s is not there", r[1], r[2])
+		}
+	}
+	shown := regexp.MustCompile(`/_sandbox/\w+`).FindAllString(read(t, "../../docs/sandbox.md"), -1)
+	for _, path := range shown {
+		if !named[path] {
+			t.Errorf("sandbox --help does not name %s", path)
+		}
+	}
+	if len(routes) < 7 || len(shown) < 7 {
+		t.Errorf("only %d routes in the help, %d in docs/sandbox.md", len(routes), len(shown))
 	}
 }

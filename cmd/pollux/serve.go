@@ -18,7 +18,9 @@ func serveCommand(ctx context.Context, t *console.Terminal, args []string) int {
 answers first, a second one ends it at once. SIGHUP reads the config and the
 provider files again; if anything is wrong with them, nothing changes.
 Without a config it listens on 127.0.0.1:8080, with an upstream for every
-built-in provider that says where it is.`)
+built-in provider that says where it is.`,
+		"pollux serve",
+		"pollux serve --config /etc/pollux/config.yaml")
 	file := configFlag(fs)
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code

@@ -40,7 +40,8 @@ func buildVersion() (v, revision string) {
 }
 
 func versionCommand(_ context.Context, t *console.Terminal, args []string) int {
-	fs := t.Flags("version", "Prints version, commit and Go version.")
+	fs := t.Flags("version", "Prints version, commit and Go version.",
+		"pollux version")
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}

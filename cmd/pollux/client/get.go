@@ -12,7 +12,10 @@ import (
 
 func getCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("get", `Shows a task as Pollux knows it, asking the upstream only when it is time to.
-`+clientHelp)
+`+clientHelp,
+		"pollux get shannon/task_1",
+		"pollux get --json orq/my-agent/01K6 | jq -r .output.text",
+		"pollux get --fresh 'gumloop/abc?user_id=u'  # asks the upstream again")
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	asJSON := fs.Bool("json", false, "print the task document as it was received")
 	fresh := fs.Bool("fresh", false, "ask the upstream again, as soon as its pace allows")

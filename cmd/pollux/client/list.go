@@ -45,7 +45,10 @@ type taskList struct {
 func listCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("list", `Lists the tasks that Pollux knows, without asking an upstream. With an argument
 only those of that upstream, or of that id at it.
-`+clientHelp)
+`+clientHelp,
+		"pollux list",
+		"pollux list --status failed,timed_out --since 24h  # with the reasons",
+		"pollux list orq --terminal false --watch")
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	filters := addListFlags(fs)
 	asJSON := fs.Bool("json", false, "print the list as it was received; with --watch one row a line")

@@ -23,7 +23,10 @@ func topCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("top", `Shows the fleet live: how many tasks are in which status, how the upstreams do,
 and the tasks that have been under way longest. q ends it. What is no terminal
 gets a line each time. Wants the scope fleet.
-`+topHelp)
+`+topHelp,
+		"pollux top",
+		"pollux top --once  # the whole of it, once",
+		"pollux top --json --every 1m >> fleet.jsonl")
 	connection := addConnectionFlags(fs)
 	every := fs.Duration("every", 2*time.Second, "the `time` between two looks")
 	once := fs.Bool("once", false, "look once, and end")

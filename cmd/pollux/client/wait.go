@@ -35,7 +35,10 @@ func waitCommand(ctx context.Context, t *console.Terminal, args []string) int {
 when it completed, 1 failed, 2 was cancelled, 3 timed out, 4 is incomplete, 5
 requires action; 69 when Pollux or the upstream cannot answer, 124 after
 --timeout. Of several tasks the worst decides.
-`+clientHelp)
+`+clientHelp,
+		"pollux wait shannon/task_1 && echo done",
+		"pollux wait --timeout 10m --quiet orq/my-agent/01K6 shannon/task_1",
+		"pollux wait --json shannon/task_1 | jq .usage")
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	asJSON := fs.Bool("json", false, "print each task document as it was received, one a line")
 	quiet := fs.Bool("quiet", false, "print nothing but problems: the exit code says it all")

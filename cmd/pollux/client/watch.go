@@ -14,7 +14,9 @@ import (
 
 func watchCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("watch", `Shows every change of a task, a line each, until it has ended.
-`+clientHelp)
+`+clientHelp,
+		"pollux watch shannon/task_1",
+		"pollux watch --json orq/my-agent/01K6 | jq .progress")
 	connection := addConnectionFlags(fs).addCredentialFlags(fs)
 	asJSON := fs.Bool("json", false, "print each task document, one a line")
 	rest, code, done := t.Parse(fs, args, 1)

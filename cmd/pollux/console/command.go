@@ -22,6 +22,7 @@ type Command struct {
 	Name    string
 	Args    string // after the flags, for the usage
 	Summary string
+	Words   []string // what the first argument may be; nil for what a shell cannot know
 	Run     func(ctx context.Context, t *Terminal, args []string) int
 }
 
@@ -35,22 +36,45 @@ func Run(ctx context.Context, t *Terminal, args []string) int {
 	}
 	switch args[0] {
 	case "help", "--help", "-help", "-h":
+		if len(args) > 1 {
+			return Run(ctx, t, []string{args[1], "--help"})
+		}
 		t.usage(t.Stdout)
 		return ExitOK
 	case "--version", "-version":
 		args = append([]string{"version"}, args[1:]...)
 	}
-	i := t.indexOf(args[0])
-	if i < 0 {
-		fmt.Fprintf(t.Stderr, "pollux: there is no command %q\n\n", args[0])
-		t.usage(t.Stderr)
-		return ExitUsage
+	c := t.command(args[0])
+	if c == nil {
+		return t.unknownCommand(args[0])
 	}
-	return t.Commands[i].Run(ctx, t, args[1:])
+	return c.Run(ctx, t, args[1:])
 }
 
-func (t *Terminal) indexOf(name string) int {
-	return slices.IndexFunc(t.Commands, func(c Command) bool { return c.Name == name })
+func (t *Terminal) unknownCommand(name string) int {
+	hint := "`pollux help` lists them"
+	if near := Nearest(name, t.names()); near != "" {
+		hint = fmt.Sprintf("did you mean `%s`?", near)
+	}
+	fmt.Fprintf(t.Stderr, "pollux: there is no command `%s`: %s\n", CleanLine(name), hint)
+	return ExitUsage
+}
+
+func (t *Terminal) names() []string {
+	names := make([]string, len(t.Commands))
+	for i, c := range t.Commands {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// command is the command with that name, or nil.
+func (t *Terminal) command(name string) *Command {
+	i := slices.IndexFunc(t.Commands, func(c Command) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &t.Commands[i]
 }
 
 func (t *Terminal) usage(w io.Writer) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/term"
 )
@@ -18,6 +19,8 @@ type Terminal struct {
 	Stdout, Stderr io.Writer
 	Env            func(name string) (string, bool)
 	Commands       []Command // in the order in which they are shown
+
+	color string // what --color says; "" is auto
 }
 
 // Fail prints err, one line per fault, and returns the code for it.
@@ -48,6 +51,21 @@ func (t *Terminal) Read(path string) ([]byte, error) {
 func IsTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// Width is how many columns a line of the standard output may have: what the
+// terminal has, elsewhere what $COLUMNS says, else 0 for as many as it needs.
+func (t *Terminal) Width() int {
+	if IsTerminal(t.Stdout) {
+		width, _ := Size(t.Stdout)
+		return width
+	}
+	columns, _ := t.Env("COLUMNS")
+	width, err := strconv.Atoi(columns)
+	if err != nil || width < 0 {
+		return 0
+	}
+	return width
 }
 
 // Size is the size of what w shows on, or of an old terminal.

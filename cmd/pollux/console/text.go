@@ -28,23 +28,6 @@ func CleanLine(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(CleanText(s)))
 }
 
-// Clip cuts s to width characters.
-func Clip(s string, width int) string {
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	if width < 1 {
-		return ""
-	}
-	return string([]rune(s)[:width-1]) + "…"
-}
-
-// Pad fills s up to width characters, or cuts it.
-func Pad(s string, width int) string {
-	s = Clip(s, width)
-	return s + strings.Repeat(" ", width-utf8.RuneCountInString(s))
-}
-
 // Brief is a duration in its largest unit: 12s, 3m, 5h, 9d.
 func Brief(d time.Duration) string {
 	switch d = max(0, d); {
