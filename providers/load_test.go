@@ -1,12 +1,14 @@
 package providers
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -112,6 +114,37 @@ func TestMergeOfNothing(t *testing.T) {
 	empty, err := Load(fstest.MapFS{})
 	if err != nil || len(empty.All()) != 0 {
 		t.Errorf("Load of an empty directory = %v", err)
+	}
+}
+
+// TestLoadTakesRegularFilesOnly: a link to one is one, a pipe is never opened,
+// a file is read no further than the parser would, and Kubernetes' own copies
+// of a ConfigMap's files are not read again.
+func TestLoadTakesRegularFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	shannon, err := os.ReadFile("shannon.yaml")
+	must(err)
+	must(os.Mkdir(filepath.Join(dir, "..2026"), 0o700))
+	must(os.WriteFile(filepath.Join(dir, "..2026", "mine.yaml"), bytes.Replace(shannon, []byte("name: shannon"), []byte("name: mine"), 1), 0o600))
+	must(os.Symlink("..2026", filepath.Join(dir, "..data")))
+	must(os.Symlink(filepath.Join("..data", "mine.yaml"), filepath.Join(dir, "mine.yaml")))
+	set, err := Load(os.DirFS(dir))
+	if err != nil || set.Get("mine") == nil {
+		t.Fatalf("a ConfigMap: %v", err)
+	}
+	must(syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600))
+	large, err := os.Create(filepath.Join(dir, "large.yaml"))
+	must(err)
+	must(large.Truncate(1 << 40))
+	must(large.Close())
+	if _, err := Load(os.DirFS(dir)); err == nil || err.Error() != "large.yaml: is larger than 1 MiB\npipe.yaml: is no regular file" {
+		t.Errorf("a pipe, and a file of 1 TiB: %v", err)
 	}
 }
 

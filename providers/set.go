@@ -3,6 +3,8 @@ package providers
 import (
 	"cmp"
 	"embed"
+	"errors"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -39,12 +41,15 @@ func Load(fsys fs.FS) (*Set, error) {
 			faults = append(faults, strictyaml.Fault{File: name, Message: "cannot be read"})
 			return nil
 		}
+		if entry.IsDir() && name != "." && strings.HasPrefix(entry.Name(), ".") {
+			return fs.SkipDir // where Kubernetes keeps what it links the files of a ConfigMap to
+		}
 		if entry.IsDir() || path.Ext(name) != ".yaml" {
 			return nil
 		}
-		data, err := fs.ReadFile(fsys, name)
+		data, err := readFile(fsys, name)
 		if err != nil {
-			faults = append(faults, strictyaml.Fault{File: name, Message: "cannot be read"})
+			faults = append(faults, strictyaml.Fault{File: name, Message: err.Error()})
 			return nil
 		}
 		p, more := parseProvider(name, data)
@@ -63,6 +68,33 @@ func Load(fsys fs.FS) (*Set, error) {
 		return nil, faults
 	}
 	return set, nil
+}
+
+var (
+	errUnreadable = errors.New("cannot be read")
+	errIrregular  = errors.New("is no regular file")
+)
+
+// readFile reads a file, and little more of it than its parser would accept.
+// Opening a pipe takes until somebody writes to it, so that is not tried.
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name) // of what a link leads to
+	if err != nil {
+		return nil, errUnreadable
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errIrregular
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, errUnreadable
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, strictyaml.MaxSize+1))
+	if err != nil {
+		return nil, errUnreadable
+	}
+	return data, nil
 }
 
 func newSet(all []*Provider) (s *Set, faults strictyaml.Faults) {
