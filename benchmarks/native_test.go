@@ -112,7 +112,7 @@ func serveNative(b *testing.B, upstream string) string {
 	engine, err := poller.New(poller.Config{Upstreams: map[string]poller.UpstreamConfig{"vessl": cfg}}, set, cache.None{}, memory, secret, registry, log)
 	check(err)
 	b.Cleanup(engine.Close)
-	server, err := proxy.New(proxy.DefaultConfig(), engine, secret, registry, registry, log)
+	server, err := proxy.New(proxy.DefaultConfig(), engine.Upstreams(), engine, secret, registry, registry, log)
 	check(err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)

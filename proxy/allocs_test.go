@@ -29,7 +29,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}
 	keyed := DefaultConfig()
 	withClients(&keyed)
-	must(t, f.server.Reload(keyed))
+	must(t, f.reload(keyed))
 	for name, request := range map[string]string{
 		"key in its own header": strings.Replace(hitRequest, "Accept:", "X-Pollux-Key: key-all\r\nAccept:", 1),
 		"key of an SDK":         strings.NewReplacer("/shannon/", "/held/", "sk-0123456789abcdef0123456789abcdef", "key-all").Replace(hitRequest),
@@ -42,7 +42,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: got %v allocations per hit, want 0", name, n)
 		}
 	}
-	must(t, f.server.Reload(DefaultConfig()))
+	must(t, f.reload(DefaultConfig()))
 	f.answer(runningShannon)
 	ctx := hitContext(t, f, strings.Replace(hitRequest, "/t1", "/running", 1))
 	if n := testing.AllocsPerRun(200, func() {

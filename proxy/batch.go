@@ -22,7 +22,7 @@ func (s *Server) serveBatch(x *exchange) {
 		x.problem(invalid("a batch takes no query parameters"))
 		return
 	}
-	c, inHeader, p := st.authenticate(&x.ctx.Request.Header, true, st.heldTargets(s.engine.Upstreams())...)
+	c, inHeader, p := st.authenticate(&x.ctx.Request.Header, true, st.heldTargets()...)
 	if p == nil {
 		p = permit(c, ScopeRead, nil)
 	}
@@ -41,7 +41,7 @@ func (s *Server) serveBatch(x *exchange) {
 	}
 	refs := make([]reference, len(b.tasks))
 	for i, raw := range b.tasks {
-		if refs[i] = s.resolve(st, raw); refs[i].problem == nil {
+		if refs[i] = st.resolve(raw); refs[i].problem == nil {
 			refs[i].problem = permit(c, ScopeRead, refs[i].target)
 		}
 	}
@@ -61,11 +61,11 @@ func (s *Server) serveBatch(x *exchange) {
 }
 
 // heldTargets are the upstreams whose credential headers may carry a Pollux key.
-func (st *settings) heldTargets(upstreams []*poller.Upstream) []*target {
+func (st *settings) heldTargets() []*target {
 	var held []*target
-	for _, u := range upstreams {
-		if u.Held {
-			held = append(held, st.target(u))
+	for _, t := range st.sorted {
+		if t.Held {
+			held = append(held, t)
 		}
 	}
 	return held
@@ -77,11 +77,11 @@ func (st *settings) heldTargets(upstreams []*poller.Upstream) []*target {
 func (s *Server) batchCallers(x *exchange, b batchRequest, refs []reference, inHeader bool) (map[*target]*caller, error) {
 	byName := map[string]*target{}
 	for name := range b.credentials {
-		u := s.engine.Upstream([]byte(name))
-		if u == nil || u.Held {
+		t := x.settings.targets[name]
+		if t == nil || t.Held {
 			return nil, errCredentialsUpstream
 		}
-		byName[name] = x.settings.target(u)
+		byName[name] = t
 	}
 	callers := map[*target]*caller{}
 	named := 0

@@ -79,7 +79,7 @@ type reference struct {
 }
 
 // resolve reads one reference of a batch.
-func (s *Server) resolve(st *settings, raw json.RawMessage) reference {
+func (st *settings) resolve(raw json.RawMessage) reference {
 	r := reference{echo: raw}
 	var name, path string
 	var id []string
@@ -90,17 +90,15 @@ func (s *Server) resolve(st *settings, raw json.RawMessage) reference {
 		r.problem = invalid(err.Error())
 		return r
 	}
-	u := s.engine.Upstream([]byte(name))
-	if u == nil {
+	if r.target = st.targets[name]; r.target == nil {
 		r.problem = problemNoUpstream
 		return r
 	}
-	r.target = st.target(u)
 	var err error
 	if path != "" || id == nil {
-		r.ref, err = u.Parser.ParseString(path)
+		r.ref, err = r.target.Parser.ParseString(path)
 	} else {
-		r.ref, err = u.Parser.FromValues(id, params)
+		r.ref, err = r.target.Parser.FromValues(id, params)
 	}
 	if err != nil {
 		r.problem = invalid(err.Error())

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/providers/strictyaml"
+	"pollux/proxy/webhooks"
 )
 
 // Config is what the HTTP face needs to know. DefaultConfig fills it before
@@ -16,6 +17,8 @@ type Config struct {
 	Clients        []ClientConfig `yaml:"clients"`
 	AllowAnonymous bool           `yaml:"allow_anonymous"`
 	Limits         LimitsConfig   `yaml:"limits"`
+
+	Webhooks webhooks.Config `yaml:"webhooks"`
 }
 
 // ClientConfig is one holder of a Pollux key.
@@ -58,5 +61,6 @@ func DefaultConfig() Config {
 			WatchedTasks:       100000,
 			RequestHeaderBytes: 16 << 10,
 		},
+		Webhooks: webhooks.DefaultConfig(),
 	}
 }

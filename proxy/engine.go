@@ -15,8 +15,6 @@ import (
 
 // engine is what the face needs of a *poller.Poller.
 type engine interface {
-	Upstream(name []byte) *poller.Upstream
-	Upstreams() []*poller.Upstream
 	Partition(u *poller.Upstream, id *cache.ID) *poller.Partition
 	Cached(u *poller.Upstream, part *poller.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
 	Poll(ctx context.Context, r poller.Request) poller.Answer

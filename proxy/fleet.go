@@ -98,7 +98,7 @@ func (s *Server) serveFleet(x *exchange) {
 // plainView is the view of a request without parameters of its own. It answers
 // the request itself when there is none.
 func (s *Server) plainView(x *exchange) (*view, bool) {
-	_, credentials, p := parsePairs(x.facts.query, s.identityParam, func(string) bool { return false })
+	_, credentials, p := parsePairs(x.facts.query, x.settings.identityParam, func(string) bool { return false })
 	if p != nil {
 		x.problem(p)
 		return nil, false

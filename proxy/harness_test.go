@@ -91,7 +91,7 @@ func newFace(t testing.TB, change func(*Config)) *face {
 	f.poller, err = poller.New(poller.Config{Upstreams: upstreams(up.URL)}, set, cache.None{}, memory, secret, f.registry, log)
 	must(t, err)
 	t.Cleanup(f.poller.Close)
-	f.server, err = New(cfg, f.poller, secret, f.registry, f.registry, log)
+	f.server, err = New(cfg, f.poller.Upstreams(), f.poller, secret, f.registry, f.registry, log)
 	must(t, err)
 	f.server.lameDuck = 10 * time.Millisecond
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -100,6 +100,28 @@ func newFace(t testing.TB, change func(*Config)) *face {
 	go func() { f.served <- f.server.Serve(ln) }()
 	t.Cleanup(f.stop)
 	return f
+}
+
+// reload puts cfg in force, with the upstreams of now.
+func (f *face) reload(cfg Config) error {
+	use, err := f.server.Prepare(cfg, f.poller.Upstreams())
+	if err == nil {
+		use()
+	}
+	return err
+}
+
+// replace puts other upstreams and cfg in force, as a reload does.
+func (f *face) replace(all map[string]poller.UpstreamConfig, cfg Config) {
+	f.t.Helper()
+	set, err := providers.Builtin()
+	must(f.t, err)
+	built, useUpstreams, err := f.poller.Prepare(poller.Config{Upstreams: all}, set)
+	must(f.t, err)
+	useSettings, err := f.server.Prepare(cfg, built)
+	must(f.t, err)
+	useUpstreams()
+	useSettings()
 }
 
 func upstreams(base string) map[string]poller.UpstreamConfig {

@@ -12,9 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"pollux/providers"
-	"pollux/proxy/poller"
 )
 
 // mixedUp is an upstream that answers every request rightly, for the
@@ -156,15 +153,12 @@ func each(n, goroutines int, f func(int)) {
 // overMixedUp points the upstreams to base. Their breakers stay closed.
 func (f *face) overMixedUp(base string) {
 	f.t.Helper()
-	set, err := providers.Builtin()
-	must(f.t, err)
 	all := upstreams(base)
 	for name, u := range all {
 		u.Breaker.Failures, u.Breaker.Minimum = 1<<30, 1<<30
 		all[name] = u
 	}
-	must(f.t, f.poller.Reload(poller.Config{Upstreams: all}, set))
-	must(f.t, f.server.Reload(DefaultConfig()))
+	f.replace(all, DefaultConfig())
 }
 
 type isolation struct {

@@ -70,7 +70,7 @@ func timeOrNull(t time.Time) *time.Time {
 
 // serveList answers GET /v1/tasks.
 func (s *Server) serveList(x *exchange) {
-	q, credentials, p := s.parseList(x.facts.query)
+	q, credentials, p := s.parseList(x.settings, x.facts.query)
 	if p != nil {
 		x.problem(p)
 		return

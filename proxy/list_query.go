@@ -85,21 +85,10 @@ func unknownParameter(name string) string {
 	return name + " is not a parameter here"
 }
 
-// identityParam reports whether an upstream takes its credential in that query
-// parameter.
-func (s *Server) identityParam(name string) bool {
-	for _, u := range s.engine.Upstreams() {
-		if slices.Contains(u.Provider.Identity.Query, name) {
-			return true
-		}
-	}
-	return false
-}
-
 // parseList reads the query of a list.
-func (s *Server) parseList(query []byte) (q *listQuery, credentials map[string][]byte, p *problem.Problem) {
+func (s *Server) parseList(st *settings, query []byte) (q *listQuery, credentials map[string][]byte, p *problem.Problem) {
 	known := func(name string) bool { return listParams[name] != nil }
-	params, credentials, p := parsePairs(query, s.identityParam, known)
+	params, credentials, p := parsePairs(query, st.identityParam, known)
 	if p != nil {
 		return nil, nil, p
 	}
@@ -113,7 +102,7 @@ func (s *Server) parseList(query []byte) (q *listQuery, credentials map[string][
 		}
 	}
 	for _, name := range q.Upstreams {
-		if s.engine.Upstream([]byte(name)) == nil {
+		if st.targets[name] == nil {
 			return nil, nil, invalid("upstream names what is no upstream")
 		}
 	}

@@ -252,7 +252,7 @@ func TestListSight(t *testing.T) {
 		{Name: "narrow", Key: "key-narrow", Upstreams: []string{"orq"}, Scopes: []string{ScopeRead}},
 		{Name: "purger", Key: "key-purger", Upstreams: []string{"*"}, Scopes: []string{ScopePurge}},
 	}
-	must(t, f.server.Reload(keyed))
+	must(t, f.reload(keyed))
 	see("other shared", "X-Pollux-Key: key-ops")
 	see("other shared", "Authorization: Bearer key-ops")
 	see("shared", "X-Pollux-Key: key-some")
@@ -377,7 +377,7 @@ func TestFeedCoalesces(t *testing.T) {
 	f := newFace(t, nil)
 	f.answer(runningShannon)
 	f.know("X-API-Key: a", "shannon/t1")
-	q, _, p := f.server.parseList(nil)
+	q, _, p := f.server.parseList(f.server.settings.Load(), nil)
 	if p != nil {
 		t.Fatal(p)
 	}

@@ -22,11 +22,9 @@ var (
 // serveNative answers everything below /native/. A status poll comes from the
 // same engine as the unified ones; the rest is passed on as it is.
 func (s *Server) serveNative(x *exchange) {
-	u := s.engine.Upstream(x.upstream)
-	var t *target
+	t := x.settings.target(x.upstream)
 	poll, scope := false, ScopeSubmit
-	if u != nil {
-		t = x.settings.target(u)
+	if t != nil {
 		if poll = x.nativePoll(t); poll {
 			scope = ScopeRead
 		}

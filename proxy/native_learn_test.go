@@ -316,7 +316,7 @@ func TestThroughPollux(t *testing.T) {
 		},
 	} {
 		f.point(base, nil)
-		target := f.server.settings.Load().target(f.poller.Upstream([]byte("vessl")))
+		target := f.server.settings.Load().targets["vessl"]
 		for ref, want := range cases {
 			if got := target.throughPollux(ref, "https://p.test"); got != want {
 				t.Errorf("base %s: %q becomes %q, want %q", base, ref, got, want)

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"pollux/providers"
 	"pollux/proxy/poller"
 )
 
@@ -213,14 +212,11 @@ func (f *face) send(request string) (*http.Response, string) {
 // point makes every upstream's base URL base.
 func (f *face) point(base string, change func(*Config)) {
 	f.t.Helper()
-	set, err := providers.Builtin()
-	must(f.t, err)
-	must(f.t, f.poller.Reload(poller.Config{Upstreams: upstreams(base)}, set))
 	cfg := DefaultConfig()
 	if change != nil {
 		change(&cfg)
 	}
-	must(f.t, f.server.Reload(cfg))
+	f.replace(upstreams(base), cfg)
 }
 
 // overWire starts a face before an upstream that shows requests as they came.

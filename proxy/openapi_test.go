@@ -4,12 +4,10 @@ import (
 	"context"
 	"mime"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -17,7 +15,6 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
-	"pollux/proxy/webhooks"
 )
 
 // description is what is served under /openapi.json, loaded and checked.
@@ -207,9 +204,8 @@ func TestOtherAnswersConform(t *testing.T) {
 }
 
 func TestAnswersOfWebhooksConform(t *testing.T) {
-	doc, f := description(t), newFace(t, nil)
-	cfg := webhooks.Config{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, GiveUpAfter: time.Hour}
-	must(t, f.server.OpenWebhooks(t.Context(), cfg, new(cache.MemoryOutbox), f.registry))
+	doc, f := description(t), newFace(t, func(c *Config) { c.Webhooks.AllowNetworks = []string{"127.0.0.0/8"} })
+	must(t, f.server.OpenWebhooks(t.Context(), new(cache.MemoryOutbox), f.registry))
 	const all, one = "/v1/webhooks", "/v1/webhooks/{id}"
 	made := f.do("POST", all, `{"tasks":["shannon/a"],"url":"http://127.0.0.1:9/hook?token=x"}`, key1)
 	made.expect(t, 201, nil)

@@ -15,6 +15,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/follow"
+	"pollux/proxy/poller"
 	"pollux/proxy/webhooks"
 )
 
@@ -69,10 +70,11 @@ type Server struct {
 	endPolls context.CancelFunc
 }
 
-// New returns a Server that answers from engine, a *poller.Poller. It starts
-// nothing. The error joins every fault of cfg, each a *KeyError.
-func New(cfg Config, engine engine, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
-	st, err := prepare(cfg, engine.Upstreams(), secret)
+// New returns a Server that answers from engine, a *poller.Poller, about the
+// given upstreams, sorted by name. It starts nothing. The error joins every fault
+// of cfg, each a *KeyError.
+func New(cfg Config, upstreams []*poller.Upstream, engine engine, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+	st, err := prepare(cfg, upstreams, secret)
 	if err != nil {
 		return nil, err
 	}
@@ -139,25 +141,26 @@ func (s *Server) Serve(ln net.Listener) error {
 	return s.fast.Serve(g)
 }
 
-// Reload replaces the configuration for requests to come. Call it after the
-// poller was reloaded. A change of listen or limits.request_header_bytes needs
-// a restart and is ignored. On an error, as of New, nothing changes.
-func (s *Server) Reload(cfg Config) error {
+// Prepare builds everything that another configuration needs, and changes
+// nothing. Whoever calls use puts it in force, for requests to come: those under
+// way end with the one they began with. Listen and limits.request_header_bytes
+// stay those of New, whatever cfg says. The error is as of New.
+func (s *Server) Prepare(cfg Config, upstreams []*poller.Upstream) (use func(), err error) {
 	old := s.settings.Load()
-	restart := cfg.Listen != old.Listen || cfg.Limits.RequestHeaderBytes != old.Limits.RequestHeaderBytes
 	cfg.Listen, cfg.Limits.RequestHeaderBytes = old.Listen, old.Limits.RequestHeaderBytes
-	st, err := prepare(cfg, s.engine.Upstreams(), s.secret)
+	st, err := prepare(cfg, upstreams, s.secret)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if restart {
-		s.log.Warn("listen and limits.request_header_bytes change only with a restart")
-	}
-	s.settings.Store(st)
-	if g := s.listener.Load(); g != nil {
-		g.limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
-	}
-	return nil
+	return func() {
+		s.settings.Store(st)
+		if s.webhooks != nil {
+			s.webhooks.Use(st.webhooks)
+		}
+		if g := s.listener.Load(); g != nil {
+			g.limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
+		}
+	}, nil
 }
 
 // Shutdown ends Serve without losing a request: it fails /readyz, lets every

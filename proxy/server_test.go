@@ -380,13 +380,13 @@ func TestReload(t *testing.T) {
 	next := DefaultConfig()
 	withClients(&next)
 	next.Limits.Batch = 1
-	must(t, f.server.Reload(next))
+	must(t, f.reload(next))
 	f.do("GET", "/v1/tasks/held/t1", "").problem(t, 401, "unauthorized")
 	f.do("POST", "/v1/tasks/batch", `{"tasks":["held/a","held/b"]}`, "X-Pollux-Key: key-all").problem(t, 400, "invalid-request")
 	bad := next
 	bad.Clients, bad.Limits.Wait = nil, 0
 	var fault *KeyError
-	if err := f.server.Reload(bad); !errors.As(err, &fault) || fault.Key != "limits.wait" {
+	if err := f.reload(bad); !errors.As(err, &fault) || fault.Key != "limits.wait" {
 		t.Errorf("a bad configuration: got %v", err)
 	}
 	f.do("GET", "/v1/tasks/held/t1", "").problem(t, 401, "unauthorized")

@@ -126,14 +126,14 @@ func TestSessionEnds(t *testing.T) {
 	other.do("GET", "/v1/tasks/held/t1", "", cookie).expect(t, 200, nil)
 	cfg := DefaultConfig()
 	withClients(&cfg)
-	must(t, f.server.Reload(cfg))
+	must(t, f.reload(cfg))
 	f.do("GET", "/v1/tasks/held/t1", "", cookie).expect(t, 200, nil)
 	cfg.Clients[1].Key = "another-key"
-	must(t, f.server.Reload(cfg))
+	must(t, f.reload(cfg))
 	f.do("GET", "/v1/tasks/held/t1", "", cookie).problem(t, 401, "unauthorized")
 	withClients(&cfg)
 	cfg.Clients = append(cfg.Clients[:1], cfg.Clients[2])
-	must(t, f.server.Reload(cfg))
+	must(t, f.reload(cfg))
 	f.do("GET", "/v1/tasks/held/t1", "", cookie).problem(t, 401, "unauthorized")
 }
 

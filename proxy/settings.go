@@ -8,6 +8,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/webhooks"
 )
 
 // settings is one configuration, prepared. It is immutable; a reload swaps it
@@ -18,7 +19,9 @@ type settings struct {
 	secret    *cache.Secret
 	publicURL string // without a slash at its end
 	clients   []client
-	targets   map[*poller.Upstream]*target
+	targets   map[string]*target // by name
+	sorted    []*target          // the same, by name
+	webhooks  *webhooks.Settings
 }
 
 // prepare returns settings for a configuration whose clients may name any of
@@ -40,8 +43,9 @@ func prepare(c Config, upstreams []*poller.Upstream, secret *cache.Secret) (*set
 		secret:    secret,
 		strict:    newStrictness(&c, host, identityNames(upstreams)),
 		publicURL: strings.TrimRight(c.PublicURL, "/"),
-		targets:   make(map[*poller.Upstream]*target, len(upstreams)),
+		targets:   make(map[string]*target, len(upstreams)),
 	}
+	st.webhooks = webhooks.Prepare(c.Webhooks, c.Limits.WatchedTasks, st.publicURL)
 	for i := range c.Clients {
 		cl, err := newClient(&c.Clients[i])
 		if err != nil {
@@ -51,7 +55,9 @@ func prepare(c Config, upstreams []*poller.Upstream, secret *cache.Secret) (*set
 	}
 	st.Clients = nil // only hashes are kept
 	for _, u := range upstreams {
-		st.targets[u] = newTarget(u, st.keyed())
+		t := newTarget(u, st.keyed())
+		st.targets[u.Name] = t
+		st.sorted = append(st.sorted, t)
 	}
 	return st, nil
 }
@@ -59,13 +65,23 @@ func prepare(c Config, upstreams []*poller.Upstream, secret *cache.Secret) (*set
 // keyed reports whether callers need a Pollux key.
 func (st *settings) keyed() bool { return len(st.clients) > 0 }
 
-// target returns what is prepared for u. Between a reload of the poller and
-// ours an upstream may be new: then it is prepared for this request alone.
-func (st *settings) target(u *poller.Upstream) *target {
-	if t := st.targets[u]; t != nil {
-		return t
+// target returns the upstream of that name, nil if there is none. Requests look
+// upstreams up here and never in the engine, where a reload may be further.
+func (st *settings) target(name []byte) *target { return st.targets[string(name)] }
+
+// identityParam reports whether an upstream takes its credential in that query
+// parameter.
+func (st *settings) identityParam(name string) bool {
+	return slices.ContainsFunc(st.sorted, func(t *target) bool { return slices.Contains(t.Provider.Identity.Query, name) })
+}
+
+// upstreams are all of them, sorted by name.
+func (st *settings) upstreams() []*poller.Upstream {
+	all := make([]*poller.Upstream, len(st.sorted))
+	for i, t := range st.sorted {
+		all[i] = t.Upstream
 	}
-	return newTarget(u, st.keyed())
+	return all
 }
 
 // client is one holder of a Pollux key.

@@ -16,11 +16,7 @@ import (
 // credential in x.caller, and both hashes in x.partition and x.key.
 func (s *Server) identify(x *exchange, scope string) (*target, *poller.Partition) {
 	h := &x.ctx.Request.Header
-	u := s.engine.Upstream(x.upstream)
-	var t *target
-	if u != nil {
-		t = x.settings.target(u)
-	}
+	t := x.settings.target(x.upstream)
 	if p, challenge := x.settings.enter(h, scope, t); p != nil {
 		x.unauthorized(p, challenge)
 		return nil, nil
@@ -49,7 +45,7 @@ func (s *Server) identify(x *exchange, scope string) (*target, *poller.Partition
 	}
 	x.caller.partition(s.secret, t, &x.partition)
 	entryKey(s.secret, &x.partition, &x.view, &x.key)
-	return t, s.engine.Partition(u, &x.partition)
+	return t, s.engine.Partition(t.Upstream, &x.partition)
 }
 
 // request copies what a poll needs out of the exchange.

@@ -45,6 +45,7 @@ func (c *Config) Validate(upstreams []string) []error {
 	v.publicURL(c.PublicURL)
 	v.clients(c.Clients)
 	v.limits(&c.Limits)
+	c.Webhooks.Validate(func(key, format string, args ...any) { v.fault("webhooks."+key, format, args...) })
 	return v.faults
 }
 

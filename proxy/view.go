@@ -40,8 +40,8 @@ var problemNobody = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 // their own credentials make, as long as these were accepted lately: a row is a
 // stored answer.
 func (s *Server) viewOf(x *exchange, credentials map[string][]byte) *view {
-	st, all := x.settings, s.engine.Upstreams()
-	client, inHeader, p := st.authenticate(&x.ctx.Request.Header, true, st.heldTargets(all)...)
+	st := x.settings
+	client, inHeader, p := st.authenticate(&x.ctx.Request.Header, true, st.heldTargets()...)
 	if p == nil && (client == nil || !client.has(ScopeFleet)) {
 		p = permit(client, ScopeRead, nil)
 	}
@@ -51,33 +51,32 @@ func (s *Server) viewOf(x *exchange, credentials map[string][]byte) *view {
 	}
 	v := &view{}
 	sent := false
-	for _, u := range all {
-		t := st.target(u)
+	for _, t := range st.sorted {
 		x.caller.reset(t)
 		if !inHeader {
 			x.caller.readHeaders(t, &x.ctx.Request.Header)
 			x.caller.readQuery(t, credentials)
 		}
 		sent = sent || x.caller.sentAny()
-		if client != nil && !client.may(u.Name) {
+		if client != nil && !client.may(t.Name) {
 			continue
 		}
 		if client != nil && client.has(ScopeFleet) || t.Held || x.caller.sufficient(t) {
-			v.upstreams = append(v.upstreams, u)
+			v.upstreams = append(v.upstreams, t.Upstream)
 			var id cache.ID
 			x.caller.partition(s.secret, t, &id)
-			v.own = append(v.own, ownPartition{u, s.engine.Partition(u, &id)})
+			v.own = append(v.own, ownPartition{t.Upstream, s.engine.Partition(t.Upstream, &id)})
 		}
 	}
 	switch {
 	case client != nil && client.has(ScopeFleet):
 		v.All = true
 	case client == nil && !sent && st.strict.loopback:
-		v.All, v.upstreams = true, all
+		v.All, v.upstreams = true, st.upstreams()
 	case client == nil && len(v.upstreams) == 0:
 		challenge := keyChallenge
-		if len(all) > 0 {
-			challenge = st.target(all[0]).challenge
+		if len(st.sorted) > 0 {
+			challenge = st.sorted[0].challenge
 		}
 		x.unauthorized(problemNobody, challenge)
 		return nil

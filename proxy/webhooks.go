@@ -38,12 +38,12 @@ func (r *routes) matchWebhook(rest []byte) (e *endpoint, id []byte) {
 
 // OpenWebhooks takes in what outbox holds, and serves webhooks from now on.
 // Call it before the first poll. Nothing is sent before RunWebhooks.
-func (s *Server) OpenWebhooks(ctx context.Context, cfg webhooks.Config, outbox cache.Outbox, reg prometheus.Registerer) error {
+func (s *Server) OpenWebhooks(ctx context.Context, outbox cache.Outbox, reg prometheus.Registerer) error {
 	w, err := webhooks.New(s.engine, outbox, s.secret, s.resumeTask, reg, s.log)
 	if err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
-	w.Configure(s.webhooksConfig(cfg))
+	w.Use(s.settings.Load().webhooks)
 	if err := w.Load(ctx); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
@@ -52,25 +52,11 @@ func (s *Server) OpenWebhooks(ctx context.Context, cfg webhooks.Config, outbox c
 	return nil
 }
 
-// ReloadWebhooks replaces their bounds. Call it after Reload.
-func (s *Server) ReloadWebhooks(cfg webhooks.Config) {
-	if s.webhooks != nil {
-		s.webhooks.Configure(s.webhooksConfig(cfg))
-	}
-}
-
 // RunWebhooks follows tasks and sends deliveries until ctx ends.
 func (s *Server) RunWebhooks(ctx context.Context) {
 	if s.webhooks != nil {
 		s.webhooks.Run(ctx)
 	}
-}
-
-// webhooksConfig adds what the face knows.
-func (s *Server) webhooksConfig(cfg webhooks.Config) webhooks.Config {
-	st := s.settings.Load()
-	cfg.MaxTasks, cfg.PublicURL = st.Limits.WatchedTasks, st.publicURL
-	return cfg
 }
 
 // webhookRequest is the body of POST /v1/webhooks, checked as far as it does
@@ -147,7 +133,7 @@ func (s *Server) serveRegister(x *exchange) {
 		x.unauthorized(p, challenge)
 		return
 	}
-	id, secret, p := s.webhooks.Register(s.base, reg)
+	id, secret, p := s.webhooks.Register(s.base, x.settings.webhooks, reg)
 	if p != nil {
 		x.problem(p)
 		return
@@ -176,7 +162,7 @@ func (s *Server) serveRegister(x *exchange) {
 func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRequest) (reg webhooks.Registration, p *problem.Problem, challenge string) {
 	refs := make([]reference, len(r.tasks))
 	for i, raw := range r.tasks {
-		if refs[i] = s.resolve(x.settings, raw); refs[i].problem == nil {
+		if refs[i] = x.settings.resolve(raw); refs[i].problem == nil {
 			refs[i].problem = permit(c, ScopeWebhooks, refs[i].target)
 		}
 		if refs[i].problem != nil {

@@ -22,12 +22,12 @@ func (s *Server) enterWebhooks(x *exchange) (c *client, inHeader bool, credentia
 		x.problem(&refusePath.Problem)
 		return nil, false, nil, false
 	}
-	_, credentials, p := parsePairs(x.facts.query, s.identityParam, func(string) bool { return false })
+	_, credentials, p := parsePairs(x.facts.query, x.settings.identityParam, func(string) bool { return false })
 	if p != nil {
 		x.problem(p)
 		return nil, false, nil, false
 	}
-	c, inHeader, p = x.settings.authenticate(&x.ctx.Request.Header, true, x.settings.heldTargets(s.engine.Upstreams())...)
+	c, inHeader, p = x.settings.authenticate(&x.ctx.Request.Header, true, x.settings.heldTargets()...)
 	if p == nil {
 		p = permit(c, ScopeWebhooks, nil)
 	}
@@ -71,15 +71,14 @@ func (s *Server) findWebhook(x *exchange) (id string, shown func(*cache.ID) bool
 // each upstream; sent says that it sent anything.
 func (s *Server) partitionsOf(x *exchange, c *client, inHeader bool, credentials map[string][]byte) (mine map[cache.ID]bool, sent bool) {
 	mine = map[cache.ID]bool{}
-	for _, u := range s.engine.Upstreams() {
-		t := x.settings.target(u)
+	for _, t := range x.settings.sorted {
 		x.caller.reset(t)
 		if !inHeader {
 			x.caller.readHeaders(t, &x.ctx.Request.Header)
 			x.caller.readQuery(t, credentials)
 		}
 		sent = sent || x.caller.sentAny()
-		if (c == nil || c.may(u.Name)) && (t.Held || x.caller.sufficient(t)) {
+		if (c == nil || c.may(t.Name)) && (t.Held || x.caller.sufficient(t)) {
 			var id cache.ID
 			x.caller.partition(s.secret, t, &id)
 			mine[id] = true
@@ -92,11 +91,10 @@ func (s *Server) partitionsOf(x *exchange, c *client, inHeader bool, credentials
 // as at registration, base URL and identity headers included: then the
 // partition is.
 func (s *Server) resumeTask(task *webhooks.Task, c providers.Credential) (*poller.Request, bool) {
-	u := s.engine.Upstream([]byte(task.Upstream))
-	if u == nil || len(task.Values) != len(u.Provider.Params) {
+	t := s.settings.Load().targets[task.Upstream]
+	if t == nil || len(task.Values) != len(t.Provider.Params) {
 		return nil, false
 	}
-	t := s.settings.Load().target(u)
 	var who caller
 	who.reset(t)
 	if !t.Held && !who.restore(t, c) {
@@ -109,7 +107,7 @@ func (s *Server) resumeTask(task *webhooks.Task, c providers.Credential) (*polle
 	if partition != task.Partition || key != task.Key {
 		return nil, false
 	}
-	return &poller.Request{Upstream: u, Partition: s.engine.Partition(u, &partition), Key: key,
+	return &poller.Request{Upstream: t.Upstream, Partition: s.engine.Partition(t.Upstream, &partition), Key: key,
 		Reference: ref, Credential: who.credential(t)}, true
 }
 

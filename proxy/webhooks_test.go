@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
-	"pollux/proxy/webhooks"
 )
 
 // hooked is a face with webhooks, and a receiver.
@@ -30,7 +28,13 @@ type hooked struct {
 
 func newHooked(t *testing.T, change func(*Config)) *hooked {
 	t.Helper()
-	h := &hooked{face: newFace(t, change), in: make(chan struct{}, 100)}
+	allowed := func(c *Config) {
+		c.Webhooks.AllowNetworks = []string{"127.0.0.0/8"}
+		if change != nil {
+			change(c)
+		}
+	}
+	h := &hooked{face: newFace(t, allowed), in: make(chan struct{}, 100)}
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		var body strings.Builder
 		if err := r.Write(&body); err != nil {
@@ -44,8 +48,7 @@ func newHooked(t *testing.T, change func(*Config)) *hooked {
 	}))
 	t.Cleanup(server.Close)
 	h.url = server.URL + "/hook?token=hidden"
-	must(t, h.server.OpenWebhooks(t.Context(), webhooks.Config{Timeout: 5 * time.Second, GiveUpAfter: time.Hour,
-		AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, new(cache.MemoryOutbox), prometheus.NewRegistry()))
+	must(t, h.server.OpenWebhooks(t.Context(), new(cache.MemoryOutbox), prometheus.NewRegistry()))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { h.server.RunWebhooks(ctx) })

@@ -24,7 +24,7 @@ line and key. Nothing is started. Exits 1 if there is any.`,
 	case len(rest) == 1:
 		*file = rest[0]
 	}
-	l, err := load(*file, t.Env)
+	l, err := source{File: *file, Env: t.Env}.load(nil)
 	if err != nil {
 		fmt.Fprintln(t.Stderr, err)
 		return exitFailure

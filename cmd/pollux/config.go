@@ -16,7 +16,6 @@ type Config struct {
 	Store       StoreConfig                      `yaml:"store"` // a change needs a restart
 	ProviderDir string                           `yaml:"provider_dir"`
 	Upstreams   map[string]poller.UpstreamConfig `yaml:"upstreams"`
-	Webhooks    WebhooksConfig                   `yaml:"webhooks"`
 	Log         LogConfig                        `yaml:"log"`
 }
 
@@ -50,15 +49,6 @@ func (r *Retention) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return nil
 }
 
-// WebhooksConfig bounds deliveries.
-type WebhooksConfig struct {
-	// AllowNetworks lists private networks (CIDR) that targets may be in, and
-	// plain http with them.
-	AllowNetworks []string      `yaml:"allow_networks"`
-	Timeout       time.Duration `yaml:"timeout"`       // of one attempt
-	GiveUpAfter   time.Duration `yaml:"give_up_after"` // of one delivery
-}
-
 // LogConfig says what is logged and how.
 type LogConfig struct {
 	Level  string `yaml:"level"`  // debug | info | warn | error
@@ -68,11 +58,10 @@ type LogConfig struct {
 // DefaultConfig is what holds where the file is silent, upstreams excepted.
 func DefaultConfig() Config {
 	return Config{
-		Config:   proxy.DefaultConfig(),
-		Cache:    CacheConfig{MaxBytes: 256 << 20},
-		Store:    StoreConfig{Driver: "sqlite", Path: "pollux.db"},
-		Webhooks: WebhooksConfig{Timeout: 15 * time.Second, GiveUpAfter: 24 * time.Hour},
-		Log:      LogConfig{Level: "info", Format: "text"},
+		Config: proxy.DefaultConfig(),
+		Cache:  CacheConfig{MaxBytes: 256 << 20},
+		Store:  StoreConfig{Driver: "sqlite", Path: "pollux.db"},
+		Log:    LogConfig{Level: "info", Format: "text"},
 	}
 }
 

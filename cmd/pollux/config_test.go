@@ -22,6 +22,11 @@ func testEnvironment(name string) (string, bool) {
 	return value, ok
 }
 
+// load reads the configuration as at a start.
+func load(path string, env func(string) (string, bool)) (*loaded, error) {
+	return source{File: path, Env: env}.load(nil)
+}
+
 // exampleFile is the commented example.
 const exampleFile = "../../config.yaml"
 

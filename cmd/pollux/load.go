@@ -24,14 +24,24 @@ type loaded struct {
 	File      string // "" when there is none and the defaults hold
 	Providers *providers.Set
 	Warnings  []string
+	Restart   []string // keys that a reload cannot change: Config has them as they run
 }
 
-// load reads and checks the configuration and the provider files. A path of ""
-// means config.yaml if there is one, and the defaults otherwise. The error is
-// strictyaml.Faults with everything wrong with all of it.
-func load(path string, env func(string) (string, bool)) (*loaded, error) {
-	l := &loaded{Config: DefaultConfig(), File: path}
-	if path == "" {
+// source is where a configuration comes from.
+type source struct {
+	File string // "" means config.yaml if there is one, and the defaults otherwise
+	Env  func(string) (string, bool)
+	// AllowEmpty takes a file without any key, and a reload that drops all
+	// clients of a process that others can reach.
+	AllowEmpty bool
+}
+
+// load reads and checks the configuration and the provider files. running is
+// what the process runs with that is to be reloaded, nil at a start. The error
+// is strictyaml.Faults with everything wrong with all of it.
+func (src source) load(running *Config) (*loaded, error) {
+	l := &loaded{Config: DefaultConfig(), File: src.File}
+	if l.File == "" {
 		if _, err := os.Stat(defaultConfigFile); err == nil {
 			l.File = defaultConfigFile
 		}
@@ -39,21 +49,24 @@ func load(path string, env func(string) (string, bool)) (*loaded, error) {
 	var data []byte
 	if l.File != "" {
 		var err error
-		if data, err = readLimited(l.File); err != nil {
+		if data, err = readLimited(l.File, running != nil); err != nil {
 			return nil, strictyaml.Faults{{File: l.File, Message: "cannot be read: " + plainCause(err)}}
 		}
 	}
-	root, faults := strictyaml.Parse(l.File, data, env)
+	root, faults := strictyaml.Parse(l.File, data, src.Env)
 	if root == nil {
 		return nil, faults
+	}
+	if kind := root.Kind(); l.File != "" && (kind == strictyaml.Null || kind == strictyaml.Map) && len(root.Map()) == 0 && !src.AllowEmpty {
+		faults = append(faults, root.Fault("holds no key: a file that was emptied or cut off is no configuration, and pollux serve takes it only with --allow-empty-config"))
 	}
 	faults = append(faults, root.Decode(&l.Config)...)
 	faults = append(faults, l.loadProviders(root)...)
 	if l.Providers != nil {
-		if root.Get("upstreams") == nil {
-			l.Upstreams = defaultUpstreams(l.Providers, &l.Config)
-		}
-		faults = place(faults, l.Config.validate(l.Providers), root)
+		faults = l.check(faults, root)
+	}
+	if running != nil && len(faults) == 0 {
+		faults = l.fit(running, root, src.AllowEmpty)
 	}
 	if len(faults) > 0 {
 		faults.Sort()
@@ -63,8 +76,21 @@ func load(path string, env func(string) (string, bool)) (*loaded, error) {
 	return l, nil
 }
 
+// check adds to faults what is wrong with the configuration as a whole.
+func (l *loaded) check(faults strictyaml.Faults, root *strictyaml.Node) strictyaml.Faults {
+	if root.Get("upstreams") == nil {
+		l.Upstreams = defaultUpstreams(l.Providers, &l.Config)
+	}
+	return place(faults, l.Config.validate(l.Providers), root)
+}
+
 // readLimited reads a file, and little more than its parser would accept.
-func readLimited(path string) ([]byte, error) {
+// Opening a pipe that nobody writes to takes for ever: regular says that it must
+// be none.
+func readLimited(path string, regular bool) ([]byte, error) {
+	if info, err := os.Stat(path); regular && err == nil && !info.Mode().IsRegular() {
+		return nil, errors.New("is no regular file")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -80,7 +106,7 @@ func loadProviderSet(path, dir string, env func(string) (string, bool)) (*provid
 	if path == "" {
 		l.File = defaultConfigFile
 	}
-	data, err := readLimited(l.File)
+	data, err := readLimited(l.File, false)
 	if err != nil && path != "" {
 		return nil, strictyaml.Faults{{File: path, Message: "cannot be read: " + plainCause(err)}}
 	}

@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"pollux/cmd/pollux/console"
-	"pollux/providers/strictyaml"
 )
 
 func serveCommand(ctx context.Context, t *console.Terminal, args []string) int {
@@ -22,14 +21,21 @@ built-in provider that says where it is.`,
 		"pollux serve",
 		"pollux serve --config /etc/pollux/config.yaml")
 	file := configFlag(fs)
+	allowEmpty := fs.Bool("allow-empty-config", false, `take a config file without any key, and let a reload drop all clients:
+while others than this machine can connect`)
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	l, err := load(*file, t.Env)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	src := source{File: *file, Env: t.Env, AllowEmpty: *allowEmpty}
+	l, err := src.loadUntil(ctx, nil, func() {})
 	if err != nil {
 		fmt.Fprintln(t.Stderr, err)
 		return exitFailure
 	}
+	src.File = l.File // a reload must not take its absence for the defaults
 	log := newLogger(t.Stderr, l.Log, l.secrets())
 	for _, warning := range l.Warnings {
 		log.Warn(warning)
@@ -39,18 +45,15 @@ built-in provider that says where it is.`,
 	if err != nil {
 		return t.Fail("serve", err)
 	}
-	if err := s.serve(ctx, *file, t.Env); err != nil {
+	if err := s.serve(ctx, src, hangups); err != nil {
 		return t.Fail("serve", err)
 	}
 	return exitOK
 }
 
-// serve runs s on its configured address, and reloads on SIGHUP.
-func (s *service) serve(ctx context.Context, file string, env func(string) (string, bool)) (err error) {
+// serve runs s on its configured address, and reloads src on a hangup.
+func (s *service) serve(ctx context.Context, src source, hangups <-chan os.Signal) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	ln, err := s.server.Listen()
 	if err != nil {
 		return err
@@ -59,39 +62,6 @@ func (s *service) serve(ctx context.Context, file string, env func(string) (stri
 	defer reloads.Wait()
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	reloads.Go(func() {
-		for {
-			select {
-			case <-serving.Done():
-				return
-			case <-hangups:
-				s.reloadFile(file, env)
-			}
-		}
-	})
+	reloads.Go(func() { s.reloads(serving, src, hangups) })
 	return s.run(ctx, ln)
-}
-
-// reloadFile reads the configuration again, and says in log and metrics what
-// came of it.
-func (s *service) reloadFile(file string, env func(string) (string, bool)) {
-	l, err := load(file, env)
-	if err == nil {
-		err = s.reload(l)
-	}
-	s.metrics.reloaded(err == nil)
-	if err == nil {
-		for _, warning := range l.Warnings {
-			s.log.Warn(warning)
-		}
-		s.log.Info("configuration reloaded", "upstreams", len(l.Upstreams))
-		return
-	}
-	if faults, ok := errors.AsType[strictyaml.Faults](err); ok {
-		for _, fault := range faults {
-			s.log.Error("configuration not reloaded", "fault", fault.Error())
-		}
-		return
-	}
-	s.log.Error("configuration not reloaded", "err", err)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +27,8 @@ const drainTime = 8 * time.Second
 // service is everything that runs, in the order in which it is built.
 type service struct {
 	log      *logger
-	started  Config // what cannot change without a restart is compared with it
+	config   Config // in force; of the one goroutine that reloads
+	reading  atomic.Bool
 	registry *prometheus.Registry
 	metrics  *metrics
 	memory   *cache.Memory
@@ -35,13 +37,12 @@ type service struct {
 	learned  *learned
 	server   *proxy.Server
 
-	mu        sync.Mutex // guards the order of reloads and conflicts between them
 	closeOnce sync.Once
 }
 
 // newService builds a service. It serves nobody before run, and must be closed.
 func newService(ctx context.Context, l *loaded, log *logger, env func(string) (string, bool)) (_ *service, err error) {
-	s := &service{log: log, started: l.Config, registry: prometheus.NewRegistry()}
+	s := &service{log: log, config: l.Config, registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -66,10 +67,10 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	}
 	s.learned = newLearned(l.Store, secret, s.poller, log)
 	s.learned.load()
-	if s.server, err = proxy.New(l.Config.Config, s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
+	if s.server, err = proxy.New(l.Config.Config, s.poller.Upstreams(), s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
-	if err = s.server.OpenWebhooks(ctx, l.Webhooks.prepared(), outboxOf(s.store), s.registry); err != nil {
+	if err = s.server.OpenWebhooks(ctx, outboxOf(s.store), s.registry); err != nil {
 		return nil, err
 	}
 	s.metrics.reloaded(true)
@@ -101,6 +102,15 @@ func openStore(ctx context.Context, c StoreConfig, secret *cache.Secret, log *lo
 		return nil, err // and not db, which would be a store that is not nil
 	}
 	return db, nil
+}
+
+// outboxOf is the outbox of a store, or one that ends with the process if the
+// store has none.
+func outboxOf(store cache.Store) cache.Outbox {
+	if outbox, ok := store.(cache.Outbox); ok {
+		return outbox
+	}
+	return new(cache.MemoryOutbox)
 }
 
 // run serves connections of ln until ctx ends, then drains: no request that
@@ -151,31 +161,4 @@ func (s *service) close() (err error) {
 		}
 	})
 	return err
-}
-
-// reload replaces what can be replaced while serving. l has passed every check.
-func (s *service) reload(l *loaded) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.log.configure(l.Log, l.secrets())
-	for _, c := range []struct {
-		key     string
-		changed bool
-	}{
-		{"cache.max_bytes", l.Cache != s.started.Cache},
-		{"store", l.Store != s.started.Store},
-		{"log.format", l.Log.Format != s.started.Log.Format},
-	} {
-		if c.changed {
-			s.log.Warn("a change needs a restart", "key", c.key)
-		}
-	}
-	if err := s.poller.Reload(l.pollerConfig(), l.Providers); err != nil {
-		return err
-	}
-	if err := s.server.Reload(l.Config.Config); err != nil {
-		return err
-	}
-	s.server.ReloadWebhooks(l.Webhooks.prepared())
-	return nil
 }

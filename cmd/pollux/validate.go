@@ -53,23 +53,8 @@ func (c *Config) validate(set *providers.Set) strictyaml.Faults {
 	} else if c.Store.Driver == "sqlite" && c.Store.Path == "" {
 		fault("store.path", "want a file name")
 	}
-	c.Webhooks.validate(fault)
 	c.Log.validate(fault)
 	return faults
-}
-
-func (c *WebhooksConfig) validate(fault func(key, format string, args ...any)) {
-	for i, network := range c.AllowNetworks {
-		if _, err := netip.ParsePrefix(network); err != nil {
-			fault(fmt.Sprintf("webhooks.allow_networks[%d]", i), "want a network such as 10.1.0.0/16")
-		}
-	}
-	if c.Timeout <= 0 {
-		fault("webhooks.timeout", "want more than 0")
-	}
-	if c.GiveUpAfter <= 0 {
-		fault("webhooks.give_up_after", "want more than 0")
-	}
 }
 
 func (c *LogConfig) validate(fault func(key, format string, args ...any)) {

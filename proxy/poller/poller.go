@@ -66,19 +66,22 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	p.flights.init()
 	p.settling.init()
 	p.watches.init()
-	if err := p.Reload(cfg, set); err != nil {
+	_, use, err := p.Prepare(cfg, set)
+	if err != nil {
 		return nil, err
 	}
+	use()
 	p.tracker = newTracker(store, func(name string) *Upstream { return p.registry.Load().byName[name] })
 	p.Observe(p.tracker)
 	reg.MustRegister(stuckMetric{p}, pressureMetric{p})
 	return p, nil
 }
 
-// Reload replaces the upstreams. Polls under way finish on the old ones; an
-// upstream that keeps its name and base URL keeps its breaker. On an error
-// nothing changes.
-func (p *Poller) Reload(cfg Config, set *providers.Set) error {
+// Prepare builds the upstreams of another configuration, sorted by name, and
+// changes nothing. Whoever calls use puts them in force: polls under way finish
+// on the old ones; an upstream that keeps its name and base URL keeps its
+// breaker. Between two calls of Prepare, use is called once at most.
+func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream, use func(), err error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
 	old := p.registry.Load()
@@ -97,16 +100,17 @@ func (p *Poller) Reload(cfg Config, set *providers.Set) error {
 		next.sorted = append(next.sorted, u)
 	}
 	if len(faults) > 0 {
-		return errors.Join(faults...)
+		return nil, nil, errors.Join(faults...)
 	}
-	p.registry.Store(next)
-	p.watches.setLimit(cfg.WatchedTasks)
-	if old != nil {
-		for _, u := range old.sorted {
-			u.transport.Close()
+	return next.sorted, func() {
+		p.registry.Store(next)
+		p.watches.setLimit(cfg.WatchedTasks)
+		if old != nil {
+			for _, u := range old.sorted {
+				u.transport.Close()
+			}
 		}
-	}
-	return nil
+	}, nil
 }
 
 // Upstream returns the upstream of that name, nil if there is none.

@@ -154,7 +154,7 @@ func (w *Service) keep(d *delivery) {
 }
 
 // send makes one attempt.
-func (st *settings) send(ctx context.Context, url, id string, body []byte, secrets [][]byte) (a answer) {
+func (st *Settings) send(ctx context.Context, url, id string, body []byte, secrets [][]byte) (a answer) {
 	a.At = time.Now().UTC()
 	defer func() { a.DurationMS = time.Since(a.At).Milliseconds() }()
 	ctx, cancel := context.WithTimeout(ctx, st.timeout)

@@ -114,7 +114,7 @@ func TestForbiddenTargets(t *testing.T) {
 	plain, secure := guard.transport(true), guard.transport(false)
 	defer plain.CloseIdleConnections()
 	defer secure.CloseIdleConnections()
-	st := &settings{addresses: guard, plain: plain, secure: secure, timeout: 2 * time.Second}
+	st := &Settings{addresses: guard, plain: plain, secure: secure, timeout: 2 * time.Second}
 	for _, raw := range all {
 		if _, err := guard.register(t.Context(), raw); err == nil && !strings.Contains(raw, "localhost.") { // which not everybody can resolve
 			t.Errorf("%q may be registered", raw)
@@ -251,7 +251,7 @@ func TestRebinding(t *testing.T) {
 	}))
 	secure := guard.transport(false)
 	defer secure.CloseIdleConnections()
-	st := &settings{addresses: guard, secure: secure, timeout: time.Second}
+	st := &Settings{addresses: guard, secure: secure, timeout: time.Second}
 	raw := fmt.Sprintf("https://rebind.example:%s/hook", w.port)
 	refused := 0
 	for range 20 {
@@ -279,7 +279,7 @@ func TestRedirects(t *testing.T) {
 		server := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:"+w.port+"/", code))
 		guard := newAddresses([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
 		plain := guard.transport(true)
-		st := &settings{addresses: guard, plain: plain, timeout: 5 * time.Second}
+		st := &Settings{addresses: guard, plain: plain, timeout: 5 * time.Second}
 		a := st.send(t.Context(), server.URL, "msg_1", []byte("{}"), nil)
 		if a.ok || a.StatusCode == nil || *a.StatusCode != code || *a.Error != "redirects are not followed" {
 			t.Errorf("%d: %+v", code, a)
@@ -309,7 +309,7 @@ func TestLargeAnswers(t *testing.T) {
 	guard := newAddresses([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
 	plain := guard.transport(true)
 	defer plain.CloseIdleConnections()
-	st := &settings{addresses: guard, plain: plain, timeout: 10 * time.Second}
+	st := &Settings{addresses: guard, plain: plain, timeout: 10 * time.Second}
 	if a := st.send(t.Context(), server.URL, "msg_1", []byte("{}"), nil); !a.ok {
 		t.Errorf("%+v", a)
 	}

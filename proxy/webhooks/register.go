@@ -15,10 +15,10 @@ import (
 // partitionShare is which part of limits.watched_tasks one partition may have.
 const partitionShare = 4
 
-// Register makes a webhook durable and starts to follow its tasks. The secret
-// is told here and never again. Nothing is left behind if it returns a problem.
-func (w *Service) Register(ctx context.Context, r Registration) (id, secret string, why *problem.Problem) {
-	st := w.settings.Load()
+// Register makes a webhook durable, within st, and starts to follow its tasks.
+// The secret is told here and never again. Nothing is left behind if it returns
+// a problem.
+func (w *Service) Register(ctx context.Context, st *Settings, r Registration) (id, secret string, why *problem.Problem) {
 	u, err := st.addresses.register(ctx, r.URL)
 	if err != nil {
 		return "", "", &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}

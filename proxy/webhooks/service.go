@@ -4,8 +4,8 @@ package webhooks
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -38,18 +38,37 @@ type Engine interface {
 // upstream is not configured as it was then: a credential never goes elsewhere.
 type Resume func(t *Task, c providers.Credential) (*poller.Request, bool)
 
-// Config bounds webhooks.
+// Config bounds deliveries.
 type Config struct {
-	AllowNetworks []netip.Prefix // private networks that targets may be in, plain http included
-	Timeout       time.Duration  // of one attempt
-	GiveUpAfter   time.Duration  // of one delivery
-	MaxTasks      int            // followed at the same time
-	PublicURL     string         // without a slash at its end; "" makes links relative
-	Resolver      *net.Resolver  // nil: the system's
+	// AllowNetworks lists private networks (CIDR) that targets may be in, and
+	// plain http with them.
+	AllowNetworks []string      `yaml:"allow_networks"`
+	Timeout       time.Duration `yaml:"timeout"`       // of one attempt
+	GiveUpAfter   time.Duration `yaml:"give_up_after"` // of one delivery
 }
 
-// settings are one configuration, prepared. They are immutable.
-type settings struct {
+// DefaultConfig is what holds where the file is silent.
+func DefaultConfig() Config {
+	return Config{Timeout: 15 * time.Second, GiveUpAfter: 24 * time.Hour}
+}
+
+// Validate calls fault for everything wrong with c, by key below webhooks.
+func (c *Config) Validate(fault func(key, format string, args ...any)) {
+	for i, network := range c.AllowNetworks {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			fault(fmt.Sprintf("allow_networks[%d]", i), "want a network such as 10.1.0.0/16")
+		}
+	}
+	if c.Timeout <= 0 {
+		fault("timeout", "want more than 0")
+	}
+	if c.GiveUpAfter <= 0 {
+		fault("give_up_after", "want more than 0")
+	}
+}
+
+// Settings are one configuration, prepared. They are immutable.
+type Settings struct {
 	addresses            *addresses
 	plain, secure        http.RoundTripper
 	timeout, giveUpAfter time.Duration
@@ -68,7 +87,7 @@ type Service struct {
 	resume   Resume
 	log      *slog.Logger
 	metrics  *metrics
-	settings atomic.Pointer[settings]
+	settings atomic.Pointer[Settings]
 
 	mu       sync.RWMutex // guards what follows
 	byID     map[string]*webhook
@@ -93,8 +112,8 @@ type freshDelivery struct {
 
 var _ poller.Observer = (*Service)(nil)
 
-// New returns a Service that follows tasks through engine. It starts
-// nothing: call Configure, Load and then Run. Nothing may be written to the
+// New returns a Service that follow tasks through engine. It starts
+// nothing: call Use, Load and then Run. Nothing may be written to the
 // store before.
 func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume, reg prometheus.Registerer, log *slog.Logger) (*Service, error) {
 	w := &Service{
@@ -110,19 +129,31 @@ func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume
 	return w, nil
 }
 
-// Configure sets the bounds, also of webhooks that are there already.
-func (w *Service) Configure(c Config) {
-	t := newAddresses(c.AllowNetworks, c.Resolver)
-	old := w.settings.Swap(&settings{
+// Prepare builds what c needs, which has been validated. Webhooks follow maxTasks
+// tasks at the same time; publicURL has no slash at its end, "" makes links
+// relative.
+func Prepare(c Config, maxTasks int, publicURL string) *Settings {
+	var allow []netip.Prefix
+	for _, network := range c.AllowNetworks {
+		if p, err := netip.ParsePrefix(network); err == nil {
+			allow = append(allow, p)
+		}
+	}
+	t := newAddresses(allow, nil)
+	return &Settings{
 		addresses: t, plain: t.transport(true), secure: t.transport(false),
-		timeout: c.Timeout, giveUpAfter: c.GiveUpAfter, maxTasks: c.MaxTasks, publicURL: c.PublicURL,
-	})
-	if old != nil {
+		timeout: c.Timeout, giveUpAfter: c.GiveUpAfter, maxTasks: maxTasks, publicURL: publicURL,
+	}
+}
+
+// Use puts st in force, also for webhooks that are there already.
+func (w *Service) Use(st *Settings) {
+	if old := w.settings.Swap(st); old != nil {
 		old.closeIdle()
 	}
 }
 
-func (st *settings) closeIdle() {
+func (st *Settings) closeIdle() {
 	for _, t := range []http.RoundTripper{st.plain, st.secure} {
 		if t, ok := t.(*http.Transport); ok {
 			t.CloseIdleConnections()

@@ -153,7 +153,7 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Configure(Config{Timeout: 15 * time.Second, GiveUpAfter: 24 * time.Hour, MaxTasks: 10_000})
+	g.Use(Prepare(DefaultConfig(), 10_000, ""))
 	st := *g.settings.Load()
 	st.plain, st.secure = r, r
 	g.settings.Store(&st)
@@ -184,7 +184,7 @@ func (g *rig) register(url string, on []string, keys ...byte) (id, secret string
 		r.Tasks = append(r.Tasks, task)
 		r.Requests = append(r.Requests, *g.request(&task, testCredential))
 	}
-	id, secret, problem := g.Register(g.t.Context(), r)
+	id, secret, problem := g.Register(g.t.Context(), g.settings.Load(), r)
 	if problem != nil {
 		g.t.Fatalf("Register: %+v", problem)
 	}
@@ -647,7 +647,7 @@ func TestRegisterLimits(t *testing.T) {
 				task := Task{Upstream: "u", Values: []string{"x"}, Key: cache.ID{partition, key}, Partition: cache.ID{partition}}
 				r.Tasks, r.Requests = append(r.Tasks, task), append(r.Requests, *g.request(&task, testCredential))
 			}
-			_, _, p := g.Register(t.Context(), r)
+			_, _, p := g.Register(t.Context(), g.settings.Load(), r)
 			return p
 		}
 		if p := register(1, 1, 2, 3); p == nil || p.Status != 429 {
