@@ -12,6 +12,7 @@ package upstream
 import (
 	"container/list"
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/url"
@@ -40,6 +41,9 @@ const (
 // Config says how an upstream is connected to.
 type Config struct {
 	Base *url.URL
+	// Roots are the authorities whose certificates are believed. Nil means the
+	// system's.
+	Roots *x509.CertPool
 	// DialTimeout bounds connecting, the TLS handshake included.
 	DialTimeout time.Duration
 	// Patience is how long an answer may take to begin. Zero means for ever.

@@ -27,6 +27,7 @@ func (cs *Connections) connect(ctx context.Context) (*conn, error) {
 }
 
 func (cs *Connections) newTransport() *http.Transport {
+	sessions := tls.NewLRUClientSessionCache(0) // makes most handshakes of the many short connections cheap
 	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -55,7 +56,8 @@ func (cs *Connections) newTransport() *http.Transport {
 			return nil, err
 		}
 		c := tls.Client(plain, &tls.Config{
-			ServerName: cs.cfg.Base.Hostname(), NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12,
+			ServerName: cs.cfg.Base.Hostname(), RootCAs: cs.cfg.Roots, MinVersion: tls.VersionTLS12,
+			NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: sessions,
 		})
 		if err := c.HandshakeContext(ctx); err != nil {
 			plain.Close()
