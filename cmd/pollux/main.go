@@ -43,6 +43,7 @@ func commands() []console.Command {
 	all = append(all, client.Commands()...)
 	return append(all,
 		console.Command{Name: "key", Args: "new <name>", Words: []string{"new"}, Summary: "make a Pollux key and its hash for clients:", Run: keyCommand},
+		console.Command{Name: "schema", Summary: "print the JSON Schema of config.yaml or of a provider file, for editors", Run: schemaCommand},
 		console.Command{Name: "completion", Args: "bash|zsh|fish", Words: []string{"bash", "zsh", "fish"}, Summary: "print a script that teaches a shell to complete pollux", Run: completionCommand},
 		console.Command{Name: "version", Summary: "print the version", Run: versionCommand},
 	)

@@ -28,6 +28,9 @@ func (n *Node) Decode(out any) Faults {
 	if n == nil {
 		return nil
 	}
+	if n.probe != nil {
+		return n.note(out)
+	}
 	var d decoder
 	d.value(n, reflect.ValueOf(out).Elem())
 	d.faults.Sort()

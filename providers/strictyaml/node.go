@@ -32,6 +32,7 @@ type Node struct {
 	line, column int
 	items        []*Node
 	pairs        []Pair
+	probe        *probe // of a node that Schema made
 }
 
 // Pair is one member of a mapping, in the order of the file.
