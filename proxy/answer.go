@@ -39,10 +39,7 @@ var (
 func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *poller.Answer) {
 	if a.Problem != nil {
 		x.unauthorized(a.Problem, t.challenge)
-		if a.Cache.Forward != problem.NotForwarded {
-			x.header = a.Cache.Append(x.header[:0])
-			x.setHeader(headerCacheStatus, x.header)
-		}
+		x.howCome(a)
 		return
 	}
 	e := a.Entry
@@ -53,7 +50,7 @@ func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *polle
 	s.describe(x, t, part, a, etag, t.vary)
 	x.setHeader(headerContentType, typeJSON)
 	if !e.Terminal {
-		x.header = strconv.AppendInt(x.header[:0], retryAfterSeconds(s.engine.RetryAfter(t.Upstream, part, e, x.now)), 10)
+		x.header = strconv.AppendInt(x.header[:0], retryAfterSeconds(max(a.RetryAfter, s.engine.RetryAfter(t.Upstream, part, e, x.now))), 10)
 		x.setHeader(headerRetryAfter, x.header)
 	}
 	if x.has(etag) {
@@ -61,6 +58,21 @@ func (s *Server) answer(x *exchange, t *target, part *poller.Partition, a *polle
 		return
 	}
 	x.ctx.Response.SetBodyRaw(body) // entries are immutable, so nothing is copied
+}
+
+// howCome says how an answer came about that is no document, and how old it is
+// if it is not of this very poll.
+func (x *exchange) howCome(a *poller.Answer) {
+	if a.Cache.Forward != problem.NotForwarded || a.Cache.Detail != problem.NoDetail {
+		x.header = a.Cache.Append(x.header[:0])
+		x.setHeader(headerCacheStatus, x.header)
+	}
+	if a.Cache.Detail == problem.DetailHeld {
+		x.header = strconv.AppendInt(x.header[:0], int64(a.Age/time.Second), 10)
+		x.setHeader(headerAge, x.header)
+		x.header = strconv.AppendInt(x.header[:0], retryAfterSeconds(a.RetryAfter), 10)
+		x.setHeader(headerRetryAfter, x.header)
+	}
 }
 
 // notModified answers 304. It counts as a saving of its own where the poll was

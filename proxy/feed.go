@@ -94,6 +94,9 @@ func (f *feed) Suspended(partition *cache.ID, why *problem.Problem) {
 	f.each(func(sub *subscriber) { sub.blind(partition, why) })
 }
 
+// Resumed implements [poller.Observer].
+func (f *feed) Resumed(*cache.ID) {}
+
 func (sub *subscriber) add(row *cache.Row) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()

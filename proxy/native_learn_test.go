@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pollux/cache"
 	"pollux/proxy/problem"
@@ -27,6 +28,8 @@ func (o *told) Published(e *cache.Entry) {
 	o.entries = append(o.entries, e)
 }
 func (o *told) Lost(*cache.ID, *problem.Problem) {}
+func (o *told) Resumed(*cache.ID)                {}
+
 func (o *told) Suspended(*cache.ID, *problem.Problem) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -143,6 +146,7 @@ func TestNativeCreateRace(t *testing.T) {
 		}
 	}
 	f.answer(runningShannon)
+	time.Sleep(1100 * time.Millisecond) // the provider's minimum between two polls of a task
 	if a := f.do("GET", "/v1/tasks/shannon/t1?include=history", "", key); !strings.Contains(a.body, `"status":"in_progress"`) || !strings.Contains(a.body, `"history":[{"status":"queued"`) {
 		t.Errorf("once it is there: %s", a.body)
 	}

@@ -47,7 +47,8 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 	case raw != nil:
 		x.rawHead(t, raw)
 		x.ctx.Response.SetBodyRaw(raw.Body)
-		if e != nil && a.Cache.FwdStatus == 0 { // it was a good answer
+		held := a.Cache.Detail == problem.DetailHeld
+		if e != nil && a.Cache.FwdStatus == 0 && !held { // it was a good answer
 			etag := e.NativeETag
 			if !bytes.Equal(raw.Body, e.Native) { // it was not what is remembered
 				etag = derivedETag(etag, raw.Body)
@@ -56,7 +57,11 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 			return
 		}
 		x.setHeader(headerCacheControl, noStore)
-		a.Cache.Detail = problem.NoDetail // it would speak of a stored answer, and this is none
+		if !held {
+			a.Cache.Detail = problem.NoDetail // it would speak of a stored answer, and this is none
+		} else {
+			a.Cache = problem.CacheStatus{Detail: problem.DetailHeld} // likewise
+		}
 	case e != nil:
 		x.ctx.SetStatusCode(e.NativeCode)
 		if fieldValue(e.NativeType) {
@@ -72,10 +77,7 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 		}
 		x.unauthorized(p, t.challenge)
 	}
-	if a.Cache.Forward != problem.NotForwarded {
-		x.header = a.Cache.Append(x.header[:0])
-		x.setHeader(headerCacheStatus, x.header)
-	}
+	x.howCome(a)
 }
 
 // rawHead sets what an upstream's answer says of itself.

@@ -99,6 +99,11 @@ func TestNativePollFails(t *testing.T) {
 	}
 	f.answer(func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) })
 	a = f.do("GET", nativeTask, "", key, fresh)
+	if a.StatusCode != 200 || a.body != "<p>Bad day" || a.Header.Get("Cache-Status") != "pollux; detail=held" || a.Header.Get("Retry-After") != "1" || a.Header.Get("ETag") != "" {
+		t.Errorf("asked again at once: %d %v %q", a.StatusCode, a.Header, a.body)
+	}
+	time.Sleep(1100 * time.Millisecond)
+	a = f.do("GET", nativeTask, "", key, fresh)
 	if a.StatusCode != 200 || a.body != running || !strings.HasSuffix(a.Header.Get("Cache-Status"), "detail=stale-if-error") || a.Header.Get("Age") == "0" {
 		t.Errorf("no answer: %d %v %q", a.StatusCode, a.Header, a.body)
 	}

@@ -152,6 +152,9 @@ func (h *Hub) Suspended(partition *cache.ID, why *problem.Problem) {
 	}
 }
 
+// Resumed implements [poller.Observer]: the next document says it.
+func (h *Hub) Resumed(*cache.ID) {}
+
 // Topics is how many tasks are followed.
 func (h *Hub) Topics() (n int) {
 	for i := range h.shards {

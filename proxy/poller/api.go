@@ -6,6 +6,7 @@ package poller
 
 import (
 	"net/http"
+	"time"
 
 	"pollux/cache"
 	"pollux/providers"
@@ -43,8 +44,15 @@ type Answer struct {
 	Entry   *cache.Entry
 	Problem *problem.Problem
 	Cache   problem.CacheStatus
+	// Age is how long ago the poll failed whose problem this is; an Entry has
+	// an age of its own.
+	Age time.Duration
+	// RetryAfter is when asking again can tell anything new, where that is later
+	// than the Entry says; 0 where it is not.
+	RetryAfter time.Duration
 	// Raw is what the upstream answered to the very poll that this answer
-	// waited for, nil if it was not asked or did not answer. For native polls.
+	// waited for, or to the last one if that failed a moment ago; nil if it was
+	// not asked or did not answer. For native polls.
 	Raw *Raw
 }
 

@@ -16,9 +16,14 @@ import (
 type failure struct {
 	problem *problem.Problem
 	detail  problem.Detail
-	asked   bool // the upstream was asked, or tried
+	asked   bool          // the upstream was asked, or tried
+	final   bool          // no document is served in its place
+	wait    time.Duration // the upstream asked not to be asked again before; 0: it did not
 	raw     *Raw
 }
+
+// Error makes a failure that kept a poll from its upstream an error.
+func (f *failure) Error() string { return f.problem.Error() }
 
 func rateLimited(u *Upstream, wait time.Duration, upstreamStatus int, detail string) *failure {
 	return &failure{detail: problem.DetailRateLimited, problem: &problem.Problem{
@@ -32,6 +37,9 @@ func failureOf(u *Upstream, err error) failure {
 	var open *openError
 	var busy *busyError
 	var fetch *fetchError
+	if failed, ok := errors.AsType[*failure](err); ok {
+		return *failed
+	}
 	why := &problem.Problem{Upstream: u.Name}
 	switch {
 	case errors.As(err, &open):
@@ -66,35 +74,56 @@ func failureByVerdict(u *Upstream, res *response, v providers.Verdict) failure {
 	default:
 		why.Type, why.Status = problem.UpstreamError, http.StatusBadGateway
 	}
-	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true, raw: rawOf(res, v)}
+	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true, wait: why.RetryAfter, raw: rawOf(res, v)}
 }
 
 // fallBack ends a flight whose poll failed: with what is stored, if its age
 // and the partition allow, else with the problem. What is known is never
 // overwritten by a failure.
-func (p *Poller) fallBack(f *flight, r Request, known *cache.Entry, failed failure) outcome {
-	u, now := r.Upstream, time.Now()
+func (p *Poller) fallBack(f *flight, failed failure) outcome {
+	u, now := f.r.Upstream, time.Now()
 	out := outcome{forwarded: failed.asked, Answer: Answer{Raw: failed.raw, Problem: failed.problem}}
 	if failed.asked {
 		u.stats.failedWith(failed.problem, now)
-		out.Cache.Forward, out.Cache.FwdStatus = forward(known, r, now), failed.problem.UpstreamStatus
+		out.Cache.Forward, out.Cache.FwdStatus = f.forward, failed.problem.UpstreamStatus
+		f.rec.hold(u, failed, now)
 	} else {
 		out.Cache.Detail = failed.detail
 	}
-	if known == nil || known.Missing || !r.Partition.excused(u, now) {
-		return out
+	known := f.known
+	if known != nil && known.Settling && (f.r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
+		known = p.settleWithout(f)
 	}
-	if known.Settling && (r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
-		known = p.settleWithout(f, r, known)
-	}
-	stale := now.Sub(known.FreshUntil)
-	if !known.Terminal && stale > u.Config.StaleIfError {
+	if !f.r.Partition.mayFallBack(u, known, now) {
 		return out
 	}
 	out.Entry, out.Problem = known, nil
 	out.Cache.Detail = failed.detail
+	out.RetryAfter = max(failed.problem.RetryAfter, failed.wait)
 	if !failed.asked {
-		out.Cache.Forward, out.Cache.HasTTL, out.Cache.TTL = problem.Hit, !known.Frozen, -stale
+		out.Cache.Forward, out.Cache.HasTTL, out.Cache.TTL = problem.Hit, !known.Frozen, known.FreshUntil.Sub(now)
+	} else {
+		out.RetryAfter = max(out.RetryAfter, u.Provider.Poll.Min)
 	}
 	return out
+}
+
+// answerHeld answers with what the last poll brought.
+func (p *Poller) answerHeld(f *flight, failed *failing, now time.Time) Answer {
+	a := Answer{Raw: failed.raw, Problem: failed.left(now), Age: now.Sub(failed.at),
+		RetryAfter: failed.until.Sub(now), Cache: problem.CacheStatus{Detail: problem.DetailHeld}}
+	known := f.known
+	if f.r.settle && known != nil && known.Settling {
+		known = p.settleWithout(f)
+	}
+	if !failed.final && f.r.Partition.mayFallBack(f.r.Upstream, known, now) {
+		a.Entry, a.Problem = known, nil
+		a.Cache.Forward, a.Cache.HasTTL, a.Cache.TTL = problem.Hit, !known.Frozen, known.FreshUntil.Sub(now)
+	}
+	return a
+}
+
+// mayFallBack reports whether e may be served although the poll failed.
+func (part *Partition) mayFallBack(u *Upstream, e *cache.Entry, now time.Time) bool {
+	return e != nil && !e.Missing && part.excused(u, now) && (e.Terminal || now.Sub(e.FreshUntil) <= u.Config.StaleIfError)
 }

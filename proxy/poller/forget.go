@@ -2,44 +2,33 @@ package poller
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"time"
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/problem"
 )
 
-// remove deletes key from every tier. The stripe must be locked.
-func (p *Poller) remove(key *cache.ID) error {
-	p.memory.Delete(key)
-	p.settling.cancel(key)
-	p.unstored.remove(key)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)
-	defer cancel()
-	_, err := p.store.Delete(ctx, key, 0)
-	if err != nil {
-		p.metrics.storeErrors.WithLabelValues("delete").Inc()
-	}
-	return err
-}
+// forgotten is what followers of a task are told when somebody forgets it.
+var forgotten = &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Detail: "the task was forgotten on request"}
 
 // Forget drops the task everywhere it is stored. A poll under way answers its
 // callers and stores nothing. The error is the store's: the task is then
 // forgotten in memory only.
 func (p *Poller) Forget(key *cache.ID) error {
-	s := p.flights.stripe(key)
-	s.Lock()
-	defer s.Unlock()
-	p.flights.fence(s, key)
-	err := p.remove(key)
-	p.tellLost(key, forgotten)
+	rec := p.records.pin(key)
+	defer p.records.unpin(rec)
+	_, err := p.learn(nil, rec, fact{absent: &absence{raise: true, why: forgotten}})
 	return err
 }
 
 // Freshen makes the next poll of the task ask the upstream: after a cancel or
 // a continue passed through, whichever scoping parameters either named. What is
 // known stays as a fallback; a poll under way stores nothing, since it may have
-// asked before. A frozen document stays.
+// asked before. A frozen document stays. A task that is watched is polled at
+// once.
 func (p *Poller) Freshen(r Request) {
 	p.freshen(r)
 	for _, sibling := range p.siblings(r) {
@@ -48,23 +37,20 @@ func (p *Poller) Freshen(r Request) {
 }
 
 func (p *Poller) freshen(r Request) {
-	s := p.flights.stripe(&r.Key)
-	s.Lock()
-	defer s.Unlock()
-	p.flights.fence(s, &r.Key)
-	e := p.load(r)
-	switch {
-	case e == nil || e.Frozen:
-		return
-	case e.Missing:
-		p.memory.Delete(&r.Key)
-		return
+	rec := p.records.pin(&r.Key)
+	defer p.records.unpin(rec)
+	stale := func(known *cache.Entry) (next *cache.Entry, raise bool) {
+		switch {
+		case known == nil:
+			return nil, true
+		case known.Frozen:
+			return nil, false
+		}
+		e := *known
+		e.FreshUntil = time.Now()
+		return &e, true
 	}
-	now := time.Now()
-	stale := *e
-	stale.FreshUntil = now
-	p.memory.Put(&stale, p.keep(r.Upstream, &stale, now))
-	p.store.PutLater(&stale)
+	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: p.known(rec, r)})
 }
 
 // maxSiblings bounds the references under which one task is looked for.

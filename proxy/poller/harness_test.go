@@ -207,6 +207,9 @@ func (b *bench) poll(credential, ref string) Answer {
 	return b.Poll(context.Background(), b.request(credential, ref))
 }
 
+// later waits until a poll that failed may be repeated.
+func (b *bench) later() { time.Sleep(b.up().Provider.Poll.Min) }
+
 // said is what an answer comes to in one line: code, status and Cache-Status.
 func said(a Answer) string {
 	cs := string(a.Cache.Append(nil))

@@ -93,18 +93,20 @@ func (part *Partition) reauthorizeLeft(u *Upstream, now time.Time) time.Duration
 // persistEvery bounds how much of reauthorize a crash can cost.
 const persistEvery = 30 * time.Second
 
-// succeeded notes that the upstream let the credential in.
-func (part *Partition) succeeded(u *Upstream, store cache.Store, now time.Time) {
+// succeeded notes that the upstream let the credential in. It reports whether
+// that ends a suspension.
+func (part *Partition) succeeded(u *Upstream, store cache.Store, now time.Time) (resumed bool) {
 	at := instant(now)
 	part.lastSuccess.Store(at)
-	resumed := part.suspended.CompareAndSwap(true, false)
+	resumed = part.suspended.CompareAndSwap(true, false)
 	last := part.persisted.Load()
 	every := min(persistEvery, u.Config.Reauthorize/20)
 	if !resumed && last != 0 && at-last < int64(every) {
-		return
+		return false
 	}
 	part.persisted.Store(at)
 	store.PutPartition(&part.ID, cache.PartitionState{Upstream: part.Upstream, LastSuccess: now})
+	return resumed
 }
 
 // suspend notes that the upstream refused the credential itself. It reports

@@ -70,18 +70,12 @@ type outcome struct {
 	forwarded bool // the upstream was asked
 }
 
-// Poll answers r from memory, the store or the upstream. Everybody who asks
-// for the same key at the same time shares one upstream poll. It returns when
-// there is an answer or ctx ends.
+// Poll answers r from the store or the upstream, once Cached could not.
+// Everybody who asks for the same key at the same time shares one upstream
+// poll. It returns when there is an answer or ctx ends.
 func (p *Poller) Poll(ctx context.Context, r Request) Answer {
-	now := time.Now()
 	if r.OnlyIfCached {
-		return p.onlyIfCached(r, now)
-	}
-	if !r.NoCache {
-		if a, ok := p.Cached(r.Upstream, r.Partition, &r.Key, now); ok {
-			return a
-		}
+		return p.onlyIfCached(r, time.Now())
 	}
 	out, led := p.join(ctx, r)
 	if !led && out.forwarded {
@@ -95,7 +89,7 @@ func (p *Poller) Poll(ctx context.Context, r Request) Answer {
 // that this call started it.
 func (p *Poller) join(ctx context.Context, r Request) (out outcome, led bool) {
 	mine := false // written before the result is sent, and only read after it
-	done := p.flights.group.DoChan(string(r.Key[:]), func() (any, error) {
+	done := p.flights.DoChan(string(r.Key[:]), func() (any, error) {
 		mine = true
 		return p.fly(r), nil
 	})
@@ -108,11 +102,22 @@ func (p *Poller) join(ctx context.Context, r Request) (out outcome, led bool) {
 	}
 }
 
+// flight is one poll that everybody who asks meanwhile waits for. It belongs to
+// one goroutine.
+type flight struct {
+	r       Request
+	rec     *record
+	known   *cache.Entry // before the upstream is asked; nil: nothing
+	forward problem.Forward
+
+	generation, version uint64 // under which the upstream is asked
+}
+
 // fly is a flight from start to end. It runs on its own context: a caller who
 // leaves ends it for nobody.
 func (p *Poller) fly(r Request) (out outcome) {
-	f := p.flights.begin(&r.Key)
-	defer p.flights.end(f)
+	f := &flight{r: r, rec: p.records.pin(&r.Key)}
+	defer p.records.unpin(f.rec)
 	defer func() {
 		if v := recover(); v != nil { // it would end the process: singleflight panics again in a goroutine of its own
 			p.metrics.panics.Inc()
@@ -120,30 +125,38 @@ func (p *Poller) fly(r Request) (out outcome) {
 			out = outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
 		}
 	}()
-	u, part, now := r.Upstream, r.Partition, time.Now()
-	known := p.known(f, r, now)
-	if known != nil && !r.settle {
-		recent := known.Age(now) < u.Provider.Poll.Min && !known.Missing
-		if !r.NoCache || recent && part.authorized(u, now) {
+	f.known = p.known(f.rec, r)
+	now := time.Now()
+	if a, ok := p.withoutAsking(f, now); ok {
+		return outcome{Answer: a}
+	}
+	f.forward = forward(f.known, r, now)
+	res, v, err := p.ask(f)
+	if err != nil {
+		return p.fallBack(f, failureOf(r.Upstream, err))
+	}
+	return p.conclude(f, res, v, time.Now())
+}
+
+// withoutAsking answers a flight with what is fresh, or with what the last poll
+// brought if that is too recent for another one.
+func (p *Poller) withoutAsking(f *flight, now time.Time) (Answer, bool) {
+	u, part, known := f.r.Upstream, f.r.Partition, f.known
+	if known != nil && !f.r.settle {
+		recent := known.Age(now) < u.Provider.Poll.Min && known.NativeCode != 0
+		if !f.r.NoCache || recent {
 			if a, ok := p.serveFresh(u, part, known, now); ok {
-				return outcome{Answer: a}
+				return a, true
 			}
 		}
-		if r.NoCache && recent && part.authorized(u, now) {
-			return outcome{Answer: Answer{Entry: known, Cache: hit(known, now)}}
+		if f.r.NoCache && recent && !known.Missing && part.authorized(u, now) {
+			return Answer{Entry: known, Cache: hit(known, now)}, true
 		}
 	}
-	if failed := p.admit(u, part, now); failed != nil {
-		return p.fallBack(f, r, known, *failed)
+	if failed := f.rec.held(now); failed != nil && part.paused(now) == 0 {
+		return p.answerHeld(f, failed, now), true
 	}
-	fwd := forward(known, r, now)
-	res, v, err := p.ask(r)
-	now = time.Now()
-	if err != nil {
-		failed := failureOf(u, err)
-		return p.fallBack(f, r, known, failed)
-	}
-	return p.conclude(f, r, known, fwd, res, v, now)
+	return Answer{}, false
 }
 
 // PanicText is what may be logged of a panic: its text if it is the runtime's,
@@ -166,28 +179,9 @@ func forward(known *cache.Entry, r Request, now time.Time) problem.Forward {
 	return problem.FwdStale
 }
 
-// known looks once more in memory, since the flight before may have filled it,
-// then in the store. What the store has is published to memory.
-func (p *Poller) known(f *flight, r Request, now time.Time) *cache.Entry {
-	if e, ok := p.memory.Get(&r.Key); ok {
-		return e
-	}
-	e := p.load(r)
-	if e == nil {
-		return nil
-	}
-	s := p.flights.stripe(&r.Key)
-	s.Lock()
-	defer s.Unlock()
-	if f.fenced {
-		return nil
-	}
-	p.memory.Put(e, p.keep(r.Upstream, e, now))
-	return e
-}
-
-// load returns what memory or the store has of a task, nil if neither has.
-func (p *Poller) load(r Request) *cache.Entry {
+// known returns what memory or else the store has of a task, nil if neither
+// has. What only the store had becomes known that way.
+func (p *Poller) known(rec *record, r Request) *cache.Entry {
 	if e, ok := p.memory.Get(&r.Key); ok {
 		return e
 	}
@@ -195,12 +189,16 @@ func (p *Poller) load(r Request) *cache.Entry {
 	defer cancel()
 	e, err := p.store.Get(ctx, &r.Key)
 	if err == nil {
-		return p.current(r, e)
-	}
-	if !errors.Is(err, cache.ErrNotFound) {
+		e = p.current(r, e)
+	} else if !errors.Is(err, cache.ErrNotFound) {
 		p.metrics.storeErrors.WithLabelValues("get").Inc()
 	}
-	return nil
+	if e == nil || err != nil {
+		return nil
+	}
+	p.tokens.seen(e.Version)
+	standing, _ := p.learn(r.Upstream, rec, fact{entry: e, stored: true})
+	return standing
 }
 
 // current brings an entry that an older provider file mapped up to date, from
@@ -220,6 +218,7 @@ func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 		return nil
 	}
 	next := p.render(r, e, v, rawEntry{code: e.NativeCode, contentType: e.NativeType, body: e.Native}, e.ObservedAt)
+	next.Generation, next.Version = e.Generation, e.Version
 	next.Stored, next.SettleStep, next.Polls = e.Stored, e.SettleStep, e.Polls
 	next.Frozen = next.Terminal && !u.Provider.Reopenable && (e.Frozen || next.Frozen)
 	next.Settling = next.Terminal && !next.Frozen && !u.Provider.Reopenable
@@ -228,7 +227,9 @@ func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 
 // onlyIfCached serves what is stored, fresh or not, and never asks.
 func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
-	e := p.load(r)
+	rec := p.records.pin(&r.Key)
+	defer p.records.unpin(rec)
+	e := p.known(rec, r)
 	if e != nil && !e.Missing && r.Partition.authorized(r.Upstream, now) {
 		r.Upstream.metrics.hits.Inc()
 		return Answer{Entry: e, Cache: hit(e, now)}
@@ -237,12 +238,29 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 		Detail: "nothing is stored that may be served, and only-if-cached forbids asking"}}
 }
 
-// admit checks what keeps a partition from its upstream before a breaker is
-// asked: pauses and budgets. It returns nil when the upstream may be asked.
-func (p *Poller) admit(u *Upstream, part *Partition, now time.Time) *failure {
-	if wait := part.paused(now); wait > 0 {
-		return rateLimited(u, wait, 0, "the upstream asked this credential to wait")
+// ask sends the poll through pause, breakers and budget, in this order, and
+// judges the answer. The error is a *failure, *fetchError, *openError or
+// *busyError.
+func (p *Poller) ask(f *flight) (*response, providers.Verdict, error) {
+	u, part := f.r.Upstream, f.r.Partition
+	if wait := part.paused(time.Now()); wait > 0 {
+		return nil, providers.Verdict{}, rateLimited(u, wait, 0, "the upstream asked this credential to wait")
 	}
+	var res *response
+	var verdict providers.Verdict
+	err := p.guard(u, part, func() error {
+		var err error
+		res, verdict, err = p.fetchAndJudge(f)
+		return err
+	})
+	if err != nil && res != nil {
+		err = nil // an answer came; the error was for the breakers
+	}
+	return res, verdict, err
+}
+
+// spend takes what one upstream poll costs from the partition's allowances.
+func (p *Poller) spend(u *Upstream, part *Partition, now time.Time) *failure {
 	reg := p.registry.Load()
 	if wait := part.missed(reg.missesPerSecond, reg.missesBurst, now); wait > 0 {
 		return rateLimited(u, wait, 0, "this credential causes more upstream polls than limits.misses_per_partition allows")
@@ -253,45 +271,49 @@ func (p *Poller) admit(u *Upstream, part *Partition, now time.Time) *failure {
 	return nil
 }
 
-// ask sends the poll through the breakers and judges the answer. The error is
-// a *fetchError, *openError or *busyError.
-func (p *Poller) ask(r Request) (*response, providers.Verdict, error) {
-	u := r.Upstream
-	var res *response
-	var verdict providers.Verdict
-	err := p.guard(u, r.Partition, func() error {
-		var err error
-		res, verdict, err = p.fetchAndJudge(r)
-		return err
-	})
-	if err != nil && res != nil {
-		err = nil // an answer came; the error was for the breakers
+// number takes the token under which f asks. What was known before a forget,
+// or before a change that passed through meanwhile, is looked up again.
+func (p *Poller) number(f *flight) {
+	f.rec.mu.Lock()
+	defer f.rec.mu.Unlock()
+	if f.known != nil && f.known.Generation < f.rec.generation {
+		f.known, _ = p.memory.Get(&f.rec.key)
 	}
-	return res, verdict, err
+	if f.generation = f.rec.generation; f.known != nil {
+		f.generation = max(f.generation, f.known.Generation)
+	}
+	f.version = p.tokens.next()
 }
 
-func (p *Poller) fetchAndJudge(r Request) (*response, providers.Verdict, error) {
-	u := r.Upstream
-	ctx, cancel := context.WithTimeout(p.base, u.Config.Timeout)
+func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) {
+	u, r := f.r.Upstream, f.r
+	ctx, cancel := context.WithTimeout(p.base, u.Config.Timeout) // of waiting and asking together
 	defer cancel()
 	if u.inFlight.Acquire(ctx, 1) != nil {
 		return nil, providers.Verdict{}, &busyError{}
 	}
 	defer u.inFlight.Release(1)
+	if failed := p.spend(u, r.Partition, time.Now()); failed != nil {
+		return nil, providers.Verdict{}, failed
+	}
 	req, err := u.Provider.PollRequest(p.base, u.Base, r.Reference, u.credential(r.Credential))
 	if err != nil {
 		return nil, providers.Verdict{}, &fetchError{reason: "build the upstream's request: a value cannot stand in its URL"}
 	}
 	r.trace(req.Header)
+	p.number(f)
 	start := time.Now()
 	u.stats.inFlight.Add(1)
-	res, v, err := u.fetch(p.base, r.Partition, req, func(res *response) providers.Verdict { return u.judge(r, res) })
+	res, v, err := u.fetch(ctx, r.Partition, req, func(res *response) providers.Verdict { return u.judge(r, res) })
 	u.stats.inFlight.Add(-1)
 	took := time.Since(start)
 	u.metrics.seconds.Observe(took.Seconds())
 	if err != nil {
 		u.metrics.failed(err)
 		u.stats.fetched(took, false, true, start.Add(took))
+		if fetch, ok := errors.AsType[*fetchError](err); ok && fetch.timeout && took < u.Config.Timeout/2 {
+			return nil, providers.Verdict{}, &busyError{} // it had waited for longer than it asked
+		}
 		return nil, providers.Verdict{}, err
 	}
 	u.metrics.judged(v)

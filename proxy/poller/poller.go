@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 
 	"pollux/cache"
 	"pollux/providers"
@@ -36,7 +37,9 @@ type Poller struct {
 	registry   atomic.Pointer[registry]
 	reloading  sync.Mutex
 	partitions partitions
-	flights    flights
+	records    records
+	flights    singleflight.Group // by key
+	tokens     tokens
 	settling   schedule
 	unstored   unstored
 	words      wordLog
@@ -63,7 +66,8 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: newMetrics(reg)}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.partitions.init()
-	p.flights.init()
+	p.records.init()
+	p.tokens.init()
 	p.settling.init()
 	p.watches.init()
 	_, use, err := p.Prepare(cfg, set)
@@ -72,7 +76,6 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	}
 	use()
 	p.tracker = newTracker(store, func(name string) *Upstream { return p.registry.Load().byName[name] })
-	p.Observe(p.tracker)
 	reg.MustRegister(stuckMetric{p}, pressureMetric{p})
 	return p, nil
 }

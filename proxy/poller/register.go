@@ -22,18 +22,17 @@ const confirmWithin = 10 * time.Second
 // that the task was made, zero if it does not.
 func (p *Poller) Register(r Request, created time.Time) {
 	now := time.Now()
-	r.Partition.succeeded(r.Upstream, p.store, now)
-	s := p.flights.stripe(&r.Key)
-	s.Lock()
-	defer s.Unlock()
-	if known := p.load(r); known != nil && !known.Missing {
-		return
+	p.accepted(r.Upstream, r.Partition, now)
+	rec := p.records.pin(&r.Key)
+	defer p.records.unpin(rec)
+	first := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known != nil && !known.Missing {
+			return nil, false
+		}
+		p.flights.Forget(string(r.Key[:])) // a poll under way asked before there was a task
+		return placeholder(r, created, now), false
 	}
-	p.flights.fence(s, &r.Key) // a poll under way asked before there was a task
-	e := placeholder(r, created, now)
-	p.memory.Put(e, p.keep(r.Upstream, e, now))
-	p.store.PutLater(e)
-	p.tellPublished(e)
+	_, _ = p.learn(r.Upstream, rec, fact{revise: first, basis: p.known(rec, r)})
 }
 
 // placeholder is the entry of a task of which only its id is known.
@@ -41,14 +40,14 @@ func placeholder(r Request, created, now time.Time) *cache.Entry {
 	u := r.Upstream
 	task := normalize.Task{
 		ID: u.Parser.TaskID(r.Reference), Upstream: u.Name, Provider: u.Provider.Name,
-		Status: normalize.Queued, CreatedAt: created, UpdatedAt: now.UTC().Truncate(time.Microsecond),
+		Status: normalize.Queued, CreatedAt: created, UpdatedAt: changeTime(now),
 	}
 	e := &cache.Entry{
 		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Provider: u.Provider.Name, Revision: u.Provider.Revision,
 		Ref: u.Name + "/" + u.Parser.Format(r.Reference), Values: r.Reference.Values,
 		TaskID: task.ID, Status: string(task.Status), Document: task.AppendJSON(nil),
 		CreatedAt: created, UpdatedAt: task.UpdatedAt, FirstSeen: now, Submitted: true,
-		ObservedAt: now, FreshUntil: now, PersistedAt: now,
+		ObservedAt: now, FreshUntil: now,
 		Native:  []byte("null"), // NativeCode 0 says that there is no answer
 		History: []cache.Change{{Status: string(task.Status), At: now}},
 	}

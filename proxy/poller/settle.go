@@ -41,14 +41,20 @@ func (p *Poller) settleState(u *Upstream, known, e *cache.Entry, settled bool, n
 }
 
 // settleWithout counts a settling poll that brought nothing: after the last
-// one, the last answer is frozen.
-func (p *Poller) settleWithout(f *flight, r Request, known *cache.Entry) *cache.Entry {
-	next := *known
-	next.Settling, next.SettleStep, next.Stored = false, known.SettleStep, false
-	p.settleState(r.Upstream, known, &next, false, time.Now())
-	standing, fenced := p.publish(f, r, known, &next)
-	if standing.Settling && !fenced {
-		p.scheduleSettling(r, standing)
+// one, the last answer is frozen. It returns what stands, nil if nothing does.
+func (p *Poller) settleWithout(f *flight) *cache.Entry {
+	step := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known == nil || !known.Settling {
+			return nil, false
+		}
+		next := *known
+		next.Settling, next.Stored = false, false
+		p.settleState(f.r.Upstream, known, &next, false, time.Now())
+		return &next, false
+	}
+	standing, err := p.learn(f.r.Upstream, f.rec, fact{revise: step, basis: f.known})
+	if err == nil && standing != nil && standing.Settling {
+		p.scheduleSettling(f.r, standing)
 	}
 	return standing
 }
@@ -126,7 +132,7 @@ func (p *Poller) retryUnstored(ctx context.Context) {
 			return
 		case <-tick.C:
 			for _, e := range p.unstored.list() {
-				if !p.storeAgain(ctx, e) {
+				if !p.storeAgain(e) {
 					break // the store is still sick: no use trying them all
 				}
 			}
@@ -136,27 +142,22 @@ func (p *Poller) retryUnstored(ctx context.Context) {
 
 // storeAgain stores e if it is still what is known of its task. It reports
 // whether the store took it or did not have to.
-func (p *Poller) storeAgain(ctx context.Context, e *cache.Entry) bool {
-	s := p.flights.stripe(&e.Key)
-	s.Lock()
-	defer s.Unlock()
-	known, ok := p.memory.Get(&e.Key)
-	if ok && known.Stored {
+func (p *Poller) storeAgain(e *cache.Entry) bool {
+	u := p.Upstream([]byte(e.Upstream))
+	if u == nil {
 		p.unstored.remove(&e.Key)
 		return true
 	}
-	if ok && known.Terminal && !known.Missing {
-		e = known
+	rec := p.records.pin(&e.Key)
+	defer p.records.unpin(rec)
+	again := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known == nil || known.Stored || !known.Terminal || known.Missing {
+			p.unstored.remove(&e.Key)
+			return nil, false
+		}
+		next := *known
+		return &next, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	stored, err := p.store.Put(ctx, e)
-	if err != nil {
-		return false
-	}
-	p.unstored.remove(&e.Key)
-	if u := p.Upstream([]byte(e.Upstream)); u != nil && stored.Stored {
-		p.memory.Put(stored, p.keep(u, stored, time.Now()))
-	}
-	return true
+	standing, _ := p.learn(u, rec, fact{revise: again, basis: e})
+	return standing == nil || standing.Stored || standing.Missing
 }

@@ -58,14 +58,14 @@ func life(tr *tracker, n byte, group string, ran time.Duration, start time.Time,
 		next := *e
 		next.Status, next.Terminal, next.ObservedAt, next.UpdatedAt = status, terminal, at, at
 		next.History = append(next.History[:len(next.History):len(next.History)], cache.Change{Status: status, At: at})
-		tr.Published(&next)
+		tr.learn(&next)
 		e = &next
 	}
 	publish("queued", start, false)
 	publish("in_progress", start.Add(time.Second), false)
 	same := *e
 	same.ObservedAt = start.Add(2 * time.Second)
-	tr.Published(&same) // only older: teaches nothing
+	tr.learn(&same) // only older: teaches nothing
 	if ended {
 		publish("completed", start.Add(time.Second+ran), true)
 	}
@@ -103,7 +103,7 @@ func TestStuck(t *testing.T) {
 	if n := count(start.Add(3*time.Second + patience)); n != 1 {
 		t.Errorf("%d stuck, want 1: not the one of %v, of which nothing is known", n, other)
 	}
-	tr.Lost(&slow, nil)
+	tr.forget(&slow)
 	if n := count(start.Add(time.Hour)); n != 0 {
 		t.Errorf("%d stuck after the task was forgotten", n)
 	}
@@ -112,7 +112,7 @@ func TestStuck(t *testing.T) {
 	}
 	unknown := &cache.Entry{Key: cache.ID{200}, Partition: cache.ID{9}, Upstream: "one", Status: "unknown", FirstSeen: start, ObservedAt: start,
 		History: []cache.Change{{Status: "unknown", At: start}}}
-	tr.Published(unknown)
+	tr.learn(unknown)
 	for after, want := range map[time.Duration]int{2 * time.Hour: 1, unknownFor: 0} { // apart by more than a count is good for
 		if n := count(start.Add(after)); n != want {
 			t.Errorf("%d stuck after %v, want %d: the unknown one", n, after, want)

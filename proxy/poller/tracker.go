@@ -9,7 +9,6 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
-	"pollux/proxy/problem"
 )
 
 const (
@@ -23,7 +22,7 @@ const (
 )
 
 // tracker learns from everything that is published how long tasks take, and
-// knows which of those that have not ended take longer. It is an Observer.
+// knows which of those that have not ended take longer.
 type tracker struct {
 	upstream func(name string) *Upstream // nil if there is none
 	index    cache.Index
@@ -59,8 +58,8 @@ func newTracker(store cache.Store, upstream func(string) *Upstream) *tracker {
 	return t
 }
 
-// Published implements Observer.
-func (t *tracker) Published(e *cache.Entry) {
+// learn takes in what was learnt of a task.
+func (t *tracker) learn(e *cache.Entry) {
 	if t.own != nil {
 		t.own.Put(e)
 	}
@@ -88,8 +87,8 @@ func (t *tracker) track(key cache.ID, task tracked) {
 	}
 }
 
-// Lost implements Observer.
-func (t *tracker) Lost(key *cache.ID, _ *problem.Problem) {
+// forget drops a task of which nothing is known any more.
+func (t *tracker) forget(key *cache.ID) {
 	if t.own != nil {
 		t.own.Delete(key)
 	}
@@ -97,9 +96,6 @@ func (t *tracker) Lost(key *cache.ID, _ *problem.Problem) {
 	defer t.mu.Unlock()
 	delete(t.running, *key)
 }
-
-// Suspended implements Observer.
-func (t *tracker) Suspended(*cache.ID, *problem.Problem) {}
 
 // learn takes the last change of a history as a sample: of the time in the
 // status before it, and when it was the end, of the whole task.

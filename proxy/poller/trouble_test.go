@@ -131,6 +131,7 @@ func TestBreakerOpensOnTransportFailures(t *testing.T) {
 		down = true
 		for range 5 {
 			b.want(b.poll("b", "job2"), "502 upstream-error; pollux; fwd=uri-miss")
+			b.later()
 		}
 		b.wantPolls(6)
 		a := b.poll("c", "job3")
@@ -138,13 +139,13 @@ func TestBreakerOpensOnTransportFailures(t *testing.T) {
 		if a.Problem.RetryAfter < time.Second {
 			t.Errorf("retry after %v, want at least 1s", a.Problem.RetryAfter)
 		}
-		b.want(b.poll("a", "job1"), "200 in_progress; pollux; hit; ttl=-1; detail=breaker-open")
+		b.want(b.poll("a", "job1"), "200 in_progress; pollux; hit; ttl=-3; detail=breaker-open")
 		b.wantPolls(6)
 		time.Sleep(11 * time.Second) // open_for and its jitter
 		b.poll("a", "job1")          // the probe fails, and the pause doubles
 		b.wantPolls(7)
 		time.Sleep(15 * time.Second)
-		b.want(b.poll("a", "job1"), "200 in_progress; pollux; hit; ttl=-27; detail=breaker-open")
+		b.want(b.poll("a", "job1"), "200 in_progress; pollux; hit; ttl=-29; detail=breaker-open")
 		down = false
 		time.Sleep(8 * time.Second)
 		b.want(b.poll("a", "job1"), "200 in_progress; pollux; fwd=stale; stored")
@@ -165,6 +166,7 @@ func TestOneCredentialsFailuresCutOffOnlyIt(t *testing.T) {
 		})
 		for range 20 {
 			b.poll("a", "job1")
+			b.later()
 		}
 		b.wantPolls(5)
 		b.want(b.poll("a", "job2"), "503 upstream-unavailable; pollux; detail=breaker-open")
@@ -172,6 +174,7 @@ func TestOneCredentialsFailuresCutOffOnlyIt(t *testing.T) {
 		bad = "" // now everybody's polls fail
 		for _, c := range []string{"c", "d", "c", "d", "c", "d", "c", "d"} {
 			b.poll(c, "job1")
+			b.later()
 		}
 		b.want(b.poll("e", "job1"), "503 upstream-unavailable; pollux; detail=breaker-open")
 	})
@@ -192,6 +195,7 @@ func TestRefusedKeySuspendsThePartitionAtOnce(t *testing.T) {
 		b.want(b.poll("a", "job2"), "401 unauthorized; pollux; fwd=uri-miss; fwd-status=401")
 		b.want(b.poll("a", "job1"), "401 unauthorized; pollux; fwd=stale; fwd-status=401")
 		revoked = false
+		b.later()
 		b.want(b.poll("a", "job2"), "200 completed; pollux; fwd=uri-miss; stored")
 		b.want(b.poll("a", "job1"), "200 completed; pollux; hit; detail=terminal")
 	})
@@ -213,6 +217,7 @@ func TestLossWhileSuspendedKeepsTheFinalAnswer(t *testing.T) {
 		code = 404
 		b.want(b.poll("a", "job1"), "404 task-not-found; pollux; fwd=stale; fwd-status=404")
 		code = 200
+		b.later()
 		b.want(b.poll("a", "job2"), "200 completed; pollux; fwd=uri-miss; stored")
 		b.want(b.poll("a", "job1"), "200 completed; pollux; hit; detail=terminal")
 	})
@@ -244,6 +249,7 @@ func TestReauthorize(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		b.want(b.poll("a", "job1"), "502 upstream-error; pollux; fwd=stale")
 		down = false
+		b.later()
 		b.want(b.poll("a", "job1"), "200 completed; pollux; fwd=stale; stored")
 	})
 }
@@ -273,6 +279,7 @@ func TestForbiddenDropsTheTask(t *testing.T) {
 		b.poll("a", "job1")
 		time.Sleep(3 * time.Second)
 		b.want(b.poll("a", "job1"), "403 forbidden; pollux; fwd=stale; fwd-status=403")
+		b.later()
 		b.want(b.poll("a", "job1"), "200 in_progress; pollux; fwd=uri-miss; stored")
 	})
 }

@@ -34,6 +34,8 @@ func (n *notes) Lost(_ *cache.ID, p *problem.Problem) {
 	n.lost = append(n.lost, p.Type)
 }
 
+func (n *notes) Resumed(*cache.ID) {}
+
 func (n *notes) Suspended(*cache.ID, *problem.Problem) { n.mu.Lock(); n.suspended++; n.mu.Unlock() }
 
 func TestWatchedTaskIsPolledUntilItsEnd(t *testing.T) {
@@ -96,7 +98,7 @@ func TestWatchersAreTold(t *testing.T) {
 			t.Errorf("told of %d suspensions, want 1", n.suspended)
 		}
 		say(404, `{"message":"request not found"}`)
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Minute) // three polls in a row, each after a longer pause
 		synctest.Wait()
 		if len(n.lost) == 0 || n.lost[0] != problem.TaskGone {
 			t.Errorf("told of losses %v, want task-gone first", n.lost)

@@ -29,6 +29,7 @@ const (
 	DetailRateLimited
 	DetailGoneUpstream
 	DetailOverloaded
+	DetailHeld // the last poll failed too short a time ago for another one
 )
 
 // CacheStatus says how an answer came about (RFC 9211).
@@ -47,7 +48,7 @@ var forwardNames = [...]string{FwdMiss: "uri-miss", FwdStale: "stale", FwdReques
 var detailNames = [...]string{
 	DetailTerminal: "terminal", DetailNotStored: "not-stored", DetailStaleIfError: "stale-if-error",
 	DetailBreakerOpen: "breaker-open", DetailRateLimited: "rate-limited", DetailGoneUpstream: "gone-upstream",
-	DetailOverloaded: "overloaded",
+	DetailOverloaded: "overloaded", DetailHeld: "held",
 }
 
 // Append appends the value of a Cache-Status header (RFC 9211).

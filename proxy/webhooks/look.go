@@ -58,7 +58,10 @@ func (w *Service) lookAt(ctx context.Context, t *followed) {
 	case a.Entry != nil:
 		w.Published(a.Entry)
 	case a.Problem.Type == problem.Unauthorized:
-		w.Suspended(&t.Partition, a.Problem)
+		if !w.engine.MayShow(r.Upstream, r.Partition, time.Now()) {
+			w.Suspended(&t.Partition, a.Problem)
+		}
+	case a.Problem.Type == problem.TaskGone: // Lost is told once that is sure
 	default:
 		w.Lost(&t.Key, a.Problem)
 	}

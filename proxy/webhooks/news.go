@@ -56,8 +56,7 @@ func (w *Service) stored(d *delivery, e *cache.Entry) cache.Delivery {
 // Published implements [poller.Observer].
 func (w *Service) Published(e *cache.Entry) {
 	w.mu.RLock()
-	r := w.rooms[e.Partition]
-	concerned := len(w.byKey[e.Key]) > 0 || r != nil && r.suspended
+	concerned := len(w.byKey[e.Key]) > 0
 	w.mu.RUnlock()
 	if !concerned {
 		return
@@ -66,9 +65,6 @@ func (w *Service) Published(e *cache.Entry) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r := w.rooms[e.Partition]; r != nil {
-		r.suspended = false
-	}
 	for _, t := range slices.Clone(w.byKey[e.Key]) {
 		t.status, t.problem = e.Status, ""
 		if t.hook.wants(event) {
@@ -108,6 +104,15 @@ func (w *Service) Suspended(partition *cache.ID, _ *problem.Problem) {
 	defer w.mu.Unlock()
 	if r := w.rooms[*partition]; r != nil {
 		r.suspended = true
+	}
+}
+
+// Resumed implements [poller.Observer].
+func (w *Service) Resumed(partition *cache.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.rooms[*partition]; r != nil {
+		r.suspended = false
 	}
 }
 

@@ -565,7 +565,7 @@ func TestSuspended(t *testing.T) {
 		r.mu.Lock()
 		r.answer = always(200)
 		r.mu.Unlock()
-		g.Published(&cache.Entry{Key: cache.ID{9}, Partition: cache.ID{0xff}, Status: "queued"})
+		g.Resumed(&cache.ID{0xff})
 		time.Sleep(2 * time.Minute)
 		if v := g.view(id); v.Tasks[1].State != TaskWatching || v.Deliveries[0].State != DeliveryDelivered {
 			t.Errorf("view after the credential was taken: %+v", v)

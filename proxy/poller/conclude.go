@@ -1,0 +1,185 @@
+package poller
+
+import (
+	"time"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/problem"
+)
+
+const (
+	// defaultPause is how long a 429 without a usable Retry-After keeps a
+	// credential from its upstream.
+	defaultPause = 5 * time.Second
+	// lostAfter polls in a row, over at least lostFor, must miss a task that was
+	// known before those who follow it are told: one in between is a hiccup.
+	lostAfter = 3
+	lostFor   = 10 * time.Second
+)
+
+// conclude ends a flight whose poll the upstream answered.
+func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
+	u, part := f.r.Upstream, f.r.Partition
+	wait, asked := askedToWait(res, now)
+	switch v.Kind {
+	case providers.Answered:
+		p.accepted(u, part, now)
+		p.noteWord(f.r, v)
+		return p.accept(f, res, v, now)
+	case providers.NotFound:
+		return p.lost(f, res, v, now)
+	case providers.Unauthorized:
+		refused := f.refusal(problem.Unauthorized, v.Status, res, v)
+		p.suspend(u, part, refused.problem) // before anything of the partition is published
+		if f.r.settle {
+			p.settleWithout(f)
+		}
+		return p.refused(f, refused, now)
+	case providers.Forbidden:
+		refused := f.refusal(problem.Forbidden, v.Status, res, v)
+		_, _ = p.learn(u, f.rec, fact{absent: &absence{generation: f.generation, version: f.version, why: refused.problem}})
+		return p.refused(f, refused, now)
+	case providers.Rejected:
+		if f.r.settle {
+			p.settleWithout(f) // or its followers would wait for an end for ever
+		}
+		return p.refused(f, f.refusal(problem.UpstreamRejected, v.Status, res, v), now)
+	case providers.RateLimited:
+		if !asked {
+			wait = defaultPause
+		}
+		part.pause(now, wait)
+		limited := *rateLimited(u, wait, res.code, "the upstream's rate limit is used up")
+		limited.asked, limited.raw = true, rawOf(res, v)
+		return p.fallBack(f, limited)
+	}
+	return p.fallBack(f, failureByVerdict(u, res, v))
+}
+
+// askedToWait is how long the upstream wants not to be asked about the task.
+func askedToWait(res *response, now time.Time) (wait time.Duration, asked bool) {
+	wait, asked = providers.RetryAfter(res.header.Get("Retry-After"), now)
+	if !asked { // 0 is a wish too
+		return 0, false
+	}
+	return clampRetryAfter(wait), true
+}
+
+// refusal is the failure of a poll that the upstream refused: no document is
+// served in its place.
+func (f *flight) refusal(kind problem.Type, status int, res *response, v providers.Verdict) failure {
+	u := f.r.Upstream
+	why := &problem.Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
+	if v.Code != "" && !reveals(u.credential(f.r.Credential), v.Code) {
+		why.Detail += " (" + v.Code + ")"
+	}
+	if v.RetryAfter > 0 {
+		why.RetryAfter = clampRetryAfter(v.RetryAfter)
+	}
+	return failure{problem: why, asked: true, final: true, raw: rawOf(res, v)}
+}
+
+// refused ends a flight whose poll the upstream refused.
+func (p *Poller) refused(f *flight, refused failure, now time.Time) outcome {
+	f.rec.hold(f.r.Upstream, refused, now)
+	return outcome{forwarded: true, Answer: Answer{Raw: refused.raw, Problem: refused.problem,
+		Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: refused.problem.UpstreamStatus}}}
+}
+
+// accept learns a good answer.
+func (p *Poller) accept(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
+	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward}}}
+	known := f.before()
+	if known != nil && known.Settling && !v.Task.Status.Terminal() {
+		f.r.Upstream.metrics.regressions.Inc()
+		out.Entry = p.settleWithout(f)
+		return out
+	}
+	next := p.render(f.r, known, v, rawEntry{code: res.code, contentType: out.Raw.ContentType, body: res.body}, now)
+	next.Generation, next.Version = f.generation, f.version
+	entry, err := p.learn(f.r.Upstream, f.rec, fact{entry: next, basis: f.known})
+	if entry == nil || entry.Missing { // it was forgotten meanwhile: the answer is for those who asked before
+		entry = next
+	}
+	out.Entry = entry
+	switch {
+	case entry.Terminal && !entry.Stored:
+		out.Cache.Detail = problem.DetailNotStored
+	case err == nil:
+		out.Cache.Stored = true
+	}
+	if entry.Settling && err == nil {
+		p.scheduleSettling(f.r, entry)
+	}
+	return out
+}
+
+// before is what was known of the task before this flight asked, over answers
+// in between that missed it.
+func (f *flight) before() *cache.Entry {
+	if f.known == nil || !f.known.Missing {
+		return f.known
+	}
+	f.rec.mu.Lock()
+	defer f.rec.mu.Unlock()
+	return f.rec.losses.before
+}
+
+// lost ends a flight whose task the upstream does not know. A terminal document
+// stays, though a suspended partition is not shown it; another one is dropped,
+// and remembered as gone for a while.
+func (p *Poller) lost(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
+	u, code := f.r.Upstream, res.code
+	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: code}}}
+	known := f.known
+	wait, _ := askedToWait(res, now)
+	denied := failure{problem: saidWith(u.notFound, code), asked: true, final: true, raw: out.Raw, wait: wait}
+	switch {
+	case known != nil && known.Terminal && f.r.Partition.excusedAfterLoss():
+		if out.Entry = p.settleWithout(f); out.Entry == nil {
+			out.Entry = known
+		}
+		out.Cache.Forward, out.Cache.Detail = problem.FwdStale, problem.DetailGoneUpstream
+		denied.final = false
+		f.rec.hold(u, denied, now)
+		return out
+	case known != nil && known.Terminal, unconfirmed(known, now):
+		return p.refused(f, denied, now)
+	}
+	gone := known != nil && (!known.Missing || known.Gone)
+	tombstone := &cache.Entry{
+		Key: f.r.Key, Partition: f.r.Partition.ID, Upstream: u.Name, Missing: true, NativeCode: code, Gone: gone,
+		Generation: f.generation, Version: f.version,
+		ObservedAt: now, FreshUntil: now.Add(max(u.Config.Freshness.NotFound, u.Provider.Poll.Min, wait)),
+	}
+	out.Problem = u.missing(tombstone)
+	missed := fact{entry: tombstone, basis: known}
+	if gone && f.rec.missed(known, now) {
+		missed.lost = out.Problem
+	}
+	_, _ = p.learn(u, f.rec, missed)
+	return out
+}
+
+// missed counts a poll that did not find a task that was known, and reports
+// whether it can be taken for lost.
+func (rec *record) missed(known *cache.Entry, now time.Time) bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	l := &rec.losses
+	if l.n == 0 {
+		l.since = now
+	}
+	if !known.Missing {
+		l.before = known
+	}
+	l.n++
+	return l.n >= lostAfter && now.Sub(l.since) >= lostFor
+}
+
+// excusedAfterLoss: a suspended partition is shown nothing; for any other the
+// upstream's "no such task" is an answer to its credential.
+func (part *Partition) excusedAfterLoss() bool {
+	return !part.suspended.Load() && part.lastSuccess.Load() != 0
+}

@@ -1,0 +1,260 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"pollux/cache"
+	"pollux/proxy/problem"
+)
+
+// persistUnchanged is how old the store's copy of an unchanged task may get, so
+// that a restart does not make answers look much older than they are.
+const persistUnchanged = 30 * time.Second
+
+// fact is something that became known of a task, whoever found it: a poll, a
+// read of the store, a create that passed, a settling step, a forget. Exactly
+// one of entry, revise and absent is set.
+type fact struct {
+	entry *cache.Entry // what is known now, with the generation and version it was asked under
+	// revise makes the entry that follows from what stands, nil if none does.
+	// raise voids whatever was asked before.
+	revise func(known *cache.Entry) (next *cache.Entry, raise bool)
+	absent *absence // nothing is known any more
+
+	basis  *cache.Entry     // what stands if memory has lost it; nil: nothing
+	stored bool             // entry is the store's own
+	lost   *problem.Problem // of an entry that is Missing: what observers are told; nil: nothing
+}
+
+// absence is why nothing is known any more.
+type absence struct {
+	generation, version uint64 // it was asked under
+	raise               bool   // voids whatever was asked before, instead
+	why                 *problem.Problem
+}
+
+// errVoid is returned by learn for a fact that is not newer than what is known.
+var errVoid = errors.New("what is known is newer")
+
+// learn is the one way in for facts. It drops what is not newer than what
+// stands and what must not replace it, makes a terminal document durable, puts
+// it in memory, and tells the observers if they do not know it yet. It returns
+// what stands afterwards, nil if nothing does; errVoid says that the fact was
+// dropped, any other error that the store did not forget.
+//
+// Nothing else writes entries to memory or the store, or tells observers.
+func (p *Poller) learn(u *Upstream, rec *record, f fact) (standing *cache.Entry, err error) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	known := p.standing(rec, f.basis)
+	if f.absent != nil {
+		return p.learnAbsence(rec, known, f.absent)
+	}
+	next := f.entry
+	if f.revise != nil {
+		var raise bool
+		if next, raise = f.revise(known); raise {
+			p.raise(rec)
+		}
+		if next == nil {
+			return known, nil
+		}
+		if next.Generation = rec.generation; raise || known == nil || known.Missing {
+			next.Version = p.tokens.next()
+		}
+	}
+	if next.Generation < rec.generation || known != nil && known.NewerThan(next) {
+		return known, errVoid
+	}
+	rec.generation = next.Generation
+	if next.Missing {
+		return p.learnMissing(u, rec, known, next, f.lost), nil
+	}
+	if f.entry != nil && !f.stored {
+		rec.failed, rec.losses = nil, losses{} // the upstream has answered
+	}
+	if kept := p.mustStand(u, known, next); kept != nil {
+		next = kept
+	}
+	if !f.stored {
+		if next, err = p.persist(known, next); err != nil {
+			return known, errVoid // forgotten meanwhile, by another process
+		}
+		p.tracker.learn(next)
+	}
+	p.memory.Put(next, p.keep(u, next, time.Now()))
+	p.tell(rec, next)
+	return next, nil
+}
+
+// raise voids whatever was asked before: such polls answer their callers and
+// teach nothing, and the next caller starts another one.
+func (p *Poller) raise(rec *record) {
+	rec.generation++
+	rec.losses = losses{}
+	if rec.failed != nil && !rec.failed.wished {
+		rec.failed = nil
+	}
+	p.flights.Forget(string(rec.key[:]))
+}
+
+// standing is what memory has of the key or, where it has lost it, basis. What
+// was known before a forget does not stand.
+func (p *Poller) standing(rec *record, basis *cache.Entry) *cache.Entry {
+	known, ok := p.memory.Get(&rec.key)
+	if !ok {
+		known = basis
+	}
+	if known == nil || known.Generation < rec.generation {
+		return nil
+	}
+	rec.generation = known.Generation
+	return known
+}
+
+// mustStand returns what has to stay instead of next: a terminal document is
+// never replaced by one that is not, nor a frozen one by anything, unless the
+// provider is reopenable. It returns nil if next may replace known.
+func (p *Poller) mustStand(u *Upstream, known, next *cache.Entry) *cache.Entry {
+	if known == nil || known.Missing || !known.Terminal || u.Provider.Reopenable {
+		return nil
+	}
+	if !known.Frozen && next.Terminal {
+		return nil // settling may change the document, its status included
+	}
+	if known.Digest != next.Digest {
+		u.metrics.regressions.Inc()
+		return known
+	}
+	confirmed := *known
+	confirmed.ObservedAt, confirmed.Version = next.ObservedAt, next.Version
+	return &confirmed
+}
+
+// learnMissing notes that the upstream does not know the task.
+func (p *Poller) learnMissing(u *Upstream, rec *record, known, next *cache.Entry, lost *problem.Problem) *cache.Entry {
+	if known != nil && !known.Missing {
+		_ = p.erase(rec, 0) // counted there; memory has the news all the same
+	}
+	p.memory.Put(next, p.keep(u, next, time.Now()))
+	if lost != nil {
+		p.tellLost(rec, lost)
+	}
+	return next
+}
+
+// learnAbsence forgets what is known.
+func (p *Poller) learnAbsence(rec *record, known *cache.Entry, a *absence) (*cache.Entry, error) {
+	left := uint64(0) // leaves nothing behind in the store
+	switch {
+	case a.raise:
+		p.raise(rec)
+		left = rec.generation
+	case a.generation < rec.generation, known != nil && known.NewerThan(&cache.Entry{Generation: a.generation, Version: a.version}):
+		return known, errVoid
+	}
+	p.memory.Delete(&rec.key)
+	err := p.erase(rec, left)
+	p.tellLost(rec, a.why)
+	return nil, err
+}
+
+// erase removes the task from the store, and from whatever would write it
+// again. generation is left behind in the store.
+func (p *Poller) erase(rec *record, generation uint64) error {
+	p.settling.cancel(&rec.key)
+	p.unstored.remove(&rec.key)
+	p.tracker.forget(&rec.key)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)
+	defer cancel()
+	left, err := p.store.Delete(ctx, &rec.key, generation)
+	if err != nil {
+		p.metrics.storeErrors.WithLabelValues("delete").Inc()
+		return err
+	}
+	rec.generation = max(rec.generation, left)
+	return nil
+}
+
+// persist gives e to the store: a terminal one durably, another when it changed
+// or the store's copy gets old. It returns what stands. The error is
+// cache.ErrForgotten.
+func (p *Poller) persist(known, e *cache.Entry) (*cache.Entry, error) {
+	changed := !e.PersistedAt.After(e.UpdatedAt) || known != nil && known.Frozen != e.Frozen
+	old := e.ObservedAt.Sub(e.PersistedAt) > persistUnchanged
+	raised := known != nil && known.Generation != e.Generation
+	if !e.Terminal || raised && e.Stored && !changed {
+		if changed || old || raised {
+			e.PersistedAt = e.ObservedAt
+			p.store.PutLater(e)
+		}
+		return e, nil
+	}
+	if e.Stored && !changed && (e.Frozen || !old) {
+		return e, nil // confirmed
+	}
+	e.PersistedAt = e.ObservedAt
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)
+	defer cancel()
+	stored, err := p.store.Put(ctx, e)
+	switch {
+	case errors.Is(err, cache.ErrForgotten):
+		return nil, err
+	case err != nil:
+		p.metrics.storeErrors.WithLabelValues("put").Inc()
+		kept := *e
+		kept.Stored = false
+		p.unstored.add(&kept)
+		return &kept, nil
+	}
+	p.unstored.remove(&e.Key)
+	return stored, nil
+}
+
+// keep is how long memory keeps an entry that is not frozen.
+func (p *Poller) keep(u *Upstream, e *cache.Entry, now time.Time) time.Duration {
+	d := e.FreshUntil.Sub(now)
+	if e.Missing && !e.Gone {
+		return max(time.Millisecond, d)
+	}
+	return max(d, 0) + max(u.Config.StaleIfError, time.Minute)
+}
+
+// tell tells the observers of e, unless they know it. A partition that is
+// suspended is told nothing: what it has not seen comes with the next fact.
+func (p *Poller) tell(rec *record, e *cache.Entry) {
+	what := toldOf(e)
+	if rec.told == what || p.suspended(&e.Partition) {
+		return
+	}
+	rec.told = what
+	for _, o := range p.observers {
+		o.Published(e)
+	}
+}
+
+// tellLost tells the observers that nothing is known any more, unless they
+// know it.
+func (p *Poller) tellLost(rec *record, why *problem.Problem) {
+	if rec.told == toldLost {
+		return
+	}
+	rec.told = toldLost
+	for _, o := range p.observers {
+		o.Lost(&rec.key, why)
+	}
+}
+
+// toldOf identifies what observers can tell apart: the document with its native
+// body, and whether it can still change.
+func toldOf(e *cache.Entry) told {
+	h := xxh3.HashString(e.NativeETag + e.Status)
+	if e.Frozen {
+		h++
+	}
+	return max(toldEntry, told(h))
+}
