@@ -173,7 +173,8 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	want := "listen listen public_url limits.connections limits.connections_per_ip limits.misses_per_partition.burst limits.batch limits.streams " +
-		"limits.streams_per_partition limits.waits_per_partition limits.watched_tasks limits.misses_per_partition.per_second limits.wait limits.request_header_bytes"
+		"limits.streams_per_partition limits.waits_per_partition limits.watched_tasks limits.misses_per_partition.per_second limits.wait limits.request_header_bytes " +
+		"webhooks.timeout webhooks.give_up_after"
 	if got := strings.Join(keys, " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
