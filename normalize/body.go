@@ -37,6 +37,9 @@ func CheckBody(body []byte) error {
 	return nil
 }
 
+// CheckValue is CheckBody for any JSON value, such as a list of errors.
+func CheckValue(body []byte) error { return checkValue(string(body)) }
+
 // checkValue is CheckBody for any JSON value. The depth comes first: it stops
 // at the first byte too deep, however long the rest is.
 func checkValue(text string) error {

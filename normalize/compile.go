@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Compile checks a Spec and makes it ready for use. It returns every fault at
 // once, and a nil Mapping if there is any.
 func Compile(spec Spec) (*Mapping, []Fault) {
-	c := compiler{params: spec.Params, mapping: &Mapping{prefix: spec.Status.Prefix}}
+	c := compiler{params: spec.Params, documents: spec.Documents, mapping: &Mapping{prefix: spec.Status.Prefix, fold: spec.Status.Fold, other: spec.Status.Other}}
+	if len(c.documents) == 0 {
+		c.documents = []int{200}
+	}
 	c.status(spec.Status)
 	c.volatile(spec.Volatile)
 	seen := map[string]bool{}
@@ -24,6 +28,8 @@ func Compile(spec Spec) (*Mapping, []Fault) {
 	if spec.Settled.Code != "" {
 		c.mapping.settled = c.condition(spec.Settled)
 	}
+	c.result(spec.Result)
+	c.expires(spec.Expires)
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
@@ -31,9 +37,10 @@ func Compile(spec Spec) (*Mapping, []Fault) {
 }
 
 type compiler struct {
-	params  []string
-	mapping *Mapping
-	faults  []Fault
+	params    []string
+	documents []int // HTTP codes
+	mapping   *Mapping
+	faults    []Fault
 }
 
 func (c *compiler) fault(at Position, format string, args ...any) {
@@ -64,31 +71,40 @@ func (c *compiler) condition(spec ExprSpec) *Condition {
 		c.faults = append(c.faults, *fault)
 		return nil
 	}
+	for _, code := range condition.codes {
+		if !slices.Contains(c.documents, code) {
+			c.fault(spec.Position, "condition: http is never %d here: the codes whose answers are documents are %s; list %d in poll.documents if it is one", code, numberList(c.documents), code)
+		}
+	}
 	c.mapping.paths = append(c.mapping.paths, condition.paths...)
 	return condition
 }
 
+func numberList(numbers []int) string {
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = strconv.Itoa(n)
+	}
+	return strings.Join(texts, ", ")
+}
+
 func (c *compiler) status(spec StatusSpec) {
 	m := c.mapping
-	c.path(spec.Path.Path, spec.Path.Position)
-	m.statusPath = spec.Path.Path
-	m.statusKeys, _ = plainKeys(m.statusPath)
-	if len(spec.Words) == 0 {
-		c.fault(spec.Path.Position, "no native words are listed")
+	for _, p := range spec.Paths {
+		c.path(p.Path, p.Position)
+		m.statusPaths = append(m.statusPaths, p.Path)
+		keys, _ := plainKeys(p.Path)
+		m.statusKeys = append(m.statusKeys, keys)
 	}
-	m.words = make(map[string]OutcomeSpec, len(spec.Words))
-	for _, w := range spec.Words {
-		if _, dup := m.words[w.Word]; dup {
-			c.fault(w.Position, "word %q is listed twice", w.Word)
-		}
-		if w.Word == "" {
-			c.fault(w.Position, "a word cannot be empty")
-		}
-		if w.Status == "" {
-			c.fault(w.Position, "word %q has no status", w.Word)
-		}
-		c.outcome(w.OutcomeSpec, w.Position)
-		m.words[w.Word] = w.OutcomeSpec
+	c.codes(spec.Codes)
+	c.wordless(spec)
+	c.words(spec)
+	switch {
+	case spec.Other == "":
+	case !spec.Other.Valid():
+		c.fault(spec.OtherAt, "%q is no status; want one of %s", spec.Other, statusList())
+	case spec.Other.Terminal():
+		c.fault(spec.OtherAt, "%q is an end, and a word that is not in the file never is one; list the word that means it under words", spec.Other)
 	}
 	for _, r := range spec.Rules {
 		if r.When.Code == "" {
@@ -100,6 +116,66 @@ func (c *compiler) status(spec StatusSpec) {
 		}
 		c.outcome(r.Set, r.SetAt)
 		m.rules = append(m.rules, rule{c.condition(r.When), r.Set, r.Position})
+	}
+}
+
+func (c *compiler) codes(specs []CodeSpec) {
+	c.mapping.codes = make(map[int]OutcomeSpec, len(specs))
+	for _, s := range specs {
+		if s.Status == "" {
+			c.fault(s.Position, "code %d has no status", s.Code)
+		}
+		if !slices.Contains(c.documents, s.Code) {
+			c.fault(s.Position, "an answer with code %d is no document; list it in poll.documents, which has %s", s.Code, numberList(c.documents))
+		}
+		c.outcome(s.OutcomeSpec, s.Position)
+		c.mapping.codes[s.Code] = s.OutcomeSpec
+	}
+}
+
+// wordless checks that a status without words follows from every code.
+func (c *compiler) wordless(spec StatusSpec) {
+	if len(spec.Paths) > 0 && len(spec.Words) > 0 {
+		return
+	}
+	at := Position{Key: "status.path"}
+	if len(spec.Paths) > 0 {
+		at = spec.Paths[0].Position
+	}
+	for _, code := range c.documents {
+		if _, decides := c.mapping.codes[code]; decides {
+			continue
+		}
+		if len(spec.Codes) > 0 {
+			c.fault(at, "path and words may be left out only where codes has every document's code, and it lacks %d", code)
+			return
+		}
+		if len(spec.Paths) == 0 {
+			c.fault(at, "is missing: the GJSON path of the native status word")
+		}
+		if len(spec.Words) == 0 {
+			c.fault(at, "no native words are listed")
+		}
+		return
+	}
+}
+
+func (c *compiler) words(spec StatusSpec) {
+	m := c.mapping
+	m.words = make(map[string]meaning, len(spec.Words))
+	for _, w := range spec.Words {
+		key := m.folded(w.Word)
+		if _, dup := m.words[key]; dup {
+			c.fault(w.Position, "word %q is listed twice", w.Word)
+		}
+		if w.Status == "" {
+			c.fault(w.Position, "word %q has no status", w.Word)
+		}
+		if parts := len(spec.Paths); parts > 1 && strings.Count(w.Word, " ") < parts-1 {
+			c.fault(w.Position, `word %q can never come: path leads to %d words, which are joined by a blank, as in "completed success", with - for one that is absent`, w.Word, parts)
+		}
+		c.outcome(w.OutcomeSpec, w.Position)
+		m.words[key] = meaning{w.Word, w.OutcomeSpec}
 	}
 }
 
@@ -141,8 +217,10 @@ func (c *compiler) volatile(specs []VolatileSpec) {
 			c.fault(spec.Position, "path %q: a volatile path may only name members and indices", spec.Path)
 			continue
 		}
-		if len(keys) <= len(m.statusKeys) && slices.Equal(keys, m.statusKeys[:len(keys)]) {
-			c.fault(spec.Position, "the status cannot be volatile")
+		for _, status := range m.statusKeys {
+			if len(keys) <= len(status) && slices.Equal(keys, status[:len(keys)]) {
+				c.fault(spec.Position, "the status cannot be volatile")
+			}
 		}
 		member := volatileMember{keys: keys}
 		if spec.When.Code != "" {
@@ -175,34 +253,117 @@ func (c *compiler) field(spec FieldSpec) {
 
 func (c *compiler) source(spec SourceSpec, typ memberType) source {
 	at := spec.Position
-	s := source{path: spec.Path, param: spec.Param, notEmpty: spec.NotEmpty, time: spec.Time, join: spec.Join, at: at}
+	s := source{path: spec.Path, param: spec.Param, result: spec.Result, sum: spec.Sum, notEmpty: spec.NotEmpty, time: spec.Time, join: spec.Join, at: at}
 	if typ == typeCalls {
 		s.path, s.each = c.each(spec)
 	} else if spec.Each != nil {
 		c.fault(at.below("each"), "only required_action.tool_calls takes each")
 	}
-	switch {
-	case s.path != "" && s.param != "":
-		c.fault(at, "a source has a path or a param, not both")
-	case s.path != "":
-		c.path(s.path, at)
-		_, s.plain = plainKeys(s.path)
-	case s.param == "" && typ != typeCalls:
-		c.fault(at, "a source needs a path or a param")
-	case s.param != "" && !slices.Contains(c.params, s.param):
-		c.fault(at.below("param"), "there is no parameter %q", s.param)
-	}
+	c.origin(&s, typ)
 	if spec.When != "" {
 		s.when = c.condition(ExprSpec{spec.When, at.below("when")})
 	}
 	if spec.Match != "" {
 		s.match = c.match(spec.Match, at.below("match"))
 	}
+	c.arithmetic(&s, spec, typ)
 	c.form(&s, typ)
 	if spec.Join != nil && typ != typeText {
 		c.fault(at.below("join"), "only output.text is joined")
 	}
 	return s
+}
+
+// origin checks where a source reads from: exactly one place.
+func (c *compiler) origin(s *source, typ memberType) {
+	places := 0
+	for _, named := range []bool{s.path != "", s.param != "", s.result != "", len(s.sum) > 0} {
+		if named {
+			places++
+		}
+	}
+	switch {
+	case places > 1 && s.path != "" && s.param != "":
+		c.fault(s.at, "a source has a path or a param, not both")
+	case places > 1:
+		c.fault(s.at, "a source has one of path, param, result and sum")
+	case s.path != "":
+		c.path(s.path, s.at)
+		_, s.plain = plainKeys(s.path)
+	case s.result != "":
+		c.resultPath(s.result, s.at.below("result"))
+		_, s.plain = plainKeys(s.result)
+	case len(s.sum) > 0:
+		for _, path := range s.sum {
+			c.path(path, s.at.below("sum"))
+		}
+	case s.param == "" && typ != typeCalls:
+		c.fault(s.at, "a source needs a path or a param")
+	case s.param != "" && !slices.Contains(c.params, s.param):
+		c.fault(s.at.below("param"), "there is no parameter %q", s.param)
+	}
+}
+
+// arithmetic checks scale and sum, which make numbers of numbers.
+func (c *compiler) arithmetic(s *source, spec SourceSpec, typ memberType) {
+	if spec.Scale == "" && len(spec.Sum) == 0 {
+		return
+	}
+	at := s.at.below("scale")
+	if spec.Scale == "" {
+		at = s.at.below("sum")
+	}
+	switch typ {
+	case typeCount, typePercent, typeNumber, typeJSON:
+	default:
+		c.fault(at, "only numbers are scaled and summed: progress, usage and metadata")
+	}
+	if s.time != "" {
+		c.fault(at, "a time is neither scaled nor summed")
+	}
+	if len(spec.Sum) > 0 && s.match != nil {
+		c.fault(s.at.below("match"), "a sum is a number, which has nothing to match")
+	}
+	if spec.Scale == "" {
+		return
+	}
+	scale, ok := parseDecimalAmount(spec.Scale)
+	if !ok || scale.digits.Sign() == 0 {
+		c.fault(at, "want a decimal number other than 0, such as 100 or 0.001")
+	}
+	s.scale = &scale
+}
+
+// resultPath checks a path into the answer to the result's request, which
+// only a file with result has.
+func (c *compiler) resultPath(path string, at Position) {
+	c.mapping.readsResult = true
+	if err := CheckPath(path); err != nil {
+		c.fault(at, "path %q: %v", path, err)
+	}
+}
+
+func (c *compiler) result(spec ResultSpec) {
+	m := c.mapping
+	if spec.When.Code == "" {
+		if m.readsResult {
+			c.fault(spec.Position, "a source reads a result, and the file has no result with request or link, and when")
+		}
+		return
+	}
+	m.wantsResult = c.condition(spec.When)
+	switch m.resultInto = spec.Into; spec.Into {
+	case "", "output.data", "output.text":
+	default:
+		c.fault(spec.Position, "want into: output.data or output.text")
+	}
+}
+
+func (c *compiler) expires(spec ExpiresSpec) {
+	c.mapping.expiresAfter = spec.After
+	for _, at := range spec.At {
+		c.mapping.expiresAt = append(c.mapping.expiresAt, c.source(at, typeTime))
+	}
 }
 
 // each checks the mapping of tool calls and returns where its list is.
@@ -249,9 +410,10 @@ func (c *compiler) form(s *source, typ memberType) {
 			s.time = formRFC3339
 		}
 		return
-	case formUnix, formUnixMS, formRFC3339:
 	default:
-		c.fault(s.at.below("time"), "%q is no form of time; want unix, unix_ms or rfc3339", s.time)
+		if wrong := checkForm(s.time); wrong != "" {
+			c.fault(s.at.below("time"), "%q %s", s.time, wrong)
+		}
 	}
 	if typ != typeTime && typ != typeJSON {
 		c.fault(s.at.below("time"), "only times and metadata take a form of time")

@@ -49,7 +49,6 @@ func TestCompileFaults(t *testing.T) {
 		{func(s *Spec) { s.Fields = append(s.Fields, FieldSpec{"model", nil, at}) }, "k", "has no source"},
 		{func(s *Spec) { s.Fields = append(s.Fields, FieldSpec{"id", []SourceSpec{path("x")}, at}) }, "k", "filled twice"},
 		{word("pending", OutcomeSpec{Status: Failed}), "k", "listed twice"},
-		{word("", OutcomeSpec{Status: Failed}), "k", "cannot be empty"},
 		{word("w", OutcomeSpec{Status: "done"}), "k", `"done" is no status`},
 		{word("w", OutcomeSpec{}), "k", "has no status"},
 		{word("w", OutcomeSpec{Status: Failed, RequiredAction: "resume"}), "k", "needs status requires_action"},
@@ -67,9 +66,56 @@ func TestCompileFaults(t *testing.T) {
 		{volatile("a.#.b"), "k", "only name members"},
 		{volatile("status"), "k", "cannot be volatile"},
 		{func(s *Spec) { s.Volatile = []VolatileSpec{{PathSpec{"a", at}, ExprSpec{"word", at.below("when")}}} }, "k.when", "expected bool"},
-		{func(s *Spec) { s.Status.Path = PathSpec{"", at} }, "k", "empty path"},
-		{func(s *Spec) { s.Status.Path.Position, s.Status.Words = at, nil }, "k", "no native words"},
+		{func(s *Spec) { s.Status.Paths = []PathSpec{{"", at}} }, "k", "empty path"},
+		{func(s *Spec) { s.Status.Paths[0].Position, s.Status.Words = at, nil }, "k", "no native words"},
 		{func(s *Spec) { s.Settled = ExprSpec{"count(1)", at} }, "k", "condition"},
+
+		// The second edition.
+		{rule(`http == 202`, OutcomeSpec{Status: Failed}), "k", "http is never 202 here: the codes whose answers are documents are 200"},
+		{rule(`404 == http`, OutcomeSpec{Status: Failed}), "k", "http is never 404"},
+		{rule(`http in [200, 303]`, OutcomeSpec{Status: Failed}), "k", "http is never 303"},
+		{field("model", when("a", "http == 422")), "k.when", "list 422 in poll.documents"},
+		{rule(`kind("a") == "boolean"`, OutcomeSpec{Status: Failed}), "k", `kind is never "boolean", it is one of absent, null, true`},
+		{rule(`kind("a") in ["null", "bool"]`, OutcomeSpec{Status: Failed}), "k", `kind is never "bool"`},
+		{rule(`status == "pending"`, OutcomeSpec{Status: Failed}), "k", `status is never "pending"`},
+		{rule(`text("$.a.b[0]") == "x"`, OutcomeSpec{Status: Failed}), "k", "GJSON path is a.b.0"},
+		{field("model", path("$.a[*].b")), "k", "JSONPath; the same as a GJSON path is a.#.b"},
+		{field("model", path("/a/0/b")), "k", "JSON pointer; the same as a GJSON path is a.0.b"},
+		{field("model", path("/a~1b/c.d")), "k", `a\/b.c\.d`},
+		{field("model", path(".a.b")), "k", "empty component"},
+		{field("model", path("a[0].b")), "k", "a.0.b"},
+		{func(s *Spec) { s.Status.Other, s.Status.OtherAt = Completed, at }, "k", "never is one"},
+		{func(s *Spec) { s.Status.Other, s.Status.OtherAt = "running", at }, "k", "no status"},
+		{func(s *Spec) { s.Status.Codes = []CodeSpec{{202, OutcomeSpec{Status: InProgress}, at}} }, "k", "list it in poll.documents, which has 200"},
+		{func(s *Spec) { s.Documents, s.Status.Codes = []int{202}, []CodeSpec{{202, OutcomeSpec{}, at}} }, "k", "code 202 has no status"},
+		{func(s *Spec) {
+			s.Documents, s.Status.Codes = []int{200, 202}, []CodeSpec{{202, OutcomeSpec{Status: InProgress}, at}}
+			s.Status.Words, s.Status.Paths[0].Position = nil, at
+		}, "k", "it lacks 200"},
+		{func(s *Spec) {
+			s.Status.Fold = true
+			s.Status.Words = append(s.Status.Words, WordSpec{"PENDING", OutcomeSpec{Status: Queued}, at})
+		}, "k", "listed twice"},
+		{func(s *Spec) {
+			s.Status.Paths = append(s.Status.Paths, PathSpec{Path: "more"})
+			s.Status.Words = []WordSpec{{"a b", OutcomeSpec{Status: Queued}, at}, {"a", OutcomeSpec{Status: Queued}, at}}
+		}, "k", `"a" can never come: path leads to 2 words`},
+		{field("usage.input_tokens", SourceSpec{Path: "a", Scale: "ten"}), "k.scale", "decimal number"},
+		{field("usage.input_tokens", SourceSpec{Path: "a", Scale: "0"}), "k.scale", "other than 0"},
+		{field("model", SourceSpec{Path: "a", Scale: "10"}), "k.scale", "only numbers"},
+		{field("model", SourceSpec{Sum: []string{"a"}}), "k.sum", "only numbers"},
+		{field("usage.input_tokens", SourceSpec{Sum: []string{"a..b"}}), "k.sum", "empty component"},
+		{field("usage.input_tokens", SourceSpec{Path: "a", Sum: []string{"b"}}), "k", "one of path, param, result and sum"},
+		{field("usage.input_tokens", SourceSpec{Sum: []string{"b"}, Match: "(a)"}), "k.match", "nothing to match"},
+		{field("metadata.x", SourceSpec{Path: "a", Scale: "2", Time: "unix"}), "k.scale", "a time is neither"},
+		{field("created_at", timed("a", "layout:YYYY-MM-DD")), "k.time", "no Go layout of a date; write it as 2006-01-02"},
+		{field("created_at", timed("a", "layout:15:04")), "k.time", "no Go layout of a date"},
+		{func(s *Spec) {
+			s.Fields, s.Result.Position = []FieldSpec{{"model", []SourceSpec{{Result: "a"}}, Position{}}}, at
+		}, "k", "the file has no result"},
+		{func(s *Spec) { s.Result = ResultSpec{ExprSpec{"terminal", at}, "model", at} }, "k", "output.data or output.text"},
+		{func(s *Spec) { s.Result = ResultSpec{When: ExprSpec{"http == 303", at}} }, "k", "http is never 303"},
+		{func(s *Spec) { s.Expires = ExpiresSpec{At: []SourceSpec{{Path: "a..b", Position: at}}} }, "k", "empty component"},
 	}
 	for _, tt := range tests {
 		spec := vessl()
@@ -88,7 +134,7 @@ func TestCompileFaults(t *testing.T) {
 
 func TestCompileReportsEveryFault(t *testing.T) {
 	spec := vessl()
-	spec.Status.Path.Path = "a..b"
+	spec.Status.Paths[0].Path = "a..b"
 	spec.Fields = append(spec.Fields, fieldOf("nosuch", path("x")), fieldOf("model", path("]")), fieldOf("metadata.x", when("y", "1")))
 	spec.Settled = ExprSpec{Code: "?"}
 	if _, faults := Compile(spec); len(faults) != 5 {
@@ -129,7 +175,7 @@ func TestCondition(t *testing.T) {
 		if got, err := c.Holds(Native{HTTPStatus: 403, Body: body}, "W", Completed); err != nil || got != want {
 			t.Errorf("%s = %v, %v, want %v", code, got, err, want)
 		}
-		for _, none := range []string{"", "<html>[[[", `[{"s":"x"}]`} {
+		for _, none := range []string{"", "<html>[[[", `["s","x"]`} {
 			if got, _ := c.Holds(Native{Body: []byte(none)}, "", ""); got {
 				t.Errorf("%s holds for the body %q", code, none)
 			}

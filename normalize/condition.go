@@ -3,6 +3,8 @@ package normalize
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -65,7 +67,8 @@ func (d *document) count(path string) int {
 type Condition struct {
 	program *vm.Program
 	paths   []PathSpec
-	json    bool // names json, which costs a decoding of the whole body
+	codes   []int // that http is compared with for equality
+	json    bool  // names json, which costs a decoding of the whole body
 }
 
 // CompileCondition compiles an expr expression over word, status, terminal,
@@ -81,7 +84,7 @@ func CompileCondition(spec ExprSpec) (*Condition, *Fault) {
 	if err != nil {
 		return nil, &Fault{spec.Position, "condition: " + exprMessage(err)}
 	}
-	return &Condition{program, visitor.paths, visitor.json}, nil
+	return &Condition{program, visitor.paths, visitor.codes, visitor.json}, nil
 }
 
 // exprMessage leaves out the drawing of the code that expr puts in its errors.
@@ -94,12 +97,12 @@ func exprMessage(err error) string {
 }
 
 // Holds evaluates the condition against an answer, its native word without
-// prefix and the status so far. A body that CheckBody refuses, such as the page
-// of a gateway, has no values. An error (a member of something that is not
+// prefix and the status so far. A body that is no JSON, such as the page of a
+// gateway, has no values. An error (a member of something that is not
 // there, say) comes with false and must never be taken for an end of the task.
 func (c *Condition) Holds(n Native, word string, status Status) (bool, error) {
 	d := newDocument(n.Body)
-	if CheckBody(n.Body) != nil {
+	if CheckValue(n.Body) != nil {
 		d = newDocument(nil)
 	}
 	s := newScope(d, n.HTTPStatus)
@@ -126,10 +129,12 @@ type conditionVisitor struct {
 	at         Position
 	paths      []PathSpec
 	seen       map[ast.Node]bool // the tree is walked more than once
+	codes      []int
 	json       bool
 	free       int  // mentions of the functions less their calls with a literal
 	whole      bool // mentions $env, through which the functions have other names
 	pathFaults []error
+	never      []error // comparisons that never hold
 }
 
 // Visit implements ast.Visitor.
@@ -148,6 +153,8 @@ func (v *conditionVisitor) Visit(node *ast.Node) {
 		if takesPath(n) {
 			v.free++
 		}
+	case *ast.BinaryNode:
+		v.comparison(n)
 	case *ast.CallNode:
 		if !takesPath(n.Callee) || len(n.Arguments) != 1 {
 			return
@@ -164,6 +171,62 @@ func (v *conditionVisitor) Visit(node *ast.Node) {
 	}
 }
 
+// comparison finds constants that what they are compared with never is.
+func (v *conditionVisitor) comparison(n *ast.BinaryNode) {
+	subject, constants := n.Left, []ast.Node{n.Right}
+	switch n.Operator {
+	case "==", "!=":
+		if _, flipped := constantOf(n.Left); flipped {
+			subject, constants = n.Right, []ast.Node{n.Left}
+		}
+	case "in":
+		list, ok := n.Right.(*ast.ArrayNode)
+		if !ok {
+			return
+		}
+		constants = list.Nodes
+	default:
+		return
+	}
+	for _, node := range constants {
+		constant, ok := constantOf(node)
+		if !ok {
+			continue
+		}
+		switch text, isText := constant.(string); {
+		case isFunction(subject, "kind") && isText && !slices.Contains(kindNames, text):
+			v.never = append(v.never, fmt.Errorf("kind is never %q, it is one of %s", text, strings.Join(kindNames, ", ")))
+		case isNamed(subject, "status") && isText && !Status(text).Valid():
+			v.never = append(v.never, fmt.Errorf("status is never %q, it is one of %s; the native word is called word", text, statusList()))
+		case isNamed(subject, "http") && n.Operator != "!=":
+			if code, isInt := constant.(int); isInt {
+				v.codes = append(v.codes, code)
+			}
+		}
+	}
+}
+
+// constantOf is the text or whole number that a node stands for.
+func constantOf(n ast.Node) (any, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.IntegerNode:
+		return n.Value, true
+	}
+	return nil, false
+}
+
+func isNamed(n ast.Node, name string) bool {
+	id, ok := n.(*ast.IdentifierNode)
+	return ok && id.Value == name
+}
+
+func isFunction(n ast.Node, name string) bool {
+	call, ok := n.(*ast.CallNode)
+	return ok && isNamed(call.Callee, name)
+}
+
 func takesPath(n ast.Node) bool {
 	id, ok := n.(*ast.IdentifierNode)
 	return ok && (id.Value == "kind" || id.Value == "text" || id.Value == "number" || id.Value == "count")
@@ -177,6 +240,8 @@ func (v *conditionVisitor) err() error {
 		return errors.New("kind, text, number and count take one path, as a literal")
 	case len(v.pathFaults) > 0:
 		return v.pathFaults[0]
+	case len(v.never) > 0:
+		return v.never[0]
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package normalize
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,17 +12,32 @@ import (
 // Mapping turns native answers into task documents by the rules of one provider
 // file. It is immutable and safe for concurrent use.
 type Mapping struct {
-	statusPath string
-	statusKeys []string // how the path starts: members that must be unique
-	prefix     string
-	words      map[string]OutcomeSpec
-	rules      []rule
-	fields     []field
-	members    []volatileMember
-	volatile   volatile   // all of members
-	passing    bool       // some of members are volatile only while a condition holds
-	settled    *Condition // nil if the provider does not settle
-	paths      []PathSpec
+	statusPaths []string
+	statusKeys  [][]string // how each path starts: members that must be unique
+	prefix      string
+	words       map[string]meaning // by word, folded
+	codes       map[int]OutcomeSpec
+	fold        bool
+	other       Status // "" for Unknown
+	rules       []rule
+	fields      []field
+	members     []volatileMember
+	volatile    volatile   // all of members
+	passing     bool       // some of members are volatile only while a condition holds
+	settled     *Condition // nil if the provider does not settle
+	paths       []PathSpec
+
+	wantsResult  *Condition // nil if no result is a request of its own
+	readsResult  bool       // some source does
+	resultInto   string     // member that the whole result fills, "" for none
+	expiresAfter time.Duration
+	expiresAt    []source
+}
+
+// meaning is a word as the file spells it, and what it means.
+type meaning struct {
+	word string
+	OutcomeSpec
 }
 
 type rule struct {
@@ -35,23 +51,26 @@ type Result struct {
 	Task        Task
 	UnknownWord bool // the native word is not in the provider file
 	Settled     bool // settle.until holds; false if there is none
-	RuleErrors  int  // conditions that could not be evaluated, each taken for "does not hold"
+	WantsResult bool // result.when holds; false if there is none
+
+	// Expires is when what a terminal answer holds can be used no more. Zero:
+	// the file says nothing, the task runs, or it does not tell when it ended;
+	// see Expire.
+	Expires    time.Time
+	RuleErrors int // conditions that could not be evaluated, each taken for "does not hold"
 
 	// Digest is equal for two answers exactly if their documents are, volatile
 	// members and updated_at left out. NativeDigest says the same of the bodies.
 	Digest, NativeDigest [16]byte
 }
 
-// Errors of Map: the answer says nothing about the task.
-var (
-	errNoStatus        = errors.New("the status is missing")
-	errStatusNotString = errors.New("the status is not a string")
-)
+// ErrNoStatus is Map's error about an answer in which no status is found.
+var ErrNoStatus = errors.New("the status is missing")
 
 // Map reads a native answer. Its body must have passed CheckBody, and must not
 // change afterwards: raw values of the task alias it. An error means that the
-// status is missing, no string, or ambiguous because a member on the way to it
-// is there twice; it holds no upstream bytes. For other duplicates the first
+// status is missing (ErrNoStatus), no scalar, or ambiguous because a member on
+// the way to it is there twice; it holds no upstream bytes. For other duplicates the first
 // counts. Names and words are compared exactly. Upstream and Provider stay
 // empty, UpdatedAt too unless the file maps it.
 func (m *Mapping) Map(n Native) (Result, error) { return m.apply(n, nil) }
@@ -68,65 +87,68 @@ func (m *Mapping) Explain(n Native) (Result, []FieldTrace, error) {
 // inside the elements of tool calls as path|#.inner.
 func (m *Mapping) Paths() []PathSpec { return m.paths }
 
+// Decides reports whether an HTTP code says all about the status, so that a
+// body may be empty or no JSON.
+func (m *Mapping) Decides(code int) bool { _, decides := m.codes[code]; return decides }
+
 func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 	doc := newDocument(n.Body)
-	if err := duplicate(doc.root(), m.statusKeys); err != nil {
-		return Result{}, err
-	}
-	e := evaluation{doc: doc, scope: newScope(doc, n.HTTPStatus), param: n.Param}
+	e := evaluation{doc: doc, scope: newScope(doc, n.HTTPStatus), param: n.Param, result: resultDocument(n.Result)}
 	var r Result
 	native, outcome, err := m.judge(&e, &r, traces)
 	if err != nil {
 		return Result{}, err
 	}
+	if m.wantsResult != nil {
+		r.WantsResult, _ = e.holds(m.wantsResult)
+	}
+	if n.Result != nil && n.Result.Failed != nil {
+		outcome.Status = Failed
+		e.scope.set(e.scope.Word, Failed)
+	}
 	r.Task = m.fill(&e, native, outcome, nil, traces)
+	m.finish(&e, &r, n.Result, traces)
 	if m.settled != nil {
 		r.Settled, _ = e.holds(m.settled)
 	}
-	m.digest(&e, &r, native, outcome)
+	m.digest(&e, &r, native, outcome, n.Result)
 	r.RuleErrors = e.errors
 	return r, nil
 }
 
-// judge finds the native word and what follows from it. The rules see the
-// status that the word gave.
+// judge finds what the code, the native word and the rules make of the answer.
+// The rules see the status that the code or the word gave.
 func (m *Mapping) judge(e *evaluation, r *Result, traces *[]FieldTrace) (native string, o OutcomeSpec, err error) {
-	raw, _ := e.doc.lookup(m.statusPath)
-	switch kindOf(raw) {
-	case kindAbsent:
-		return "", o, errNoStatus
-	case kindString:
-		native = decodeString(raw)
-	default:
-		return "", o, errStatusNotString
-	}
-	word := strings.TrimPrefix(native, m.prefix)
-	o, known := m.words[word]
-	if !known {
-		if o, known = m.words[native]; known {
-			word = native
+	w, err := m.readWord(e.doc)
+	o, decided := m.codes[e.scope.HTTP]
+	var tried []SourceTrace
+	switch {
+	case decided:
+		tried = []SourceTrace{{Source: "code " + strconv.Itoa(e.scope.HTTP), Outcome: "decides: " + string(o.Status)}}
+		if native = w.native; native == "" {
+			native = strconv.Itoa(e.scope.HTTP)
 		}
+	case err != nil:
+		return "", o, err
+	default:
+		native, o = w.native, w.OutcomeSpec
+		r.UnknownWord = !w.known && m.other == ""
+		tried = []SourceTrace{{Source: "path " + strings.Join(m.statusPaths, ", "), Outcome: w.outcome(o.Status)}}
 	}
-	if !known {
-		o.Status = Unknown
-		r.UnknownWord = true
-	}
-	e.scope.set(word, o.Status)
-	tried := []SourceTrace{{Source: "path " + m.statusPath, Outcome: wordOutcome(word, o.Status, known)}}
+	e.scope.set(w.word, o.Status)
 	for _, rule := range m.rules {
 		holds, err := e.holds(rule.when)
 		// A word that the file does not list is never an end, whatever a rule
 		// that looked at other members makes of it.
-		if holds && !known && rule.set.Status.Terminal() {
-			holds = false
-		}
-		tried = append(tried, SourceTrace{rule.at.Key, ruleOutcome(holds, err, rule.set), rule.at.Line})
+		barred := holds && !decided && !w.known && rule.set.Status.Terminal()
+		holds = holds && !barred
+		tried = append(tried, SourceTrace{rule.at.Key, ruleOutcome(holds, barred, err, rule.set), rule.at.Line})
 		if holds {
 			o = o.override(rule.set)
 			break
 		}
 	}
-	e.scope.set(word, o.Status)
+	e.scope.set(w.word, o.Status)
 	record(traces, FieldTrace{"status", appendString(nil, string(o.Status)), tried})
 	return native, o, nil
 }
@@ -200,17 +222,40 @@ func (f *field) read(e *evaluation, status Status, traces *[]FieldTrace) (r read
 	return r
 }
 
+// finish sets what follows from the task as a whole: the result of its own
+// request and when the answer expires.
+func (m *Mapping) finish(e *evaluation, r *Result, result *NativeResult, traces *[]FieldTrace) {
+	t := &r.Task
+	m.takeResult(t, result, traces)
+	if !t.Status.Terminal() {
+		return
+	}
+	for i := range m.expiresAt {
+		if v, outcome := m.expiresAt[i].read(e, typeTime); outcome == outcomeUsed {
+			r.Expires = v.at
+			break
+		}
+	}
+	if m.expiresAfter > 0 && !t.CompletedAt.IsZero() {
+		r.Expires = t.CompletedAt.Add(m.expiresAfter)
+	}
+	t.expire(r.Expires)
+}
+
 // digest computes both digests. The status and its reason stay as the whole body
 // gave them, so that a rule over a volatile member still shows as a change.
-func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec) {
+func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec, result *NativeResult) {
 	task, body := r.Task, e.doc.body
-	if now := m.volatileNow(e); len(now) > 0 {
+	if now := m.volatileNow(e); len(now) > 0 && e.doc.root() != "" {
 		stripped, any := now.strip(nil, e.doc.root())
 		if body = stripped; any {
 			doc := &document{text: string(stripped)}
 			s := newScope(doc, e.scope.HTTP)
 			s.set(e.scope.Word, o.Status)
-			task = m.fill(&evaluation{doc: doc, scope: s, param: e.param}, native, o, e.readings, nil)
+			calm := evaluation{doc: doc, scope: s, param: e.param, result: e.result}
+			without := Result{Task: m.fill(&calm, native, o, e.readings, nil)}
+			m.finish(&calm, &without, result, nil)
+			task = without.Task
 			task.StatusReason = r.Task.StatusReason
 		}
 	}

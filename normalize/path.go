@@ -3,6 +3,7 @@ package normalize
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -34,14 +35,59 @@ func CheckPath(path string) error {
 	case strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return errors.New("control character in path")
 	}
+	if same, foreign := fromPointer(path); foreign {
+		return fmt.Errorf("this is a JSON pointer; the same as a GJSON path is %s", same)
+	}
+	if same, foreign := fromJSONPath(path); foreign {
+		return fmt.Errorf("this is JSONPath; the same as a GJSON path is %s", same)
+	}
 	var c pathChecker
 	if err := c.path(path); err != nil {
+		if bracketIndex.MatchString(path) {
+			return fmt.Errorf("%w; an index is written %s", err, withoutBrackets(path))
+		}
 		return err
 	}
 	if c.decodes > 1 || c.decodes > 0 && c.recurses {
 		return errors.New("@fromstr together with another @fromstr, @valid, @pretty, @dig or @flatten with an argument")
 	}
 	return nil
+}
+
+// bracketIndex is an index or wildcard in brackets, as JSONPath has it.
+var bracketIndex = regexp.MustCompile(`\[(\d+|\*)\]`)
+
+// withoutBrackets writes bracketed indices and names as GJSON does.
+func withoutBrackets(path string) string {
+	path = bracketIndex.ReplaceAllStringFunc(path, func(index string) string {
+		return "." + strings.Replace(index[1:len(index)-1], "*", "#", 1)
+	})
+	path = strings.NewReplacer("['", ".", "']", "", `["`, ".", `"]`, "").Replace(path)
+	return strings.Trim(strings.ReplaceAll(path, "..", "."), ".")
+}
+
+// fromJSONPath returns what a JSONPath is in GJSON. One is known by $ before a
+// dot or bracket; a name that really starts so has the $ escaped.
+func fromJSONPath(path string) (same string, foreign bool) {
+	rest, dollar := strings.CutPrefix(path, "$")
+	switch {
+	case !dollar || rest != "" && rest[0] != '.' && rest[0] != '[':
+		return "", false
+	case rest == "":
+		return "@this", true
+	}
+	return withoutBrackets(rest), true
+}
+
+// fromPointer returns what a JSON pointer (RFC 6901) is in GJSON. One is known
+// by its first slash; a name that really starts so has the slash escaped.
+func fromPointer(path string) (same string, foreign bool) {
+	pointer, foreign := strings.CutPrefix(path, "/")
+	parts := strings.Split(pointer, "/")
+	for i, part := range parts {
+		parts[i] = gjson.Escape(strings.NewReplacer("~1", "/", "~0", "~").Replace(part))
+	}
+	return strings.Join(parts, "."), foreign
 }
 
 // pathChecker remembers, over a whole path, which modifiers were met.

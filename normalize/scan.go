@@ -22,6 +22,8 @@ const (
 	kindObject = "object"
 )
 
+var kindNames = []string{kindAbsent, kindNull, kindTrue, kindFalse, kindNumber, kindString, kindArray, kindObject}
+
 // kindOf returns the kind of the JSON value raw; "" is absent.
 func kindOf(raw string) string {
 	if raw == "" {

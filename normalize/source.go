@@ -1,7 +1,9 @@
 package normalize
 
 import (
+	"math/big"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -22,7 +24,10 @@ type reading struct {
 // source is a compiled SourceSpec.
 type source struct {
 	path, param string
-	plain       bool // path is one place in the body, not a search
+	result      string
+	sum         []string
+	scale       *amount // nil: as it is
+	plain       bool    // path is one place in the body, not a search
 	when        *Condition
 	match       *regexp.Regexp
 	notEmpty    bool
@@ -41,6 +46,8 @@ const (
 	outcomeNull      = "null"
 	outcomeNoMatch   = "does not match"
 	outcomeEmpty     = "empty"
+	outcomeNoResult  = "no result was fetched"
+	outcomeNoNumber  = "not a number"
 )
 
 // evaluation is one mapping under way.
@@ -48,7 +55,8 @@ type evaluation struct {
 	doc    *document
 	scope  *scope
 	param  func(name string) (string, bool)
-	errors int // conditions that could not be evaluated
+	result *document // nil: none was fetched, or it is no JSON
+	errors int       // conditions that could not be evaluated
 
 	readings []reading // by field
 }
@@ -99,10 +107,17 @@ func (s *source) read(e *evaluation, typ memberType) (value, string) {
 		return value{}, outcomeWhen
 	}
 	in, outcome := s.find(e)
+	if outcome == "" && s.scale != nil {
+		in, outcome = s.scaled(in)
+	}
 	if outcome != "" {
 		return value{}, outcome
 	}
-	v, ok := s.convert(e.doc, in, typ)
+	doc := e.doc
+	if s.result != "" {
+		doc = e.result
+	}
+	v, ok := s.convert(doc, in, typ)
 	if !ok {
 		return value{}, "not " + typeNames[typ]
 	}
@@ -116,7 +131,8 @@ func (s *source) read(e *evaluation, typ memberType) (value, string) {
 }
 
 func (s *source) find(e *evaluation) (in input, outcome string) {
-	if s.param != "" {
+	switch {
+	case s.param != "":
 		in.derived = true
 		ok := false
 		if e.param != nil {
@@ -125,8 +141,19 @@ func (s *source) find(e *evaluation) (in input, outcome string) {
 		if !ok {
 			return in, outcomeAbsent
 		}
-	} else {
-		switch in.raw, in.index = e.doc.lookup(s.path); kindOf(in.raw) {
+	case len(s.sum) > 0:
+		if in.raw, outcome = s.total(e.doc); outcome != "" {
+			return in, outcome
+		}
+	case s.result != "" && e.result == nil:
+		return in, outcomeNoResult
+	case s.result != "":
+		in.raw, in.index = e.result.lookup(s.result)
+	default:
+		in.raw, in.index = e.doc.lookup(s.path)
+	}
+	if !in.derived {
+		switch kindOf(in.raw) {
 		case kindAbsent:
 			return in, outcomeAbsent
 		case kindNull:
@@ -145,6 +172,40 @@ func (s *source) find(e *evaluation) (in input, outcome string) {
 		return in, outcomeNoMatch
 	}
 	return input{derived: true, text: text[groups[2]:groups[3]]}, ""
+}
+
+// total adds up what stands at the paths of a sum.
+func (s *source) total(d *document) (raw, outcome string) {
+	sum, found := amount{digits: new(big.Int)}, false
+	for _, path := range s.sum {
+		raw, _ := d.lookup(path)
+		switch kindOf(raw) {
+		case kindAbsent, kindNull:
+			continue
+		}
+		number, ok := parseDecimalAmount(raw)
+		if !ok {
+			return "", outcomeNoNumber
+		}
+		sum, found = sum.plus(number), true
+	}
+	if !found {
+		return "", outcomeAbsent
+	}
+	return sum.String(), ""
+}
+
+// scaled multiplies in by the source's scale.
+func (s *source) scaled(in input) (input, string) {
+	raw, ok := in.numeric()
+	if !ok {
+		return in, outcomeNoNumber
+	}
+	number, ok := parseDecimalAmount(raw)
+	if !ok {
+		return in, outcomeNoNumber
+	}
+	return input{raw: number.times(*s.scale).String()}, ""
 }
 
 // convert reads in as typ; false if it is not of that type.
@@ -204,14 +265,14 @@ func readNumber(in input, typ memberType) (Number, bool) {
 	return parseAmount(number)
 }
 
+// readTime takes numbers and their digits as text for forms that are numbers,
+// and text for the others; a layout also fits the digits of a number.
 func (s *source) readTime(in input) (at time.Time, ok bool) {
-	var text string
-	if s.time == formUnix || s.time == formUnixMS {
-		text, ok = in.numeric()
-	} else {
-		text, ok = in.string()
+	text, isText := in.string()
+	if number, isNumeric := in.numeric(); isNumeric && (numericTime(s.time) || strings.HasPrefix(s.time, formLayout)) {
+		text, isText = number, true
 	}
-	if !ok {
+	if !isText {
 		return time.Time{}, false
 	}
 	return parseTime(text, s.time)

@@ -1,5 +1,7 @@
 package normalize
 
+import "time"
+
 // Position says where in a provider file something was written, for faults.
 type Position struct {
 	Line, Column int
@@ -14,11 +16,30 @@ type Fault struct {
 
 // Spec is the mapping part of a provider file, decoded and not yet checked.
 type Spec struct {
-	Status   StatusSpec
-	Fields   []FieldSpec // in file order
-	Volatile []VolatileSpec
-	Settled  ExprSpec // settle.until; zero if the provider does not settle
-	Params   []string // names that a source's Param may use
+	Status    StatusSpec
+	Documents []int       // HTTP codes whose answers are mapped; empty means 200 alone
+	Fields    []FieldSpec // in file order
+	Volatile  []VolatileSpec
+	Settled   ExprSpec // settle.until; zero if the provider does not settle
+	Result    ResultSpec
+	Expires   ExpiresSpec
+	Params    []string // names that a source's Param may use
+}
+
+// ResultSpec says when a task's result is a request of its own, and what of
+// the document its answer fills as a whole. The zero value: it never is.
+type ResultSpec struct {
+	When ExprSpec
+	Into string // "output.data", "output.text" or ""; text always becomes output.text, structure output.data
+	Position
+}
+
+// ExpiresSpec says how long what a terminal answer holds can be used: After
+// from its completed_at, or until the time At. The zero value: for ever.
+type ExpiresSpec struct {
+	After time.Duration
+	At    []SourceSpec // the first that is a time
+	Position
 }
 
 // PathSpec is a GJSON path and where it stands.
@@ -43,11 +64,27 @@ type VolatileSpec struct {
 }
 
 // StatusSpec says how the canonical status follows from the native answer.
+//
+// The native word is the scalar at the one path, a number or boolean as its
+// JSON text; with several paths it is their words joined by blanks, "-" for
+// one that is absent, null or empty. A single absent one is "" if Words lists
+// that, and several absent ones are a word only if Words lists it.
 type StatusSpec struct {
-	Path   PathSpec
-	Prefix string // optional in the native word
-	Words  []WordSpec
-	Rules  []RuleSpec // first match wins; its Set overrides what the word said
+	Paths   []PathSpec // may be empty where Codes has every document's code
+	Prefix  string     // optional in a native word
+	Words   []WordSpec
+	Codes   []CodeSpec // decide before any word is looked at
+	Fold    bool       // words are compared without case
+	Other   Status     // what an unlisted word means, "" for Unknown; never terminal
+	OtherAt Position
+	Rules   []RuleSpec // first match wins; its Set overrides what the word or code said
+}
+
+// CodeSpec is what an HTTP code means.
+type CodeSpec struct {
+	Code int
+	OutcomeSpec
+	Position
 }
 
 // OutcomeSpec is what a word or a rule sets. RequiredAction shows only with
@@ -97,14 +134,17 @@ type FieldSpec struct {
 	Position
 }
 
-// SourceSpec is one place that a value may come from: Path or Param.
+// SourceSpec is one place that a value may come from: Path, Param, Result or Sum.
 type SourceSpec struct {
 	Path     string
 	Param    string
-	When     string // expr; "" means always
-	Match    string // regular expression on a string; its first group is the value, a number if it reads as one
-	NotEmpty bool   // an empty string counts as absent
-	Time     string // "unix", "unix_ms" or "rfc3339" for times and metadata; "" means rfc3339 for times
+	Result   string   // a path into the answer to the result's own request
+	Sum      []string // paths of numbers; one that is absent counts as 0, all absent are absent
+	Scale    string   // a decimal number that the value is multiplied by, exactly; "" means 1
+	When     string   // expr; "" means always
+	Match    string   // regular expression on a string; its first group is the value, a number if it reads as one
+	NotEmpty bool     // an empty string counts as absent
+	Time     string   // for times and metadata, see parseTime; "" means rfc3339 for times
 	// Join goes between the elements of a list for output.text. Nil means
 	// nothing in a list of strings (the parts of one message), and a blank line
 	// in a list that holds lists (messages, whose parts are joined by nothing).
@@ -118,9 +158,17 @@ type SourceSpec struct {
 type EachSpec struct{ Path, ID, Name, Arguments string }
 
 // Native is an upstream's answer to a status poll, and what was asked. Body
-// must have passed CheckBody.
+// must have passed CheckBody, or be empty where the code alone decides: then
+// every path is absent.
 type Native struct {
 	HTTPStatus int
 	Body       []byte
 	Param      func(name string) (value string, ok bool)
+	Result     *NativeResult // nil: not asked for
+}
+
+// NativeResult is the answer to the request for a task's result.
+type NativeResult struct {
+	Body   []byte // JSON that CheckValue accepts, or text
+	Failed *Error // not nil: the result is that the task failed, whatever its status says
 }

@@ -46,7 +46,7 @@ func specs() map[string]Spec {
 func aitronos() Spec {
 	return Spec{
 		Status: StatusSpec{
-			Path:  PathSpec{Path: "status"},
+			Paths: []PathSpec{{Path: "status"}},
 			Words: words("queued=queued processing=in_progress in_progress=in_progress completed=completed failed=failed cancelled=cancelled"),
 			Rules: []RuleSpec{ruleOf(`word == "processing" && kind("startedAt") == "null" && number("progress.percentage") == 0`, OutcomeSpec{Status: Queued})},
 		},
@@ -77,7 +77,7 @@ func aitronos() Spec {
 func orq() Spec {
 	return Spec{
 		Status: StatusSpec{
-			Path:  PathSpec{Path: "status"},
+			Paths: []PathSpec{{Path: "status"}},
 			Words: words("in_progress=in_progress completed=completed failed=failed"),
 			Rules: []RuleSpec{
 				ruleOf(`word == "failed"`, OutcomeSpec{Status: Failed}),
@@ -108,7 +108,7 @@ func orq() Spec {
 
 func gumloop() Spec {
 	return Spec{
-		Status: StatusSpec{Path: PathSpec{Path: "state"}, Words: words("ASYNC_PROCESSING=in_progress COMPLETED=completed FAILED=failed")},
+		Status: StatusSpec{Paths: []PathSpec{{Path: "state"}}, Words: words("ASYNC_PROCESSING=in_progress COMPLETED=completed FAILED=failed")},
 		Fields: []FieldSpec{
 			fieldOf("id", path("interaction_id")),
 			fieldOf("created_at", timed("created_ts", "rfc3339")),
@@ -123,7 +123,7 @@ func gumloop() Spec {
 func gumloopFlow() Spec {
 	spec := Spec{
 		Params: []string{"run_id"},
-		Status: StatusSpec{Path: PathSpec{Path: "state"}, Words: words("QUEUED=queued STARTED=in_progress RUNNING=in_progress DONE=completed FAILED=failed TERMINATED=cancelled")},
+		Status: StatusSpec{Paths: []PathSpec{{Path: "state"}}, Words: words("QUEUED=queued STARTED=in_progress RUNNING=in_progress DONE=completed FAILED=failed TERMINATED=cancelled")},
 		Fields: []FieldSpec{
 			fieldOf("id", param("run_id")),
 			fieldOf("created_at", timed("created_ts", "rfc3339")),
@@ -141,7 +141,7 @@ func gumloopFlow() Spec {
 func vessl() Spec {
 	return Spec{
 		Params: []string{"request_id"},
-		Status: StatusSpec{Path: PathSpec{Path: "status"}, Words: words("pending=queued in_progress=in_progress completed=completed failed=failed")},
+		Status: StatusSpec{Paths: []PathSpec{{Path: "status"}}, Words: words("pending=queued in_progress=in_progress completed=completed failed=failed")},
 		Fields: []FieldSpec{
 			fieldOf("id", param("request_id")),
 			fieldOf("output.text", path("output"), when("raw_output", `kind("output") == "absent"`)),
@@ -156,7 +156,7 @@ func vessl() Spec {
 func shannon() Spec {
 	spec := Spec{
 		Status: StatusSpec{
-			Path:   PathSpec{Path: "status"},
+			Paths:  []PathSpec{{Path: "status"}},
 			Prefix: "TASK_STATUS_",
 			Words:  words("QUEUED=queued RUNNING=in_progress COMPLETED=completed FAILED=failed CANCELLED=cancelled CANCELED=cancelled TIMEOUT=timed_out UNSPECIFIED=unknown"),
 			Rules: []RuleSpec{ruleOf(`status == "completed" && (text("unified_response.status") == "failed" || text("error") != "")`,

@@ -1,6 +1,9 @@
 package normalize
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // FieldTrace tells where one member of the document came from.
 type FieldTrace struct {
@@ -23,23 +26,33 @@ func record(traces *[]FieldTrace, t FieldTrace) {
 }
 
 func (s *source) label() string {
-	if s.param != "" {
+	switch {
+	case s.param != "":
 		return "param " + s.param
+	case s.result != "":
+		return "result " + s.result
+	case len(s.sum) > 0:
+		return "sum " + strings.Join(s.sum, " + ")
 	}
 	return "path " + s.path
 }
 
-func wordOutcome(word string, status Status, known bool) string {
-	if !known {
-		return fmt.Sprintf("%q is not in the file", word)
+func (w nativeWord) outcome(status Status) string {
+	switch {
+	case !w.present:
+		return "absent"
+	case !w.known:
+		return fmt.Sprintf("%q is not in the file, which makes it %s", w.word, status)
 	}
-	return fmt.Sprintf("%q means %s", word, status)
+	return fmt.Sprintf("%q means %s", w.word, status)
 }
 
-func ruleOutcome(holds bool, err error, set OutcomeSpec) string {
+func ruleOutcome(holds, barred bool, err error, set OutcomeSpec) string {
 	switch {
 	case err != nil:
 		return outcomeWhenError
+	case barred:
+		return "holds, but a word that is not in the file never is an end"
 	case !holds:
 		return outcomeWhen
 	case set.Status == "":

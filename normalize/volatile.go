@@ -65,7 +65,7 @@ func (v volatile) touches(path string) bool {
 }
 
 func (v volatile) touchesSource(s source) bool {
-	if s.path != "" && v.touches(s.path) {
+	if s.path != "" && v.touches(s.path) || slices.ContainsFunc(s.sum, v.touches) {
 		return true
 	}
 	if s.when == nil {

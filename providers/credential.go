@@ -3,6 +3,9 @@ package providers
 import (
 	"fmt"
 	"log/slog"
+	"net/textproto"
+	"slices"
+	"strings"
 )
 
 const redacted = "[redacted]"
@@ -13,12 +16,13 @@ const redacted = "[redacted]"
 type Credential struct {
 	Headers []Field // identity headers present, in the order of Identity.Headers
 	Query   []Field // identity query parameters present, their values still percent-encoded as sent
+	Select  []Field // headers of Identity.Select present: no secret, and no part of the credential itself
 }
 
 // Field is one name and value; the value is never printed.
 type Field struct{ Name, Value string }
 
-// Zero reports whether nothing was sent.
+// Zero reports whether nothing was sent that names the caller.
 func (c Credential) Zero() bool { return len(c.Headers) == 0 && len(c.Query) == 0 }
 
 // HeldCredential returns the credential that a bare key held by Pollux makes:
@@ -36,6 +40,25 @@ func (p *Provider) HeldCredential(value string) Credential {
 		return Credential{Query: []Field{{id.Query[0], string(appendQueryValue(nil, value))}}}
 	}
 	return Credential{}
+}
+
+// HeldFault says why a credential that Pollux holds cannot be sent as it is,
+// "" if it can. names are the headers of one with several values, empty for a
+// bare key.
+func (p *Provider) HeldFault(names []string) string {
+	id := p.Identity
+	switch {
+	case len(id.Headers)+len(id.Query) == 0:
+		return "provider " + p.Name + " has no place for a credential: its identity lists no header"
+	case len(names) == 0 && id.Need == NeedAll && len(id.Headers)+len(id.Query) > 1:
+		return "provider " + p.Name + " needs all of " + strings.Join(slices.Concat(id.Headers, id.Query), ", ") + ": give each under headers"
+	}
+	for _, name := range names {
+		if name = textproto.CanonicalMIMEHeaderKey(name); !slices.Contains(id.Headers, name) {
+			return "provider " + p.Name + " has no place for " + name + ": its identity lists " + strings.Join(id.Headers, ", ")
+		}
+	}
+	return ""
 }
 
 // String, Format, LogValue and MarshalText hide the credential from package

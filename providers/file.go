@@ -2,6 +2,7 @@ package providers
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"pollux/normalize"
@@ -24,6 +25,11 @@ type providerFile struct {
 	Cancel     *cancelFile           `yaml:"cancel"`
 	Touch      []text                `yaml:"touch"`
 	Settle     settleFile            `yaml:"settle"`
+	Result     *resultFile           `yaml:"result"`
+	Expires    *expiresFile          `yaml:"expires"`
+	Sweep      *sweepFile            `yaml:"sweep"`
+	Inbound    *inboundFile          `yaml:"inbound"`
+	Hosts      []text                `yaml:"hosts"`
 	Status     statusFile            `yaml:"status"`
 	Fields     inOrder[fieldFile]    `yaml:"fields"`
 	Volatile   []volatileFile        `yaml:"volatile"`
@@ -35,19 +41,30 @@ type providerFile struct {
 type identityFile struct {
 	Headers []text `yaml:"headers"`
 	Query   []text `yaml:"query"`
+	Select  []text `yaml:"select"`
 	Need    text   `yaml:"need"`
 	Scheme  text   `yaml:"scheme"`
 }
 
 type paramFile struct {
-	In       text `yaml:"in"`
-	Pattern  text `yaml:"pattern"`
-	Optional bool `yaml:"optional"`
-	Task     bool `yaml:"task"`
+	In       text  `yaml:"in"`
+	Pattern  text  `yaml:"pattern"`
+	Optional bool  `yaml:"optional"`
+	Task     bool  `yaml:"task"`
+	Slashes  bool  `yaml:"slashes"`
+	Max      whole `yaml:"max"`
 }
 
 type pollFile struct {
-	Request   text       `yaml:"request"`
+	Request     text            `yaml:"request"`
+	Headers     inOrder[text]   `yaml:"headers"`
+	Body        *bodyFile       `yaml:"body"`
+	Safe        boolean         `yaml:"safe"`
+	Documents   []whole         `yaml:"documents"`
+	Links       oneOrMore[text] `yaml:"links"`
+	LinkHeaders oneOrMore[text] `yaml:"link_headers"`
+	Hints       []hintFile      `yaml:"hints"`
+
 	First     duration   `yaml:"first"`
 	Min       duration   `yaml:"min"`
 	Steps     []duration `yaml:"steps"`
@@ -60,19 +77,110 @@ type pollFile struct {
 	} `yaml:"bypass"`
 }
 
+// hintFile is where an answer says when to ask again.
+type hintFile struct {
+	Header text `yaml:"header"`
+	Path   text `yaml:"path"`
+	Unit   text `yaml:"unit"`
+	node   *strictyaml.Node
+}
+
 type createFile struct {
-	Request   text            `yaml:"request"`
-	ID        oneOrMore[text] `yaml:"id"`
-	Continues text            `yaml:"continues"`
-	Params    inOrder[text]   `yaml:"params"`
-	Links     oneOrMore[text] `yaml:"links"`
+	Request     text              `yaml:"request"`
+	ID          oneOrMore[idFile] `yaml:"id"`
+	Continues   text              `yaml:"continues"`
+	Params      inOrder[text]     `yaml:"params"`
+	Links       oneOrMore[text]   `yaml:"links"`
+	LinkHeaders oneOrMore[text]   `yaml:"link_headers"`
+}
+
+// idFile is a path, or a mapping that says more.
+type idFile struct {
+	path, header, match text
+	node                *strictyaml.Node
 }
 
 type cancelFile struct {
-	Request text           `yaml:"request"`
-	Body    *inOrder[text] `yaml:"body"`
-	OK      []code         `yaml:"ok"`
-	Refused text           `yaml:"refused"`
+	Request text      `yaml:"request"`
+	Body    *bodyFile `yaml:"body"`
+	OK      []whole   `yaml:"ok"`
+	Refused text      `yaml:"refused"`
+}
+
+type bodyFile = inOrder[memberFile]
+
+// memberFile is a text, or the name of a parameter that is a number.
+type memberFile struct{ text, number text }
+
+type resultFile struct {
+	Request  text             `yaml:"request"`
+	Link     *idFile          `yaml:"link"`
+	When     text             `yaml:"when"`
+	Into     text             `yaml:"into"`
+	Failed   []whole          `yaml:"failed"`
+	MaxBytes strictyaml.Bytes `yaml:"max_bytes"`
+	Hosts    []text           `yaml:"hosts"`
+}
+
+type expiresFile struct {
+	After duration   `yaml:"after"`
+	At    *fieldFile `yaml:"at"`
+}
+
+type sweepFile struct {
+	Request text   `yaml:"request"`
+	Items   text   `yaml:"items"`
+	ID      idFile `yaml:"id"`
+	Next    *struct {
+		Path  text `yaml:"path"`
+		Param text `yaml:"param"`
+	} `yaml:"next"`
+	Covers   []text `yaml:"covers"`
+	MaxPages whole  `yaml:"max_pages"`
+	Partial  bool   `yaml:"partial"`
+}
+
+type inboundFile struct {
+	ID    idFile `yaml:"id"`
+	Types *struct {
+		Path  text      `yaml:"path"`
+		Words wordsFile `yaml:"words"`
+	} `yaml:"types"`
+	Verify verifyFile `yaml:"verify"`
+}
+
+// wordsFile is a list of words; of a mapping its keys.
+type wordsFile []text
+
+// verifyFile is the name of a scheme, or a mapping that describes one.
+type verifyFile struct {
+	scheme    text
+	HMAC      text            `yaml:"hmac"`
+	Header    text            `yaml:"header"`
+	Prefix    text            `yaml:"prefix"`
+	Encoding  text            `yaml:"encoding"`
+	Signed    oneOrMore[text] `yaml:"signed"`
+	Timestamp *timestampFile  `yaml:"timestamp"`
+	Ed25519   *ed25519File    `yaml:"ed25519"`
+	Token     *struct {
+		Header text `yaml:"header"`
+		Query  text `yaml:"query"`
+	} `yaml:"token"`
+	node *strictyaml.Node
+}
+
+type timestampFile struct {
+	Header    text     `yaml:"header"`
+	Tolerance duration `yaml:"tolerance"`
+}
+
+type ed25519File struct {
+	JWKS      text            `yaml:"jwks"`
+	Header    text            `yaml:"header"`
+	Prefix    text            `yaml:"prefix"`
+	Encoding  text            `yaml:"encoding"`
+	Signed    oneOrMore[text] `yaml:"signed"`
+	Timestamp *timestampFile  `yaml:"timestamp"`
 }
 
 type settleFile struct {
@@ -81,9 +189,12 @@ type settleFile struct {
 }
 
 type statusFile struct {
-	Path   text                 `yaml:"path"`
+	Path   oneOrMore[text]      `yaml:"path"`
 	Prefix text                 `yaml:"prefix"`
 	Words  inOrder[outcomeFile] `yaml:"words"`
+	Codes  inOrder[outcomeFile] `yaml:"codes"`
+	Fold   bool                 `yaml:"fold"`
+	Other  text                 `yaml:"other"`
 	Rules  []ruleFile           `yaml:"rules"`
 }
 
@@ -137,9 +248,15 @@ type number struct {
 	node  *strictyaml.Node
 }
 
-// code is an HTTP status and where it stands.
-type code struct {
+// whole is a whole number, such as an HTTP status, and where it stands.
+type whole struct {
 	value int
+	node  *strictyaml.Node
+}
+
+// boolean is true or false and where it stands.
+type boolean struct {
+	value bool
 	node  *strictyaml.Node
 }
 
@@ -171,9 +288,68 @@ func (f *number) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return n.Decode(&f.value)
 }
 
-func (c *code) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	c.node = n
-	return n.Decode(&c.value)
+func (w *whole) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	w.node = n
+	return n.Decode(&w.value)
+}
+
+func (f *boolean) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	f.node = n
+	return n.Decode(&f.value)
+}
+
+func (h *hintFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	type plain hintFile // without this method, or Decode would come back here
+	h.node = n
+	return n.Decode((*plain)(h))
+}
+
+func (f *idFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	f.node = n
+	if n.Kind() != strictyaml.Map {
+		return n.Decode(&f.path)
+	}
+	var mapping struct {
+		Path   text `yaml:"path"`
+		Header text `yaml:"header"`
+		Match  text `yaml:"match"`
+	}
+	faults := n.Decode(&mapping)
+	f.path, f.header, f.match = mapping.Path, mapping.Header, mapping.Match
+	return faults
+}
+
+func (m *memberFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	if n.Kind() != strictyaml.Map {
+		return n.Decode(&m.text)
+	}
+	var mapping struct {
+		Number text `yaml:"number"`
+	}
+	faults := n.Decode(&mapping)
+	if m.number = mapping.Number; m.number.node == nil {
+		faults = append(faults, n.Fault("want a text, {param}, or {number: param} for a number"))
+	}
+	return faults
+}
+
+func (w *wordsFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	if n.Kind() != strictyaml.Map {
+		return n.Decode((*oneOrMore[text])(w))
+	}
+	for _, pair := range n.Map() {
+		*w = append(*w, text{pair.Key, pair.KeyNode})
+	}
+	return nil
+}
+
+func (v *verifyFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	type plain verifyFile
+	v.node = n
+	if n.Kind() != strictyaml.Map {
+		return n.Decode(&v.scheme)
+	}
+	return n.Decode((*plain)(v))
 }
 
 func (m *inOrder[T]) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
@@ -260,21 +436,28 @@ func sourceSpec(n *strictyaml.Node) (normalize.SourceSpec, strictyaml.Faults) {
 		return spec, n.Decode(&spec.Path)
 	}
 	var mapping struct {
-		Path      string  `yaml:"path"`
-		Param     string  `yaml:"param"`
-		When      string  `yaml:"when"`
-		Match     string  `yaml:"match"`
-		NotEmpty  bool    `yaml:"not_empty"`
-		Time      string  `yaml:"time"`
-		Join      *string `yaml:"join"`
-		Each      string  `yaml:"each"`
-		ID        string  `yaml:"id"`
-		Name      string  `yaml:"name"`
-		Arguments string  `yaml:"arguments"`
+		Path      string            `yaml:"path"`
+		Param     string            `yaml:"param"`
+		Result    string            `yaml:"result"`
+		Sum       oneOrMore[string] `yaml:"sum"`
+		Scale     number            `yaml:"scale"`
+		When      string            `yaml:"when"`
+		Match     string            `yaml:"match"`
+		NotEmpty  bool              `yaml:"not_empty"`
+		Time      string            `yaml:"time"`
+		Join      *string           `yaml:"join"`
+		Each      string            `yaml:"each"`
+		ID        string            `yaml:"id"`
+		Name      string            `yaml:"name"`
+		Arguments string            `yaml:"arguments"`
 	}
 	faults := n.Decode(&mapping)
 	spec.Path, spec.Param, spec.When, spec.Match = mapping.Path, mapping.Param, mapping.When, mapping.Match
 	spec.NotEmpty, spec.Time, spec.Join = mapping.NotEmpty, mapping.Time, mapping.Join
+	spec.Result, spec.Sum = mapping.Result, mapping.Sum
+	if mapping.Scale.node != nil && !mapping.Scale.node.Broken() {
+		spec.Scale = mapping.Scale.node.Scalar() // as it is written, for it is reckoned with exactly
+	}
 	if n.Get("each") != nil {
 		spec.Each = &normalize.EachSpec{Path: mapping.Each, ID: mapping.ID, Name: mapping.Name, Arguments: mapping.Arguments}
 		return spec, faults
@@ -298,11 +481,27 @@ func position(n *strictyaml.Node) normalize.Position {
 // spec is the mapping part of the file.
 func (f *providerFile) spec() normalize.Spec {
 	s := normalize.Spec{
-		Status:  normalize.StatusSpec{Path: f.Status.Path.path(), Prefix: f.Status.Prefix.value},
+		Status:  normalize.StatusSpec{Prefix: f.Status.Prefix.value, Fold: f.Status.Fold, Other: normalize.Status(f.Status.Other.value), OtherAt: position(f.Status.Other.node)},
 		Settled: f.Settle.Until.expr(),
 	}
-	if f.Status.Path.node == nil {
-		s.Status.Path.Key = "status.path"
+	for _, p := range f.Status.Path {
+		s.Status.Paths = append(s.Status.Paths, p.path())
+	}
+	for _, c := range f.Status.Codes {
+		code, _ := strconv.Atoi(c.name)
+		s.Status.Codes = append(s.Status.Codes, normalize.CodeSpec{Code: code, OutcomeSpec: c.value.OutcomeSpec, Position: position(c.node)})
+	}
+	for _, d := range f.Poll.Documents {
+		s.Documents = append(s.Documents, d.value)
+	}
+	if r := f.Result; r != nil {
+		s.Result = normalize.ResultSpec{When: r.When.expr(), Into: r.Into.value, Position: position(r.Into.node)}
+	}
+	if s.Result.Position == (normalize.Position{}) {
+		s.Result.Position.Key = "result"
+	}
+	if e := f.Expires; e != nil {
+		s.Expires = e.spec()
 	}
 	for _, w := range f.Status.Words {
 		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.name, OutcomeSpec: w.value.OutcomeSpec, Position: position(w.node)})
@@ -327,6 +526,22 @@ func (f *providerFile) spec() normalize.Spec {
 		s.Params = append(s.Params, p.name)
 	}
 	return s
+}
+
+// spec reads a time that is a path alone in whichever form it has.
+func (e *expiresFile) spec() normalize.ExpiresSpec {
+	spec := normalize.ExpiresSpec{After: e.After.value}
+	if e.At == nil {
+		return spec
+	}
+	for _, source := range e.At.sources {
+		spec.At = append(spec.At, source)
+		if source.Time == "" {
+			source.Time = "unix"
+			spec.At = append(spec.At, source)
+		}
+	}
+	return spec
 }
 
 func (t text) path() normalize.PathSpec {

@@ -97,7 +97,7 @@ func (f *fixture) reference(t testing.TB) Reference {
 	r := Reference{Values: make([]string, len(f.provider.Params))}
 	for i, param := range f.provider.Params {
 		r.Values[i] = values[param.Name]
-		if id := firstText(f.body(), f.provider.idPaths); param.Task && id != "" && i == lastTask(f.provider) {
+		if id := firstID(f.provider.ids, nil, f.body()); param.Task && id != "" && i == lastTask(f.provider) {
 			r.Values[i] = id
 		}
 	}
@@ -243,7 +243,7 @@ func (f *fixture) created(t *testing.T) goldenCreate {
 	if c == nil {
 		t.Fatalf("POST %s is no create of %s", request.path, f.provider.Name)
 	}
-	r, ok := parser.Created(c, []byte(request.path), nil, []byte(request.body), f.body())
+	r, ok := parser.Created(c, []byte(request.path), nil, []byte(request.body), f.header(), f.body())
 	if !ok {
 		t.Fatalf("Created(%s) names no task", f.Body)
 	}

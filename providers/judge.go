@@ -2,68 +2,93 @@ package providers
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
+	"github.com/zeebo/xxh3"
 
 	"pollux/normalize"
 )
 
-// Judge says what an upstream's answer to the status poll for r means. Only a
-// 200 with a JSON object that names no other task is an answer; everything
-// else is a reason why the poll failed, which the file's error rules may
+// Judge says what an upstream's answer to the status poll for r means. Only an
+// answer with one of the file's codes and a JSON object (or, where the code
+// says all, any body) that names no other task is a document; everything else
+// is a reason why the poll failed, which the file's error rules may
 // reclassify. body is the whole decoded body; now is what dates in Retry-After
 // are measured against. Nothing of body but a short error code is in a verdict
 // that is no answer; the task of one that is aliases body, which must not
 // change afterwards.
 func (p *Provider) Judge(r Reference, code int, h http.Header, body []byte, now time.Time) Verdict {
-	var v Verdict
-	if code == http.StatusOK {
-		v = p.judgeAnswer(r, h.Get("Content-Type"), body)
-	} else {
-		v = p.judgeRefusal(r, code, body)
-	}
-	v.RetryAfter, _ = RetryAfter(h.Get("Retry-After"), now)
-	return v
+	return p.judge(r, Answer{code, h, body}, nil, now, nil)
 }
 
-// Explain maps body, taken as a 200, like Judge, and tells where each member
-// of the document came from. With a zero r, body may name any task.
-func (p *Provider) Explain(r Reference, body []byte) ([]normalize.FieldTrace, Verdict) {
-	if bad, ok := p.unusable(r, "", body); !ok {
-		return nil, bad
-	}
-	result, traces, err := p.Mapping.Explain(p.native(r, http.StatusOK, body))
-	if err != nil {
-		return traces, nonsense(err)
-	}
-	return traces, p.answered(r, result)
+// Explain judges like Judge, or like JudgeResult if result is not nil, and
+// tells where each member of the document came from. With a zero r, the answer
+// may name any task.
+func (p *Provider) Explain(r Reference, first Answer, result *Answer, now time.Time) (traces []normalize.FieldTrace, v Verdict) {
+	v = p.judge(r, first, result, now, &traces)
+	return traces, v
 }
 
-func (p *Provider) judgeAnswer(r Reference, contentType string, body []byte) Verdict {
-	if bad, ok := p.unusable(r, contentType, body); !ok {
+// IsDocument reports whether answers with an HTTP code are documents.
+func (p *Provider) IsDocument(code int) bool { return slices.Contains(p.Poll.Documents, code) }
+
+func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Time, traces *[]normalize.FieldTrace) (v Verdict) {
+	readable := normalize.CheckValue(first.Body) == nil
+	defer func() { v.RetryAfter = max(v.RetryAfter, p.wait(first.Header, first.Body, readable, now)) }()
+	if !p.IsDocument(first.Code) {
+		return p.judgeRefusal(r, first.Code, first.Body)
+	}
+	if bad, ok := p.unusable(r, first); !ok {
 		return bad
 	}
-	native := p.native(r, http.StatusOK, body)
+	native := p.native(r, first.Code, first.Body)
+	if normalize.CheckBody(first.Body) != nil {
+		native.Body = nil // the code says all
+	}
 	if as, ok := p.errors.reclassify(native); ok {
-		return p.errors.verdict(as, http.StatusOK, body)
+		return p.errors.verdict(as, first.Code, native.Body)
 	}
-	result, err := p.Mapping.Map(native)
-	if err != nil {
-		return nonsense(err)
+	var failed *Verdict
+	if native.Result, failed = p.nativeResult(r, result, now); failed != nil {
+		return *failed
 	}
-	return p.answered(r, result)
+	mapped, err := p.mapped(native, traces)
+	switch {
+	case err == nil:
+		return p.answered(r, first, mapped)
+	case first.Code >= 400 && errors.Is(err, normalize.ErrNoStatus): // an error as of every other API
+		return p.judgeRefusal(r, first.Code, first.Body)
+	}
+	return nonsense(err)
 }
 
-func (p *Provider) answered(r Reference, result normalize.Result) Verdict {
+func (p *Provider) mapped(native normalize.Native, traces *[]normalize.FieldTrace) (normalize.Result, error) {
+	if traces == nil {
+		return p.Mapping.Map(native)
+	}
+	result, all, err := p.Mapping.Explain(native)
+	*traces = all
+	return result, err
+}
+
+func (p *Provider) answered(r Reference, first Answer, result normalize.Result) Verdict {
 	v := Verdict{
-		Kind: Answered, Task: result.Task, Settled: result.Settled, UnknownWord: result.UnknownWord,
+		Kind: Answered, Task: result.Task, Settled: result.Settled, UnknownWord: result.UnknownWord, WantsResult: result.WantsResult, Expires: result.Expires,
 		RuleErrors: result.RuleErrors, Digest: result.Digest, NativeDigest: result.NativeDigest,
+	}
+	if v.WantsResult {
+		v.ResultLink = p.Result.linkOf(first.Header, first.Body)
 	}
 	if v.Task.ID == "" { // a body that names no task is about the one asked for
 		v.Task.ID = p.taskID(r)
+	}
+	if normalize.CheckBody(first.Body) != nil { // it has no members that could be volatile
+		v.NativeDigest = xxh3.Hash128(first.Body).Bytes()
 	}
 	return v
 }
@@ -74,57 +99,33 @@ func nonsense(err error) Verdict {
 	return Verdict{Kind: BadAnswer, Reason: "the upstream's answer is not usable: " + err.Error(), ServerFault: true}
 }
 
-// unusable reports, as !ok, why a 200 cannot be an answer about r.
-func (p *Provider) unusable(r Reference, contentType string, body []byte) (bad Verdict, ok bool) {
+// unusable reports, as !ok, why an answer with a document's code cannot be one
+// about r.
+func (p *Provider) unusable(r Reference, first Answer) (bad Verdict, ok bool) {
+	err := normalize.CheckBody(first.Body)
 	reason := ""
-	if !isJSON(contentType) {
-		reason = "the upstream's answer is not declared as JSON"
-	} else if err := normalize.CheckBody(body); err != nil {
+	switch {
+	case isHTML(first.Header.Get("Content-Type")):
+		reason = "the upstream's answer is a web page"
+	case err != nil && p.Mapping.Decides(first.Code):
+	case err != nil && first.Code >= 400:
+		return p.judgeRefusal(r, first.Code, first.Body), false
+	case err != nil:
 		reason = "the upstream's answer is not usable: " + err.Error()
-	} else if id := p.taskID(r); id != "" && p.namesAnother(id, body) {
-		return Verdict{Kind: BadAnswer, Reason: "the upstream's answer names another task than the one asked for", ServerFault: true, Foreign: true}, false
+	default:
+		if id := p.taskID(r); id != "" && p.namesAnother(id, first.Body) {
+			return Verdict{Kind: BadAnswer, Reason: "the upstream's answer names another task than the one asked for", ServerFault: true, Foreign: true}, false
+		}
 	}
 	return Verdict{Kind: BadAnswer, Reason: reason, ServerFault: true}, reason == ""
 }
 
-// isJSON reports whether a Content-Type says JSON; one that is not sent says
-// nothing against it.
-func isJSON(contentType string) bool {
+// isHTML reports whether a Content-Type is that of pages for people. What
+// else is declared, or not, says nothing: servers send JSON as text/plain.
+func isHTML(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
-	return media == "" || media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
-}
-
-// namesAnother reports whether body says that it is about another task than
-// id. Every member of that name counts: a body with two ids, of which GJSON
-// sees the first, is not trusted.
-func (p *Provider) namesAnother(id string, body []byte) bool {
-	other := func(r gjson.Result) bool {
-		switch r.Type {
-		case gjson.Null:
-			return false
-		case gjson.String:
-			return r.Str != id
-		}
-		return r.Type != gjson.Number || r.Raw != id
-	}
-	for _, path := range p.idPaths {
-		if strings.ContainsAny(path, `.|#@*?\!{}[]():`) {
-			if other(gjson.GetBytes(body, path)) {
-				return true
-			}
-			continue
-		}
-		found := false
-		gjson.ParseBytes(body).ForEach(func(key, value gjson.Result) bool {
-			found = key.Str == path && other(value)
-			return !found
-		})
-		if found {
-			return true
-		}
-	}
-	return false
+	return media == "text/html" || media == "application/xhtml+xml"
 }
 
 func (p *Provider) native(r Reference, code int, body []byte) normalize.Native {
@@ -137,10 +138,10 @@ func (p *Provider) native(r Reference, code int, body []byte) normalize.Native {
 	}}
 }
 
-// judgeRefusal judges every answer but a 200.
+// judgeRefusal judges every answer that is no document.
 func (p *Provider) judgeRefusal(r Reference, code int, body []byte) Verdict {
 	native := p.native(r, code, body)
-	unreadable := normalize.CheckBody(body) != nil
+	unreadable := normalize.CheckValue(body) != nil
 	if unreadable {
 		native.Body = []byte("{}") // rules may still look at the code
 	}
@@ -152,10 +153,13 @@ func (p *Provider) judgeRefusal(r Reference, code int, body []byte) Verdict {
 	if v.Kind == BadAnswer && code < 300 && unreadable {
 		v.ServerFault = true // like a 200 that cannot be read
 	}
+	if v.Kind == BadAnswer && !ok && (code/100 == 2 || code == http.StatusSeeOther) {
+		v.Reason = fmt.Sprintf("the upstream answers %d, which poll.documents of its provider file does not list", code)
+	}
 	return v
 }
 
-// usual is what an answer other than 200 means where the file has no rule.
+// usual is what an answer that is no document means where the file has no rule.
 func (e *errorRules) usual(code int, body []byte) Kind {
 	switch code {
 	case http.StatusUnauthorized:

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"hash"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +49,10 @@ func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
 	l.cancel()
 	l.touch()
 	l.settle()
+	l.result()
+	l.expires()
+	l.sweep()
+	l.inbound()
 	l.observed()
 	l.mapping(name)
 	l.errors()
@@ -133,8 +139,14 @@ func (l *loader) observed() {
 }
 
 func (l *loader) mapping(file string) {
+	for _, c := range l.file.Status.Codes {
+		if code, err := strconv.Atoi(c.name); err != nil || code < 100 || code > 599 {
+			l.fault(c.node, "status.codes", "want HTTP codes, such as 202: in_progress")
+		}
+	}
 	spec := l.file.spec()
-	l.p.idPaths = idPaths(spec)
+	l.p.ids = l.ids(spec)
+	l.alignIDs()
 	mapping, faults := normalize.Compile(spec)
 	for _, f := range faults {
 		line, column := f.Line, f.Column
@@ -147,20 +159,45 @@ func (l *loader) mapping(file string) {
 	l.p.Mapping = mapping
 }
 
-// idPaths are the places where an answer may name its task.
-func idPaths(spec normalize.Spec) []string {
-	var paths []string
+// ids are the places where an answer may name its task. What it says there
+// guards against answers about another one, so a source's when does not count.
+func (l *loader) ids(spec normalize.Spec) []idSource {
+	var sources []idSource
 	for _, f := range spec.Fields {
 		if f.Name != "id" {
 			continue
 		}
 		for _, s := range f.Sources {
-			if s.Path != "" && s.Match == "" && s.When == "" {
-				paths = append(paths, s.Path)
+			if s.Path == "" {
+				continue
+			}
+			source := idSource{path: s.Path}
+			if s.Match != "" {
+				re, err := regexp.Compile(s.Match)
+				if err != nil || re.NumSubexp() == 0 {
+					continue // reported with the mapping
+				}
+				source.match = re
+			}
+			sources = append(sources, source)
+		}
+	}
+	return sources
+}
+
+// alignIDs makes a create's answer name its task in the form that a poll's
+// does: where both have it at one path and only fields.id says how it is cut
+// out, that holds for both. Else a task would be known that no poll finds.
+func (l *loader) alignIDs() {
+	for _, c := range l.p.Creates {
+		for i := range c.ids {
+			for _, polled := range l.p.ids {
+				if created := &c.ids[i]; created.path != "" && created.path == polled.path && created.match == nil {
+					created.match = polled.match
+				}
 			}
 		}
 	}
-	return paths
 }
 
 // condition compiles an expression, nil if the file has none.

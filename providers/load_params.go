@@ -17,9 +17,19 @@ var ownHeaders = []string{
 	"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "Via", "X-Pollux-Key",
 }
 
+// formHeaders are those of ownHeaders that say which form of an answer is
+// wanted, which a file may choose, and let a caller choose.
+var formHeaders = []string{"Accept", "Content-Type", "User-Agent"}
+
 func (l *loader) identity() {
 	f, id := &l.file.Identity, &l.p.Identity
-	id.Headers = l.headers(f.Headers, "identity.headers")
+	id.Headers = l.headers(f.Headers, "identity.headers", nil)
+	id.Select = l.headers(f.Select, "identity.select", []string{"Accept"})
+	for i, name := range id.Select {
+		if name == "Authorization" || slices.Contains(id.Headers, name) {
+			l.fault(f.Select[i].node, "", "is a credential, or listed in identity.headers: select is for what is no secret, such as a version")
+		}
+	}
 	for _, q := range f.Query {
 		switch {
 		case !isName(q.value) || slices.Contains(reservedNames, q.value):
@@ -47,14 +57,15 @@ func (l *loader) identity() {
 }
 
 // headers checks a list of request headers and returns them in canonical form.
-func (l *loader) headers(list []text, key string) []string {
+// Those in allowed may be among them though Pollux usually sets them itself.
+func (l *loader) headers(list []text, key string, allowed []string) []string {
 	var names []string
 	for _, h := range list {
 		name := textproto.CanonicalMIMEHeaderKey(h.value)
 		switch {
 		case !isToken(h.value):
 			l.fault(h.node, key, "want the name of a request header")
-		case slices.Contains(ownHeaders, name):
+		case slices.Contains(ownHeaders, name) && !slices.Contains(allowed, name):
 			l.fault(h.node, key, "is a header that Pollux sets itself")
 		case slices.Contains(names, name):
 			l.fault(h.node, key, "is listed twice")
@@ -65,9 +76,13 @@ func (l *loader) headers(list []text, key string) []string {
 }
 
 func (l *loader) params() {
+	l.p.slashes = -1
 	for _, member := range l.file.Params {
 		f, at := member.value, member.node
-		param := Param{Name: member.name, In: f.In.value, Optional: f.Optional, Task: f.Task || f.In.value == "path"}
+		param := Param{
+			Name: member.name, In: f.In.value, Optional: f.Optional, Task: f.Task || f.In.value == "path",
+			Slashes: f.Slashes, Max: defaultValueBytes,
+		}
 		switch {
 		case !isName(member.name):
 			l.fault(at, "params", "want a name of letters, digits, dots, dashes and underscores")
@@ -76,8 +91,22 @@ func (l *loader) params() {
 		case slices.Contains(l.p.Identity.Query, member.name):
 			l.fault(at, "params", "is listed in identity.query, and cannot be both")
 		}
-		if param.In != "path" && param.In != "query" {
-			l.fault(f.In.node, at.Path()+".in", "want path or query")
+		if param.In != "path" && param.In != "query" && param.In != "body" {
+			l.fault(f.In.node, at.Path()+".in", "want path, query or body")
+		}
+		if param.Slashes && param.In != "path" {
+			l.fault(at, "params", "has slashes: true, which only a parameter of the path needs")
+		}
+		if param.Slashes && l.p.slashes >= 0 {
+			l.fault(at, "params", "has slashes: true like another one: where one ends and the other begins could not be told")
+		}
+		if param.Slashes {
+			l.p.slashes = len(l.p.Params)
+		}
+		if f.Max.node != nil {
+			if param.Max = f.Max.value; param.Max < 1 || param.Max > maxValueBytes {
+				l.fault(f.Max.node, "", "want a length from 1 to %d bytes", maxValueBytes)
+			}
 		}
 		if param.Task && param.Optional {
 			l.fault(at, "params", "is part of the task's id, which cannot be optional")
@@ -92,7 +121,7 @@ func (l *loader) params() {
 		l.p.Params = append(l.p.Params, param)
 	}
 	if !slices.ContainsFunc(l.p.Params, func(p Param) bool { return p.Task }) {
-		l.fault(nil, "params", "wants a parameter that is the task's id: one in: path, or a query one with task: true")
+		l.fault(nil, "params", "wants a parameter that is the task's id: one in: path, or one in: query or body with task: true")
 	}
 }
 

@@ -3,6 +3,8 @@ package providers
 import (
 	"fmt"
 	"net/http"
+	"net/textproto"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,14 +19,24 @@ const (
 	defaultMax = 15 * time.Second
 )
 
+// defaultDocuments are the codes whose answers are documents where a file
+// names none.
+var defaultDocuments = []int{http.StatusOK}
+
 func (l *loader) poll() {
 	f, p := &l.file.Poll, &l.p.Poll
 	p.Request = l.request(f.Request, "poll.request", false)
-	if f.Request.node != nil && p.Request.Method != "" && p.Request.Method != http.MethodGet {
-		l.fault(f.Request.node, "", "want a GET request: a poll changes nothing")
-	}
+	p.Body = l.body(f.Body)
+	l.pollMethod()
 	if p.Request.Method != "" {
 		l.everyParamOnce(f.Request, &p.Request)
+	}
+	p.Headers = l.constantHeaders(f.Headers)
+	p.Documents = l.documents(f.Documents)
+	p.Links = l.links(f.Links)
+	p.LinkHeaders = l.answerHeaders(f.LinkHeaders)
+	for _, hint := range f.Hints {
+		p.Hints = append(p.Hints, l.hint(hint))
 	}
 	p.Min = l.pause(f.Min, defaultMin)
 	p.First = l.pause(f.First, p.Min)
@@ -47,12 +59,181 @@ func (l *loader) poll() {
 	if f.Growth.node != nil && len(f.Steps) > 0 {
 		l.fault(f.Growth.node, "", "means nothing beside steps")
 	}
-	p.Bypass.Headers = l.headers(f.Bypass.Headers, "poll.bypass.headers")
+	p.Bypass.Headers = l.headers(f.Bypass.Headers, "poll.bypass.headers", nil)
 	for i, name := range p.Bypass.Headers {
 		if slices.Contains(l.p.Identity.Headers, name) {
 			l.fault(f.Bypass.Headers[i].node, "", "is listed in identity.headers, and cannot be both")
 		}
 	}
+}
+
+// pollMethod checks that the method goes with body and safe.
+func (l *loader) pollMethod() {
+	f := &l.file.Poll
+	switch l.p.Poll.Request.Method {
+	case http.MethodGet:
+		if f.Body != nil {
+			l.fault(nil, "poll.body", "goes with request: POST ... only, since a GET has no body")
+		}
+		if f.Safe.node != nil {
+			l.fault(f.Safe.node, "", "goes with request: POST ... only, since a GET changes nothing anyhow")
+		}
+	case http.MethodPost:
+		if !f.Safe.value {
+			l.fault(f.Request.node, "poll.safe", "a POST usually changes something; say safe: true if you know that this one does not, else want a GET request")
+		}
+	case "":
+	default:
+		l.fault(f.Request.node, "", "want a GET request, or a POST one with safe: true: a poll changes nothing")
+	}
+}
+
+// body checks the members of a JSON body. nil stays nil.
+func (l *loader) body(f *bodyFile) Body {
+	if f == nil {
+		return nil
+	}
+	b := Body{}
+	for _, member := range *f {
+		m := BodyMember{Name: member.name, text: member.value.text.value, param: literal}
+		name, isParam := placeholder(m.text)
+		if at := member.value.number; at.node != nil {
+			name, isParam, m.number = at.value, true, true
+			if inner, braced := placeholder(name); braced {
+				name = inner
+			}
+		}
+		switch i, known := l.p.param(name); {
+		case isParam && !known:
+			l.fault(member.node, "", "{%s} is no parameter of this file", name)
+		case isParam:
+			m.param = i
+			l.p.Params[i].number = l.p.Params[i].number || m.number
+		case strings.ContainsAny(m.text, "{}"):
+			l.fault(member.node, "", "want {param} alone, or plain text")
+		}
+		b = append(b, m)
+	}
+	return b
+}
+
+// constantHeaders checks headers that every request has.
+func (l *loader) constantHeaders(f inOrder[text]) []Field {
+	var fields []Field
+	for _, h := range f {
+		name := textproto.CanonicalMIMEHeaderKey(h.name)
+		switch {
+		case !isToken(h.name):
+			l.fault(h.node, "poll.headers", "want the name of a request header")
+		case name == "Authorization" || slices.Contains(l.p.Identity.Headers, name):
+			l.fault(h.node, "poll.headers", "names the caller, so it is listed in identity.headers and has no constant value")
+		case slices.Contains(ownHeaders, name) && !slices.Contains(formHeaders, name):
+			l.fault(h.node, "poll.headers", "is a header that Pollux sets itself")
+		case slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }):
+			l.fault(h.node, "poll.headers", "is listed twice")
+		case h.value.value == "" || !isFieldValue(h.value.value):
+			l.fault(h.node, "poll.headers", "want a value of visible characters and blanks")
+		}
+		fields = append(fields, Field{name, h.value.value})
+	}
+	return fields
+}
+
+// isFieldValue reports whether s can be the value of a header.
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return strings.TrimSpace(s) == s
+}
+
+func (l *loader) documents(f []whole) []int {
+	if len(f) == 0 {
+		if at := l.root.Nearest("poll.documents"); at.Path() == "poll.documents" {
+			l.fault(at, "", "want the codes whose answers are documents, such as [200, 202]")
+		}
+		return defaultDocuments
+	}
+	var codes []int
+	for _, d := range f {
+		switch {
+		case slices.Contains(codes, d.value):
+			l.fault(d.node, "poll.documents", "is listed twice")
+		case d.value == http.StatusUnauthorized || d.value == http.StatusForbidden || d.value == http.StatusRequestTimeout || d.value == http.StatusTooManyRequests:
+			l.fault(d.node, "poll.documents", "%d is about the poll and not about the task, so it never is a document", d.value)
+		case d.value/100 != 2 && d.value/100 != 4 && d.value != http.StatusSeeOther:
+			l.fault(d.node, "poll.documents", "want codes from 200 to 299, from 400 to 499, or 303")
+		}
+		codes = append(codes, d.value)
+	}
+	slices.Sort(codes)
+	return codes
+}
+
+// links checks where answers have URLs of the upstream.
+func (l *loader) links(f []text) []string {
+	var paths []string
+	for _, link := range f {
+		l.path(link)
+		if link.node != nil && strings.Contains(link.value, "@") {
+			l.fault(link.node, "", "want a path without modifiers, since what it leads to is rewritten where it stands")
+		}
+		paths = append(paths, link.value)
+	}
+	return paths
+}
+
+// answerHeaders checks names of headers of an answer and returns them in
+// canonical form.
+func (l *loader) answerHeaders(f []text) []string {
+	var names []string
+	for _, h := range f {
+		if !isToken(h.value) {
+			l.fault(h.node, "", "want the name of a header of the answer, such as Location")
+		}
+		names = append(names, textproto.CanonicalMIMEHeaderKey(h.value))
+	}
+	return names
+}
+
+// idSource checks where an answer has an id. header says whether it may be in
+// a header.
+func (l *loader) idSource(f *idFile, header bool) idSource {
+	s := idSource{path: f.path.value}
+	if f.header.node != nil {
+		s.header = l.answerHeaders([]text{f.header})[0]
+	}
+	switch {
+	case f.node.Broken():
+	case s.path != "" && s.header != "":
+		l.fault(f.node, "", "want a path or a header, not both")
+	case s.header != "" && !header:
+		l.fault(f.node, "", "want a path: there is no header to look at")
+	case s.header == "" && f.path.node == nil:
+		l.fault(f.node, "", "want a GJSON path, {path, match} or {header: Location, match}")
+	}
+	l.path(f.path)
+	s.match = l.regexp(f.match)
+	return s
+}
+
+// regexp compiles a match, whose first group is the value; nil if there is none.
+func (l *loader) regexp(t text) *regexp.Regexp {
+	if t.node == nil || t.node.Broken() {
+		return nil
+	}
+	re, err := regexp.Compile(t.value)
+	switch {
+	case err != nil:
+		l.fault(t.node, "", "want a regular expression in RE2 syntax")
+		return nil
+	case re.NumSubexp() == 0:
+		l.fault(t.node, "", "a match needs a group: what it captures is the value")
+		return nil
+	}
+	return re
 }
 
 // pause is a positive duration of the file, or what holds where it has none.
@@ -80,6 +261,9 @@ func (l *loader) request(t text, key string, wild bool) Request {
 	for _, message := range faults {
 		l.fault(t.node, key, "%s", message)
 	}
+	for i := range r.path {
+		r.path[i].slashes = r.path[i].param >= 0 && l.p.Params[r.path[i].param].Slashes
+	}
 	return r
 }
 
@@ -87,7 +271,12 @@ func (l *loader) request(t text, key string, wild bool) Request {
 func (l *loader) everyParamOnce(t text, r *Request) {
 	for i, param := range l.p.Params {
 		inPath, inQuery := r.uses(i)
+		inBody := l.p.Poll.Body.count(i)
 		switch {
+		case param.In == "body" && (inPath > 0 || inQuery > 0 || inBody != 1):
+			l.fault(t.node, "", "wants {%s} once in poll.body, where params says it is", param.Name)
+		case param.In != "body" && inBody > 0:
+			l.fault(t.node, "", "has {%s} in poll.body, so params wants it in: body", param.Name)
 		case param.In == "path" && (inPath != 1 || inQuery > 0):
 			l.fault(t.node, "", "wants {%s} once in its path, where params says it is", param.Name)
 		case param.In == "query" && (inPath > 0 || inQuery > 1):
@@ -116,23 +305,21 @@ func (l *loader) creates() {
 }
 
 func (l *loader) create(f createFile, key string) {
-	c := Create{Request: l.request(f.Request, key+".request", true), Continues: f.Continues.value, params: map[int]string{}}
+	c := Create{
+		Request: l.request(f.Request, key+".request", true), Continues: f.Continues.value, params: map[int]string{},
+		Links: l.links(f.Links), LinkHeaders: l.answerHeaders(f.LinkHeaders),
+	}
 	if len(c.Request.query) > 0 {
 		l.fault(f.Request.node, "", "a create is known by its path alone, so it has no query")
 	}
 	if len(f.ID) == 0 {
 		l.fault(nil, key+".id", "is missing: the GJSON path of the id in the answer")
 	}
-	for _, id := range f.ID {
-		l.path(id)
-		c.ID = append(c.ID, id.value)
+	for i := range f.ID {
+		c.ids = append(c.ids, l.idSource(&f.ID[i], true))
 	}
 	if f.Continues.node != nil {
 		l.path(f.Continues)
-	}
-	for _, link := range f.Links {
-		l.path(link)
-		c.Links = append(c.Links, link.value)
 	}
 	for _, member := range f.Params {
 		l.path(member.value)
@@ -171,20 +358,26 @@ func (l *loader) cancel() {
 		}
 		a.OK = append(a.OK, ok.value)
 	}
-	if f.Body != nil {
-		a.Body = make(map[string]string, len(*f.Body))
-		for _, member := range *f.Body {
-			if name, ok := placeholder(member.value.value); ok {
-				if _, known := l.p.param(name); !known {
-					l.fault(member.node, "", "{%s} is no parameter of this file", name)
-				}
-			} else if strings.ContainsAny(member.value.value, "{}") {
-				l.fault(member.node, "", "want {param} alone, or plain text")
-			}
-			a.Body[member.name] = member.value.value
-		}
+	a.Body = l.body(f.Body)
+	if a.Request.Method != "" {
+		l.namesTask(f.Request, "cancel.request", &a.Request, a.Body)
 	}
 	l.p.Cancel = a
+}
+
+// namesTask checks that a request about one task says which one. Parameters of
+// the poll's query are sent in every query, and read from it.
+func (l *loader) namesTask(at text, key string, r *Request, b Body) {
+	for i := len(l.p.Params) - 1; i >= 0; i-- {
+		param := &l.p.Params[i]
+		if !param.Task {
+			continue
+		}
+		if inPath, inQuery := r.uses(i); inPath+inQuery == 0 && !b.holds(i) && param.In != "query" {
+			l.fault(at.node, key, "names no task: it wants {%s} in its path, query or body", param.Name)
+		}
+		return // the last one is the task's own id
+	}
 }
 
 // placeholder returns the name in "{name}".
@@ -199,6 +392,8 @@ func (l *loader) touch() {
 		r := l.request(t, "touch", false)
 		if r.Method == http.MethodGet || len(r.query) > 0 {
 			l.fault(t.node, "", "want a request that changes something, known by its method and path")
+		} else if r.Method != "" {
+			l.namesTask(t, "touch", &r, nil)
 		}
 		l.p.touch = append(l.p.touch, r)
 	}

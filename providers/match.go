@@ -2,6 +2,7 @@ package providers
 
 import (
 	"bytes"
+	"net/http"
 
 	"github.com/tidwall/gjson"
 
@@ -17,22 +18,58 @@ import (
 // it matches.
 func (p *Parser) MatchPoll(v *View, method, escapedPath, query []byte) bool {
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
-	r := &p.provider.Poll.Request
-	return string(method) == r.Method && p.matchPath(v, r, escapedPath) &&
-		p.matchQuery(v, r, query) && p.complete(v) == nil
+	poll := &p.provider.Poll
+	return poll.Body == nil && string(method) == poll.Request.Method && p.matchPath(v, &poll.Request, escapedPath) &&
+		p.matchQuery(v, &poll.Request, query) && p.complete(v) == nil
+}
+
+// MayPoll reports whether a request with this method and path may be a status
+// poll whose body has to be looked at, with MatchPollBody.
+func (p *Parser) MayPoll(method, escapedPath []byte) bool {
+	var v View
+	poll := &p.provider.Poll
+	v.reset(len(p.fixed), len(escapedPath))
+	return poll.Body != nil && string(method) == poll.Request.Method && p.matchPath(&v, &poll.Request, escapedPath)
+}
+
+// MatchPollBody is MatchPoll for a poll that has a body: the parsed body must
+// be the file's, with values in place of its parameters, and nothing more.
+func (p *Parser) MatchPollBody(v *View, method, escapedPath, query, body []byte) bool {
+	v.reset(len(p.fixed), len(escapedPath)+len(query)+len(body))
+	poll := &p.provider.Poll
+	return poll.Body != nil && string(method) == poll.Request.Method && p.matchPath(v, &poll.Request, escapedPath) &&
+		p.matchQuery(v, &poll.Request, query) && p.matchBody(v, poll.Body, body) && p.complete(v) == nil
 }
 
 // matchPath matches a path against a template and sets the parameters in it.
 func (p *Parser) matchPath(v *View, r *Request, path []byte) bool {
 	path = bytes.TrimPrefix(path, []byte("/"))
 	for i, s := range r.path {
+		after := len(r.path) - 1 - i
 		raw, rest, more := bytes.Cut(path, []byte("/"))
-		if more != (i < len(r.path)-1) || !p.matchSegment(v, s, raw) {
+		if s.slashes {
+			raw, rest, more = cutBefore(path, after)
+		}
+		if more != (after > 0) || !p.matchSegment(v, s, raw) {
 			return false
 		}
 		path = rest
 	}
 	return true
+}
+
+// cutBefore cuts path before its last n segments.
+func cutBefore(path []byte, n int) (before, last []byte, found bool) {
+	end := len(path)
+	for range n {
+		if end = bytes.LastIndexByte(path[:end], '/'); end < 0 {
+			return nil, nil, false
+		}
+	}
+	if n == 0 {
+		return path, nil, false
+	}
+	return path[:end], path[end+1:], true
 }
 
 func (p *Parser) matchSegment(v *View, s segment, raw []byte) bool {
@@ -47,6 +84,9 @@ func (p *Parser) matchSegment(v *View, s segment, raw []byte) bool {
 		return false
 	}
 	value := raw[len(s.prefix):end]
+	if s.slashes && (bytes.Contains(value, []byte("%2F")) || bytes.Contains(value, []byte("%2f"))) {
+		return false // upstream this need not be the same as a slash
+	}
 	return s.param == wildcard && len(value) > 0 || s.param >= 0 && p.decode(v, s.param, value, false) == nil
 }
 
@@ -109,8 +149,9 @@ func (p *Parser) Create(method, escapedPath []byte) *Create {
 // Its other parameters are those of the request's path, query and, where the
 // file says so, body. It is false if the answer names none, or if a poll would
 // need a parameter that the request did not tell.
-func (p *Parser) Created(c *Create, escapedPath, query, request, answer []byte) (Reference, bool) {
-	return p.created(c, escapedPath, query, request, firstText(answer, c.ID))
+// h and answer are the answer's header and body.
+func (p *Parser) Created(c *Create, escapedPath, query, request []byte, h http.Header, answer []byte) (Reference, bool) {
+	return p.created(c, escapedPath, query, request, c.TaskID(h, answer))
 }
 
 // Affected returns the reference of the stored task that a forwarded request
@@ -161,21 +202,19 @@ func (p *Parser) created(c *Create, escapedPath, query, request []byte, id strin
 
 // acts matches a request about one task: its parameters are in the path, the
 // query, and the members of the body that fields names as {param}.
-func (p *Parser) acts(r *Request, fields map[string]string, method, escapedPath, query, body []byte) (Reference, bool) {
+func (p *Parser) acts(r *Request, fields Body, method, escapedPath, query, body []byte) (Reference, bool) {
 	var v View
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
 	if string(method) != r.Method || !p.matchPath(&v, r, escapedPath) || !p.scope(&v, query) {
 		return Reference{}, false
 	}
 	if len(fields) > 0 && normalize.CheckBody(body) == nil {
-		for member, value := range fields {
-			name, ok := placeholder(value)
-			if !ok {
+		for _, m := range fields {
+			if m.param < 0 {
 				continue
 			}
-			i, _ := p.provider.param(name)
-			text, ok := textAt(body, gjson.Escape(member))
-			if ok && text != "" && v.values[i] == nil && p.set(&v, i, []byte(text)) != nil {
+			text, ok := textAt(body, gjson.Escape(m.Name))
+			if ok && text != "" && v.values[m.param] == nil && p.set(&v, m.param, []byte(text)) != nil {
 				return Reference{}, false
 			}
 		}

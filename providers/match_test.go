@@ -99,7 +99,7 @@ func TestCreated(t *testing.T) {
 			p := newParser(t, test.provider, nil)
 			got := "no create"
 			if c := p.Create([]byte("POST"), []byte(test.path)); c != nil {
-				r, _ := p.Created(c, []byte(test.path), []byte(test.query), []byte(test.request), []byte(test.answer))
+				r, _ := p.Created(c, []byte(test.path), []byte(test.query), []byte(test.request), nil, []byte(test.answer))
 				got = strings.Join(r.Values, "|")
 			}
 			if got != test.want {

@@ -3,7 +3,6 @@ package providers
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,11 +18,26 @@ func (p *Provider) PollRequest(ctx context.Context, base *url.URL, r Reference, 
 	if err != nil {
 		return nil, fmt.Errorf("build status request of provider %s: %w", p.Name, err)
 	}
-	// net/http repeats a GET by itself when a reused connection turns out to
-	// be dead, unless it has a body that cannot be had again. This one is
-	// empty, so nothing of it is on the wire.
-	req.Body = emptyBody{}
+	if p.Poll.Body != nil {
+		carry(req, p.Poll.Body.render(r.Values))
+	} else {
+		neverRepeated(req)
+	}
 	return req, nil
+}
+
+// neverRepeated keeps net/http from repeating a GET by itself when a reused
+// connection turns out to be dead: it does not if there is a body that cannot
+// be had again. This one is empty, so nothing of it is on the wire.
+func neverRepeated(req *http.Request) { req.Body = emptyBody{} }
+
+// carry gives req a JSON body, one that cannot be had again.
+func carry(req *http.Request, body []byte) {
+	if req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.ContentLength = int64(len(body))
 }
 
 // CancelRequest returns the upstream's request to cancel the task r. The
@@ -33,32 +47,10 @@ func (p *Provider) CancelRequest(ctx context.Context, base *url.URL, r Reference
 	if err != nil {
 		return nil, fmt.Errorf("build cancel request of provider %s: %w", p.Name, err)
 	}
-	if p.Cancel.Body == nil {
-		return req, nil
+	if p.Cancel.Body != nil {
+		carry(req, p.Cancel.Body.render(r.Values))
 	}
-	body, err := json.Marshal(p.cancelBody(r))
-	if err != nil {
-		return nil, fmt.Errorf("build cancel request of provider %s: %w", p.Name, err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	req.ContentLength = int64(len(body))
 	return req, nil
-}
-
-// cancelBody is the JSON body, without the members of parameters not sent.
-func (p *Provider) cancelBody(r Reference) map[string]string {
-	members := make(map[string]string, len(p.Cancel.Body))
-	for member, value := range p.Cancel.Body {
-		if name, ok := placeholder(value); ok {
-			i, _ := p.param(name)
-			if value = r.Values[i]; value == "" {
-				continue
-			}
-		}
-		members[member] = value
-	}
-	return members
 }
 
 func (p *Provider) request(ctx context.Context, t *Request, base *url.URL, r Reference, c Credential) (*http.Request, error) {
@@ -73,8 +65,14 @@ func (p *Provider) request(ctx context.Context, t *Request, base *url.URL, r Ref
 	// RawPath holds as long as it decodes to Path, so the wire has exactly
 	// these bytes: %2F in a value stays %2F.
 	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawPath: escaped, RawQuery: string(p.appendQuery(nil, t, r, c))}
+	return p.requestTo(ctx, t.Method, u, c), nil
+}
+
+// requestTo is a request to any URL with Pollux's own headers, the file's, and
+// those of c.
+func (p *Provider) requestTo(ctx context.Context, method string, u *url.URL, c Credential) *http.Request {
 	req := &http.Request{
-		Method: t.Method, URL: u, Host: base.Host,
+		Method: method, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
 			"Accept":          {"application/json"},
@@ -82,10 +80,16 @@ func (p *Provider) request(ctx context.Context, t *Request, base *url.URL, r Ref
 			"User-Agent":      {"pollux"},
 		},
 	}
+	for _, f := range p.Poll.Headers {
+		req.Header[f.Name] = []string{f.Value}
+	}
+	for _, f := range c.Select {
+		req.Header[f.Name] = []string{f.Value}
+	}
 	for _, f := range c.Headers {
 		req.Header[f.Name] = append(req.Header[f.Name], f.Value)
 	}
-	return req.WithContext(ctx), nil
+	return req.WithContext(ctx)
 }
 
 // appendQuery appends the template's query, then every other query parameter
@@ -123,15 +127,7 @@ func (p *Provider) appendQuery(dst []byte, t *Request, r Reference, c Credential
 
 // inBody reports whether the request t carries the parameter in its body.
 func (p *Provider) inBody(t *Request, param int) bool {
-	if p.Cancel == nil || t != &p.Cancel.Request {
-		return false
-	}
-	for _, value := range p.Cancel.Body {
-		if name, ok := placeholder(value); ok && name == p.Params[param].Name {
-			return true
-		}
-	}
-	return false
+	return p.Cancel != nil && t == &p.Cancel.Request && p.Cancel.Body.holds(param)
 }
 
 // appendSent appends a query value that is escaped as its sender wanted, and

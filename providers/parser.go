@@ -60,8 +60,14 @@ func NewParser(p *Provider, fixed map[string]string) (*Parser, error) {
 
 // fault says why value cannot be the parameter's, "" if it can.
 func (p *Param) fault(value []byte) string {
-	if reason := valueFault(value); reason != "" {
+	if reason := valueFault(value, p.Max); reason != "" {
 		return reason
+	}
+	if p.Slashes && (value[0] == '/' || value[len(value)-1] == '/' || bytes.Contains(value, []byte("//"))) {
+		return "has an empty segment"
+	}
+	if p.number && !isNumber(string(value)) {
+		return "is no number"
 	}
 	if p.Pattern != nil && !p.Pattern.Match(value) {
 		return "does not have the form that the provider's ids have"
@@ -184,8 +190,8 @@ func (p *Parser) parseQuery(v *View, query []byte, raw bool) *ReferenceError {
 		var pair []byte
 		pair, query, _ = bytes.Cut(query, []byte("&"))
 		name, value, _ := bytes.Cut(pair, []byte("="))
-		i := p.provider.queryParam(name)
-		if i < 0 || p.provider.Params[i].Task {
+		i := p.provider.scopeParam(name)
+		if i < 0 {
 			return &ReferenceError{"query", "holds a parameter that the provider does not have"}
 		}
 		if err := p.decode(v, i, value, raw); err != nil {
@@ -193,6 +199,17 @@ func (p *Parser) parseQuery(v *View, query []byte, raw bool) *ReferenceError {
 		}
 	}
 	return nil
+}
+
+// scopeParam returns the index of a parameter that a reference has in its
+// query, -1 if there is none of that name.
+func (p *Provider) scopeParam(name []byte) int {
+	for i := range p.Params {
+		if !p.Params[i].Task && string(name) == p.Params[i].Name {
+			return i
+		}
+	}
+	return -1
 }
 
 // queryParam returns the index of a parameter that the upstream wants in its

@@ -27,13 +27,17 @@ type Provider struct {
 	Creates    []Create
 	Cancel     *Action         // nil when the provider cannot cancel
 	Settle     []time.Duration // after the first terminal answer; empty: it is final at once
+	Result     *Result         // nil: a task's result is in the answer to its poll
+	Sweep      *Sweep          // nil: the provider has no listing that tells about many tasks
+	Inbound    *Inbound        // nil: the provider sends no messages
 	Simulation *Simulation     // nil when the file has no simulation section
 
 	Mapping *normalize.Mapping
 
 	nameAt  *strictyaml.Node // where the file says its name, for faults
 	oneOf   [][]int          // OneOf by index
-	idPaths []string         // GJSON paths where an answer may name its task
+	ids     []idSource       // where an answer may name its task
+	slashes int              // the parameter whose value may hold slashes, -1 if there is none
 	touch   []Request        // other requests after which a task's stored answer is old
 	errors  errorRules
 }
@@ -51,33 +55,48 @@ const (
 type Identity struct {
 	Headers []string // canonical form; the first one carries a Pollux-held credential
 	Query   []string // query parameters that may carry a credential; redacted everywhere
-	Need    Need
-	Scheme  string // put before a Pollux-held credential in Headers[0], as "Bearer"; "" sends it bare
+	// Select lists headers that choose a version, a tenant or the form of the
+	// answer, in canonical form. They are no secret: part of the partition and
+	// forwarded in every mode, and no part of the credential.
+	Select []string
+	Need   Need
+	Scheme string // put before a Pollux-held credential in Headers[0], as "Bearer"; "" sends it bare
 }
 
 // Param is one parameter of a task's reference.
 type Param struct {
 	Name     string
-	In       string // "path" or "query": where the upstream's poll request wants it
-	Task     bool   // part of the reference in /v1/tasks/{upstream}/...: every path parameter, and a query one that is the id
+	In       string // "path", "query" or "body": where the upstream's poll request wants it
+	Task     bool   // part of the reference in /v1/tasks/{upstream}/...: every path parameter, and another that is the id
 	Optional bool
+	Slashes  bool // its value may hold slashes, which are sent as they are
+	Max      int  // longest value, in bytes
 	// Pattern is the file's rule for a value, anchored; nil if it has none.
-	// Either way a value is 1 to 256 bytes of UTF-8 without control
+	// Either way a value is 1 to Max bytes of UTF-8 without control
 	// characters, backslashes and dot segments.
 	Pattern *Pattern
+	number  bool // stands in a body as a number
 }
 
 // Poll is the status request and the vendor's advice on how often to send it.
 type Poll struct {
 	Request   Request
-	Bypass    Bypass
-	First     time.Duration
-	Min       time.Duration   // never faster for one task
-	Steps     []time.Duration // explicit pauses, then Max
-	Growth    float64         // factor between pauses when Steps is empty; 0 means 1
-	Max       time.Duration
-	MaxQueued time.Duration // instead of Max while queued; 0 means Max
-	GiveUp    time.Duration // 0: the vendor names none
+	Headers   []Field // constant request headers, in canonical form: of a poll and of Pollux's other requests
+	Body      Body    // of a POST; nil: none
+	Documents []int   // HTTP codes whose answers are documents, sorted
+	// Links and LinkHeaders are where an answer has URLs of the upstream: GJSON
+	// paths of strings, or of objects and lists with strings, and headers in
+	// canonical form.
+	Links, LinkHeaders []string
+	Hints              []Hint
+	Bypass             Bypass
+	First              time.Duration
+	Min                time.Duration   // never faster for one task
+	Steps              []time.Duration // explicit pauses, then Max
+	Growth             float64         // factor between pauses when Steps is empty; 0 means 1
+	Max                time.Duration
+	MaxQueued          time.Duration // instead of Max while queued; 0 means Max
+	GiveUp             time.Duration // 0: the vendor names none
 }
 
 // Bypass lists what makes a native status poll a request of its own: neither
@@ -89,17 +108,19 @@ type Bypass struct {
 // Create is a request that makes (or continues) a task.
 type Create struct {
 	Request   Request
-	ID        []string       // GJSON paths in the answer, the first that exists
 	Continues string         // GJSON path in the request body that names the task that runs again; "" if none
 	Links     []string       // GJSON paths of strings in the answer that are URLs of the upstream
 	params    map[int]string // GJSON paths in the request body, by parameter
+	ids       []idSource     // where the answer has the task's id, the first that yields
+
+	LinkHeaders []string // headers of the answer that are URLs of the upstream, in canonical form
 }
 
 // Action is a request about one task, such as cancel.
 type Action struct {
 	Request Request
-	Body    map[string]string // JSON body with {param} values; members whose parameter was not sent are left out; nil: no body
-	OK      []int             // codes that mean it was accepted; empty means any 2xx
+	Body    Body  // nil: none
+	OK      []int // codes that mean it was accepted; empty means any 2xx
 	refused *normalize.Condition
 }
 
@@ -127,6 +148,9 @@ type Verdict struct {
 	Task        normalize.Task // when Answered; Upstream, Provider and UpdatedAt are the caller's to fill
 	Settled     bool           // when Answered and the file has settle.until: it holds
 	UnknownWord bool           // the native word is not in the file
+	WantsResult bool           // when Answered: the task's result is to be asked for, see ResultRequest
+	ResultLink  string         // when WantsResult and the file has result.link: where; "" if the answer has none
+	Expires     time.Time      // when Answered and terminal: when what the answer holds can be used no more; zero: see ExpiresAt
 	RuleErrors  int            // expressions of the file that could not be evaluated, and so did not hold
 	// Digest is of the document without volatile members, NativeDigest of the
 	// body without volatile fields; see normalize.Result. Zero unless Answered.
@@ -135,7 +159,7 @@ type Verdict struct {
 	Status      int           // the code for the client when Rejected, Unauthorized or Forbidden
 	Code        string        // the upstream's own error code when it is a short slug, else ""
 	Reason      string        // what is wrong, in our words, without upstream bytes: for the problem's detail
-	RetryAfter  time.Duration // 0: not said; not clamped
+	RetryAfter  time.Duration // the longest of Retry-After and the file's hints, 0: not said; not clamped
 	ServerFault bool          // counts against a breaker: 5xx or an unusable body
 	Foreign     bool          // the answer names another task than the one asked for: nobody's to see
 }

@@ -18,7 +18,8 @@ type Request struct {
 // A segment is literal, or holds one parameter between two literals.
 type segment struct {
 	prefix, suffix string
-	param          int // index in Provider.Params, or one of the two below
+	param          int  // index in Provider.Params, or one of the two below
+	slashes        bool // the parameter's value may hold slashes, so it is more than one segment
 }
 
 const (
@@ -135,7 +136,7 @@ func isLiteral(s string) bool {
 		}
 	}
 	decoded, fault := unescape(nil, []byte(s), false)
-	return fault == "" && (len(decoded) == 0 || valueFault(decoded) == "" || len(decoded) > maxValueBytes)
+	return fault == "" && (len(decoded) == 0 || valueFault(decoded, maxValueBytes) == "" || len(decoded) > maxValueBytes)
 }
 
 // appendPath appends the escaped path for r's values, from its first slash.
@@ -143,10 +144,15 @@ func (r *Request) appendPath(dst []byte, values []string) []byte {
 	for _, s := range r.path {
 		dst = append(dst, '/')
 		dst = append(dst, s.prefix...)
-		if s.param >= 0 {
+		switch {
+		case s.param < 0:
+			continue
+		case s.slashes:
+			dst = appendSlashedValue(dst, values[s.param])
+		default:
 			dst = appendPathValue(dst, values[s.param])
-			dst = append(dst, s.suffix...)
 		}
+		dst = append(dst, s.suffix...)
 	}
 	return dst
 }

@@ -41,10 +41,15 @@ func Load(fsys fs.FS) (*Set, error) {
 			faults = append(faults, strictyaml.Fault{File: name, Message: "cannot be read"})
 			return nil
 		}
-		if entry.IsDir() && name != "." && strings.HasPrefix(entry.Name(), ".") {
+		switch ext := path.Ext(name); {
+		case entry.IsDir() && name != "." && strings.HasPrefix(entry.Name(), "."):
 			return fs.SkipDir // where Kubernetes keeps what it links the files of a ConfigMap to
-		}
-		if entry.IsDir() || path.Ext(name) != ".yaml" {
+		case entry.IsDir():
+			return nil
+		case strings.EqualFold(ext, ".yml"), strings.EqualFold(ext, ".yaml") && ext != ".yaml":
+			faults = append(faults, strictyaml.Fault{File: name, Message: "is not read: call it " + strings.TrimSuffix(path.Base(name), ext) + ".yaml"})
+			return nil
+		case ext != ".yaml":
 			return nil
 		}
 		data, err := readFile(fsys, name)

@@ -2,24 +2,30 @@ package providers
 
 import (
 	"bytes"
+	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// maxValueBytes is the longest value of a parameter, decoded: what an API
-// merely shows of its ids is no rule, so this is the only one by default.
-const maxValueBytes = 256
+// The longest value of a parameter, decoded: what an API merely shows of its
+// ids is no rule, so the first is the only one by default; a file may raise it
+// up to the second.
+const (
+	defaultValueBytes = 256
+	maxValueBytes     = 2048
+)
 
 // valueFault says why value cannot be a parameter's, "" if it can. It holds
 // for every provider, whatever its patterns say: a value becomes a path
 // segment upstream, so nothing in it may climb, cut or continue there, even
-// at a server that decodes %2F too early.
-func valueFault(value []byte) string {
+// at a server that decodes %2F too early. limit is in bytes.
+func valueFault(value []byte, limit int) string {
 	switch {
 	case len(value) == 0:
 		return "is empty"
-	case len(value) > maxValueBytes:
-		return "is longer than 256 bytes"
+	case len(value) > limit:
+		return "is longer than " + strconv.Itoa(limit) + " bytes"
 	case hasDotSegment(value):
 		return "has a dot segment"
 	}
@@ -98,6 +104,12 @@ func appendPathValue(dst []byte, value string) []byte {
 	return appendEscaped(dst, value, ":")
 }
 
+// appendSlashedValue escapes a value that may hold slashes: they stay, and so
+// does what may stand unescaped in a path.
+func appendSlashedValue(dst []byte, value string) []byte {
+	return appendEscaped(dst, value, "/:=@!$'()*+,;")
+}
+
 // appendQueryValue escapes value for a query: everything but unreserved
 // characters, a plus in particular, which many servers read as a blank.
 func appendQueryValue(dst []byte, value string) []byte {
@@ -108,7 +120,7 @@ func appendEscaped(dst []byte, value, keep string) []byte {
 	const upperHex = "0123456789ABCDEF"
 	for i := range len(value) {
 		c := value[i]
-		if isUnreserved(c) || keep != "" && c == keep[0] {
+		if isUnreserved(c) || keep != "" && strings.IndexByte(keep, c) >= 0 {
 			dst = append(dst, c)
 			continue
 		}

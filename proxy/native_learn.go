@@ -135,7 +135,7 @@ func (l *lesson) finished() {
 		l.server.engine.Overheard(l.target.Upstream, l.partition, l.code, l.header, body)
 		return
 	}
-	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.sent.heard(), body)
+	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.sent.heard(), l.header, body)
 	if !ok {
 		return
 	}

@@ -114,7 +114,7 @@ func explainedReference(p *providers.Provider, id string, params map[string]stri
 		return r, nil
 	}
 	if id == "" {
-		if _, verdict := p.Explain(r, body); verdict.Kind == providers.Answered {
+		if _, verdict := p.Explain(r, providers.Answer{Code: http.StatusOK, Body: body}, nil, time.Now()); verdict.Kind == providers.Answered {
 			id = verdict.Task.ID
 		}
 	}
@@ -135,7 +135,7 @@ func explain(p *providers.Provider, r providers.Reference, status int, body []by
 	if e.verdict.Kind != providers.Answered {
 		return e
 	}
-	e.traces, _ = p.Explain(r, body)
+	e.traces, _ = p.Explain(r, providers.Answer{Code: status, Body: body}, nil, now)
 	task := e.verdict.Task
 	task.Upstream, task.Provider, task.UpdatedAt = p.Name, p.Name, now
 	e.document = task.AppendJSON(nil)

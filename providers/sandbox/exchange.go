@@ -198,11 +198,13 @@ func (e *exchange) transition(tr *providers.Transition) answer {
 // readParams takes the parameters of a cancel from its JSON body, where the
 // provider file puts them there.
 func (e *exchange) readParams() {
-	for member, text := range e.upstream.provider.Cancel.Body {
-		if name, ok := parameter(text); ok {
-			if value := gjson.GetBytes(e.body, gjson.Escape(member)); value.Type == gjson.String {
-				e.params[name] = value.Str
-			}
+	provider := e.upstream.provider
+	for _, member := range provider.Cancel.Body {
+		if member.Param() < 0 {
+			continue
+		}
+		if value := gjson.GetBytes(e.body, gjson.Escape(member.Name)); value.Type == gjson.String || value.Type == gjson.Number {
+			e.params[provider.Params[member.Param()].Name] = value.String()
 		}
 	}
 }

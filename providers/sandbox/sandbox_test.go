@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"pollux/normalize"
 	"pollux/providers"
 )
@@ -65,7 +67,7 @@ func (c caller) create(lifecycle string) string {
 	make := c.p.Creates[0]
 	path := braces.ReplaceAllString(strings.TrimPrefix(make.Request.String(), "POST "), sampleValue)
 	w := c.send("POST", path, `{"user_id": "u", "message": "hi"}`, LifecycleHeader, lifecycle)
-	id := idIn(w.Body.Bytes(), make.ID)
+	id := make.TaskID(w.Header(), w.Body.Bytes())
 	if w.Code/100 != 2 || id == "" {
 		c.t.Fatalf("create: %d %s", w.Code, w.Body)
 	}
@@ -205,7 +207,7 @@ func TestContinue(t *testing.T) {
 			clock.pass(time.Minute)
 			ended := c.status(id)
 			w := c.send("POST", test.route, body)
-			if got := idIn(w.Body.Bytes(), c.p.Creates[0].ID); w.Code/100 != 2 || got != id {
+			if got := c.p.Creates[0].TaskID(w.Header(), w.Body.Bytes()); w.Code/100 != 2 || got != id {
 				t.Fatalf("continue: %d %s, want the id %s", w.Code, w.Body, id)
 			}
 			again := c.status(id)
@@ -270,7 +272,7 @@ func TestDialects(t *testing.T) {
 	set := builtin(t)
 	c := caller{t, newServer(t, set, Options{}), set.Get("orq"), "key"}
 	w := c.send("POST", "/v2/agents/"+sampleValue+"/task", "{}")
-	id := idIn(w.Body.Bytes(), []string{"id"})
+	id := gjson.GetBytes(w.Body.Bytes(), "id").String()
 	if !strings.Contains(w.Body.String(), `"kind": "task"`) || c.status(id) != normalize.InProgress {
 		t.Errorf("create: %d %s, want an A2A task", w.Code, w.Body)
 	}
@@ -414,7 +416,7 @@ func TestCallerTextIsEscaped(t *testing.T) {
 	query := `"}, <img src=x onerror=alert(1)> \ {id}` + "\n"
 	body, _ := json.Marshal(map[string]string{"query": query})
 	w := c.send("POST", "/api/v1/tasks", string(body), LifecycleHeader, "stuck")
-	_, w = c.poll(idIn(w.Body.Bytes(), []string{"task_id"}))
+	_, w = c.poll(gjson.GetBytes(w.Body.Bytes(), "task_id").String())
 	var got struct{ Query string }
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Query != query {
 		t.Errorf("query %q (%v), want %q", got.Query, err, query)

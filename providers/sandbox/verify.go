@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"pollux/providers"
 )
 
@@ -68,11 +66,15 @@ func (v *verifier) judge(c *scene, a answer) providers.Verdict {
 	for i, param := range v.p.Params {
 		ref.Values[i] = c.params[param.Name]
 	}
+	return v.p.Judge(ref, a.code, headerOf(a), a.body, c.now)
+}
+
+func headerOf(a answer) http.Header {
 	header := http.Header{}
 	for name, value := range a.header {
 		header.Set(name, value)
 	}
-	return v.p.Judge(ref, a.code, header, a.body, c.now)
+	return header
 }
 
 func (v *verifier) state(name string) {
@@ -114,24 +116,14 @@ func (v *verifier) creates() {
 			continue
 		}
 		c := v.scene(i, v.anyState())
-		body := c.render(answer.AnswerSpec, http.StatusOK).body
-		if got := idIn(body, v.p.Creates[route].ID); got != c.task.id {
+		said := c.render(answer.AnswerSpec, http.StatusOK)
+		if got := v.p.Creates[route].TaskID(headerOf(said), said.body); got != c.task.id {
 			v.fault("create[%d].body: create.id does not find the id in it", i)
 		}
 	}
 }
 
 func (v *verifier) anyState() string { return slices.Min(slices.Collect(maps.Keys(v.sim.States))) }
-
-// idIn reads the first path that exists.
-func idIn(body []byte, paths []string) string {
-	for _, path := range paths {
-		if id := gjson.GetBytes(body, path); id.Exists() && id.String() != "" {
-			return id.String()
-		}
-	}
-	return ""
-}
 
 // situations checks the refusals that are answers to a poll.
 func (v *verifier) situations() {

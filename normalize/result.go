@@ -1,0 +1,112 @@
+package normalize
+
+import (
+	"bytes"
+	"cmp"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// resultDocument is the result as sources read it, nil if it is no JSON.
+func resultDocument(n *NativeResult) *document {
+	if n == nil || CheckValue(n.Body) != nil {
+		return nil
+	}
+	return newDocument(n.Body)
+}
+
+// takeResult puts the answer to the result's own request into the document:
+// as a whole where the file says so, and its error if it is one.
+func (m *Mapping) takeResult(t *Task, n *NativeResult, traces *[]FieldTrace) {
+	switch {
+	case n == nil:
+	case n.Failed != nil:
+		t.Error = &Error{
+			Code: cmp.Or(n.Failed.Code, t.Error.Code), Type: cmp.Or(n.Failed.Type, t.Error.Type), Message: cmp.Or(n.Failed.Message, t.Error.Message),
+		}
+	case m.resultInto != "":
+		t.Output.take(n.Body)
+		record(traces, FieldTrace{m.resultInto, shown(n.Body), []SourceTrace{{Source: "the whole result", Outcome: outcomeUsed}}})
+	}
+}
+
+// take fills the output with a whole answer: a JSON string or plain text
+// becomes the text, everything else the data. An empty answer changes nothing.
+func (o *Output) take(body []byte) {
+	body = bytes.Trim(body, " \t\r\n")
+	switch {
+	case len(body) == 0:
+	case CheckValue(body) != nil:
+		text := string(body)
+		o.Text, o.Data = &text, nil
+	case body[0] == '"':
+		text := decodeString(string(body))
+		o.Text, o.Data = &text, nil
+	case string(body) != "null":
+		o.Data = Raw(body)
+	}
+}
+
+// shown is a whole answer as JSON.
+func shown(body []byte) Raw {
+	if CheckValue(body) == nil {
+		return Raw(body)
+	}
+	return appendString(nil, string(body))
+}
+
+// CheckResult reports why body cannot be a result, which is JSON or other text.
+func CheckResult(body []byte) error {
+	if utf8.Valid(body) {
+		return nil
+	}
+	return errNotUTF8
+}
+
+// expiresMember is where a document says until when it can be used.
+const expiresMember = "expires_at"
+
+// Expire completes t, a terminal task whose answer does not tell when it
+// ended, with the time until which it can be used: ended is when it was first
+// seen terminal. It returns that time, zero if the file names none.
+func (m *Mapping) Expire(t *Task, ended time.Time) time.Time {
+	if m.expiresAfter <= 0 || !t.Status.Terminal() {
+		return time.Time{}
+	}
+	at := ended
+	if !t.CompletedAt.IsZero() {
+		at = t.CompletedAt
+	}
+	at = at.Add(m.expiresAfter).UTC()
+	t.expire(at)
+	return at
+}
+
+// expire sets metadata.expires_at, unless at is zero.
+func (t *Task) expire(at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	value := Raw(appendTime(nil, at))
+	for i := range t.Metadata {
+		if t.Metadata[i].Name == expiresMember {
+			t.Metadata[i].Value = value
+			return
+		}
+	}
+	t.Metadata = append(t.Metadata, Member{expiresMember, value})
+}
+
+// KeepsOutput reports whether a newer document lacks no member of output that
+// an older one had. Both are task documents as AppendJSON makes them.
+func KeepsOutput(older, newer []byte) bool {
+	for _, member := range [...]string{"output.text", "output.data", "output.messages"} {
+		had, has := gjson.GetBytes(older, member), gjson.GetBytes(newer, member)
+		if had.Exists() && had.Type != gjson.Null && (!has.Exists() || has.Type == gjson.Null) {
+			return false
+		}
+	}
+	return true
+}

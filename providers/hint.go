@@ -1,0 +1,62 @@
+package providers
+
+import (
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Hint is where an answer says when to ask again, besides Retry-After.
+type Hint struct {
+	Header string        // in canonical form, or
+	Path   string        // a GJSON path
+	Unit   time.Duration // of the number there
+}
+
+// hintUnits are the words of poll.hints[].unit.
+var hintUnits = map[string]time.Duration{"": time.Second, "s": time.Second, "ms": time.Millisecond}
+
+func (l *loader) hint(f hintFile) Hint {
+	unit, known := hintUnits[f.Unit.value]
+	if !known {
+		l.fault(f.Unit.node, "", "want unit: s or ms")
+	}
+	l.path(f.Path)
+	if (f.Header.node == nil) == (f.Path.node == nil) {
+		l.fault(f.node, "", "want {header: name, unit: ms} or {path: p, unit: s}")
+	}
+	if f.Header.node != nil && !isToken(f.Header.value) {
+		l.fault(f.Header.node, "", "want the name of a header of the answer")
+	}
+	return Hint{textproto.CanonicalMIMEHeaderKey(f.Header.value), f.Path.value, unit}
+}
+
+// wait is the longest time that an answer asks to wait: Retry-After, and the
+// file's hints. What cannot be read counts for nothing. body is looked into
+// only if readable says that it is JSON.
+func (p *Provider) wait(h http.Header, body []byte, readable bool, now time.Time) time.Duration {
+	longest, _ := RetryAfter(h.Get("Retry-After"), now)
+	for _, hint := range p.Poll.Hints {
+		text := ""
+		if hint.Header != "" {
+			text = h.Get(hint.Header)
+		} else if r := gjson.GetBytes(body, hint.Path); readable && (r.Type == gjson.Number || r.Type == gjson.String) {
+			text = r.String()
+		}
+		longest = max(longest, span(text, hint.Unit))
+	}
+	return longest
+}
+
+// span reads a number of units, 0 if it is none or negative.
+func span(text string, unit time.Duration) time.Duration {
+	n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil || !(n > 0) {
+		return 0
+	}
+	return time.Duration(min(n*float64(unit), float64(maxWait)))
+}

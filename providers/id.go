@@ -1,0 +1,90 @@
+package providers
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"pollux/normalize"
+)
+
+// idSource is where an answer names a task: a GJSON path in its body, or a
+// header. match yields the id by its first group; nil: the value is the id.
+type idSource struct {
+	path, header string
+	match        *regexp.Regexp
+}
+
+// id is what the source makes of a value, "" if it does not match.
+func (s *idSource) id(value string) string {
+	if s.match == nil {
+		return value
+	}
+	groups := s.match.FindStringSubmatch(value)
+	if groups == nil {
+		return ""
+	}
+	return groups[1]
+}
+
+// firstID is the id at the first of sources that yields one. body is only
+// looked into if it is JSON.
+func firstID(sources []idSource, h http.Header, body []byte) string {
+	readable := normalize.CheckValue(body) == nil
+	for i := range sources {
+		s := &sources[i]
+		value := ""
+		if s.header != "" {
+			value = h.Get(s.header)
+		} else if readable {
+			value, _ = textAt(body, s.path)
+		}
+		if id := s.id(value); value != "" && id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// TaskID is the id of the new task in the answer to a create, "" if there is
+// none.
+func (c *Create) TaskID(h http.Header, answer []byte) string { return firstID(c.ids, h, answer) }
+
+// namesAnother reports whether body says that it is about another task than
+// id. Every member of that name counts: a body with two ids, of which GJSON
+// sees the first, is not trusted.
+func (p *Provider) namesAnother(id string, body []byte) bool {
+	for i := range p.ids {
+		s := &p.ids[i]
+		other := func(r gjson.Result) bool { return s.another(r, id) }
+		if strings.ContainsAny(s.path, `.|#@*?\!{}[]():`) {
+			if other(gjson.GetBytes(body, s.path)) {
+				return true
+			}
+			continue
+		}
+		found := false
+		gjson.ParseBytes(body).ForEach(func(key, value gjson.Result) bool {
+			found = key.Str == s.path && other(value)
+			return !found
+		})
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// another reports whether a value names another task than id. One that is
+// absent or null names none.
+func (s *idSource) another(r gjson.Result, id string) bool {
+	switch r.Type {
+	case gjson.Null:
+		return false
+	case gjson.String:
+		return s.id(r.Str) != id
+	}
+	return r.Type != gjson.Number || s.id(r.Raw) != id
+}

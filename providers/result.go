@@ -1,0 +1,235 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"pollux/normalize"
+)
+
+// Result is the second request that a finished task's result needs.
+type Result struct {
+	Request  *Request // nil: Link says where
+	MaxBytes int64    // of its answer; 0: the upstream's limit
+	Failed   []int    // codes that mean that the task failed
+	link     idSource
+	hosts    []string
+}
+
+// Answer is what an upstream answered. It must not change afterwards.
+type Answer struct {
+	Code   int
+	Header http.Header
+	Body   []byte // whole and decoded
+}
+
+func (l *loader) result() {
+	f := l.file.Result
+	if f == nil {
+		return
+	}
+	r := &Result{MaxBytes: int64(f.MaxBytes), hosts: l.hosts(slices.Concat(l.file.Hosts, f.Hosts))}
+	switch {
+	case (f.Request.node == nil) == (f.Link == nil):
+		l.fault(l.root.Get("result"), "result", "wants a request: GET ..., or link: where the answer to the poll says it is")
+	case f.Link != nil:
+		r.link = l.idSource(f.Link, true)
+	default:
+		request := l.request(f.Request, "result.request", false)
+		if request.Method != "" && request.Method != http.MethodGet {
+			l.fault(f.Request.node, "", "want a GET request: fetching a result changes nothing")
+		}
+		r.Request = &request
+	}
+	if f.When.node == nil {
+		l.fault(nil, "result.when", `is missing: the expression that says that there is a result, such as status == "completed"`)
+	}
+	if at := l.root.Nearest("result.max_bytes"); f.MaxBytes < 0 || f.MaxBytes == 0 && at.Path() == "result.max_bytes" {
+		l.fault(at, "", "want a size such as 16MiB")
+	}
+	for _, code := range f.Failed {
+		switch {
+		case code.value == http.StatusUnauthorized || code.value == http.StatusForbidden || code.value == http.StatusRequestTimeout || code.value == http.StatusTooManyRequests:
+			l.fault(code.node, "result.failed", "%d is about the request and not about the task", code.value)
+		case code.value < 400 || code.value > 599:
+			l.fault(code.node, "result.failed", "want codes from 400 to 599")
+		}
+		r.Failed = append(r.Failed, code.value)
+	}
+	l.p.Result = r
+}
+
+// hosts checks the names of hosts that links may lead to.
+func (l *loader) hosts(f []text) []string {
+	var names []string
+	for _, host := range f {
+		if u, err := url.Parse("https://" + host.value); err != nil || host.value == "" || u.Host != host.value || u.Port() != "" {
+			l.fault(host.node, "hosts", "want the name of a host, such as cdn.acme.example")
+		}
+		names = append(names, strings.ToLower(host.value))
+	}
+	return names
+}
+
+// Errors of ResultRequest that its callers tell apart: nothing is to be sent.
+var (
+	// ErrNoResultLink: the answer does not say where the result is.
+	ErrNoResultLink = errors.New("the answer has no link to its result")
+	// ErrForeignResult: the result is where the file does not allow to look.
+	ErrForeignResult = errors.New("the result's link leads to a host that is neither the upstream's nor listed in hosts")
+)
+
+// ResultRequest returns the request for the result of the task r, whose poll
+// was answered with v. c goes with it only to the origin of base; a host that
+// the file lists in hosts gets no credential, and away reports that it is one,
+// which must not be a private address. It is never repeated, and its redirects
+// must not be followed.
+func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference, v Verdict, c Credential) (req *http.Request, away bool, err error) {
+	if p.Result.Request != nil {
+		if req, err = p.request(ctx, p.Result.Request, base, r, c); err != nil {
+			return nil, false, fmt.Errorf("build result request of provider %s: %w", p.Name, err)
+		}
+	} else {
+		u, foreign, err := p.Result.resolve(base, v.ResultLink)
+		if err != nil {
+			return nil, false, fmt.Errorf("build result request of provider %s: %w", p.Name, err)
+		}
+		if away = foreign; away {
+			c = Credential{}
+		} else if query := string(p.appendQuery(nil, &Request{}, Reference{Values: make([]string, len(p.Params))}, Credential{Query: c.Query})); query != "" {
+			u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+query, "&")
+		}
+		req = p.requestTo(ctx, http.MethodGet, u, c)
+		if away { // constant headers may be the upstream's own affair
+			req.Header = http.Header{"Accept-Encoding": {"gzip"}, "User-Agent": {"pollux"}}
+		}
+	}
+	if !slices.ContainsFunc(p.Poll.Headers, func(f Field) bool { return f.Name == "Accept" }) {
+		req.Header.Set("Accept", "*/*")
+	}
+	neverRepeated(req)
+	return req, away, nil
+}
+
+// resolve returns where a link leads, and whether that is another origin than
+// base.
+func (r *Result) resolve(base *url.URL, link string) (u *url.URL, away bool, err error) {
+	if link == "" {
+		return nil, false, ErrNoResultLink
+	}
+	ref, err := url.Parse(link)
+	if err != nil || ref.User != nil || ref.Opaque != "" {
+		return nil, false, ErrForeignResult
+	}
+	from := *base // relative links are relative to the host, as in a browser
+	from.Path, from.RawPath = strings.TrimSuffix(from.Path, "/")+"/", ""
+	u = from.ResolveReference(ref)
+	u.Fragment, u.RawFragment = "", ""
+	if sameOrigin(u, base) {
+		return u, false, nil
+	}
+	if u.Scheme != "https" && u.Scheme != base.Scheme || !slices.Contains(r.hosts, strings.ToLower(u.Hostname())) {
+		return nil, false, ErrForeignResult
+	}
+	return u, true, nil
+}
+
+// sameOrigin compares as RFC 6454, section 5 does.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+func port(u *url.URL) string {
+	if u.Port() == "" {
+		return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Port()
+}
+
+// JudgeResult judges first, the answer to the poll of r, together with result,
+// the one to the request for its result. If the latter is neither a result nor
+// says that the task failed, the verdict is about it, as Judge's is about a
+// poll: the task is then known without its result.
+func (p *Provider) JudgeResult(r Reference, first, result Answer, now time.Time) Verdict {
+	return p.judge(r, first, &result, now, nil)
+}
+
+// nativeResult is result as the mapping takes it, or, if it is none, why.
+func (p *Provider) nativeResult(r Reference, result *Answer, now time.Time) (*normalize.NativeResult, *Verdict) {
+	if result == nil {
+		return nil, nil
+	}
+	var v Verdict
+	switch {
+	case slices.Contains(p.Result.Failed, result.Code):
+		return &normalize.NativeResult{Failed: p.errors.ofTask(result.Body)}, nil
+	case result.Code < 200 || result.Code > 299:
+		v = p.judgeRefusal(r, result.Code, result.Body)
+	case isHTML(result.Header.Get("Content-Type")) || normalize.CheckResult(result.Body) != nil:
+		v = Verdict{Kind: BadAnswer, Reason: "the answer to the request for the result is neither JSON nor text", ServerFault: true}
+	default:
+		return &normalize.NativeResult{Body: result.Body}, nil
+	}
+	v.RetryAfter = p.wait(result.Header, nil, false, now)
+	return nil, &v
+}
+
+// ofTask is the error of a task in a body that says that it failed: the first
+// shape that fits. The message is the task's, and shown as such.
+func (e *errorRules) ofTask(body []byte) *normalize.Error {
+	failed := &normalize.Error{}
+	if normalize.CheckValue(body) != nil {
+		return failed
+	}
+	for _, shape := range e.bodies {
+		code, hasCode := textAt(body, shape.code)
+		message, hasMessage := textAt(body, shape.message)
+		if shape.message != "" && !hasMessage || shape.message == "" && !hasCode {
+			continue
+		}
+		if hasCode && code != "" {
+			failed.Code = &code
+		}
+		failed.Message = message
+		return failed
+	}
+	return failed
+}
+
+// linkOf is the link to the result in an answer, "" if there is none.
+func (r *Result) linkOf(h http.Header, body []byte) string {
+	if r.Request != nil {
+		return ""
+	}
+	return firstID([]idSource{r.link}, h, body)
+}
+
+// ExpiresAt is when what an answer that ended a task holds can be used no
+// more, zero if the file does not say: v.Expires, or the file's time after
+// ended, when the task was first seen to have ended. The task of v then says
+// so too.
+func (p *Provider) ExpiresAt(v *Verdict, ended time.Time) time.Time {
+	if v.Expires.IsZero() {
+		v.Expires = p.Mapping.Expire(&v.Task, ended)
+	}
+	return v.Expires
+}
+
+func (l *loader) expires() {
+	f := l.file.Expires
+	if f == nil {
+		return
+	}
+	if (f.After.node == nil) == (f.At == nil) {
+		l.fault(l.root.Get("expires"), "expires", "wants after: 1h, or at: the path of a time")
+	}
+	if f.After.node != nil && f.After.value <= 0 {
+		l.fault(f.After.node, "", "want a positive duration")
+	}
+}

@@ -1,0 +1,197 @@
+package providers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"pollux/normalize"
+)
+
+// Sweep is a listing that tells about many tasks at once.
+type Sweep struct {
+	Request  Request
+	MaxPages int  // of one sweep
+	Partial  bool // of an item only its status is believed, and an end is confirmed by a poll
+	items    string
+	id       idSource           // inside an item
+	next     string             // GJSON path of the next page's cursor, "" if there is one page
+	param    string             // query parameter that takes it
+	covers   []normalize.Status // empty: all
+}
+
+// defaultPages is how many pages of a listing are read where the file does
+// not say.
+const defaultPages = 10
+
+func (l *loader) sweep() {
+	f := l.file.Sweep
+	if f == nil {
+		return
+	}
+	s := &Sweep{items: f.Items.value, Partial: f.Partial, MaxPages: defaultPages}
+	s.Request = l.request(f.Request, "sweep.request", false)
+	if s.Request.Method != "" && s.Request.Method != http.MethodGet {
+		l.fault(f.Request.node, "", "want a GET request: a listing changes nothing")
+	}
+	if task := l.p.taskParam(); task >= 0 && s.Request.Method != "" {
+		if inPath, inQuery := s.Request.uses(task); inPath+inQuery > 0 {
+			l.fault(f.Request.node, "", "names one task by {%s}, and wants the listing of many", l.p.Params[task].Name)
+		}
+	}
+	if f.Items.node == nil {
+		l.fault(nil, "sweep.items", "is missing: the GJSON path of the list; @this if the answer is one")
+	}
+	l.path(f.Items)
+	if f.ID.node == nil {
+		l.fault(nil, "sweep.id", "is missing: the GJSON path of the task's id in an item")
+	} else {
+		s.id = l.idSource(&f.ID, false)
+	}
+	if f.Next != nil {
+		s.next, s.param = f.Next.Path.value, f.Next.Param.value
+		l.path(f.Next.Path)
+		if f.Next.Path.node == nil || !isName(s.param) {
+			l.fault(f.Next.Param.node, "sweep.next", "wants path: where the answer has the next page's cursor, and param: the query parameter that takes it")
+		}
+	}
+	for _, status := range f.Covers {
+		if !normalize.Status(status.value).Valid() {
+			l.fault(status.node, "sweep.covers", "want statuses of tasks, such as in_progress")
+		}
+		s.covers = append(s.covers, normalize.Status(status.value))
+	}
+	if f.MaxPages.node != nil {
+		if s.MaxPages = f.MaxPages.value; s.MaxPages < 1 || s.MaxPages > 1000 {
+			l.fault(f.MaxPages.node, "", "want a number from 1 to 1000")
+		}
+	}
+	l.p.Sweep = s
+}
+
+// Covers reports whether the listing shows tasks in that status.
+func (s *Sweep) Covers(status normalize.Status) bool {
+	return len(s.covers) == 0 || slices.Contains(s.covers, status)
+}
+
+// taskParam is the index of the parameter that is the task's own id, the last
+// one of the reference's path; -1 if there is none.
+func (p *Provider) taskParam() int {
+	for i := len(p.Params) - 1; i >= 0; i-- {
+		if p.Params[i].Task {
+			return i
+		}
+	}
+	return -1
+}
+
+// SweepGroup names the listing that would show the task r: tasks with the same
+// name are told about by one sweep. It is made of the reference's other values.
+func (p *Provider) SweepGroup(r Reference) string {
+	var b []byte
+	for i, value := range r.Values {
+		if i != p.taskParam() {
+			b = append(appendQueryValue(b, value), '&')
+		}
+	}
+	return string(b)
+}
+
+// SweepRequest returns the request for a page of the listing that shows the
+// task r: the first one, or that of a cursor. net/http never repeats it.
+func (p *Provider) SweepRequest(ctx context.Context, base *url.URL, r Reference, cursor string, c Credential) (*http.Request, error) {
+	values := slices.Clone(r.Values)
+	if task := p.taskParam(); task >= 0 && task < len(values) {
+		values[task] = ""
+	}
+	req, err := p.request(ctx, &p.Sweep.Request, base, Reference{values}, c)
+	if err != nil {
+		return nil, fmt.Errorf("build sweep request of provider %s: %w", p.Name, err)
+	}
+	if cursor != "" {
+		pair := p.Sweep.param + "=" + string(appendQueryValue(nil, cursor))
+		req.URL.RawQuery = strings.TrimPrefix(withoutPair(req.URL.RawQuery, p.Sweep.param)+"&"+pair, "&")
+	}
+	neverRepeated(req)
+	return req, nil
+}
+
+// withoutPair is a query without the parameter of that name.
+func withoutPair(query, name string) string {
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
+	return strings.Join(kept, "&")
+}
+
+// SweepPage is what one page of a listing tells.
+type SweepPage struct {
+	Items []SweepItem // of wanted tasks, in the order of the page
+	Next  string      // cursor of the next page, "" if this is the last
+}
+
+// SweepItem is one task of a listing.
+type SweepItem struct {
+	Reference Reference
+	Body      []byte  // the item, as an answer to its own poll would be
+	Verdict   Verdict // always Answered
+}
+
+// ReadSweep reads a page of the listing that shows the task r. wanted says of
+// which tasks something is to be known, by their ids; whatever else the page
+// has costs next to nothing. A task of which two different items tell is left
+// out, since neither is to be believed, and so is one whose item is no answer.
+// ok is false, with the verdict about the page, if it is no listing.
+func (p *Provider) ReadSweep(r Reference, page Answer, wanted func(id string) bool, now time.Time) (read SweepPage, v Verdict, ok bool) {
+	items, v, ok := p.sweepItems(r, page, now)
+	if !ok {
+		return SweepPage{}, v, false
+	}
+	if p.Sweep.next != "" {
+		read.Next, _ = textAt(page.Body, p.Sweep.next)
+	}
+	first, doubtful := map[string]int{}, map[string]bool{}
+	items.ForEach(func(_, item gjson.Result) bool {
+		body := []byte(item.Raw)
+		id := ""
+		if item.IsObject() {
+			id = firstID([]idSource{p.Sweep.id}, nil, body)
+		}
+		if id == "" || !wanted(id) {
+			return true
+		}
+		if at, again := first[id]; again {
+			doubtful[id] = doubtful[id] || string(read.Items[at].Body) != item.Raw
+			return true
+		}
+		about := Reference{slices.Clone(r.Values)}
+		about.Values[p.taskParam()] = id
+		if v := p.Judge(about, p.Poll.Documents[0], nil, body, now); v.Kind == Answered {
+			first[id] = len(read.Items)
+			read.Items = append(read.Items, SweepItem{about, body, v})
+		}
+		return true
+	})
+	read.Items = slices.DeleteFunc(read.Items, func(i SweepItem) bool { return doubtful[p.taskID(i.Reference)] })
+	return read, v, true
+}
+
+// sweepItems finds the list of a page.
+func (p *Provider) sweepItems(r Reference, page Answer, now time.Time) (items gjson.Result, v Verdict, ok bool) {
+	if page.Code != http.StatusOK {
+		v = p.judgeRefusal(r, page.Code, page.Body)
+		v.RetryAfter = p.wait(page.Header, nil, false, now)
+		return items, v, false
+	}
+	if normalize.CheckValue(page.Body) == nil && !isHTML(page.Header.Get("Content-Type")) {
+		items = gjson.GetBytes(page.Body, p.Sweep.items)
+	}
+	if !items.IsArray() {
+		return items, Verdict{Kind: BadAnswer, Reason: "the upstream's listing has no list where sweep.items says", ServerFault: true}, false
+	}
+	return items, v, true
+}
