@@ -17,14 +17,15 @@ import (
 	"pollux/normalize"
 )
 
-// Commands lists get, wait, watch, list and top.
+// Commands lists get, wait, watch, list, upstreams and top.
 func Commands() []console.Command {
 	return []console.Command{
 		{Name: "get", Args: "<task>", Summary: "show a task", Run: getCommand},
 		{Name: "wait", Args: "<task>...", Summary: "wait until tasks have ended; the exit code says how", Run: waitCommand},
 		{Name: "watch", Args: "<task>", Summary: "show every change of a task until it has ended", Run: watchCommand},
 		{Name: "list", Args: "[<upstream> | <task>]", Summary: "list the tasks that Pollux knows", Run: listCommand},
-		{Name: "top", Summary: "live view of the fleet: counts, upstreams, slowest tasks", Run: topCommand},
+		{Name: "upstreams", Summary: "the state of each upstream, those in trouble first", Run: upstreamsCommand},
+		{Name: "top", Summary: "live view of the fleet: upstreams, failures, slowest tasks", Run: topCommand},
 	}
 }
 
@@ -55,13 +56,13 @@ var exitCodes = map[normalize.Status]int{
 // defaultServer is where "pollux serve" listens by default.
 const defaultServer = "http://127.0.0.1:8080"
 
-// topHelp ends the usage of commands that ask about the fleet, clientHelp that
+// fleetHelp ends the usage of commands that ask about the fleet, clientHelp that
 // of commands that ask as somebody whom an upstream knows.
 const (
-	topHelp = `
+	fleetHelp = `
 The address comes from --server, $POLLUX_SERVER or client.yaml in
 ~/.config/pollux, a Pollux key from --key-file, $POLLUX_KEY or that file.`
-	clientHelp = topHelp + ` The
+	clientHelp = fleetHelp + ` The
 upstream's credential comes from --header and --header-file, or
 $POLLUX_CREDENTIAL, or that file. docs/cli.md tells more.`
 )
@@ -140,6 +141,16 @@ func (f *connectionFlags) connect(t *console.Terminal) (*client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
+}
+
+// connectAsOperator is connect without an upstream's credential, with which
+// only its own tasks would be seen.
+func (f *connectionFlags) connectAsOperator(t *console.Terminal) (*client, error) {
+	c, err := f.connect(t)
+	if err == nil {
+		c.credentials = credentials{}
+	}
+	return c, err
 }
 
 // Format keeps the credentials out of whatever is printed.

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"pollux/cmd/pollux/console"
@@ -120,35 +120,47 @@ func (d *document) failure() string {
 	return console.CleanLine(kind + ": " + d.Error.Message)
 }
 
-// writeText shows the document to a person. heard says how Pollux knows.
-func (d *document) writeText(w io.Writer, label, heard string) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(table, "%s\t%s\n", name, value)
-		}
+// field is a line about a task: what it is, and its value.
+type field struct{ name, value string }
+
+// fields are what a person would want to know, as far as anybody says it.
+// heard says how Pollux knows.
+func (d *document) fields(label, heard string) []field {
+	all := []field{
+		{"task", label}, {"status", d.statusText()}, {"model", textOf(d.Model)},
+		{"created", timeText(d.CreatedAt)}, {"started", timeText(d.StartedAt)},
+		{"completed", timeText(d.CompletedAt)}, {"updated", timeText(d.UpdatedAt)},
+		{"progress", d.progress()}, {"usage", d.usage()}, {"error", d.failure()},
 	}
-	row("task", label)
-	row("status", d.statusText())
-	row("model", textOf(d.Model))
-	row("created", timeText(d.CreatedAt))
-	row("started", timeText(d.StartedAt))
-	row("completed", timeText(d.CompletedAt))
-	row("updated", timeText(d.UpdatedAt))
-	row("progress", d.progress())
-	row("usage", d.usage())
-	row("error", d.failure())
 	if action := d.RequiredAction; action != nil {
-		row("wants", console.CleanLine(action.Type))
+		all = append(all, field{"wants", console.CleanLine(action.Type)})
 		for _, call := range action.ToolCalls {
-			row("call", console.CleanLine(fmt.Sprintf("%v %v %s", orDash(call.ID), orDash(call.Name), call.Arguments)))
+			all = append(all, field{"call", console.CleanLine(fmt.Sprintf("%v %v %s", orDash(call.ID), orDash(call.Name), call.Arguments))})
 		}
 	}
-	row("heard", heard)
-	if err := table.Flush(); err != nil {
+	all = append(all, field{"heard", heard})
+	return slices.DeleteFunc(all, func(f field) bool { return f.value == "" })
+}
+
+// writeText shows the document to a person.
+func (d *document) writeText(t *console.Terminal, label, heard string) error {
+	fields := d.fields(label, heard)
+	indent := 0
+	for _, f := range fields {
+		indent = max(indent, len(f.name)+2)
+	}
+	var b strings.Builder
+	for _, f := range fields {
+		value := console.Wrap(f.value, t.Width(), indent)
+		if f.name == "status" {
+			value = t.Paint(statusStyle(d.Status), value)
+		}
+		fmt.Fprintf(&b, "%s%s\n", t.Paint(console.Faint, console.Pad(f.name, indent)), value)
+	}
+	if _, err := io.WriteString(t.Stdout, b.String()); err != nil {
 		return err
 	}
-	return d.writeOutput(w)
+	return d.writeOutput(t.Stdout)
 }
 
 // writeOutput shows what the task produced: the text, or else the data.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 
@@ -38,7 +37,7 @@ func getCommand(ctx context.Context, t *console.Terminal, args []string) int {
 		r.header.Set("Cache-Control", "no-cache")
 	}
 	r.include(*include)
-	return ended(ctx, t, "get", c.get(ctx, t.Stdout, ref, r, *asJSON || *include != ""))
+	return ended(ctx, t, "get", c.get(ctx, t, ref, r, *asJSON || *include != ""))
 }
 
 // include asks for more than the document; "" for nothing.
@@ -52,7 +51,7 @@ func (r *request) include(what string) {
 	r.query += "include=" + url.QueryEscape(what)
 }
 
-func (c *client) get(ctx context.Context, w io.Writer, ref taskRef, r request, asJSON bool) error {
+func (c *client) get(ctx context.Context, t *console.Terminal, ref taskRef, r request, asJSON bool) error {
 	a, err := c.ask(ctx, r)
 	if err != nil {
 		return err
@@ -64,17 +63,17 @@ func (c *client) get(ctx context.Context, w io.Writer, ref taskRef, r request, a
 	if err != nil {
 		return err
 	}
-	return d.write(w, ref, a, asJSON)
+	return d.write(t, ref, a, asJSON)
 }
 
 // write shows the document of an answer, or its bytes as they were received
 // and the end of a line.
-func (d *document) write(w io.Writer, ref taskRef, a *answer, asJSON bool) error {
+func (d *document) write(t *console.Terminal, ref taskRef, a *answer, asJSON bool) error {
 	var err error
 	if asJSON {
-		_, err = fmt.Fprintf(w, "%s\n", a.body)
+		_, err = fmt.Fprintf(t.Stdout, "%s\n", a.body)
 	} else {
-		err = d.writeText(w, ref.label, heardText(a))
+		err = d.writeText(t, ref.label, heardText(a))
 	}
 	if err != nil {
 		return outputError{fmt.Errorf("%s cannot be shown: %w", ref.label, err)}

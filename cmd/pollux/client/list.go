@@ -6,12 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"pollux/cmd/pollux/console"
@@ -29,7 +28,8 @@ type taskRow struct {
 	FirstSeen *time.Time       `json:"first_seen"`
 	UpdatedAt *time.Time       `json:"updated_at"`
 	Error     *struct {
-		Code *string `json:"code"`
+		Code    *string `json:"code"`
+		Message *string `json:"message"`
 	} `json:"error"`
 	Model *string `json:"model"`
 	Stuck bool    `json:"stuck"`
@@ -71,7 +71,7 @@ only those of that upstream, or of that id at it.
 	defer c.close()
 	r := request{path: pathTasks, query: encoded(query), upstream: query.Get("upstream")}
 	if *watch {
-		return ended(ctx, t, "list", c.watchList(ctx, t.Stdout, r, *asJSON))
+		return ended(ctx, t, "list", c.watchList(ctx, t, r, *asJSON))
 	}
 	return ended(ctx, t, "list", c.list(ctx, t, r, *asJSON))
 }
@@ -87,7 +87,7 @@ func addListFlags(fs *flag.FlagSet) *listFlags {
 	fs.StringVar(&f.upstream, "upstream", "", "only tasks at this `upstream`")
 	fs.StringVar(&f.status, "status", "", "only tasks in this `status`, or in one of several, with commas")
 	fs.StringVar(&f.terminal, "terminal", "", "only tasks that have ended: `true`, or that have not: false")
-	fs.StringVar(&f.q, "q", "", "only tasks whose `id` is or begins with this")
+	fs.StringVar(&f.q, "q", "", "only tasks whose `id` is or begins with this, or whose model or error code is this")
 	fs.StringVar(&f.since, "since", "", "only tasks since this `time`: RFC 3339, or how long ago, such as 2h")
 	fs.StringVar(&f.until, "until", "", "only tasks until this `time`")
 	fs.StringVar(&f.sort, "sort", "", "`order`: created_at, updated_at or completed_at, with - in front for the latest first")
@@ -114,6 +114,9 @@ func (f *listFlags) query(ref string, now time.Time) (url.Values, error) {
 	} else {
 		return nil, err
 	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	set("status", f.status)
 	set("terminal", f.terminal)
 	for name, text := range map[string]string{"since": f.since, "until": f.until} {
@@ -132,6 +135,38 @@ func (f *listFlags) query(ref string, now time.Time) (url.Values, error) {
 		set("limit", strconv.Itoa(f.limit))
 	}
 	return values, nil
+}
+
+// check refuses what Pollux would refuse, and says what was meant.
+func (f *listFlags) check() error {
+	statuses := make([]string, len(normalize.Statuses))
+	for i, s := range normalize.Statuses {
+		statuses[i] = string(s)
+	}
+	for status := range strings.SplitSeq(f.status, ",") {
+		if err := oneOf("status", "statuses are", strings.TrimSpace(status), statuses); f.status != "" && err != nil {
+			return err
+		}
+	}
+	if err := oneOf("terminal", "it is", f.terminal, []string{"true", "false"}); f.terminal != "" && err != nil {
+		return err
+	}
+	orders := []string{"created_at", "updated_at", "completed_at"}
+	if err := oneOf("sort", "orders are", strings.TrimPrefix(f.sort, "-"), orders); f.sort != "" && err != nil {
+		return err
+	}
+	return nil
+}
+
+// oneOf is the fault of a flag whose value is none of known.
+func oneOf(name, are, value string, known []string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	if near := console.Nearest(value, known); near != "" {
+		return wrongUsage("--%s: there is no `%s`: did you mean `%s`?", name, value, near)
+	}
+	return wrongUsage("--%s: there is no `%s`: %s %s", name, value, are, strings.Join(known, ", "))
 }
 
 // encoded is a query whose blanks are %20: a plus means one only in forms.
@@ -164,8 +199,10 @@ func (c *client) list(ctx context.Context, t *console.Terminal, r request, asJSO
 	if asJSON {
 		return writeLine(t.Stdout, string(a.body))
 	}
-	if err := writeRows(t.Stdout, list.Data, time.Now()); err != nil {
-		return outputError{err}
+	if len(list.Data) > 0 {
+		if err := writeLines(t.Stdout, t.Lines(taskTable(list.Data, time.Now()), t.Width())); err != nil {
+			return err
+		}
 	}
 	switch {
 	case len(list.Data) == 0:
@@ -184,17 +221,18 @@ func parseList(a *answer) (*taskList, error) {
 	return list, nil
 }
 
-func writeRows(w io.Writer, rows []taskRow, now time.Time) error {
-	if len(rows) == 0 {
-		return nil
+// taskTable shows rows with what is to be known of each. The reference, which
+// other commands take, is cut last.
+func taskTable(rows []taskRow, now time.Time) *console.Table {
+	table := &console.Table{Columns: []console.Column{{Head: "TASK", Least: 24}, {Head: "STATUS"}, {Head: "CREATED", Right: true, Drop: 2},
+		{Head: "CHANGED", Right: true, Drop: 1}, {Head: "NOTE", Least: 28}, {Head: "MODEL", Drop: 3}}}
+	for i := range rows {
+		row := &rows[i]
+		table.Rows = append(table.Rows, []console.Cell{
+			{Text: console.CleanLine(row.Ref)}, row.statusCell(), {Text: console.Since(row.start(), now)},
+			{Text: console.Since(row.UpdatedAt, now)}, row.note(), {Text: textOf(row.Model), Style: console.Faint}})
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TASK\tSTATUS\tCREATED\tCHANGED\tMODEL\tNOTE")
-	for _, row := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", console.CleanLine(row.Ref), console.CleanLine(string(row.Status)),
-			console.Since(row.start(), now), console.Since(row.UpdatedAt, now), firstSet(textOf(row.Model), "-"), row.note())
-	}
-	return table.Flush()
+	return table
 }
 
 // start is when the task was created, or else when Pollux first saw it.
@@ -205,15 +243,29 @@ func (r *taskRow) start() *time.Time {
 	return r.FirstSeen
 }
 
-// note is what deserves attention.
-func (r *taskRow) note() string {
+func (r *taskRow) statusCell() console.Cell {
+	return console.Cell{Text: console.CleanLine(string(r.Status)), Style: statusStyle(r.Status)}
+}
+
+// note is what deserves attention: why a task failed, or that it takes longer
+// than others did.
+func (r *taskRow) note() console.Cell {
 	switch {
-	case r.Error != nil && r.Error.Code != nil:
-		return console.CleanLine(*r.Error.Code)
+	case r.Error != nil:
+		return console.Cell{Text: reasonText(r.Error.Code, r.Error.Message)}
 	case r.Stuck:
-		return "stuck"
+		return console.Cell{Text: "stuck", Style: console.Caution}
 	}
-	return ""
+	return console.Cell{}
+}
+
+// reasonText is a code and a message on one line, as far as there are any.
+func reasonText(code, message *string) string {
+	c, m := textOf(code), textOf(message)
+	if c != "" && m != "" {
+		return c + ": " + m
+	}
+	return c + m
 }
 
 // maxRemembered bounds what a list that is watched for days remembers.
@@ -221,7 +273,7 @@ const maxRemembered = 10_000
 
 // watchList shows rows as they change. A new connection repeats what is known
 // already, which is not shown again.
-func (c *client) watchList(ctx context.Context, w io.Writer, r request, asJSON bool) error {
+func (c *client) watchList(ctx context.Context, t *console.Terminal, r request, asJSON bool) error {
 	shown := map[string]string{} // the last row by reference
 	handle := func(ev event) error {
 		switch ev.name {
@@ -235,10 +287,8 @@ func (c *client) watchList(ctx context.Context, w io.Writer, r request, asJSON b
 		if json.Unmarshal(ev.data, &row) != nil {
 			return errNoList
 		}
-		line := fmt.Sprintf("%-20s  %s  %s", secondText(row.UpdatedAt), console.Pad(console.CleanLine(string(row.Status)), 15), console.CleanLine(row.Ref))
-		if note := row.note(); note != "" {
-			line += "  " + note
-		}
+		line := strings.TrimRight(fmt.Sprintf("%-20s  %s  %s  %s", secondText(row.UpdatedAt), t.Paint(statusStyle(row.Status),
+			console.Pad(console.CleanLine(string(row.Status)), 15)), console.CleanLine(row.Ref), row.note().Text), " ")
 		if shown[row.Ref] == line {
 			return nil
 		}
@@ -247,9 +297,9 @@ func (c *client) watchList(ctx context.Context, w io.Writer, r request, asJSON b
 		}
 		shown[row.Ref] = line
 		if asJSON {
-			return writeJSONLine(w, ev.data)
+			return writeJSONLine(t.Stdout, ev.data)
 		}
-		return writeLine(w, line)
+		return writeLine(t.Stdout, fitted(t, line))
 	}
 	s := &stream{client: c, request: r, handle: handle, over: func() bool { return false }}
 	return s.run(ctx)

@@ -2,13 +2,10 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -16,20 +13,18 @@ import (
 	"pollux/cmd/pollux/console"
 )
 
-// slowestShown is how many tasks are asked for: as many as a tall terminal shows.
-const slowestShown = 100
-
 func topCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("top", `Shows the fleet live: how many tasks are in which status, how the upstreams do,
-and the tasks that have been under way longest. q ends it. What is no terminal
-gets a line each time. Wants the scope fleet.
-`+topHelp,
+those in trouble first, what failed lately and why, and the tasks that have been
+under way longest. q ends it. What is no terminal gets a line each time.
+Where Pollux wants a key, one without the scope fleet sees its part.
+`+fleetHelp,
 		"pollux top",
 		"pollux top --once  # the whole of it, once",
 		"pollux top --json --every 1m >> fleet.jsonl")
 	connection := addConnectionFlags(fs)
 	every := fs.Duration("every", 2*time.Second, "the `time` between two looks")
-	once := fs.Bool("once", false, "look once, and end")
+	once := fs.Bool("once", false, "print the whole of it once, and end")
 	asJSON := fs.Bool("json", false, "print what Pollux answers, as one JSON object a line")
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
@@ -37,18 +32,18 @@ gets a line each time. Wants the scope fleet.
 	if *every < 100*time.Millisecond {
 		return t.Misused(fs, "--every is at least 100ms")
 	}
-	c, err := connection.connect(t)
+	c, err := connection.connectAsOperator(t)
 	if err != nil {
 		return ended(ctx, t, "top", err)
 	}
 	defer c.close()
-	// With an upstream's credential only its own tasks would be seen.
-	c.credentials = credentials{}
 	top := &top{client: c, Terminal: t, every: *every, once: *once}
 	switch {
 	case *asJSON:
 		return ended(ctx, t, "top", top.lines(ctx, (*overview).json))
-	case *once || !console.IsTerminal(t.Stdout):
+	case *once:
+		return ended(ctx, t, "top", top.all(ctx))
+	case !console.IsTerminal(t.Stdout):
 		return ended(ctx, t, "top", top.lines(ctx, (*overview).line))
 	}
 	return ended(ctx, t, "top", top.live(ctx))
@@ -62,119 +57,13 @@ type top struct {
 	once  bool
 }
 
-// overview is one look at the fleet.
-type overview struct {
-	Fleet     fleetState         `json:"-"`
-	Upstreams []upstreamRow      `json:"-"`
-	Slowest   []taskRow          `json:"-"`
-	at        time.Time          // of the look
-	received  [3]json.RawMessage // what Pollux answered, in the same order
-}
-
-// fleetState is the part of /v1/fleet that is shown.
-type fleetState struct {
-	Object string `json:"object"`
-	Tasks  struct {
-		Total    int            `json:"total"`
-		Stuck    int            `json:"stuck"`
-		ByStatus map[string]int `json:"by_status"`
-		// ByUpstream counts by upstream, then by status.
-		ByUpstream map[string]map[string]int `json:"by_upstream"`
-	} `json:"tasks"`
-	Polls struct {
-		Received int64 `json:"received"`
-		Upstream int64 `json:"upstream"`
-		Saved    struct {
-			Total int64 `json:"total"`
-		} `json:"saved"`
-		RateLimitsAvoided int64 `json:"rate_limits_avoided"`
-	} `json:"polls"`
-	Durations map[string]struct {
-		P50 *float64 `json:"p50_seconds"`
-		P95 *float64 `json:"p95_seconds"`
-	} `json:"durations"`
-}
-
-// upstreamRow is the part of an element of /v1/upstreams that is shown.
-type upstreamRow struct {
-	Name    string   `json:"name"`
-	Breaker string   `json:"breaker"`
-	RetryIn *float64 `json:"retry_in_seconds"`
-	Paused  *float64 `json:"paused_for_seconds"`
-	Budget  *struct {
-		Limit float64 `json:"limit"`
-		Left  float64 `json:"left"`
-	} `json:"budget"`
-	Latency struct {
-		P50 *float64 `json:"p50_seconds"`
-		P99 *float64 `json:"p99_seconds"`
-	} `json:"latency"`
-	ErrorRatio float64 `json:"error_ratio"`
-	LastError  *struct {
-		At     time.Time `json:"at"`
-		Type   string    `json:"type"`
-		Status *int      `json:"status"`
-	} `json:"last_error"`
-	Polls struct {
-		Received int64 `json:"received"`
-		Upstream int64 `json:"upstream"`
-	} `json:"polls"`
-}
-
-var errNoFleet = errors.New("the answer is no fleet: is this a Pollux?")
-
-// look asks for everything that is shown, all at once.
-func (c *client) look(ctx context.Context) (*overview, error) {
-	o := &overview{at: time.Now()}
-	var upstreams struct {
-		Object string        `json:"object"`
-		Data   []upstreamRow `json:"data"`
-	}
-	var tasks taskList
-	requests := [...]request{
-		{path: "/v1/fleet"},
-		{path: "/v1/upstreams"},
-		{path: pathTasks, query: fmt.Sprintf("terminal=false&sort=created_at&limit=%d", slowestShown)},
-	}
-	into := [...]any{&o.Fleet, &upstreams, &tasks}
-	var failures [len(requests)]error
-	var asking sync.WaitGroup
-	for i, r := range requests {
-		asking.Go(func() {
-			a, err := c.ask(ctx, r)
-			if err == nil && (a.code != http.StatusOK || json.Unmarshal(a.body, into[i]) != nil) {
-				err = errNoFleet
-			}
-			if err == nil {
-				o.received[i] = a.body
-			}
-			failures[i] = err
-		})
-	}
-	asking.Wait()
-	for _, err := range failures {
-		if err != nil {
-			return nil, err
-		}
-	}
-	if o.Fleet.Object != "fleet" || upstreams.Object != "list" || tasks.Object != "list" {
-		return nil, errNoFleet
-	}
-	o.Upstreams, o.Slowest = upstreams.Data, tasks.Data
-	return o, nil
-}
-
-// json is everything that was answered, on one line.
-func (o *overview) json() string {
-	text, err := json.Marshal(struct {
-		Fleet     json.RawMessage `json:"fleet"`
-		Upstreams json.RawMessage `json:"upstreams"`
-		Tasks     json.RawMessage `json:"tasks"`
-	}{o.received[0], o.received[1], o.received[2]})
+// all prints everything, once.
+func (t *top) all(ctx context.Context) error {
+	o, err := t.look(ctx)
 	if err != nil {
-		panic("BUG: answers that were read are no JSON: " + err.Error())
+		return err
 	}
-	return string(text)
+	return writeLines(t.Stdout, o.screen(t.Terminal, t.Width(), 0, nil))
 }
 
 // lines writes one line per look.
@@ -221,7 +110,7 @@ func (t *top) live(ctx context.Context) error {
 			last = o
 		}
 		width, height := console.Size(t.Stdout)
-		if err := t.draw(last.screen(width, height, err)); err != nil {
+		if err := t.draw(last.screen(t.Terminal, width, height, err)); err != nil {
 			return err
 		}
 	}

@@ -152,7 +152,7 @@ func (w *waiting) over(ctx context.Context, n news) int {
 		if w.shown++; w.shown > 1 && !w.asJSON {
 			fmt.Fprintln(w.Stdout)
 		}
-		if err := n.document.write(w.Stdout, ref, n.answer, w.asJSON); err != nil {
+		if err := n.document.write(w.Terminal, ref, n.answer, w.asJSON); err != nil {
 			return ended(ctx, w.Terminal, "wait", err)
 		}
 	}

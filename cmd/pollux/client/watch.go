@@ -32,7 +32,7 @@ func watchCommand(ctx context.Context, t *console.Terminal, args []string) int {
 		return ended(ctx, t, "watch", err)
 	}
 	defer c.close()
-	w := &taskWatch{out: t.Stdout, asJSON: *asJSON}
+	w := &taskWatch{Terminal: t, asJSON: *asJSON}
 	s := &stream{client: c, request: taskRequest(ref), handle: w.show, over: func() bool { return w.terminal }}
 	if err := s.run(ctx); err != nil {
 		return ended(ctx, t, "watch", fmt.Errorf("%s: %w", ref.label, err))
@@ -42,7 +42,7 @@ func watchCommand(ctx context.Context, t *console.Terminal, args []string) int {
 
 // taskWatch shows the events of one task.
 type taskWatch struct {
-	out      io.Writer
+	*console.Terminal
 	asJSON   bool
 	terminal bool   // the task has ended
 	last     string // line
@@ -62,19 +62,19 @@ func (w *taskWatch) show(ev event) error {
 	}
 	w.terminal = d.Terminal
 	if w.asJSON {
-		return writeJSONLine(w.out, ev.data)
+		return writeJSONLine(w.Stdout, ev.data)
 	}
-	line := d.line()
+	line := d.line(w.Terminal)
 	if line == w.last { // what changed is not on it
 		return nil
 	}
 	w.last = line
-	return writeLine(w.out, line)
+	return writeLine(w.Stdout, fitted(w.Terminal, line))
 }
 
 // line is the document in one line.
-func (d *document) line() string {
-	line := fmt.Sprintf("%-20s  %s", secondText(d.UpdatedAt), console.Pad(console.CleanLine(string(d.Status)), 15))
+func (d *document) line(t *console.Terminal) string {
+	line := fmt.Sprintf("%-20s  %s", secondText(d.UpdatedAt), t.Paint(statusStyle(d.Status), console.Pad(console.CleanLine(string(d.Status)), 15)))
 	for _, more := range []string{d.progress(), d.failure(), d.usage()} {
 		if more != "" {
 			line += "  " + more
@@ -90,6 +90,16 @@ func secondText(t *time.Time) string {
 	}
 	return t.UTC().Format(time.RFC3339)
 }
+
+// fitted is a line within the width of a terminal.
+func fitted(t *console.Terminal, line string) string {
+	if width := t.Width(); width > 0 {
+		return console.Clip(line, width)
+	}
+	return line
+}
+
+func writeLines(w io.Writer, lines []string) error { return writeLine(w, strings.Join(lines, "\n")) }
 
 func writeLine(w io.Writer, line string) error {
 	if _, err := fmt.Fprintln(w, line); err != nil {
