@@ -248,6 +248,8 @@ func seconds(s *float64) string {
 	switch {
 	case s == nil:
 		return "-"
+	case *s < 0.001:
+		return "<1ms"
 	case *s < 1:
 		return fmt.Sprintf("%.0fms", *s*1000)
 	case *s < 60:
