@@ -21,7 +21,9 @@ type Config struct {
 
 // CacheConfig is the memory tier.
 type CacheConfig struct {
-	MaxBytes strictyaml.Bytes `yaml:"max_bytes"` // weight of all entries; a change needs a restart
+	// MaxBytes is what all entries may weigh. When left out, a quarter of the
+	// memory that the container may use, at most 256MiB. A change needs a restart.
+	MaxBytes strictyaml.Bytes `yaml:"max_bytes"`
 }
 
 // StoreConfig is the durable tier.
@@ -59,7 +61,7 @@ type LogConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Config: proxy.DefaultConfig(),
-		Cache:  CacheConfig{MaxBytes: 256 << 20},
+		Cache:  CacheConfig{MaxBytes: defaultCache(usableMemory())},
 		Store:  StoreConfig{Driver: "sqlite", Path: "pollux.db"},
 		Log:    LogConfig{Level: "info", Format: "text"},
 	}

@@ -36,6 +36,7 @@ func TestExampleHasEveryDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := DefaultConfig()
+	want.Cache.MaxBytes = mostCache // and less in a small container
 	want.Clients, want.Webhooks.AllowNetworks = []proxy.ClientConfig{}, []string{}
 	want.Upstreams = map[string]poller.UpstreamConfig{}
 	for name := range got.Upstreams {
