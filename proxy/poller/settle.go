@@ -65,15 +65,21 @@ func (p *Poller) scheduleSettling(r Request, e *cache.Entry) {
 }
 
 func (p *Poller) settleOnce(ctx context.Context, r Request, _ time.Duration) {
-	_, _ = p.join(ctx, p.refreshed(r))
+	if r, ok := p.refreshed(r); ok {
+		_, _ = p.join(ctx, r)
+	}
 }
 
 // refreshed is r on the upstream of today: a reload may have changed its limits.
-func (p *Poller) refreshed(r Request) Request {
-	if u := p.Upstream([]byte(r.Upstream.Name)); u != nil && u.Base.String() == r.Upstream.Base.String() {
-		r.Upstream = u
+// It reports false if there is none that r could be meant for: then nothing is
+// asked any more.
+func (p *Poller) refreshed(r Request) (Request, bool) {
+	u := p.Upstream([]byte(r.Upstream.Name))
+	if u == nil || !u.Continues(r.Upstream) {
+		return r, false
 	}
-	return r
+	r.Upstream = u
+	return r, true
 }
 
 // unstored holds terminal entries that the store refused, until it takes them.

@@ -122,6 +122,13 @@ func baseURL(configured string, provider *providers.Provider) (*url.URL, error) 
 	return base, nil
 }
 
+// Continues reports whether u is what old was before a reload: the same API at the
+// same address, with the credential from the same side. Only then may u be asked
+// what somebody wanted of old, with the credential that they sent to it.
+func (u *Upstream) Continues(old *Upstream) bool {
+	return u.Provider.Name == old.Provider.Name && u.Base.String() == old.Base.String() && u.Held == old.Held
+}
+
 // inherit keeps what a reload must not forget.
 func (u *Upstream) inherit(old *Upstream) {
 	if old == nil || old.Base.String() != u.Base.String() {

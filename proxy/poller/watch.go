@@ -133,7 +133,11 @@ func (p *Poller) watchOnce(ctx context.Context, r Request, late time.Duration) {
 		w.plan(there, time.Now().Add(spread(rampUp)))
 		return
 	}
-	r = p.refreshed(r)
+	r, ok := p.refreshed(r)
+	if !ok {
+		w.end(there)
+		return
+	}
 	now := time.Now()
 	if wait := r.Partition.short(r.Upstream, now); wait > 0 || w.waiting(r.Partition) {
 		w.queue(there, now.Add(wait))
@@ -151,12 +155,16 @@ func (p *Poller) watchNow(ctx context.Context, there *watch, r Request) {
 	w := &p.watches
 	due, ended := there.next(out, time.Now())
 	if ended {
-		w.mu.Lock()
-		there.ended = true
-		w.mu.Unlock()
+		w.end(there)
 		return
 	}
 	w.plan(there, due)
+}
+
+func (w *watches) end(there *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there.ended = true
 }
 
 // queue makes a due watch wait for its partition's turn: when there is a poll
@@ -193,7 +201,16 @@ func (w *watches) turn(r Request, at time.Time) {
 // takeTurn spends a partition's next poll on its most urgent task.
 func (p *Poller) takeTurn(ctx context.Context, r Request, _ time.Duration) {
 	w := &p.watches
-	r = p.refreshed(r)
+	r, ok := p.refreshed(r)
+	if !ok {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for there := range w.hungry[r.Partition.ID] {
+			there.ended = true
+		}
+		delete(w.hungry, r.Partition.ID)
+		return
+	}
 	for {
 		now := time.Now()
 		wait := r.Partition.short(r.Upstream, now)
@@ -216,7 +233,9 @@ func (p *Poller) takeTurn(ctx context.Context, r Request, _ time.Duration) {
 		}
 		w.fed(first)
 		w.mu.Unlock()
-		p.watchNow(ctx, first, p.refreshed(first.request))
+		next := first.request
+		next.Upstream = r.Upstream // of one partition, so of one upstream
+		p.watchNow(ctx, first, next)
 		if ctx.Err() != nil {
 			return
 		}

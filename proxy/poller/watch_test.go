@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/providers"
 	"pollux/proxy/problem"
 )
 
@@ -214,4 +215,60 @@ func TestSuspendedMachineMakesNoHerd(t *testing.T) {
 			t.Errorf("%d polls in ten seconds afterwards, want about %d", polls, 5*tasks)
 		}
 	})
+}
+
+// TestReloadOfWatchedTasks: a watched task goes on after a reload on the new
+// upstream, unless that is another one or has a credential of ours now: nothing
+// is asked at the old address any more, nor with another credential.
+func TestReloadOfWatchedTasks(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*UpstreamConfig)
+		polled bool
+	}{
+		{"nothing", func(*UpstreamConfig) {}, true},
+		{"a limit", func(c *UpstreamConfig) { c.MaxInFlight = 1 }, true},
+		{"the address", func(c *UpstreamConfig) { c.BaseURL = "http://other.test" }, false},
+		{"the mode of the credential", func(c *UpstreamConfig) { c.Credential = CredentialConfig{Value: "ours"} }, false},
+		{"the provider", func(c *UpstreamConfig) { c.Provider = "shannon" }, false},
+		{"removed", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rate := RateConfig{Requests: 30, Per: time.Minute, Burst: 2}
+				b := newBench(t, "vessl", always(200, vesslRunning), func(c *UpstreamConfig) { c.Rate = &rate })
+				for _, job := range []string{"job1", "job2", "job3"} { // more than the budget is for: some wait for their turn
+					release, _ := b.Watch(b.request("a", job))
+					defer release()
+				}
+				time.Sleep(10 * time.Second)
+				before := b.polls.Load()
+				if before < 5 {
+					t.Fatalf("%d polls before the reload", before)
+				}
+				cfg := b.up().Config
+				all := map[string]UpstreamConfig{}
+				if c.change != nil {
+					c.change(&cfg)
+					all["vessl"] = cfg
+				}
+				set, err := providers.Builtin()
+				if err != nil {
+					t.Fatal(err)
+				}
+				built, use, err := b.Prepare(Config{Upstreams: all}, set)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, u := range built {
+					u.transport = b.script
+				}
+				use()
+				time.Sleep(time.Minute)
+				if polled := b.polls.Load() > before; polled != c.polled {
+					t.Errorf("%d polls before the reload, %d after it", before, b.polls.Load()-before)
+				}
+			})
+		})
+	}
 }
