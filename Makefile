@@ -9,6 +9,7 @@ FUZZTIME ?= 10s
 .PHONY: build demo test deps lint fmt fuzz bench
 
 build:               ## bin/pollux
+	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/pollux ./cmd/pollux
 
 demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C

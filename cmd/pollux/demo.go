@@ -18,8 +18,16 @@ import (
 	"pollux/proxy/poller"
 )
 
-// demoAddress is tried first, so that the printed commands look familiar.
+// demoAddress is where the demo listens unless told otherwise, so that the
+// printed commands look familiar. It takes another port if that one is taken.
 const demoAddress = "127.0.0.1:8080"
+
+// demoOptions is what the flags of the demo say.
+type demoOptions struct {
+	listen  string // "" is demoAddress, or another port
+	clients int
+	speed   float64
+}
 
 func demoCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("demo", `Starts simulated upstreams for every provider, Pollux in front of them and a
@@ -28,34 +36,42 @@ what is asked and what is saved. Now and then an upstream fails for a while.
 Prints commands to try. Needs no key, no network and no other program.`,
 		"pollux demo",
 		"pollux demo --clients 200 --speed 4",
+		"pollux demo --listen 127.0.0.1:9090",
 		"pollux demo --for 30s  # ends by itself")
-	clients := fs.Int("clients", 30, "how many clients poll")
+	var o demoOptions
+	fs.StringVar(&o.listen, "listen", "", "`address` on loopback; without it "+demoAddress+", or another port if that one is taken")
+	fs.IntVar(&o.clients, "clients", 30, "how many clients poll")
 	length := fs.Duration("for", 0, "end by itself after this `time`; 0 runs until Ctrl-C")
-	speed := fs.Float64("speed", 2, "how much faster than real the simulated tasks run")
+	fs.Float64Var(&o.speed, "speed", 2, "how much faster than real the simulated tasks run")
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	if *clients < 1 || *clients > 1000 || *length < 0 || *speed <= 0 {
-		return t.Misused(fs, "--clients is from 1 to 1000, --for not negative, --speed more than 0")
+	switch host, _, err := net.SplitHostPort(o.listen); {
+	case o.clients < 1 || o.clients > 1000:
+		return t.Misused(fs, "--clients is from 1 to 1000")
+	case *length < 0 || o.speed <= 0:
+		return t.Misused(fs, "--for is not negative, --speed more than 0")
+	case o.listen != "" && (err != nil || !loopbackAddr(host).IsLoopback()):
+		return t.Misused(fs, "--listen wants an address on loopback such as 127.0.0.1:9090: whoever reaches the demo needs no key")
 	}
 	if *length > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, *length)
 		defer cancel()
 	}
-	if err := demo(ctx, t, *clients, *speed); err != nil {
+	if err := demo(ctx, t, o); err != nil {
 		return t.Fail("demo", err)
 	}
 	return exitOK
 }
 
 // demo runs until ctx ends, and leaves nothing behind.
-func demo(ctx context.Context, t *console.Terminal, clients int, speed float64) (err error) {
+func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 	set, err := providers.Builtin()
 	if err != nil {
 		return err
 	}
-	upstreams, err := sandbox.New(set, sandbox.Options{Seed: uint64(time.Now().UnixNano()), Speed: speed})
+	upstreams, err := sandbox.New(set, sandbox.Options{Seed: uint64(time.Now().UnixNano()), Speed: o.speed})
 	if err != nil {
 		return err
 	}
@@ -83,6 +99,9 @@ func demo(ctx context.Context, t *console.Terminal, clients int, speed float64) 
 	})
 
 	l := demoConfig(set, upstreamListener.Addr().String(), dir)
+	if l.Listen = o.listen; l.Listen == "" {
+		l.Listen = freeAddress(t.Stdout)
+	}
 	s, err := newService(ctx, l, newLogger(t.Stderr, l.Log, nil), noEnvironment)
 	if err != nil {
 		return err
@@ -98,7 +117,7 @@ func demo(ctx context.Context, t *console.Terminal, clients int, speed float64) 
 
 	fleet := newFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String())
 	fleet.greet(ctx, t.Stdout)
-	fleetErr := fleet.run(ctx, clients, newScreen(t.Stdout))
+	fleetErr := fleet.run(ctx, o.clients, newScreen(t))
 	drain()
 	return errors.Join(fleetErr, <-served)
 }
@@ -106,12 +125,6 @@ func demo(ctx context.Context, t *console.Terminal, clients int, speed float64) 
 // demoConfig is the default configuration with every simulated upstream.
 func demoConfig(set *providers.Set, sandboxAddr, dir string) *loaded {
 	l := &loaded{Config: DefaultConfig(), Providers: set}
-	l.Listen = demoAddress
-	if ln, err := net.Listen("tcp", demoAddress); err != nil {
-		l.Listen = "127.0.0.1:0" // somebody is there already
-	} else {
-		ln.Close()
-	}
 	l.Store.Path = filepath.Join(dir, "pollux.db")
 	l.Log.Level = "error" // failing upstreams are part of the show
 	l.Upstreams = map[string]poller.UpstreamConfig{}
@@ -124,6 +137,26 @@ func demoConfig(set *providers.Set, sandboxAddr, dir string) *loaded {
 		l.Upstreams[p.Name] = u
 	}
 	return l
+}
+
+// freeAddress is demoAddress, or one with a port of the system's choice where
+// somebody listens there already, which it says.
+func freeAddress(w io.Writer) string {
+	ln, err := net.Listen("tcp", demoAddress)
+	if err != nil {
+		fmt.Fprintf(w, "%s is taken by another program (%v), so the demo takes a free port; --listen names one.\n", demoAddress, innermost(err))
+		return "127.0.0.1:0"
+	}
+	ln.Close()
+	return demoAddress
+}
+
+// innermost is the cause at the end of the chain of err.
+func innermost(err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err
 }
 
 func noEnvironment(string) (string, bool) { return "", false }
@@ -142,7 +175,7 @@ func (f *fleet) greet(ctx context.Context, w io.Writer) {
 		}
 		fmt.Fprintf(w, "  curl %s%s '%s%s'\n", flags, task.curlCredential(), f.base, task.path)
 	}
-	fmt.Fprintf(w, "  curl %s/metrics\n\n", f.base)
+	fmt.Fprintf(w, "  curl %s/metrics\n  pollux top --server %s\n\n", f.base, f.base)
 }
 
 // serves reports whether Pollux has something at path.

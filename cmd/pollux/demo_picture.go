@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cmd/pollux/client"
+	"pollux/cmd/pollux/console"
 )
 
 // picture is one moment of the demo.
@@ -85,23 +86,49 @@ func (p *picture) line() string {
 	return line
 }
 
-// lines is the picture for a terminal.
-func (p *picture) lines() []string {
-	t := p.total()
+// lines is the picture for a terminal of that size. Where it is too low for all
+// upstreams, those that were polled most are shown.
+func (p *picture) lines(t *console.Terminal, width, height int) []string {
+	all := p.total()
 	seconds := max(1, p.elapsed.Seconds())
-	trouble := "all upstreams are well"
+	trouble := t.Paint(console.Good, "all upstreams are well")
 	if p.trouble != "" {
-		trouble = p.trouble + " answers 503"
+		trouble = t.Paint(console.Bad, p.trouble+" answers 503")
+	}
+	upstreams := slices.Clone(p.upstreams)
+	if room := max(0, height-7); len(upstreams) > room {
+		slices.SortStableFunc(upstreams, func(a, b upstreamPicture) int { return int(b.polls - a.polls) })
+		upstreams = upstreams[:room]
 	}
 	lines := []string{
-		fmt.Sprintf("%d clients for %s: %.0f polls/s in, %.1f polls/s to upstreams, %.1f %% saved; %s",
-			p.clients, p.elapsed.Truncate(time.Second), float64(t.polls)/seconds, float64(t.upstreamPolls)/seconds, t.saved(), trouble),
+		fmt.Sprintf("%s; %d clients for %s: %.1f %% saved, %.0f polls/s in, %.1f polls/s to upstreams",
+			trouble, p.clients, p.elapsed.Truncate(time.Second), all.saved(), float64(all.polls)/seconds, float64(all.upstreamPolls)/seconds),
 		"",
-		fmt.Sprintf("%-14s %9s %9s %7s %9s %9s %7s %9s %9s", "upstream", "polls", "asked", "saved", "hit", "collapsed", "stale", "problems", "of it 304"),
 	}
-	for _, u := range append(slices.Clone(p.upstreams), t) {
-		lines = append(lines, fmt.Sprintf("%-14s %9d %9d %5.1f %% %9d %9d %7d %9d %9d",
-			u.name, u.polls, u.upstreamPolls, u.saved(), u.hits, u.collapsed, u.stale, u.problems, u.notModified))
+	lines = append(lines, t.Lines(p.table(append(upstreams, all)), width)...)
+	if hidden := len(p.upstreams) - len(upstreams); hidden > 0 {
+		lines = append(lines, t.Paint(console.Faint, fmt.Sprintf("and %d upstreams more", hidden)))
+	} else {
+		lines = append(lines, "")
 	}
-	return append(lines, "", "tasks: "+client.ByStatus(p.statuses), "Ctrl-C ends the demo.")
+	lines = append(lines, "tasks: "+client.ByStatus(p.statuses), t.Paint(console.Faint, "Ctrl-C ends the demo."))
+	for i := range lines {
+		lines[i] = console.Clip(lines[i], width)
+	}
+	return lines
+}
+
+func (p *picture) table(rows []upstreamPicture) *console.Table {
+	table := &console.Table{Columns: []console.Column{{Head: "UPSTREAM", Least: 12}, {Head: "POLLS", Right: true}, {Head: "ASKED", Right: true}, {Head: "SAVED", Right: true},
+		{Head: "HIT", Right: true, Drop: 3}, {Head: "COLLAPSED", Right: true, Drop: 4}, {Head: "STALE", Right: true, Drop: 2}, {Head: "PROBLEMS", Right: true, Drop: 1}, {Head: "OF IT 304", Right: true, Drop: 5}}}
+	number := func(n int64) console.Cell { return console.Cell{Text: fmt.Sprint(n)} }
+	for _, u := range rows {
+		name := console.Cell{Text: u.name}
+		if u.name == p.trouble {
+			name.Style = console.Bad
+		}
+		table.Rows = append(table.Rows, []console.Cell{name, number(u.polls), number(u.upstreamPolls), {Text: fmt.Sprintf("%.1f %%", u.saved())},
+			number(u.hits), number(u.collapsed), number(u.stale), number(u.problems), number(u.notModified)})
+	}
+	return table
 }

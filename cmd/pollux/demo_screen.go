@@ -12,13 +12,13 @@ import (
 // screen is where the picture is shown: in place on a terminal, one line after
 // the other elsewhere.
 type screen struct {
-	out   io.Writer
+	*console.Terminal
 	live  bool
 	drawn int // lines of the last picture
 }
 
-func newScreen(out io.Writer) *screen {
-	return &screen{out: out, live: console.IsTerminal(out)}
+func newScreen(t *console.Terminal) *screen {
+	return &screen{Terminal: t, live: console.IsTerminal(t.Stdout)}
 }
 
 // interval is how often there is something new to see.
@@ -31,10 +31,11 @@ func (s *screen) interval() time.Duration {
 
 func (s *screen) show(p picture) {
 	if !s.live {
-		fmt.Fprintln(s.out, p.line())
+		fmt.Fprintln(s.Stdout, p.line())
 		return
 	}
-	lines := p.lines()
+	width, height := console.Size(s.Stdout)
+	lines := p.lines(s.Terminal, width, height-1) // the last line is the cursor's
 	var b strings.Builder
 	if s.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", s.drawn) // back to its first line
@@ -46,5 +47,5 @@ func (s *screen) show(p picture) {
 	}
 	b.WriteString("\x1b[J")
 	s.drawn = len(lines)
-	io.WriteString(s.out, b.String())
+	io.WriteString(s.Stdout, b.String())
 }

@@ -24,7 +24,9 @@ var descriptions []byte
 func schemaCommand(_ context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("schema", `Prints the JSON Schema (2020-12) of config.yaml, or of a provider file. Editors
 complete and check with it while you type, see docs/configuration.md. What is
-beyond a schema, pollux check finds.`)
+beyond a schema, pollux check finds.`,
+		"pollux schema > config.schema.json",
+		"pollux schema --provider > provider.schema.json")
 	provider := fs.Bool("provider", false, "of a provider file")
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code

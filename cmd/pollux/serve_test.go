@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"pollux/cmd/pollux/console"
 	"pollux/providers"
 	"pollux/providers/sandbox"
 )
@@ -258,9 +260,40 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestDemoListens: where it is told to, and elsewhere only if nobody told it,
+// saying why.
+func TestDemoListens(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := free.Addr().String()
+	taken := runWith(t, "", "demo", "--for", "1s", "--listen", named)
+	if taken.code != exitFailure || !strings.Contains(taken.stderr, "address already in use") {
+		t.Errorf("on an address that is taken: %+v", taken)
+	}
+	free.Close()
+	if got := runWith(t, "", "demo", "--for", "1s", "--clients", "1", "--listen", named); got.code != exitOK || !strings.Contains(got.stdout, "Pollux is at http://"+named+",") {
+		t.Errorf("--listen %s: %+v", named, got)
+	}
+	if got := runWith(t, "", "demo", "--listen", "0.0.0.0:8080"); got.code != exitUsage || !strings.Contains(got.stderr, "on loopback") {
+		t.Errorf("--listen 0.0.0.0:8080: %+v", got)
+	}
+	// Whether another program listens there or this does, it is taken now.
+	if usual, err := net.Listen("tcp", demoAddress); err == nil {
+		defer usual.Close()
+	}
+	got := runWith(t, "", "demo", "--for", "1s", "--clients", "1")
+	if got.code != exitOK || !strings.Contains(got.stdout, "127.0.0.1:8080 is taken by another program (address already in use), so the demo takes a free port; --listen names one.\n") ||
+		!regexp.MustCompile(`Pollux is at http://127\.0\.0\.1:\d+,`).MatchString(got.stdout) {
+		t.Errorf("with the usual port taken: %+v", got)
+	}
+}
+
 func TestPictureOnATerminal(t *testing.T) {
 	var out bytes.Buffer
-	s := &screen{out: &out, live: true}
+	s := &screen{Terminal: &console.Terminal{Stdout: &out, Env: noEnvironment}, live: true}
 	p := picture{clients: 3, elapsed: 10 * time.Second, statuses: map[string]int{"queued": 2, "completed": 1},
 		upstreams: []upstreamPicture{{name: "orq", polls: 100, hits: 80, collapsed: 10, stale: 5, asked: 5, upstreamPolls: 6}}}
 	s.show(p)
@@ -274,5 +307,19 @@ func TestPictureOnATerminal(t *testing.T) {
 	s.show(p)
 	if up := fmt.Sprintf("\x1b[%dA", strings.Count(first, "\n")); !strings.HasPrefix(out.String(), up) {
 		t.Errorf("the second picture does not start where the first did: %q", out.String()[:10])
+	}
+	for range 40 {
+		p.upstreams = append(p.upstreams, upstreamPicture{name: "another with a long name", polls: 1})
+	}
+	for _, size := range [][2]int{{60, 12}, {100, 24}, {160, 60}} {
+		lines := p.lines(s.Terminal, size[0], size[1])
+		if text := strings.Join(lines, "\n"); len(lines) > size[1] || !strings.Contains(text, "orq") || !strings.Contains(text, "\nall ") {
+			t.Errorf("on a screen of %v:\n%s", size, text)
+		}
+		for _, line := range lines {
+			if console.Columns(line) > size[0] {
+				t.Errorf("%q on a screen of %v", line, size)
+			}
+		}
 	}
 }
