@@ -29,6 +29,9 @@ line and key. Nothing is started. Exits 1 if there is any.`,
 		fmt.Fprintln(t.Stderr, err)
 		return exitFailure
 	}
+	if warning := l.Store.storeWarning(); warning != "" {
+		l.Warnings = append(l.Warnings, warning)
+	}
 	for _, warning := range l.Warnings {
 		fmt.Fprintln(t.Stderr, "warning:", warning)
 	}

@@ -167,7 +167,7 @@ func TestEnvironment(t *testing.T) {
 	if want := []string{"canary-client-key", "canary-shannon"}; !slices.Equal(l.secrets(), want) {
 		t.Errorf("secrets are %q, want %q", l.secrets(), want)
 	}
-	if len(l.Warnings) > 0 {
+	if warnsOf(l, "others may read it") {
 		t.Errorf("warned without a reason: %q", l.Warnings)
 	}
 	if _, err := load(file, noEnvironment); err == nil || !strings.Contains(err.Error(), "SHANNON_API_KEY is not set") ||
@@ -199,10 +199,54 @@ func TestSecretsInClear(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if warned := len(l.Warnings) > 0; warned != c.warned {
+			if warned := warnsOf(l, "others may read it"); warned != c.warned {
 				t.Errorf("warnings %q, want any: %t", l.Warnings, c.warned)
 			}
 		})
+	}
+}
+
+func warnsOf(l *loaded, what string) bool {
+	return slices.ContainsFunc(l.Warnings, func(w string) bool { return strings.Contains(w, what) })
+}
+
+func TestWarnings(t *testing.T) {
+	const held = "upstreams: {o: {provider: orq, credential: {value: \"${SHANNON_API_KEY}\"}}, s: {provider: shannon, base_url: \"http://127.0.0.1:8081\"}}\n"
+	client := func(key string) string {
+		return held + "clients: [{name: c, key: '" + key + "', upstreams: ['*'], scopes: [read]}]"
+	}
+	dir := t.TempDir()
+	locked := filepath.Join(dir, "file") // no directory, so nothing can be written below it, even by root
+	if err := os.WriteFile(locked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, text, want string }{
+		{"a held credential, and no clients", held, "Pollux holds the credential of o and clients: is empty, so whoever reaches 127.0.0.1:8080 may use it: " +
+			"make keys with pollux key new, and list them under clients:"},
+		{"a held credential, and a client with a hash", client("sha256:" + strings.Repeat("0", 64)), ""},
+		{"a plain key that is long", client("k-" + strings.Repeat("x", 22)), ""},
+		{"a plain key that is short", client("k-" + strings.Repeat("x", 21)), "clients[0].key, of c, has fewer than 24 characters and can be guessed: make one with pollux key new"},
+		{"callers bring credentials", "upstreams: {s: {provider: shannon, base_url: \"http://127.0.0.1:8081\"}}", ""},
+		{"a store that can be written", "store: {path: " + filepath.Join(dir, "new", "pollux.db") + "}", ""},
+		{"no store", "store: {driver: none, path: " + filepath.Join(locked, "pollux.db") + "}", ""},
+		{"a store below a file", "store: {path: " + filepath.Join(locked, "pollux.db") + "}", "store.path: " + filepath.Join(locked, "pollux.db") + " cannot be written: not a directory"},
+		{"a store in a place that does not take files", "store: {path: /proc/pollux.db}", "store.path: nothing can be written to the directory /proc: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("SHANNON_API_KEY", "canary-shannon")
+			file := write(t, "config.yaml", c.text)
+			got := runWith(t, "", "check", file)
+			want := ""
+			if c.want != "" {
+				want = "warning: " + c.want
+			}
+			if got.code != exitOK || !strings.HasPrefix(got.stderr, want) || want == "" && got.stderr != "" {
+				t.Errorf("got %+v, want %q", got, want)
+			}
+		})
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("check left %v behind: %v", left, err)
 	}
 }
 

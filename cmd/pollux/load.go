@@ -73,6 +73,7 @@ func (src source) load(running *Config) (*loaded, error) {
 		return nil, faults
 	}
 	l.warn(root)
+	l.warnOfAccess()
 	return l, nil
 }
 
