@@ -68,6 +68,7 @@ type verifier struct {
 	query     string                       // of the token
 	prefix    string                       // before each signature
 	decode    func(string) ([]byte, error) // of a signature
+	encode    func([]byte) string
 	signed    []piece
 	timestamp string        // header
 	tolerance time.Duration // 0: not checked
@@ -111,6 +112,35 @@ func (i *Inbound) Receive(h http.Header, query url.Values, body []byte, from Sen
 	}
 	m.TaskID = firstID([]idSource{i.id}, h, body)
 	return m, nil
+}
+
+// Sign makes a message with that body acceptable to Receive: it adds to h, and
+// returns what the query of the URL needs. It is what simulations and tests
+// sign with. ok is false where the upstream signs with a key of its own.
+func (i *Inbound) Sign(h http.Header, body []byte, secret string, now time.Time) (query url.Values, ok bool) {
+	v := &i.verify
+	if v.token {
+		if v.query != "" {
+			return url.Values{v.query: {v.prefix + secret}}, true
+		}
+		h.Set(v.header, v.prefix+secret)
+		return nil, true
+	}
+	if v.newHash == nil {
+		return nil, false
+	}
+	key := []byte(secret)
+	if v.standard {
+		key = standardKey(secret)
+		h.Set("Webhook-Id", "msg_"+strconv.FormatInt(now.UnixNano(), 36))
+	}
+	if v.timestamp != "" {
+		h.Set(v.timestamp, strconv.FormatInt(now.Unix(), 10))
+	}
+	mac := hmac.New(v.newHash, key)
+	mac.Write(v.message(h, body))
+	h.Set(v.header, v.prefix+v.encode(mac.Sum(nil)))
+	return nil, true
 }
 
 // accepts compares in constant time; of several signatures, as while a key is

@@ -57,7 +57,8 @@ func (l *loader) verifier(f *verifyFile) verifier {
 		return l.token(f)
 	case f.scheme.value == "standard-webhooks":
 		return verifier{
-			standard: true, newHash: hashes["sha256"], header: "Webhook-Signature", prefix: "v1,", decode: base64.StdEncoding.DecodeString,
+			standard: true, newHash: hashes["sha256"], header: "Webhook-Signature", prefix: "v1,",
+			decode: base64.StdEncoding.DecodeString, encode: base64.StdEncoding.EncodeToString,
 			signed:    []piece{{pieceHeader, "Webhook-Id"}, {pieceText, "."}, {kind: pieceTimestamp}, {pieceText, "."}, {kind: pieceBody}},
 			timestamp: "Webhook-Timestamp", tolerance: defaultTolerance,
 		}
@@ -113,9 +114,9 @@ func (l *loader) signature(key string, header, prefix, encoding text, signed []t
 	}
 	switch encoding.value {
 	case "", "hex":
-		v.decode = hex.DecodeString
+		v.decode, v.encode = hex.DecodeString, hex.EncodeToString
 	case "base64":
-		v.decode = decodeBase64
+		v.decode, v.encode = decodeBase64, base64.StdEncoding.EncodeToString
 	default:
 		l.fault(encoding.node, "", "want hex or base64")
 	}

@@ -26,12 +26,19 @@ type Simulation struct {
 	Lifecycles map[string]Lifecycle      `yaml:"lifecycles"`
 	// Create answers a creating request: the entry for its route, or one that
 	// names no route. Several for the same route take turns at random.
-	Create   []CreateAnswer        `yaml:"create"`
-	Cancel   *Transition           `yaml:"cancel"`   // nil: the answer bad_route
-	Continue *Transition           `yaml:"continue"` // nil: a continuing request creates anew
-	Actions  []Transition          `yaml:"actions"`
-	Headers  map[string]Template   `yaml:"headers"` // of every answer
-	Answers  map[string]AnswerSpec `yaml:"answers"` // by situation, see Situations
+	Create   []CreateAnswer `yaml:"create"`
+	Cancel   *Transition    `yaml:"cancel"`   // nil: the answer bad_route
+	Continue *Transition    `yaml:"continue"` // nil: a continuing request creates anew
+	Actions  []Transition   `yaml:"actions"`
+	// Listing answers sweep.request: {tasks} is what each of the caller's tasks
+	// would answer to its own poll, joined by commas, {cursor} names the next
+	// page, and is empty on the last. nil: the answer bad_route.
+	Listing *Listing `yaml:"listing"`
+	// Message is what the upstream posts to a webhook about a task; it is
+	// signed as inbound.verify says. nil: it sends none.
+	Message *AnswerSpec           `yaml:"message"`
+	Headers map[string]Template   `yaml:"headers"` // of every answer
+	Answers map[string]AnswerSpec `yaml:"answers"` // by situation, see Situations
 
 	node *strictyaml.Node
 }
@@ -71,6 +78,13 @@ type SimulatedState struct {
 type CreateAnswer struct {
 	Request string `yaml:"request"` // as in create.request; "" fits every create of the provider
 	AnswerSpec
+}
+
+// Listing is a page that tells about many tasks.
+type Listing struct {
+	AnswerSpec
+	Page int      `yaml:"page"` // tasks a page; 0: 100
+	Item Template `yaml:"item"` // of one task; empty: the body of its state
 }
 
 // Lifecycle is one course that tasks take.
@@ -191,6 +205,17 @@ func (s *Simulation) check(p *Provider) strictyaml.Faults {
 	for _, t := range s.transitions() {
 		faults = append(faults, t.checkRequest(p, t != s.Cancel && t != s.Continue)...)
 	}
+	for name, state := range s.States {
+		if state.Body.Empty() && !slices.Contains(p.Poll.Documents, cmp.Or(int(state.Code), 200)) {
+			faults = append(faults, s.node.Get("states").Get(name).Fault("wants a body, or a code of poll.documents"))
+		}
+	}
+	if s.Listing != nil && p.Sweep == nil {
+		faults = append(faults, s.node.Get("listing").Fault("is the answer to sweep.request, and this file has no sweep"))
+	}
+	if s.Message != nil && p.Inbound == nil {
+		faults = append(faults, s.node.Get("message").Fault("is signed as inbound.verify says, and this file has no inbound"))
+	}
 	return faults
 }
 
@@ -252,9 +277,6 @@ func (s *Simulation) checkStates(n *strictyaml.Node) strictyaml.Faults {
 		node, state := n.Get("states").Get(name), s.States[name]
 		if !state.Status.Valid() {
 			faults = append(faults, node.Fault("wants a status, one of the nine"))
-		}
-		if state.Body.Empty() {
-			faults = append(faults, node.Fault("wants a body"))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Answers)) {
@@ -333,12 +355,21 @@ func (s *Simulation) answers() []AnswerSpec {
 	for _, name := range slices.Sorted(maps.Keys(s.Answers)) {
 		all = append(all, s.Answers[name])
 	}
+	if s.Listing != nil {
+		all = append(all, s.Listing.AnswerSpec)
+	}
+	if s.Message != nil {
+		all = append(all, *s.Message)
+	}
 	return all
 }
 
 // templates lists every template of the section that is written.
 func (s *Simulation) templates() []Template {
 	all := []Template{s.ID}
+	if s.Listing != nil {
+		all = append(all, s.Listing.Item)
+	}
 	collect := func(headers map[string]Template) {
 		for _, name := range slices.Sorted(maps.Keys(headers)) {
 			all = append(all, headers[name])

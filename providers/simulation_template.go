@@ -27,10 +27,10 @@ type Piece struct {
 // Moments and their styles: {created_unix}, {now_rfc3339_ms}, ...
 var (
 	momentNames = []string{"now", "created", "started", "ended", "reset"}
-	timeStyles  = []string{"unix", "unix_ms", "rfc3339", "rfc3339_ms", "rfc3339_ns", "local_us"}
+	timeStyles  = []string{"unix", "unix_ms", "rfc3339", "rfc3339_ms", "rfc3339_ns", "local_us", "offset", "http"}
 	plainNames  = []string{
-		"id", "percent", "step", "steps", "stage", "canary", "filler", "uuid",
-		"retry_after", "rate_limit", "rate_remaining",
+		"id", "percent", "step", "steps", "stage", "canary", "filler", "uuid", "base",
+		"retry_after", "rate_limit", "rate_remaining", "tasks", "cursor",
 	}
 	sizedNames = []string{"hex", "alnum", "base32", "nonce"} // {hex:16} or {hex:16:label}
 	namedNames = []string{"param", "request", "uuid"}        // {param:user_id}, {uuid:label}, {request:path} or {request:path:value}

@@ -80,6 +80,10 @@ func (s *Sweep) Covers(status normalize.Status) bool {
 	return len(s.covers) == 0 || slices.Contains(s.covers, status)
 }
 
+// CursorParam is the query parameter that takes the cursor of a page, "" if the
+// listing has one page.
+func (s *Sweep) CursorParam() string { return s.param }
+
 // taskParam is the index of the parameter that is the task's own id, the last
 // one of the reference's path; -1 if there is none.
 func (p *Provider) taskParam() int {

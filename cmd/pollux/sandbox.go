@@ -25,6 +25,7 @@ While it runs it is controlled under /_sandbox/:
   GET    /_sandbox/faults    lists the faults that are on
   DELETE /_sandbox/faults    switches off those of ?provider=, or all
   POST   /_sandbox/tasks     makes tasks: provider, id, params, credential, lifecycle, body_bytes, count
+  POST   /_sandbox/messages  posts to a webhook what the upstream would: provider, id, url, secret
   POST   /_sandbox/revoked   refuses a credential from now on
   DELETE /_sandbox/revoked   lets it in again
   GET    /_sandbox/stats     counts requests by kind, and polls by task`,

@@ -66,6 +66,8 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, path string) {
 		s.ClearFaults(r.URL.Query().Get("provider"))
 	case "POST tasks":
 		reply, err = s.seed(w, r)
+	case "POST messages":
+		err = s.message(w, r)
 	case "POST revoked", "DELETE revoked":
 		var k keyRequest
 		if err = decode(w, r, &k); err == nil {

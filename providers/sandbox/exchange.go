@@ -1,8 +1,10 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -55,6 +57,12 @@ func (e *exchange) serve(w http.ResponseWriter, path string) {
 		return
 	}
 	e.body = body
+	switch e.kind {
+	case poll:
+		e.readBody(e.upstream.provider.Poll.Body)
+	case cancel:
+		e.readBody(e.upstream.provider.Cancel.Body)
+	}
 
 	f, late := e.server.faults.draw(e)
 	e.upstream.count(e.kind, e.params[e.upstream.idName], f.Kind != "" || late > 0)
@@ -98,13 +106,42 @@ func (e *exchange) answer() answer {
 	case create:
 		return e.create()
 	case cancel:
-		e.readParams()
 		return e.transition(e.upstream.sim.Cancel)
 	case action:
 		return e.transition(e.route.action)
+	case listing:
+		return e.listing()
 	}
 	return e.poll()
 }
+
+// listing answers with a page of the caller's tasks.
+func (e *exchange) listing() answer {
+	l := e.upstream.sim.Listing
+	tasks := e.upstream.list(e.params, e.owner)
+	size := cmp.Or(l.Page, defaultPage)
+	from, _ := strconv.Atoi(e.query.Get(e.upstream.provider.Sweep.CursorParam())) // no cursor: the first page
+	from = min(max(from, 0), len(tasks))
+	page := tasks[from:min(from+size, len(tasks))]
+	c := e.about(task{})
+	for i := range page {
+		item := l.Item
+		if item.Empty() {
+			item = e.upstream.sim.States[page[i].state(e.now)].Body
+		}
+		if i > 0 {
+			c.tasks = append(c.tasks, ',')
+		}
+		c.tasks = item.Append(c.tasks, e.about(page[i]).fill)
+	}
+	if next := from + len(page); next < len(tasks) {
+		c.cursor = strconv.Itoa(next)
+	}
+	return c.render(l.AnswerSpec, http.StatusOK)
+}
+
+// defaultPage is how many tasks a page of a listing has.
+const defaultPage = 100
 
 func (e *exchange) poll() answer {
 	t, refusal := e.look()
@@ -195,11 +232,11 @@ func (e *exchange) transition(tr *providers.Transition) answer {
 	return e.about(t).render(tr.Answer, http.StatusOK)
 }
 
-// readParams takes the parameters of a cancel from its JSON body, where the
+// readBody takes the parameters of a request from its JSON body, where the
 // provider file puts them there.
-func (e *exchange) readParams() {
+func (e *exchange) readBody(body providers.Body) {
 	provider := e.upstream.provider
-	for _, member := range provider.Cancel.Body {
+	for _, member := range body {
 		if member.Param() < 0 {
 			continue
 		}
@@ -211,7 +248,13 @@ func (e *exchange) readParams() {
 
 // about is the scene of an answer about t, which may be zero.
 func (e *exchange) about(t task) *scene {
-	return &scene{sim: e.upstream.sim, task: t, params: e.params, now: e.now, nonce: e.nonce, quota: e.quota}
+	c := &scene{sim: e.upstream.sim, task: t, now: e.now, nonce: e.nonce, quota: e.quota, params: maps.Clone(t.params)}
+	if c.params == nil {
+		c.params = map[string]string{}
+	}
+	maps.Copy(c.params, e.params)
+	c.base = BaseURL(e.request.Host, e.upstream.provider.Name)
+	return c
 }
 
 // situation renders the section's answer to a situation, or a bare one.

@@ -34,7 +34,7 @@ const maxFaults = 1000
 // Fault is trouble that requests meet.
 type Fault struct {
 	Provider string        // "" strikes all
-	Route    string        // poll, create, cancel or other; "" strikes all
+	Route    string        // poll, create, cancel, action, listing or other; "" strikes all
 	Kind     string        // one of the kinds, or a code such as "503"
 	Ratio    float64       // of the requests that are struck; 0 means all
 	Delay    time.Duration // see the kinds; for 429 and 503 the Retry-After, 0 sends none with 503 and 2s with 429

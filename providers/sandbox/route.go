@@ -17,9 +17,10 @@ const (
 	create
 	cancel
 	action
+	listing
 )
 
-var kindNames = [...]string{other: "other", poll: "poll", create: "create", cancel: "cancel", action: "action"}
+var kindNames = [...]string{other: "other", poll: "poll", create: "create", cancel: "cancel", action: "action", listing: "listing"}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -29,6 +30,7 @@ type route struct {
 	text     string // as in the provider file
 	method   string
 	segments []string
+	slashes  string     // in braces, the parameter whose value may hold slashes; "" if none may
 	query    url.Values // wanted in the query: a literal, or a {parameter}
 
 	continues string                // of a create: the GJSON path that names the task that runs again
@@ -55,7 +57,7 @@ func (r *route) match(method, escapedPath string, query url.Values) (params map[
 	if method != r.method && (method != "HEAD" || r.method != "GET") {
 		return nil, false
 	}
-	segments := strings.Split(strings.TrimPrefix(escapedPath, "/"), "/")
+	segments := r.gather(strings.Split(strings.TrimPrefix(escapedPath, "/"), "/"))
 	if len(segments) != len(r.segments) {
 		return nil, false
 	}
@@ -72,6 +74,21 @@ func (r *route) match(method, escapedPath string, query url.Values) (params map[
 		}
 	}
 	return params, true
+}
+
+// gather puts the segments of a value that may hold slashes together again.
+func (r *route) gather(segments []string) []string {
+	more := len(segments) - len(r.segments)
+	if r.slashes == "" || more <= 0 {
+		return segments
+	}
+	for i, want := range r.segments {
+		if strings.Contains(want, r.slashes) {
+			value := strings.Join(segments[i:i+more+1], "/")
+			return append(append(segments[:i:i], value), segments[i+more+1:]...)
+		}
+	}
+	return segments
 }
 
 // bind notes the part of value that want has a parameter for, or compares it

@@ -23,6 +23,9 @@ type scene struct {
 	now    time.Time
 	nonce  uint64 // of this very request
 	quota  quota
+	base   string // URL of the upstream, as the caller knows it
+	tasks  []byte // of a listing: its items
+	cursor string // of a listing: where the next page begins
 
 	raw    bool // not inside a JSON string: nothing is escaped
 	filler int  // bytes that {filler} writes
@@ -72,6 +75,12 @@ func (c *scene) fill(dst []byte, p providers.Piece) []byte {
 		return c.text(dst, c.params[p.Args])
 	case "request":
 		return c.request(dst, p)
+	case "base":
+		return append(dst, c.base...)
+	case "tasks":
+		return append(dst, c.tasks...)
+	case "cursor":
+		return append(dst, c.cursor...)
 	case "canary":
 		return append(dst, c.task.canary...)
 	case "filler":
@@ -220,6 +229,10 @@ func appendTime(dst []byte, at time.Time, style string) []byte {
 		return at.AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 	case "rfc3339_ns":
 		return at.AppendFormat(dst, time.RFC3339Nano)
+	case "offset":
+		return at.AppendFormat(dst, "2006-01-02T15:04:05.000-0700")
+	case "http":
+		return at.AppendFormat(dst, http.TimeFormat)
 	case "local_us":
 		return at.AppendFormat(dst, "2006-01-02T15:04:05.000000")
 	}

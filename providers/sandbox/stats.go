@@ -4,7 +4,7 @@ import "maps"
 
 // counts is what an upstream has been asked.
 type counts struct {
-	kinds            [action + 1]int64
+	kinds            [len(kindNames)]int64
 	faulted, limited int64
 }
 
@@ -19,6 +19,7 @@ type UpstreamStats struct {
 	Polls       int64            `json:"polls"`
 	Creates     int64            `json:"creates"`
 	Cancels     int64            `json:"cancels"`
+	Listings    int64            `json:"listings"`
 	Other       int64            `json:"other"`
 	RateLimited int64            `json:"rate_limited"`
 	Faulted     int64            `json:"faulted"`
@@ -40,11 +41,11 @@ func (u *upstream) stats() UpstreamStats {
 	defer u.mu.Unlock()
 	k := u.counts.kinds
 	stats := UpstreamStats{
-		Polls: k[poll], Creates: k[create], Cancels: k[cancel], Other: k[other] + k[action],
+		Polls: k[poll], Creates: k[create], Cancels: k[cancel], Listings: k[listing], Other: k[other] + k[action],
 		RateLimited: u.counts.limited, Faulted: u.counts.faulted,
 		Tasks: len(u.tasks), TaskPolls: map[string]int64{},
 	}
-	stats.Requests = stats.Polls + stats.Creates + stats.Cancels + stats.Other
+	stats.Requests = stats.Polls + stats.Creates + stats.Cancels + stats.Listings + stats.Other
 	for id, t := range u.tasks {
 		if t.polls > 0 {
 			stats.TaskPolls[id] = t.polls

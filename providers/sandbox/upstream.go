@@ -51,9 +51,16 @@ func newUpstream(p *providers.Provider, opts Options) (*upstream, error) {
 	if u.idName == "" {
 		return nil, errors.New("no parameter is the task's id")
 	}
+	slashes := ""
+	for _, param := range p.Params {
+		if param.Slashes {
+			slashes = "{" + param.Name + "}"
+		}
+	}
 	var faults []error
 	add := func(kind kind, text string) *route {
 		r, err := parseRoute(kind, text)
+		r.slashes = slashes
 		faults = append(faults, err)
 		u.routes = append(u.routes, r)
 		return &u.routes[len(u.routes)-1]
@@ -64,6 +71,9 @@ func newUpstream(p *providers.Provider, opts Options) (*upstream, error) {
 	}
 	if p.Cancel != nil && u.sim.Cancel != nil {
 		add(cancel, p.Cancel.Request.String())
+	}
+	if p.Sweep != nil && u.sim.Listing != nil {
+		add(listing, p.Sweep.Request.String())
 	}
 	for i := range u.sim.Actions {
 		add(action, u.sim.Actions[i].Request).action = &u.sim.Actions[i]
@@ -184,6 +194,30 @@ func (u *upstream) find(params map[string]string, who owner) (t task, known, all
 	return *stored, true, stored.owner == everyone || stored.owner == who
 }
 
+// list returns copies of the tasks that who may see and params do not exclude,
+// the oldest first.
+func (u *upstream) list(params map[string]string, who owner) []task {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []task
+	for i := range u.order {
+		t := u.tasks[u.order[(u.next+i)%len(u.order)]]
+		if t.owner != everyone && t.owner != who {
+			continue
+		}
+		fits := true
+		for name, value := range t.params {
+			if sent, ok := params[name]; ok && sent != value {
+				fits = false
+			}
+		}
+		if fits {
+			all = append(all, *t)
+		}
+	}
+	return all
+}
+
 // lookup must be called with u.mu held.
 func (u *upstream) lookup(params map[string]string) *task {
 	t := u.tasks[params[u.idName]]
@@ -236,5 +270,5 @@ func (u *upstream) validate(params map[string]string, strict bool) error {
 
 // fits reports whether value can be the parameter's, as the upstream sees it.
 func fits(p providers.Param, value string) bool {
-	return value != "" && len(value) <= 256 && (p.Pattern == nil || p.Pattern.Match([]byte(value)))
+	return value != "" && len(value) <= p.Max && (p.Pattern == nil || p.Pattern.Match([]byte(value)))
 }

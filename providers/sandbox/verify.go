@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"pollux/normalize"
 	"pollux/providers"
 )
 
@@ -29,6 +30,8 @@ func Verify(p *providers.Provider) error {
 	}
 	v.creates()
 	v.situations()
+	v.listing()
+	v.message()
 	return errors.Join(v.faults...)
 }
 
@@ -124,6 +127,71 @@ func (v *verifier) creates() {
 }
 
 func (v *verifier) anyState() string { return slices.Min(slices.Collect(maps.Keys(v.sim.States))) }
+
+// listing checks that a page tells of every task what its own poll would; with
+// sweep.partial only its status counts.
+func (v *verifier) listing() {
+	l := v.sim.Listing
+	if l == nil {
+		return
+	}
+	page := v.scene(0, v.anyState())
+	want := map[string]normalize.Status{}
+	for i, name := range slices.Sorted(maps.Keys(v.sim.States)) {
+		status := v.sim.States[name].Status
+		if !v.p.Sweep.Covers(status) {
+			continue
+		}
+		c := v.scene(i, name)
+		item := l.Item
+		if item.Empty() {
+			item = v.sim.States[name].Body
+		}
+		if len(want) > 0 {
+			page.tasks = append(page.tasks, ',')
+		}
+		page.tasks = item.Append(page.tasks, c.fill)
+		want[c.task.id] = status
+	}
+	a := page.render(l.AnswerSpec, http.StatusOK)
+	ref := providers.Reference{Values: make([]string, len(v.p.Params))}
+	for i, param := range v.p.Params {
+		ref.Values[i] = page.params[param.Name]
+	}
+	read, verdict, ok := v.p.ReadSweep(ref, providers.Answer{Code: a.code, Header: headerOf(a), Body: a.body}, func(string) bool { return true }, page.now)
+	if !ok {
+		v.fault("listing: is no listing: %s", verdict.Reason)
+		return
+	}
+	for _, item := range read.Items {
+		id := item.Verdict.Task.ID
+		if item.Verdict.Task.Status != want[id] {
+			v.fault("listing: an item means %s, not %s", item.Verdict.Task.Status, want[id])
+		}
+		delete(want, id)
+	}
+	if len(want) > 0 {
+		v.fault("listing: %d tasks are not found in it, or are no answers", len(want))
+	}
+}
+
+// message checks that a message names its task.
+func (v *verifier) message() {
+	if v.sim.Message == nil {
+		return
+	}
+	c := v.scene(0, v.anyState())
+	a := c.render(*v.sim.Message, http.StatusOK)
+	header, secret := headerOf(a), "whsec_c2FtcGxlIHNlY3JldA=="
+	query, ok := v.p.Inbound.Sign(header, a.body, secret, c.now)
+	if !ok {
+		return
+	}
+	m, err := v.p.Inbound.Receive(header, query, a.body, providers.Sender{Secret: secret}, c.now)
+	if err != nil || m.TaskID != c.task.id {
+		v.fault("message: does not name its task, or is not signed as inbound.verify says")
+	}
+}
 
 // situations checks the refusals that are answers to a poll.
 func (v *verifier) situations() {
