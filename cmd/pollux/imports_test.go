@@ -20,9 +20,10 @@ var mayImport = map[string][]string{
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
 	"proxy/problem":            {},
 	"proxy/poller/upstream":    {"cache"},
-	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/poller/schedule":    {"cache"},
+	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
 	"proxy/follow":             {"proxy/problem", "cache"},
-	"proxy/webhooks":           {"proxy/poller", "proxy/problem", "providers", "cache"},
+	"proxy/webhooks":           {"proxy/poller", "proxy/poller/schedule", "proxy/problem", "providers", "cache"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	"proxy":                    {"proxy/poller", "proxy/problem", "proxy/follow", "proxy/webhooks", "proxy/dashboard", "providers", "cache", "normalize", "providers/strictyaml"},

@@ -30,7 +30,8 @@ type Request struct {
 	NoCache      bool // Cache-Control: no-cache: ask again, within the provider's minimum interval
 	OnlyIfCached bool // never ask
 
-	settle bool // Pollux's own poll of a settling task
+	settle bool   // Pollux's own poll of a settling task
+	spent  func() // called once the poll has taken its share of the budget; may be nil
 }
 
 func (r *Request) trace(h http.Header) {

@@ -51,6 +51,7 @@ func (p *Poller) freshen(r Request) {
 		return &e, true
 	}
 	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: p.known(rec, r)})
+	p.watches.hurry(&r.Key)
 }
 
 // maxSiblings bounds the references under which one task is looked for.

@@ -166,7 +166,7 @@ func (p *Poller) learnAbsence(rec *record, known *cache.Entry, a *absence) (*cac
 // erase removes the task from the store, and from whatever would write it
 // again. generation is left behind in the store.
 func (p *Poller) erase(rec *record, generation uint64) error {
-	p.settling.cancel(&rec.key)
+	p.settling.Cancel(&rec.key)
 	p.unstored.remove(&rec.key)
 	p.tracker.forget(&rec.key)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)

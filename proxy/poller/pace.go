@@ -108,6 +108,20 @@ func (u *Upstream) urgency(e *cache.Entry, now time.Time) float64 {
 	return u.groups.Expected(u.group(e), j, now.Sub(start))
 }
 
+// reaches is when the task comes to an urgency, the zero time for one of which
+// nothing is known.
+func (u *Upstream) reaches(e *cache.Entry, urgency float64) time.Time {
+	if e == nil || e.Missing {
+		return time.Time{}
+	}
+	if u.groups == nil || e.Terminal {
+		lifetime := max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt))
+		return e.ObservedAt.Add(time.Duration(urgency * float64(lifetime)))
+	}
+	j, start := job(e, e.ObservedAt)
+	return start.Add(u.groups.Reaches(u.group(e), j, urgency))
+}
+
 // MarshalLearned returns what every upstream on schedule: adaptive has learned,
 // nil if none is.
 func (p *Poller) MarshalLearned() ([]byte, error) {

@@ -43,9 +43,10 @@ type Partition struct {
 	persisted   atomic.Int64 // instant of the last write to the store
 	breaker     atomic.Pointer[breaker]
 
-	mu     sync.Mutex    // guards what follows
-	budget *rate.Limiter // upstream polls; nil until the first
-	misses *rate.Limiter
+	mu      sync.Mutex    // guards what follows
+	budget  *rate.Limiter // upstream polls; nil until the first
+	pledged int           // of them, not spent yet
+	misses  *rate.Limiter
 }
 
 // restore takes over what the store knew. Wall time is trusted only as far as
@@ -159,31 +160,45 @@ func (part *Partition) spend(c *RateConfig, now time.Time) time.Duration {
 	if c == nil {
 		return 0
 	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	return take(part.limiter(c), now)
+}
+
+// limiter is the budget as it is configured now. It needs mu.
+func (part *Partition) limiter(c *RateConfig) *rate.Limiter {
 	limit, burst := rate.Limit(float64(c.Requests)/c.Per.Seconds()), c.Burst
 	if burst == 0 {
 		burst = c.Requests
 	}
-	part.mu.Lock()
-	defer part.mu.Unlock()
 	if part.budget == nil || part.budget.Limit() != limit || part.budget.Burst() != burst {
 		part.budget = rate.NewLimiter(limit, burst)
 	}
-	return take(part.budget, now)
+	return part.budget
 }
 
-// short returns how long it is until the partition has a poll to spend, 0 if
-// it has one. It takes none.
-func (part *Partition) short(u *Upstream, now time.Time) time.Duration {
-	wait := part.paused(now)
+// pledge sets one poll of the budget aside for a poll of Pollux's own that
+// begins now, or returns how long it is until there is one. The poll spends it
+// itself: release must be called then, or when it ends without.
+func (part *Partition) pledge(c *RateConfig, now time.Time) (release func(), wait time.Duration) {
+	if wait := part.paused(now); wait > 0 {
+		return nil, wait
+	}
+	if c == nil {
+		return func() {}, 0
+	}
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	if u.Config.Rate == nil || part.budget == nil {
-		return wait
+	l := part.limiter(c)
+	if short := float64(part.pledged+1) - l.TokensAt(now); short > 0 {
+		return nil, max(time.Millisecond, time.Duration(short/float64(l.Limit())*float64(time.Second)))
 	}
-	if tokens := part.budget.TokensAt(now); tokens < 1 {
-		wait = max(wait, time.Duration((1-tokens)/float64(part.budget.Limit())*float64(time.Second)), time.Millisecond)
-	}
-	return wait
+	part.pledged++
+	return sync.OnceFunc(func() {
+		part.mu.Lock()
+		defer part.mu.Unlock()
+		part.pledged--
+	}), 0
 }
 
 func take(l *rate.Limiter, now time.Time) time.Duration {

@@ -296,6 +296,9 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	if failed := p.spend(u, r.Partition, time.Now()); failed != nil {
 		return nil, providers.Verdict{}, failed
 	}
+	if r.spent != nil {
+		r.spent()
+	}
 	req, err := u.Provider.PollRequest(p.base, u.Base, r.Reference, u.credential(r.Credential))
 	if err != nil {
 		return nil, providers.Verdict{}, &fetchError{reason: "build the upstream's request: a value cannot stand in its URL"}

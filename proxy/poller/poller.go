@@ -16,6 +16,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/schedule"
 )
 
 // Config is what a Poller needs to know.
@@ -40,7 +41,7 @@ type Poller struct {
 	records    records
 	flights    singleflight.Group // by key
 	tokens     tokens
-	settling   schedule
+	settling   *schedule.Queue[Request]
 	unstored   unstored
 	words      wordLog
 	watches    watches
@@ -68,8 +69,8 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	p.partitions.init()
 	p.records.init()
 	p.tokens.init()
-	p.settling.init()
-	p.watches.init()
+	p.settling = schedule.New(schedule.Rules[Request]{Slots: p.slots})
+	p.initWatches()
 	_, use, err := p.Prepare(cfg, set)
 	if err != nil {
 		return nil, err
@@ -128,9 +129,9 @@ func (p *Poller) Upstreams() []*Upstream { return p.registry.Load().sorted }
 func (p *Poller) Run(ctx context.Context) error {
 	var children sync.WaitGroup
 	defer children.Wait()
-	children.Go(func() { p.settling.run(ctx, p.settleOnce) })
-	children.Go(func() { p.watches.schedule.run(ctx, p.watchOnce) })
-	children.Go(func() { p.watches.turns.run(ctx, p.takeTurn) })
+	spawn := func(f func()) { go f() }
+	children.Go(func() { p.settling.Run(ctx, spawn, p.settleOnce) })
+	children.Go(func() { p.watches.queue.Run(ctx, spawn, p.watchOnce) })
 	children.Go(func() { p.retryUnstored(ctx) })
 	children.Go(func() { p.history.run(ctx, p) })
 	children.Go(func() { p.remember(ctx) })

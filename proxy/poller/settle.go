@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/poller/schedule"
 )
 
 // settleSlack is how long after its time a settling poll may be late before a
@@ -61,7 +62,7 @@ func (p *Poller) settleWithout(f *flight) *cache.Entry {
 
 func (p *Poller) scheduleSettling(r Request, e *cache.Entry) {
 	r.settle, r.NoCache, r.OnlyIfCached, r.Traceparent = true, false, false, ""
-	p.settling.add(r, e.FreshUntil.Add(-settleSlack))
+	p.settling.Add(schedule.Call[Request]{Key: r.Key, Lane: r.Upstream.Name, Owner: r.Partition.ID, Due: e.FreshUntil.Add(-settleSlack), Value: r})
 }
 
 func (p *Poller) settleOnce(ctx context.Context, r Request, _ time.Duration) {

@@ -2,45 +2,78 @@ package poller
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/poller/schedule"
 	"pollux/proxy/problem"
 )
 
 // watches are the tasks that somebody follows: Pollux polls them by itself, on
 // the schedule that also decides how long an answer is fresh.
 type watches struct {
-	schedule schedule
-	turns    schedule   // of partitions that are short of polls, by partition
-	mu       sync.Mutex // guards what follows
-	byKey    map[cache.ID]*watch
-	hungry   map[cache.ID]map[*watch]struct{} // due, and without a poll to spend, by partition
-	limit    int
+	queue *schedule.Queue[*watch]
+	mu    sync.Mutex // guards what follows; taken before the queue's
+	byKey map[cache.ID]*watch
+	limit int
 }
 
 type watch struct {
-	request  Request
-	refs     int
-	failures int  // polls in a row that brought nothing
-	ended    bool // the task has ended; it is kept until its followers leave
+	request Request
+	refs    int
+	ended   bool // the task has ended; it is kept until its followers leave
+	hurried bool // what was asked before says nothing any more
+
+	// Of the one call that is planned or under way.
+	failures int    // polls in a row that brought nothing
+	release  func() // of its share of the budget
 }
 
-func (w *watches) init() {
-	w.schedule.init()
-	w.turns.init()
-	w.byKey, w.hungry = map[cache.ID]*watch{}, map[cache.ID]map[*watch]struct{}{}
+func (p *Poller) initWatches() {
+	p.watches.byKey = map[cache.ID]*watch{}
+	p.watches.queue = schedule.New(schedule.Rules[*watch]{
+		Slots: p.slots,
+		Wait: func(w *watch, now time.Time) (wait time.Duration) {
+			r, ok := p.refreshed(w.request)
+			if !ok {
+				w.release = func() {} // nothing is asked, and the watch ends
+				return 0
+			}
+			w.release, wait = r.Partition.pledge(r.Upstream.Config.Rate, now)
+			return wait
+		},
+		Urgency: func(w *watch, now time.Time) float64 {
+			e, _ := p.memory.Get(&w.request.Key)
+			r, _ := p.refreshed(w.request)
+			return r.Upstream.urgency(e, now)
+		},
+		Reaches: func(w *watch, urgency float64) time.Time {
+			e, _ := p.memory.Get(&w.request.Key)
+			r, _ := p.refreshed(w.request)
+			return r.Upstream.reaches(e, urgency)
+		},
+	})
 }
+
+// slots is how many of an upstream's polls Pollux may make by itself at a time.
+func (p *Poller) slots(upstream string) int {
+	if u := p.Upstream([]byte(upstream)); u != nil {
+		return u.Config.MaxInFlight
+	}
+	return 1
+}
+
+// maxWatched bounds the tasks that are watched, whatever the config says.
+const maxWatched = 200_000
 
 func (w *watches) setLimit(tasks int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.limit = maxScheduled; tasks > 0 {
-		w.limit = min(tasks, maxScheduled)
+	if w.limit = maxWatched; tasks > 0 {
+		w.limit = min(tasks, maxWatched)
 	}
 }
 
@@ -58,7 +91,7 @@ func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 		there.refs++
 		if there.ended { // a reopenable task may run again
 			there.ended = false
-			w.schedule.add(r, p.firstWatch(r))
+			w.add(there, p.firstWatch(r))
 		}
 	case len(w.byKey) >= w.limit:
 		return nil, &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, Upstream: r.Upstream.Name,
@@ -66,9 +99,28 @@ func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 	default:
 		there = &watch{request: r, refs: 1}
 		w.byKey[r.Key] = there
-		w.schedule.add(r, p.firstWatch(r))
+		w.add(there, p.firstWatch(r))
 	}
 	return sync.OnceFunc(func() { w.release(there) }), nil
+}
+
+// add plans the next poll of a watch. The caller holds the lock.
+func (w *watches) add(there *watch, due time.Time) {
+	r := &there.request
+	w.queue.Add(schedule.Call[*watch]{Key: r.Key, Lane: r.Upstream.Name, Owner: r.Partition.ID, Due: due, Value: there})
+}
+
+// plan plans the next poll of a watch after one, unless the task has ended or
+// somebody released the watch meanwhile.
+func (w *watches) plan(there *watch, due time.Time, ended bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if there.hurried {
+		there.hurried, due, ended = false, time.Now(), false
+	}
+	if there.ended = ended; !ended && there.refs > 0 {
+		w.add(there, due)
+	}
 }
 
 func (w *watches) release(there *watch) {
@@ -77,17 +129,17 @@ func (w *watches) release(there *watch) {
 	there.refs--
 	if key := there.request.Key; there.refs == 0 && w.byKey[key] == there {
 		delete(w.byKey, key)
-		w.schedule.cancel(&key)
-		w.fed(there)
+		w.queue.Cancel(&key)
 	}
 }
 
-// fed takes a watch out of those that wait for a poll to spend. The caller
-// holds the lock.
-func (w *watches) fed(there *watch) {
-	partition := there.request.Partition.ID
-	if delete(w.hungry[partition], there); len(w.hungry[partition]) == 0 {
-		delete(w.hungry, partition)
+// hurry polls a task at once, if it is watched.
+func (w *watches) hurry(key *cache.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if there := w.byKey[*key]; there != nil {
+		there.ended, there.hurried = false, true
+		w.add(there, time.Now())
 	}
 }
 
@@ -121,133 +173,28 @@ const (
 func spread(d time.Duration) time.Duration { return time.Duration(rand.Float64() * float64(d)) }
 
 // watchOnce polls a watched task and plans its next poll.
-func (p *Poller) watchOnce(ctx context.Context, r Request, late time.Duration) {
+func (p *Poller) watchOnce(ctx context.Context, there *watch, late time.Duration) {
 	w := &p.watches
+	defer there.release()
 	w.mu.Lock()
-	there := w.byKey[r.Key]
+	there.hurried = false
 	w.mu.Unlock()
-	if there == nil {
-		return
-	}
 	if late > overslept {
-		w.plan(there, time.Now().Add(spread(rampUp)))
+		w.plan(there, time.Now().Add(spread(rampUp)), false)
 		return
 	}
-	r, ok := p.refreshed(r)
+	r, ok := p.refreshed(there.request)
 	if !ok {
-		w.end(there)
+		w.plan(there, time.Time{}, true)
 		return
 	}
-	now := time.Now()
-	if wait := r.Partition.short(r.Upstream, now); wait > 0 || w.waiting(r.Partition) {
-		w.queue(there, now.Add(wait))
-		return
-	}
-	p.watchNow(ctx, there, r)
-}
-
-// watchNow polls a watched task and plans its next poll.
-func (p *Poller) watchNow(ctx context.Context, there *watch, r Request) {
+	r.spent = there.release
 	out, _ := p.join(ctx, r)
 	if ctx.Err() != nil {
 		return
 	}
-	w := &p.watches
 	due, ended := there.next(out, time.Now())
-	if ended {
-		w.end(there)
-		return
-	}
-	w.plan(there, due)
-}
-
-func (w *watches) end(there *watch) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	there.ended = true
-}
-
-// queue makes a due watch wait for its partition's turn: when there is a poll
-// to spend, it goes to the most urgent task.
-func (w *watches) queue(there *watch, turn time.Time) {
-	partition := there.request.Partition.ID
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if there.refs == 0 {
-		return
-	}
-	waiting := w.hungry[partition]
-	if waiting == nil {
-		waiting = map[*watch]struct{}{}
-		w.hungry[partition] = waiting
-		w.turn(there.request, turn)
-	}
-	waiting[there] = struct{}{}
-}
-
-// waiting reports whether others of the partition wait for their turn.
-func (w *watches) waiting(part *Partition) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.hungry[part.ID]) > 0
-}
-
-// turn plans a turn of r's partition.
-func (w *watches) turn(r Request, at time.Time) {
-	r.Key = r.Partition.ID
-	w.turns.add(r, at)
-}
-
-// takeTurn spends a partition's next poll on its most urgent task.
-func (p *Poller) takeTurn(ctx context.Context, r Request, _ time.Duration) {
-	w := &p.watches
-	r, ok := p.refreshed(r)
-	if !ok {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for there := range w.hungry[r.Partition.ID] {
-			there.ended = true
-		}
-		delete(w.hungry, r.Partition.ID)
-		return
-	}
-	for {
-		now := time.Now()
-		wait := r.Partition.short(r.Upstream, now)
-		w.mu.Lock()
-		waiting := w.hungry[r.Partition.ID]
-		if len(waiting) == 0 || wait > 0 {
-			if len(waiting) > 0 {
-				w.turn(r, now.Add(wait))
-			}
-			w.mu.Unlock()
-			return
-		}
-		var first *watch
-		most := math.Inf(-1)
-		for there := range waiting {
-			e, _ := p.memory.Get(&there.request.Key)
-			if u := r.Upstream.urgency(e, now); first == nil || u > most {
-				first, most = there, u
-			}
-		}
-		w.fed(first)
-		w.mu.Unlock()
-		next := first.request
-		next.Upstream = r.Upstream // of one partition, so of one upstream
-		p.watchNow(ctx, first, next)
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-func (w *watches) plan(there *watch, due time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if there.refs > 0 {
-		w.schedule.add(there.request, due)
-	}
+	w.plan(there, due, ended)
 }
 
 // next is when the task is polled again after out. Errors carry no
@@ -266,8 +213,9 @@ func (there *watch) next(out outcome, now time.Time) (due time.Time, ended bool)
 	if e := out.Entry; e != nil && !e.FirstSeen.IsZero() {
 		pause = min(longestPause, max(pause, now.Sub(e.FirstSeen)/20))
 	}
-	if out.Problem != nil && out.Problem.RetryAfter > pause {
-		pause = out.Problem.RetryAfter
+	pause = max(pause, out.RetryAfter)
+	if out.Problem != nil {
+		pause = max(pause, out.Problem.RetryAfter)
 	}
 	if out.Cache.Detail == problem.DetailBreakerOpen || out.Problem != nil && out.Problem.Type == problem.UpstreamUnavailable {
 		return now.Add(pause + spread(rampUp)), false

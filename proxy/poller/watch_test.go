@@ -196,8 +196,10 @@ func TestSuspendedMachineMakesNoHerd(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		for _, r := range requests { // as the schedule does when a minute was slept through
-			b.watches.schedule.cancel(&r.Key)
-			b.watchOnce(t.Context(), r, time.Minute)
+			b.watches.queue.Cancel(&r.Key)
+			there := b.watches.byKey[r.Key]
+			there.release = func() {}
+			b.watchOnce(t.Context(), there, time.Minute)
 		}
 		before := b.polls.Load()
 		time.Sleep(5 * time.Second)

@@ -49,6 +49,11 @@ func (g *Groups) Expected(name string, j Job, age time.Duration) float64 {
 	return g.Learner(name).Expected(j, age)
 }
 
+// Reaches is [Learner.Reaches] of a group.
+func (g *Groups) Reaches(name string, j Job, expected float64) time.Duration {
+	return g.Learner(name).Reaches(j, expected)
+}
+
 // Observe teaches an answer to a group and to its upstream. Only the learner
 // that made the schedule steers its price by it.
 func (g *Groups) Observe(name string, j Job, a Answer) {

@@ -26,7 +26,7 @@ func (l *Learner) Next(j Job, h Hint) time.Duration {
 	longest := l.config.longest(age)
 	var scratch [bins]float64
 	l.mu.Lock()
-	gap := l.gap(l.state.view(j, &scratch), age, longest)
+	gap := l.gap(l.state.view(j, &scratch), age, longest, l.state.price)
 	spread := 1 + jitter*(2*l.random()-1)
 	l.mu.Unlock()
 
@@ -55,10 +55,19 @@ func (l *Learner) Expected(j Job, age time.Duration) float64 {
 	return a.delay
 }
 
+// Reaches returns the age at which [Learner.Expected] comes to a delay.
+func (l *Learner) Reaches(j Job, expected float64) time.Duration {
+	age := max(0, j.News.Seconds())
+	var scratch [bins]float64
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return toDuration(age + l.gap(l.state.view(j, &scratch), age, unbounded.Seconds(), expected))
+}
+
 // gap returns the time until the expected delay reaches the price of a poll,
 // at most longest. The caller holds the lock.
-func (l *Learner) gap(hazard *[bins]float64, age, longest float64) float64 {
-	a, price := accrual{alive: 1}, l.state.price
+func (l *Learner) gap(hazard *[bins]float64, age, longest, price float64) float64 {
+	a := accrual{alive: 1}
 	for b, x := binAt(age), age; ; b++ {
 		length := min(edges[b+1], age+longest) - x
 		end := a.after(hazard[b], l.weight[b], length)
