@@ -400,7 +400,7 @@ func TestStoreThatRefuses(t *testing.T) {
 func TestUnusableBodies(t *testing.T) {
 	bodies := map[string]string{
 		"empty": "", "null": "null", "a list": "[]", "a string": `"completed"`, "cut": `{"status":"comple`, "HTML": "<html>",
-		"no status": `{}`, "status not a string": `{"status":7}`, "two statuses": `{"status":"pending","status":"completed"}`,
+		"no status": `{}`, "status no scalar": `{"status":["pending"]}`, "two statuses": `{"status":"pending","status":"completed"}`,
 		"not UTF-8": "{\"status\":\"in_progress\",\"x\":\"\xff\"}", "16 MiB of brackets": strings.Repeat("[", 16<<20-1),
 		"deep":     `{"status":"in_progress","x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
 		"too long": `{"status":"in_progress","x":"` + strings.Repeat("x", 16<<20) + `"}`,
