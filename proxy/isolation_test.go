@@ -117,7 +117,7 @@ func TestNobodySeesAnothersAnswer(t *testing.T) {
 				fault := mixUp.fault(m)
 				m.fault.Store(&fault)
 				f := newFace(t, nil)
-				f.overMixedUp("http://" + m.ln.Addr().String())
+				f.pointUnbroken("http://" + m.ln.Addr().String())
 				run := &isolation{face: f, late: mixUp.late, credentials: credentials}
 				each(requests, connections, run.request)
 				m.fault.Store(nil)
@@ -150,8 +150,8 @@ func each(n, goroutines int, f func(int)) {
 	running.Wait()
 }
 
-// overMixedUp points the upstreams to base. Their breakers stay closed.
-func (f *face) overMixedUp(base string) {
+// pointUnbroken points the upstreams to base. Their breakers stay closed.
+func (f *face) pointUnbroken(base string) {
 	f.t.Helper()
 	all := upstreams(base)
 	for name, u := range all {

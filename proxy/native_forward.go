@@ -7,8 +7,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"pollux/proxy/problem"
 )
 
 // forward passes a request on as it is, and its answer back, both as they come.
@@ -106,12 +104,6 @@ func (x *exchange) outgoing(t *target, target *url.URL, f *forwarding) *http.Req
 
 // passOn answers x with what the upstream said.
 func (s *Server) passOn(x *exchange, t *target, f *forwarding, res *http.Response) {
-	if res.StatusCode < 200 { // not a final answer (RFC 9110, section 15.2), and Upgrade was not passed on
-		res.Body.Close()
-		f.end()
-		x.problem(&problem.Problem{Type: problem.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the upstream's answer is not a final one"})
-		return
-	}
 	resp := &x.ctx.Response
 	resp.SetStatusCode(res.StatusCode)
 	if _, reason, ok := strings.Cut(res.Status, " "); ok && reason != http.StatusText(res.StatusCode) && fieldValue(reason) {

@@ -368,20 +368,50 @@ func TestNativeHeldCredential(t *testing.T) {
 	}
 }
 
-// TestNativeUnreadableAnswer: an answer whose header could be split is none.
-func TestNativeUnreadableAnswer(t *testing.T) {
-	f, w := overWire(t, "", nil)
-	for _, answer := range []string{
-		"HTTP/1.1 200 OK\r\nX-Ctl: a\x01b\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX-Ctl: a\x00b\r\nContent-Length: 0\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-		"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", "nonsense\r\n\r\n", "",
+// TestUnreadableAnswer: what is no answer in HTTP's own terms is none to any
+// kind of request.
+func TestUnreadableAnswer(t *testing.T) {
+	f, w := newFace(t, nil), newWire(t)
+	f.pointUnbroken(w.url())
+	const ok = "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n" + `{"status":"pending"}`
+	for n, answer := range []string{
+		"HTTP/1.1 200 OK\r\nX-Ctl: a\x01b\r\n" + ok, "HTTP/1.1 200 OK\r\nX-Ctl: a\x00b\r\n" + ok,
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + ok, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+		"HTTP/1.1 099 Odd\r\n" + ok, "HTTP/1.1 600 Odd\r\n" + ok, "HTTP/1.1 999 Odd\r\n" + ok, "HTTP/9.9 200 OK\r\n" + ok, "HTTP/2.0 200 OK\r\n" + ok,
+		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n" + `{"status":"pending"}` + "\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14;\r\n" + `{"status":"pending"}` + "\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n" + `{"status":"pending"}` + "\r\n0\r\n\n",
+		"HTTP/1.1 100 Continue\r\n\r\n", "nonsense\r\n\r\n", "",
 	} {
-		w.answers <- answer
-		res, body := f.send("GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		<-w.requests
-		if res.StatusCode != 502 || !strings.Contains(body, "/problems/upstream-error") {
-			t.Errorf("%q: code %d, %s", answer, res.StatusCode, body)
+		id := fmt.Sprintf("job%d", n)
+		for kind, target := range map[string]string{
+			"unified": "GET /v1/tasks/vessl/" + id, "native poll": "GET /native/vessl/async/" + id + "n/output",
+			"forwarded": "GET /native/vessl/files/" + id, "create": "POST /native/vessl/async",
+		} {
+			w.answers <- answer
+			res, body := f.send(target + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer one-" + id + "\r\nContent-Length: 0\r\n\r\n")
+			<-w.requests
+			if res.StatusCode != 502 || !strings.Contains(body, "/problems/upstream-error") {
+				t.Errorf("%s, %q: code %d, %s", kind, answer, res.StatusCode, body)
+			}
 		}
+	}
+}
+
+// TestAnswerAboutAnotherTask is a 502 through either face, and nothing of it is kept.
+func TestAnswerAboutAnotherTask(t *testing.T) {
+	f := newFace(t, nil)
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, completedBody, "task-other", "task-other")
+	})
+	for _, path := range []string{"/native/shannon/api/v1/tasks/task-mine", "/v1/tasks/shannon/task-mine"} {
+		if a := f.do("GET", path, "", "X-API-Key: one"); a.StatusCode != 502 || strings.Contains(a.body, "task-other") || !strings.Contains(a.body, "/problems/upstream-error") {
+			t.Errorf("%s: code %d: %s", path, a.StatusCode, a.body)
+		}
+	}
+	if a := f.do("GET", "/v1/tasks/shannon/task-mine", "", "X-API-Key: one", "Cache-Control: only-if-cached"); a.StatusCode != 504 {
+		t.Errorf("only-if-cached afterwards: code %d: %s", a.StatusCode, a.body)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 )
 
 // response is an upstream's answer, read to its end.
@@ -76,7 +77,10 @@ func explain(ctx context.Context, err error, doing string) *fetchError {
 	var netErr net.Error
 	var dns *net.DNSError
 	var op *net.OpError
+	var malformed *upstream.Malformed
 	switch {
+	case errors.As(err, &malformed):
+		return &fetchError{reason: malformed.Error()}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return &fetchError{timeout: true, reason: doing + ": no whole answer in time"}
 	case errors.As(err, &dns):

@@ -99,36 +99,42 @@ func New(cfg Config) *Connections {
 }
 
 // RoundTrip sends req once, on a connection of owner's; nil stands for nobody,
-// whose connection serves this one request. The answer's body is a *Body.
+// whose connection serves this one request. The answer's body is a *Body. The
+// error is a *Malformed for an answer that is none. Unlike a RoundTripper,
+// it leaves the request's body to the caller to close.
 func (cs *Connections) RoundTrip(owner *cache.ID, req *http.Request) (*http.Response, error) {
 	c, fresh, err := cs.take(owner, req)
 	if err != nil {
-		closeBody(req)
 		return nil, err
 	}
-	res, err := c.client.RoundTrip(req)
-	if err != nil && !fresh && c.untouched() && req.Body == nil && req.Context().Err() == nil {
+	res, err := c.ask(req)
+	if err != nil && !fresh && c.guard != nil && c.guard.untouched() && req.Body == nil && req.Context().Err() == nil {
 		cs.finish(c, false) // it was dirty or closed before a byte of req was written
 		if c, err = cs.dial(req.Context(), owner); err != nil {
 			return nil, err
 		}
-		res, err = c.client.RoundTrip(req)
+		res, err = c.ask(req)
 	}
 	if err != nil {
 		cs.finish(c, false)
-		closeBody(req)
 		return nil, err
 	}
 	body := &Body{ReadCloser: res.Body, connections: cs, conn: c}
 	body.whole.Store(res.Body == http.NoBody)
 	res.Body = body
+	if res.StatusCode < 200 || res.StatusCode > 599 { // none, or not a final one (RFC 9110, section 15)
+		body.Discard()
+		return nil, &Malformed{"its status code is none that ends a request"}
+	}
 	return res, nil
 }
 
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
+// ask sends req on c.
+func (c *conn) ask(req *http.Request) (*http.Response, error) {
+	if c.guard != nil {
+		c.guard.begin(req.Method)
 	}
+	return c.client.RoundTrip(req)
 }
 
 // take returns a connection with room for req, opening one if there is none.
@@ -237,8 +243,6 @@ func (cs *Connections) finish(c *conn, clean bool) {
 		cs.remove(c)
 		spoilt = append(spoilt, c)
 		return
-	case c.guard != nil:
-		c.guard.answered()
 	}
 	c.idleSince = time.Now()
 	c.place = cs.idle.PushBack(c)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 )
 
@@ -11,12 +12,24 @@ import (
 var errUnasked = errors.New("the upstream sent bytes that nobody had asked for")
 
 // guard is an HTTP/1 connection that hands on no byte for which nothing was
-// asked. It lies above TLS, whose session tickets are no answers.
+// asked, and nothing of an answer that is framed wrongly. It lies above TLS,
+// whose session tickets are no answers.
 type guard struct {
 	net.Conn
-	asked   atomic.Bool // bytes of a request were written since the last answer ended
-	waiting atomic.Bool // a Read waits for the peer: all that came before has been taken
 	unasked func()
+	waiting atomic.Bool // a Read waits for the peer: all that came before has been taken
+
+	mu     sync.Mutex // guards what follows
+	asked  bool       // bytes of the present request have been written
+	answer framing    // of the present request
+	over   error      // why nothing more is read
+}
+
+// begin is told of a request that is about to be written.
+func (g *guard) begin(method string) {
+	g.mu.Lock()
+	g.asked, g.answer = false, framing{head: method == "HEAD", line: g.answer.line[:0]}
+	g.mu.Unlock()
 }
 
 // Read fails, and ends the connection, when the peer speaks first.
@@ -24,9 +37,25 @@ func (g *guard) Read(p []byte) (int, error) {
 	g.waiting.Store(true)
 	n, err := g.Conn.Read(p)
 	g.waiting.Store(false)
-	if n > 0 && !g.asked.Load() {
-		g.spoil()
-		return 0, errUnasked
+	if n == 0 {
+		return n, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over == nil && (!g.asked || g.answer.ended()) {
+		g.spoil(errUnasked)
+	}
+	if g.over != nil {
+		return 0, g.over
+	}
+	after, bad := g.answer.take(p[:n])
+	switch {
+	case bad != nil:
+		g.spoil(bad)
+		return 0, bad
+	case len(after) > 0: // the answer is whole, and nothing of what follows it is anybody's
+		g.spoil(errUnasked)
+		n -= len(after)
 	}
 	return n, err
 }
@@ -35,29 +64,40 @@ func (g *guard) Read(p []byte) (int, error) {
 // byte of a request. What has not been read yet under TLS may be a session
 // ticket; what else it is, Read will find.
 func (g *guard) Write(p []byte) (int, error) {
-	if !g.asked.Load() {
-		if _, secure := g.Conn.(*tls.Conn); !secure && !silent(g.Conn) {
-			g.spoil()
-			return 0, errUnasked
-		}
-		g.asked.Store(true)
+	g.mu.Lock()
+	if _, secure := g.Conn.(*tls.Conn); !g.asked && g.over == nil && !secure && !silent(g.Conn) {
+		g.spoil(errUnasked)
 	}
+	if g.over != nil {
+		defer g.mu.Unlock()
+		return 0, g.over
+	}
+	g.asked = true
+	g.mu.Unlock()
 	return g.Conn.Write(p)
 }
 
-func (g *guard) spoil() {
+// spoil ends the connection. The lock must be held.
+func (g *guard) spoil(why error) {
+	g.over = why
 	g.Conn.Close()
-	if g.unasked != nil {
+	if why == errUnasked && g.unasked != nil {
 		g.unasked()
 	}
 }
 
-// answered notes that an answer was read to its end.
-func (g *guard) answered() { g.asked.Store(false) }
-
 // quiet reports whether the last answer was all that came: net/http has taken
 // every byte, waits for the next one, and none is there.
-func (g *guard) quiet() bool { return g.waiting.Load() && silent(g.Conn) }
+func (g *guard) quiet() bool {
+	g.mu.Lock()
+	over := g.over
+	g.mu.Unlock()
+	return over == nil && g.waiting.Load() && silent(g.Conn)
+}
 
-// untouched reports whether no byte of the present request was written on c.
-func (c *conn) untouched() bool { return c.guard != nil && !c.guard.asked.Load() }
+// untouched reports whether no byte of the present request was written.
+func (g *guard) untouched() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.asked
+}

@@ -1,0 +1,302 @@
+package upstream
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// Malformed is an answer that breaks HTTP/1's own rules of where it begins and
+// ends, so that nothing can be made of it and its connection is over. Its text
+// holds no byte of the answer.
+type Malformed struct{ reason string }
+
+func (e *Malformed) Error() string { return "the upstream's answer is malformed: " + e.reason }
+
+const (
+	// maxHeadLine bounds one line of a header block; net/http bounds the block.
+	maxHeadLine = headerBytes
+	// maxChunkLine bounds a chunk's size with its extensions, as net/http does,
+	// and a line of a trailer.
+	maxChunkLine = 4 << 10
+)
+
+// framing follows one HTTP/1 answer through the bytes of its connection, to
+// see where it ends and that it is framed as RFC 9112 says, sections 4 to 7.
+// net/http is more generous, and does not tell where an answer ended. The zero
+// value waits for an answer to a request that is no HEAD.
+type framing struct {
+	head  bool // the request was a HEAD
+	state func(*framing, []byte) (rest []byte, err error)
+	line  []byte // the part of a line that has come
+
+	code    int
+	http10  bool
+	chunked bool
+	length  int64 // of what is left of the body, or of a chunk; -1: not said
+}
+
+// take follows the answer through p, and returns what came after its end: nil
+// while it has not ended, empty if nothing did.
+func (f *framing) take(p []byte) (after []byte, err error) {
+	if f.state == nil {
+		f.state, f.length = (*framing).statusLine, -1
+	}
+	for {
+		if f.ended() {
+			return p, nil
+		}
+		if len(p) == 0 {
+			return nil, nil
+		}
+		if p, err = f.state(f, p); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (f *framing) ended() bool { return f.code == ended }
+
+// ended is the code of an answer that has ended: it has no other use then.
+const ended = -1
+
+func (f *framing) end() { f.code = ended }
+
+// nextLine takes a line off p, without its end. ok is false while it has not
+// come whole.
+func (f *framing) nextLine(p []byte, limit int) (line, rest []byte, ok bool, err error) {
+	i := bytes.IndexByte(p, '\n')
+	if n := len(f.line) + max(i, 0); n > limit || i < 0 && len(f.line)+len(p) > limit {
+		return nil, nil, false, &Malformed{"a line is too long"}
+	}
+	if i < 0 {
+		f.line = append(f.line, p...)
+		return nil, nil, false, nil
+	}
+	if line = p[:i+1]; len(f.line) > 0 {
+		line = append(f.line, line...)
+		f.line = f.line[:0]
+	}
+	return line, p[i+1:], true, nil
+}
+
+// headLine is line without its end: a lone LF will do in a head (RFC 9112,
+// section 2.2).
+func headLine(line []byte) []byte {
+	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r"))
+}
+
+func (f *framing) statusLine(p []byte) ([]byte, error) {
+	line, rest, ok, err := f.nextLine(p, maxHeadLine)
+	if !ok {
+		return rest, err
+	}
+	version, status, _ := strings.Cut(string(headLine(line)), " ")
+	digits, _, _ := strings.Cut(status, " ")
+	f.http10 = version == "HTTP/1.0"
+	if !f.http10 && version != "HTTP/1.1" {
+		return nil, &Malformed{"its first line names no version of HTTP/1"}
+	}
+	code, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || len(digits) != 3 {
+		return nil, &Malformed{"its first line has no status code"}
+	}
+	f.code, f.state = int(code), (*framing).headerLine
+	return rest, nil
+}
+
+func (f *framing) headerLine(p []byte) ([]byte, error) {
+	line, rest, ok, err := f.nextLine(p, maxHeadLine)
+	if !ok {
+		return rest, err
+	}
+	line = headLine(line)
+	if len(line) == 0 {
+		return rest, f.headEnded()
+	}
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	switch strings.ToLower(string(name)) {
+	case "transfer-encoding":
+		if f.http10 {
+			return nil, &Malformed{"HTTP/1.0 knows no transfer coding"}
+		}
+		f.chunked = true // net/http takes no other coding
+	case "content-length":
+		n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+		if err != nil || n < 0 || f.length >= 0 && f.length != n {
+			return nil, &Malformed{"its length is none"}
+		}
+		f.length = n
+	}
+	return rest, nil
+}
+
+func (f *framing) headEnded() error {
+	switch {
+	case f.code/100 == 1 && f.code != 101: // an interim answer: another one follows
+		*f = framing{head: f.head, line: f.line}
+		f.state, f.length = (*framing).statusLine, -1
+	case f.head || f.code == 204 || f.code == 304 || f.code == 101:
+		f.end()
+	case f.chunked:
+		f.state = (*framing).chunkLine
+	case f.length == 0:
+		f.end()
+	case f.length > 0:
+		f.state = (*framing).body
+	default:
+		f.state = (*framing).untilClose
+	}
+	return nil
+}
+
+func (f *framing) body(p []byte) ([]byte, error) {
+	n := min(f.length, int64(len(p)))
+	if f.length -= n; f.length == 0 {
+		f.end()
+	}
+	return p[n:], nil
+}
+
+func (f *framing) untilClose([]byte) ([]byte, error) { return nil, nil }
+
+var errBareLF = &Malformed{"a line of its chunked body does not end in CRLF"}
+
+// strictLine is a line of a chunked body, which ends in CRLF and holds no
+// other CR.
+func (f *framing) strictLine(p []byte) (line, rest []byte, ok bool, err error) {
+	line, rest, ok, err = f.nextLine(p, maxChunkLine)
+	if !ok {
+		return nil, rest, false, err
+	}
+	line, crlf := bytes.CutSuffix(line, []byte("\r\n"))
+	if !crlf || bytes.IndexByte(line, '\r') >= 0 {
+		return nil, nil, false, errBareLF
+	}
+	return line, rest, true, nil
+}
+
+// chunkLine reads chunk-size [chunk-ext] CRLF (RFC 9112, section 7.1).
+func (f *framing) chunkLine(p []byte) ([]byte, error) {
+	line, rest, ok, err := f.strictLine(p)
+	if !ok {
+		return rest, err
+	}
+	digits := 0
+	for digits < len(line) && isHexDigit(line[digits]) {
+		digits++
+	}
+	size, err := strconv.ParseInt(string(line[:digits]), 16, 64)
+	if err != nil {
+		return nil, &Malformed{"the size of a chunk is none"}
+	}
+	if !isChunkExt(line[digits:]) {
+		return nil, &Malformed{"what follows the size of a chunk is no extension"}
+	}
+	if f.length, f.state = size, (*framing).chunk; size == 0 {
+		f.state = (*framing).trailerLine
+	}
+	return rest, nil
+}
+
+func (f *framing) chunk(p []byte) ([]byte, error) {
+	n := min(f.length, int64(len(p)))
+	if f.length -= n; f.length == 0 {
+		f.state = (*framing).chunkEnd
+	}
+	return p[n:], nil
+}
+
+func (f *framing) chunkEnd(p []byte) ([]byte, error) {
+	line, rest, ok, err := f.strictLine(p)
+	if !ok {
+		return rest, err
+	}
+	if len(line) > 0 {
+		return nil, &Malformed{"a chunk is longer than its size"}
+	}
+	f.state = (*framing).chunkLine
+	return rest, nil
+}
+
+// trailerLine reads a field line of the trailer, without folding and without a
+// blank before the colon (RFC 9112, sections 5.1 and 5.2).
+func (f *framing) trailerLine(p []byte) ([]byte, error) {
+	line, rest, ok, err := f.strictLine(p)
+	if !ok {
+		return rest, err
+	}
+	if len(line) == 0 {
+		f.end()
+		return rest, nil
+	}
+	name, _, colon := bytes.Cut(line, []byte(":"))
+	if !colon || token(name) != len(name) || len(name) == 0 {
+		return nil, &Malformed{"a line of its trailer is no field"}
+	}
+	return rest, nil
+}
+
+// isChunkExt reports whether b is *( BWS ";" BWS name [ BWS "=" BWS value ] ).
+func isChunkExt(b []byte) bool {
+	for len(b) > 0 {
+		b = skipBlanks(b)
+		if len(b) == 0 || b[0] != ';' {
+			return false
+		}
+		b = skipBlanks(b[1:])
+		n := token(b)
+		if n == 0 {
+			return false
+		}
+		b = b[n:]
+		value := skipBlanks(b)
+		if len(value) == 0 || value[0] != '=' {
+			continue
+		}
+		value = skipBlanks(value[1:])
+		if n = token(value); n == 0 {
+			n = quoted(value)
+		}
+		if n == 0 {
+			return false
+		}
+		b = value[n:]
+	}
+	return true
+}
+
+func skipBlanks(b []byte) []byte { return bytes.TrimLeft(b, " \t") }
+
+// token returns the length of the token that b begins with (RFC 9110, section
+// 5.6.2).
+func token(b []byte) (n int) {
+	for n < len(b) && (isHexDigit(b[n]) || 'g' <= b[n]|0x20 && b[n]|0x20 <= 'z' || strings.IndexByte("!#$%&'*+-.^_`|~", b[n]) >= 0) {
+		n++
+	}
+	return n
+}
+
+// quoted returns the length of the quoted string that b begins with, 0 if it
+// is none (RFC 9110, section 5.6.4).
+func quoted(b []byte) int {
+	if len(b) == 0 || b[0] != '"' {
+		return 0
+	}
+	for i := 1; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			i++
+		}
+		if i < len(b) && (b[i] < ' ' && b[i] != '\t' || b[i] == 0x7f) {
+			return 0
+		}
+	}
+	return 0
+}
+
+func isHexDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+}
