@@ -6,7 +6,12 @@ COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME ?= 10s
 
-.PHONY: build demo test deps lint fmt fuzz bench
+# Tests that start node, npm, Chromium, curl or nginx, or that take longer than
+# everything else of their package: make quick leaves them out, make test never.
+PROGRAMS := TestClients|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills
+LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
+
+.PHONY: build demo test quick deps lint fmt fuzz bench
 
 build:               ## bin/pollux
 	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
@@ -16,9 +21,19 @@ demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C
 	bin/pollux demo $(DEMO)
 
 test: deps           ## everything: with the race detector, and what it would distort without
+	@echo "test: every test under the race detector, with browsers and vendors' clients: more than ten minutes on two cores"
+	@echo "test: (make quick takes two: format, vet, and what needs nothing but Go)"
 	go vet ./...
-	go test -race -shuffle=on -timeout 15m ./...
+	@echo "test: the two packages that take longest, cmd/pollux and benchmarks, come last and together"
+	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v -e cmd/pollux$$ -e /benchmarks$$) ./cmd/pollux ./benchmarks
+	@echo "test: what the race detector would distort, without it"
 	go test -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller/adaptive
+
+quick: fmt           ## format, vet, and what needs no other program, in two minutes
+	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"
+	@echo "quick: left out are benchmarks and $(PROGRAMS)|$(LONG)"
+	go vet ./...
+	go test -timeout 5m -skip '^($(PROGRAMS)|$(LONG))$$' $$(go list ./... | grep -v /benchmarks$$)
 
 deps:                ## installs what the tests start
 	.ci/deps

@@ -27,6 +27,7 @@ type demoOptions struct {
 	listen  string // "" is demoAddress, or another port
 	clients int
 	speed   float64
+	length  time.Duration // 0 is until ctx ends
 }
 
 func demoCommand(ctx context.Context, t *console.Terminal, args []string) int {
@@ -41,7 +42,7 @@ Prints commands to try. Needs no key, no network and no other program.`,
 	var o demoOptions
 	fs.StringVar(&o.listen, "listen", "", "`address` on loopback; without it "+demoAddress+", or another port if that one is taken")
 	fs.IntVar(&o.clients, "clients", 30, "how many clients poll")
-	length := fs.Duration("for", 0, "end by itself after this `time`; 0 runs until Ctrl-C")
+	fs.DurationVar(&o.length, "for", 0, "end by itself after this `time`; 0 runs until Ctrl-C")
 	fs.Float64Var(&o.speed, "speed", 2, "how much faster than real the simulated tasks run")
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
@@ -49,15 +50,10 @@ Prints commands to try. Needs no key, no network and no other program.`,
 	switch host, _, err := net.SplitHostPort(o.listen); {
 	case o.clients < 1 || o.clients > 1000:
 		return t.Misused(fs, "--clients is from 1 to 1000")
-	case *length < 0 || o.speed <= 0:
+	case o.length < 0 || o.speed <= 0:
 		return t.Misused(fs, "--for is not negative, --speed more than 0")
 	case o.listen != "" && (err != nil || !loopbackAddr(host).IsLoopback()):
 		return t.Misused(fs, "--listen wants an address on loopback such as 127.0.0.1:9090: whoever reaches the demo needs no key")
-	}
-	if *length > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, *length)
-		defer cancel()
 	}
 	if err := demo(ctx, t, o); err != nil {
 		return t.Fail("demo", err)
@@ -117,6 +113,11 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 
 	fleet := newFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String())
 	fleet.greet(ctx, t.Stdout)
+	if o.length > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.length)
+		defer cancel()
+	}
 	fleetErr := fleet.run(ctx, o.clients, newScreen(t))
 	drain()
 	return errors.Join(fleetErr, <-served)
