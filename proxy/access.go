@@ -24,7 +24,7 @@ var (
 
 // clientOf returns the client whose key it is, nil if nobody's. Every hash is
 // compared, each in constant time, whichever matches.
-func (st *settings) clientOf(key []byte) *client {
+func (st *rules) clientOf(key []byte) *client {
 	sum := sha256.Sum256(key)
 	found := -1
 	for i := range st.clients {
@@ -43,7 +43,7 @@ func (st *settings) clientOf(key []byte) *client {
 // sent decides; without any, the session. inHeader says that the key was in a
 // header which could also carry an upstream's credential. While no clients are
 // configured, anybody is let in as nil.
-func (st *settings) authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*target) (c *client, inHeader bool, p *problem.Problem) {
+func (st *rules) authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*target) (c *client, inHeader bool, p *problem.Problem) {
 	if !st.keyed() {
 		return nil, false, nil
 	}
@@ -106,10 +106,11 @@ func permit(c *client, scope string, t *target) *problem.Problem {
 // enter lets a request in to t, or, with t nil, to say that there is no such
 // upstream. A held upstream takes Pollux keys wherever its own key would be; in
 // caller mode those headers belong to the upstream.
-func (st *settings) enter(h *fasthttp.RequestHeader, scope string, t *target) (p *problem.Problem, challenge string) {
+func (st *rules) enter(h *fasthttp.RequestHeader, scope string, t *target) *denial {
 	if !st.keyed() {
-		return nil, ""
+		return nil
 	}
+	var p *problem.Problem
 	var c *client
 	if t == nil {
 		c, _, p = st.authenticate(h, true)
@@ -119,5 +120,8 @@ func (st *settings) enter(h *fasthttp.RequestHeader, scope string, t *target) (p
 	if p == nil {
 		p = permit(c, scope, t)
 	}
-	return p, keyChallenge
+	if p == nil {
+		return nil
+	}
+	return &denial{Problem: p, challenge: keyChallenge}
 }

@@ -16,8 +16,8 @@ const batchWorkers = 64
 
 // serveBatch answers POST /v1/tasks/batch. What concerns the whole body fails
 // the whole batch; what concerns one reference fails that one.
-func (s *Server) serveBatch(x *exchange) {
-	st := x.settings
+func (s *taskService) serveBatch(x *request) {
+	st := x.rules
 	if len(x.facts.query) > 0 {
 		x.problem(invalid("a batch takes no query parameters"))
 		return
@@ -34,7 +34,7 @@ func (s *Server) serveBatch(x *exchange) {
 	if !ok {
 		return
 	}
-	b, err := parseBatch(body, st.Limits.Batch)
+	b, err := parseBatch(body, x.settings.Limits.Batch)
 	if err != nil {
 		x.problem(invalid(err.Error()))
 		return
@@ -45,13 +45,13 @@ func (s *Server) serveBatch(x *exchange) {
 			refs[i].problem = permit(c, ScopeRead, refs[i].target)
 		}
 	}
-	callers, err := s.batchCallers(x, b, refs, inHeader)
+	callers, err := st.callersOf(&x.ctx.Request.Header, b.credentials, refs, inHeader)
 	if err != nil {
 		x.problem(invalid(err.Error()))
 		return
 	}
 	answers := s.pollAll(x, refs, callers)
-	if wait := min(b.wait, st.Limits.Wait); wait > 0 && !heldBack(x.ctx) {
+	if wait := min(b.wait, x.settings.Limits.Wait); wait > 0 && !heldBack(x.ctx) {
 		if p := s.awaitBatch(x, answers, b.untilAny, wait); p != nil {
 			x.problem(p)
 			return
@@ -60,71 +60,15 @@ func (s *Server) serveBatch(x *exchange) {
 	s.writeBatch(x, refs, answers)
 }
 
-// heldTargets are the upstreams whose credential headers may carry a Pollux key.
-func (st *settings) heldTargets() []*target {
-	var held []*target
-	for _, t := range st.sorted {
-		if t.Held {
-			held = append(held, t)
-		}
-	}
-	return held
-}
-
-// batchCallers makes the caller of every upstream that references name. The
-// headers of the request itself serve when they can be meant for one upstream
-// only, and carry no Pollux key.
-func (s *Server) batchCallers(x *exchange, b batchRequest, refs []reference, inHeader bool) (map[*target]*caller, error) {
-	byName := map[string]*target{}
-	for name := range b.credentials {
-		t := x.settings.targets[name]
-		if t == nil || t.Held {
-			return nil, errCredentialsUpstream
-		}
-		byName[name] = t
-	}
-	callers := map[*target]*caller{}
-	named := 0
-	for i := range refs {
-		t := refs[i].target
-		if t == nil || callers[t] != nil {
-			continue
-		}
-		callers[t] = &caller{}
-		callers[t].reset(t)
-		if !t.Held {
-			named++
-		}
-	}
-	for name, t := range byName {
-		c := callers[t]
-		if c == nil {
-			c = &caller{}
-			c.reset(t)
-		}
-		if err := c.readFields(t, b.credentials[name]); err != nil {
-			return nil, err
-		}
-	}
-	if named == 1 && !inHeader {
-		for t, c := range callers {
-			if _, given := b.credentials[t.Name]; !t.Held && !given {
-				c.readHeaders(t, &x.ctx.Request.Header)
-			}
-		}
-	}
-	return callers, nil
-}
-
 // pollAll answers every reference, in order. References that memory can answer
 // cost no goroutine.
-func (s *Server) pollAll(x *exchange, refs []reference, callers map[*target]*caller) []batchAnswer {
+func (s *taskService) pollAll(x *request, refs []reference, callers map[*target]*caller) []batchAnswer {
 	partitions := map[*target]*poller.Partition{}
 	for t, c := range callers {
 		if t.Held || c.sufficient(t) {
 			id := new(cache.ID)
-			c.partition(s.secret, t, id)
-			partitions[t] = s.engine.Partition(t.Upstream, id)
+			c.partition(x.rules.secret, t, id)
+			partitions[t] = x.rules.partitions.Partition(t.Upstream, id)
 		}
 	}
 	answers := make([]batchAnswer, len(refs))
@@ -142,7 +86,7 @@ func (s *Server) pollAll(x *exchange, refs []reference, callers map[*target]*cal
 			continue
 		}
 		req := poller.Request{Upstream: r.target.Upstream, Partition: part, Reference: r.ref}
-		referenceKey(s.secret, &part.ID, r.ref, &req.Key)
+		referenceKey(x.rules.secret, &part.ID, r.ref, &req.Key)
 		req.Credential = callers[r.target].credential(r.target)
 		a.request, a.target = req, r.target
 		var ok bool
@@ -161,14 +105,14 @@ func (s *Server) pollAll(x *exchange, refs []reference, callers map[*target]*cal
 }
 
 // pollOne polls in a goroutine of its own, where a panic would end the process.
-func (s *Server) pollOne(r poller.Request) (a poller.Answer) {
+func (s *taskService) pollOne(r poller.Request) (a poller.Answer) {
 	defer func() {
 		if v := recover(); v != nil {
-			s.panicked(v)
+			s.life.panicked(v)
 			a = poller.Answer{Problem: &refusePanic.Problem}
 		}
 	}()
-	return s.engine.Poll(s.base, r)
+	return s.engine.Poll(s.life.polls, r)
 }
 
 // batchAnswer is what one reference came to.
@@ -181,7 +125,7 @@ type batchAnswer struct {
 
 // writeBatch writes the results. Documents are sent from where they are, so a
 // batch of large ones takes no memory of its own.
-func (s *Server) writeBatch(x *exchange, refs []reference, answers []batchAnswer) {
+func (s *taskService) writeBatch(x *request, refs []reference, answers []batchAnswer) {
 	now := time.Now()
 	var out net.Buffers
 	size := 0
@@ -205,7 +149,7 @@ func (s *Server) writeBatch(x *exchange, refs []reference, answers []batchAnswer
 		}
 		text = append(text, `,"status_code":200,"cache_status":`...)
 		text = appendJSONString(text, string(a.Cache.Append(nil)))
-		text = strconv.AppendInt(append(text, `,"age":`...), ageSeconds(a.Entry, now), 10)
+		text = strconv.AppendInt(append(text, `,"age":`...), int64(a.Entry.Age(now)/time.Second), 10)
 		text = append(text, `,"document":`...)
 		add(text)
 		add(a.Entry.Document)

@@ -33,7 +33,7 @@ func enough(answers []batchAnswer, untilAny bool) bool {
 // awaitBatch follows the open references of a batch until all, or any, have
 // finished, and leaves the latest answers in answers. It returns a problem if
 // it may not wait.
-func (s *Server) awaitBatch(x *exchange, answers []batchAnswer, untilAny bool, wait time.Duration) *problem.Problem {
+func (s *taskService) awaitBatch(x *request, answers []batchAnswer, untilAny bool, wait time.Duration) *problem.Problem {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	wake := make(chan struct{}, 1)
@@ -69,7 +69,7 @@ func (s *Server) awaitBatch(x *exchange, answers []batchAnswer, untilAny bool, w
 			s.takeNews(answers, followers)
 		case <-timer.C:
 			return nil
-		case <-s.ending:
+		case <-s.life.ending:
 			return nil
 		case <-look.C:
 			if gone(netConn(x.ctx)) {
@@ -82,7 +82,7 @@ func (s *Server) awaitBatch(x *exchange, answers []batchAnswer, untilAny bool, w
 }
 
 // takeNews brings answers up to what their followers were told.
-func (s *Server) takeNews(answers []batchAnswer, followers []*follow.Follower) {
+func (s *taskService) takeNews(answers []batchAnswer, followers []*follow.Follower) {
 	for i, f := range followers {
 		if f == nil {
 			continue

@@ -1,6 +1,10 @@
 package proxy
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+)
 
 // matches reports whether If-None-Match lists etag or is "*" (RFC 9110,
 // section 13.1.2, weak comparison). What is malformed lists nothing.
@@ -33,6 +37,16 @@ func matches(ifNoneMatch []byte, etag string) bool {
 // has reports whether the caller says that it has what etag stands for.
 func (x *exchange) has(etag string) bool {
 	return matches(x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch), etag)
+}
+
+// unchanged makes the answer a 304 if the caller has what etag stands for.
+func (x *exchange) unchanged(etag string) bool {
+	if !x.has(etag) {
+		return false
+	}
+	x.ctx.Response.ResetBody()
+	x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+	return true
 }
 
 // skipEmpty drops the commas before a list's next element: empty elements are

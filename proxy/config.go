@@ -5,7 +5,6 @@ package proxy
 import (
 	"time"
 
-	"pollux/providers/strictyaml"
 	"pollux/proxy/webhooks"
 )
 
@@ -19,34 +18,6 @@ type Config struct {
 	Limits         LimitsConfig   `yaml:"limits"`
 
 	Webhooks webhooks.Config `yaml:"webhooks"`
-}
-
-// ClientConfig is one holder of a Pollux key.
-type ClientConfig struct {
-	Name      string   `yaml:"name"`
-	Key       string   `yaml:"key"`       // the key, or its hash as printed by "pollux key new"; never printed
-	Upstreams []string `yaml:"upstreams"` // names, or "*"
-	Scopes    []string `yaml:"scopes"`    // read, submit, fleet, webhooks, purge
-}
-
-// LimitsConfig bounds what callers can take. None may be zero.
-type LimitsConfig struct {
-	Connections         int              `yaml:"connections"`
-	ConnectionsPerIP    int              `yaml:"connections_per_ip"` // per /64 for IPv6
-	MissesPerPartition  RateConfig       `yaml:"misses_per_partition"`
-	Wait                time.Duration    `yaml:"wait"`  // longest Prefer: wait
-	Batch               int              `yaml:"batch"` // references in one batch
-	Streams             int              `yaml:"streams"`
-	StreamsPerPartition int              `yaml:"streams_per_partition"`
-	WaitsPerPartition   int              `yaml:"waits_per_partition"`
-	WatchedTasks        int              `yaml:"watched_tasks"`
-	RequestHeaderBytes  strictyaml.Bytes `yaml:"request_header_bytes"`
-}
-
-// RateConfig is a token bucket.
-type RateConfig struct {
-	PerSecond float64 `yaml:"per_second"`
-	Burst     int     `yaml:"burst"`
 }
 
 // DefaultConfig is what holds where the file is silent.

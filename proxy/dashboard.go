@@ -14,7 +14,7 @@ const (
 )
 
 // serveIndex sends browsers to the dashboard, below the path of public_url.
-func (s *Server) serveIndex(x *exchange) {
+func (s *fleetService) serveIndex(x *request) {
 	prefix := ""
 	if u, err := url.Parse(x.settings.publicURL); err == nil {
 		prefix = u.EscapedPath()
@@ -28,7 +28,7 @@ func (s *Server) serveIndex(x *exchange) {
 // that it has not asked for under /v1, with the key of who looks at it. Who
 // lacks the scope fleet is told so by the status code, and gets the page all
 // the same, since it is also the form in which to log in.
-func (s *Server) serveDashboard(x *exchange) {
+func (s *fleetService) serveDashboard(x *request) {
 	body, contentType, etag, ok := dashboard.Asset(string(x.path))
 	if !ok {
 		x.problem(&refusePath.Problem)
@@ -37,9 +37,9 @@ func (s *Server) serveDashboard(x *exchange) {
 	h := &x.ctx.Response.Header
 	code := fasthttp.StatusOK
 	if path := string(x.path); path == dashboardPath || path == dashboardPath+"/" {
-		if p, challenge := x.settings.enter(&x.ctx.Request.Header, ScopeFleet, nil); p != nil {
-			if code = p.Status; code == fasthttp.StatusUnauthorized {
-				h.Set("WWW-Authenticate", challenge)
+		if denied := x.rules.enter(&x.ctx.Request.Header, ScopeFleet, nil); denied != nil {
+			if code = denied.Status; code == fasthttp.StatusUnauthorized {
+				h.Set("WWW-Authenticate", denied.challenge)
 			}
 		}
 		h.Set("Vary", "Authorization, Cookie, "+keyHeader)
@@ -56,8 +56,7 @@ func (s *Server) serveDashboard(x *exchange) {
 		return
 	}
 	h.Set("ETag", etag)
-	if x.has(etag) {
-		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+	if x.unchanged(etag) {
 		return
 	}
 	x.ctx.Response.SetBodyRaw(body)

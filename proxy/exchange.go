@@ -4,13 +4,10 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"pollux/cache"
-	"pollux/providers"
 	"pollux/proxy/problem"
 )
 
@@ -18,45 +15,38 @@ import (
 // need. It is pooled, and nothing of it outlives the handler.
 type exchange struct {
 	facts
-	ctx      *fasthttp.RequestCtx
-	started  time.Time
-	settings *settings
-	endpoint *endpoint
-	upstream []byte // path segment
-	rest     []byte // path after it
-	now      time.Time
-	options  options
+	ctx       *fasthttp.RequestCtx
+	started   time.Time
+	now       time.Time
+	settings  *wireSettings
+	bodyLimit int64  // of the endpoint, in bytes
+	allow     string // the methods of the endpoint
 
-	caller    caller
-	view      providers.View
-	query     []byte
-	partition cache.ID
-	key       cache.ID
-	header    []byte // header value being built
-	body      []byte
-	bodyRead  bool
-	reason    string // of a refusal, else ""
-	id        string // see requestID; "" until it is needed
+	header   []byte // header value being built
+	body     []byte
+	bodyRead bool
+	reason   string // of a refusal, else ""
+	id       string // see requestID; "" until it is needed
 }
 
-var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+// wireSettings is the part of a configuration by which requests are read and
+// answered. It is immutable.
+type wireSettings struct {
+	Limits    LimitsConfig
+	strict    strictness
+	publicURL string // without a slash at its end; "" makes links relative
+}
 
-func acquireExchange(ctx *fasthttp.RequestCtx, st *settings) *exchange {
-	x := exchanges.Get().(*exchange)
+// begin prepares x for a request that has just arrived.
+func (x *exchange) begin(ctx *fasthttp.RequestCtx, st *wireSettings) {
 	x.ctx, x.settings, x.started = ctx, st, time.Now()
 	x.now = x.started
-	return x
 }
 
-// release drops what points into the request, so that a pooled exchange keeps
-// no credential alive.
+// release drops what points into the request.
 func (x *exchange) release() {
-	x.facts, x.ctx, x.settings, x.endpoint = facts{}, nil, nil, nil
-	x.upstream, x.rest, x.bodyRead, x.reason, x.id = nil, nil, false, "", ""
-	clear(x.caller.headers)
-	clear(x.caller.query)
-	clear(x.query[:cap(x.query)])
-	exchanges.Put(x)
+	x.facts, x.ctx, x.settings = facts{}, nil, nil
+	x.bodyRead, x.reason, x.id = false, "", ""
 }
 
 // problem answers with p, and with the name under which the log has the request.
@@ -77,7 +67,7 @@ func (x *exchange) unauthorized(p *problem.Problem, challenge string) {
 func (x *exchange) refuse(r *refusal) {
 	x.problem(&r.Problem)
 	if r == refuseNotAllowed {
-		x.ctx.Response.Header.Set("Allow", x.endpoint.allow)
+		x.ctx.Response.Header.Set("Allow", x.allow)
 	}
 	x.reason = r.reason
 	if r.close {
@@ -102,10 +92,11 @@ func (x *exchange) text(code int, s string) {
 	x.ctx.SetBodyString(s)
 }
 
-// readBody returns the body, which has been announced with at most limit bytes.
+// readBody returns the body, which the endpoint limits.
 // It is valid until the exchange is released. The memory that it takes grows
 // with what has arrived, not with what was announced.
-func (x *exchange) readBody(limit int64) ([]byte, *refusal) {
+func (x *exchange) readBody() ([]byte, *refusal) {
+	limit := x.bodyLimit
 	x.body = x.body[:0]
 	r := io.LimitReader(x.ctx.RequestBodyStream(), limit+1)
 	for {
@@ -135,7 +126,7 @@ func (x *exchange) wantedBody() (body []byte, ok bool) {
 		x.problem(invalid("the body is missing"))
 		return nil, false
 	}
-	body, refused := x.readBody(x.endpoint.bodyLimit)
+	body, refused := x.readBody()
 	if refused != nil {
 		x.refuse(refused)
 		return nil, false
@@ -146,4 +137,9 @@ func (x *exchange) wantedBody() (body []byte, ok bool) {
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
+}
+
+func (x *exchange) methodNotAllowed(allow string) {
+	x.problem(&refuseNotAllowed.Problem)
+	x.ctx.Response.Header.Set("Allow", allow)
 }

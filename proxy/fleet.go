@@ -78,7 +78,7 @@ type failureJSON struct {
 }
 
 // serveFleet answers GET /v1/fleet.
-func (s *Server) serveFleet(x *exchange) {
+func (s *fleetService) serveFleet(x *request) {
 	v, ok := s.plainView(x)
 	if !ok {
 		return
@@ -97,19 +97,23 @@ func (s *Server) serveFleet(x *exchange) {
 
 // plainView is the view of a request without parameters of its own. It answers
 // the request itself when there is none.
-func (s *Server) plainView(x *exchange) (*view, bool) {
-	_, credentials, p := parsePairs(x.facts.query, x.settings.identityParam, func(string) bool { return false })
+func (s *fleetService) plainView(x *request) (*view, bool) {
+	_, credentials, p := parsePairs(x.facts.query, x.rules.identityParam, func(string) bool { return false })
 	if p != nil {
 		x.problem(p)
 		return nil, false
 	}
-	v := s.viewOf(x, credentials)
-	return v, v != nil
+	v, denied := x.visible(credentials)
+	if denied != nil {
+		x.deny(denied)
+		return nil, false
+	}
+	return v, true
 }
 
 // fleet is the fleet as v shows it: the tasks in sight, and the polls and
 // durations of the upstreams that the caller may use, whoever caused them.
-func (s *Server) fleet(v *view, now time.Time) (*fleetJSON, *problem.Problem) {
+func (s *fleetService) fleet(v *view, now time.Time) (*fleetJSON, *problem.Problem) {
 	f := &fleetJSON{Object: "fleet", At: now.UTC().Truncate(time.Millisecond), Durations: map[string]durationJSON{}, Failures: []failureJSON{}}
 	f.Tasks = s.fleetTasks(v, now)
 	for _, u := range v.upstreams {
@@ -160,12 +164,12 @@ func noTasks() statusCounts {
 	return c
 }
 
-func (s *Server) fleetTasks(v *view, now time.Time) fleetTasks {
+func (s *fleetService) fleetTasks(v *view, now time.Time) fleetTasks {
 	t := fleetTasks{ByStatus: noTasks(), ByUpstream: map[string]statusCounts{}}
 	for _, u := range v.upstreams {
 		t.ByUpstream[u.Name] = noTasks()
 	}
-	for upstream, byStatus := range s.engine.Index().Counts(&v.Sight) {
+	for upstream, byStatus := range s.index.Counts(&v.Sight) {
 		for status, n := range byStatus {
 			if v.may(upstream) {
 				t.Total += n
@@ -204,7 +208,7 @@ func secondsOf(d time.Duration, samples int) *float64 {
 // fleetHistory is always HistoryPoints long, zero from before the start. How
 // many tasks there were is only known of all together, so a view of single
 // partitions has no points there.
-func (s *Server) fleetHistory(v *view) fleetHistory {
+func (s *fleetService) fleetHistory(v *view) fleetHistory {
 	h := fleetHistory{
 		StepSeconds: int(poller.HistoryStep / time.Second), ByStatus: map[string][]int{},
 		PollsReceived: make([]int64, poller.HistoryPoints), PollsUpstream: make([]int64, poller.HistoryPoints),

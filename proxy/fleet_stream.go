@@ -11,7 +11,7 @@ import (
 const fleetEvery = time.Second
 
 // serveFleetStream sends the fleet, and again when it has changed.
-func (s *Server) serveFleetStream(x *exchange, v *view) {
+func (s *fleetService) serveFleetStream(x *request, v *view) {
 	leave, ok := s.enterStream(x, &v.Sight)
 	if !ok {
 		return
@@ -22,21 +22,22 @@ func (s *Server) serveFleetStream(x *exchange, v *view) {
 		x.problem(p)
 		return
 	}
-	s.takeOver(x, "", leave, func(w eventWriter) {
+	r := x.rules
+	s.life.takeOver(&x.exchange, "", leave, func(w eventWriter) {
 		if w.write(follow.AppendEvent(nil, "fleet", "", marshal(first))) == nil {
-			s.streamFleet(w, v, first)
+			s.streamFleet(w, r, v, first)
 		}
 	})
 }
 
-func (s *Server) streamFleet(w eventWriter, v *view, last *fleetJSON) {
+func (s *fleetService) streamFleet(w eventWriter, r *rules, v *view, last *fleetJSON) {
 	wake := make(chan struct{}, 1)
 	tick := time.AfterFunc(fleetEvery, func() { wake <- struct{}{} })
 	defer tick.Stop()
-	s.pump(w, wake, func() bool {
+	s.life.pump(w, wake, func() bool {
 		defer tick.Reset(fleetEvery)
 		now := time.Now()
-		s.look(v, now)
+		v.look(r, now)
 		next, p := s.fleet(v, now)
 		if p != nil || sameFleet(last, next) {
 			return true

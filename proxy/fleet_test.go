@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func (f *face) fleet(headers ...string) (v fleetJSON) {
+func (f *face) fleet(headers ...string) (v fleetShape) {
 	f.t.Helper()
 	a := f.do("GET", "/v1/fleet", "", headers...)
 	if a.StatusCode != 200 {
@@ -34,7 +34,7 @@ func TestFleet(t *testing.T) {
 	if v.Object != "fleet" || v.Tasks.Total != 4 || v.Tasks.ByStatus["failed"] != 2 || v.Tasks.ByUpstream["shannon"]["completed"] != 1 || len(v.Tasks.ByStatus) != 9 {
 		t.Errorf("tasks: %+v", v.Tasks)
 	}
-	if want := (fleetPolls{Received: 8, Upstream: 4, Saved: savedPolls{Total: 4, Hit: 3, NotModified: 1}}); v.Polls != want {
+	if want := (fleetPollsShape{Received: 8, Upstream: 4, Saved: savedShape{Total: 4, Hit: 3, NotModified: 1}}); v.Polls != want {
 		t.Errorf("polls: got %+v, want %+v", v.Polls, want)
 	}
 	if v.Oldest == nil || v.Oldest.ID != "run" {
@@ -90,7 +90,7 @@ func TestUpstreams(t *testing.T) {
 	a := f.do("GET", "/v1/upstreams", "")
 	var v struct {
 		Object string
-		Data   []upstreamJSON
+		Data   []upstreamShape
 	}
 	must(t, json.Unmarshal([]byte(a.body), &v))
 	if v.Object != "list" || len(v.Data) != 5 || strings.Contains(a.body, "secret") {

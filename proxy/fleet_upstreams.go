@@ -46,7 +46,7 @@ type upstreamPolls struct {
 
 // serveUpstreams answers GET /v1/upstreams with the upstreams that the caller
 // may use. Budgets and pauses are per credential: those in sight count.
-func (s *Server) serveUpstreams(x *exchange) {
+func (s *fleetService) serveUpstreams(x *request) {
 	v, ok := s.plainView(x)
 	if !ok {
 		return
@@ -61,7 +61,7 @@ func (s *Server) serveUpstreams(x *exchange) {
 	x.json(answer)
 }
 
-func (s *Server) upstreamState(u *poller.Upstream, v *view, now time.Time) upstreamJSON {
+func (s *fleetService) upstreamState(u *poller.Upstream, v *view, now time.Time) upstreamJSON {
 	h, t := u.Health(now), u.Tally()
 	left, paused := s.engine.Allowance(u, &v.Sight, now)
 	out := upstreamJSON{

@@ -1,6 +1,10 @@
 package proxy
 
-import "bytes"
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+)
 
 // validAuthority accepts host and host:port as they may stand in Host
 // (RFC 9110, section 7.2): a name, an IPv4 address or a bracketed IPv6 one.
@@ -124,4 +128,14 @@ func (s *strictness) originAllowed(origin, host []byte) bool {
 	name, port, _ := splitAuthority(authority)
 	_, ourPort, _ := splitAuthority(host)
 	return loopbackName(name) && bytes.Equal(port, ourPort)
+}
+
+// loopbackHost reports whether host, without port or brackets, only ever names
+// this machine to itself.
+func loopbackHost(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
 }

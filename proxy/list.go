@@ -36,7 +36,7 @@ type rowError struct {
 }
 
 // rendered is r as it stands now.
-func (s *Server) rendered(r *cache.Row, now time.Time) rowJSON {
+func (s *fleetService) rendered(r *cache.Row, now time.Time) rowJSON {
 	observed := r.ObservedAt
 	if e := s.engine.Known(&r.Key); e != nil && e.ObservedAt.After(observed) {
 		observed = e.ObservedAt // the index hears of an unchanged task now and then only
@@ -69,14 +69,15 @@ func timeOrNull(t time.Time) *time.Time {
 }
 
 // serveList answers GET /v1/tasks.
-func (s *Server) serveList(x *exchange) {
-	q, credentials, p := s.parseList(x.settings, x.facts.query)
+func (s *fleetService) serveList(x *request) {
+	q, credentials, p := s.parseList(x.rules, x.facts.query)
 	if p != nil {
 		x.problem(p)
 		return
 	}
-	v := s.viewOf(x, credentials)
-	if v == nil {
+	v, denied := x.visible(credentials)
+	if denied != nil {
+		x.deny(denied)
 		return
 	}
 	v.restrict(&q.Query)
@@ -104,31 +105,14 @@ func (s *Server) serveList(x *exchange) {
 	x.json(answer)
 }
 
-// restrict makes q show what the view allows.
-func (v *view) restrict(q *cache.Query) {
-	q.Sight = v.Sight
-	if !v.All {
-		return // a partition belongs to one upstream
-	}
-	allowed := make([]string, len(v.upstreams))
-	for i, u := range v.upstreams {
-		allowed[i] = u.Name
-	}
-	if q.Upstreams == nil {
-		q.Upstreams = allowed
-		return
-	}
-	q.Upstreams = slices.DeleteFunc(slices.Clone(q.Upstreams), func(name string) bool { return !slices.Contains(allowed, name) })
-}
-
 // list asks the index.
-func (s *Server) list(q *cache.Query) ([]cache.Row, *cache.Position, *problem.Problem) {
-	ctx, cancel := context.WithTimeout(s.base, listTimeout)
+func (s *fleetService) list(q *cache.Query) ([]cache.Row, *cache.Position, *problem.Problem) {
+	ctx, cancel := context.WithTimeout(s.life.polls, listTimeout)
 	defer cancel()
-	rows, next, err := s.engine.Index().List(ctx, q)
+	rows, next, err := s.index.List(ctx, q)
 	if err != nil {
 		s.log.Warn("tasks cannot be listed", "err", err)
-		return nil, nil, &problem.Problem{Type: problem.Overloaded, Status: 503, RetryAfter: retrySoon, Detail: "the index of tasks did not answer"}
+		return nil, nil, &problem.Problem{Type: problem.Overloaded, Status: 503, RetryAfter: time.Second, Detail: "the index of tasks did not answer"}
 	}
 	return rows, next, nil
 }

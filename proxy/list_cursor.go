@@ -16,14 +16,14 @@ const cursorDomain = "cursor"
 
 // sealCursor renders a position for the client. It is bound to the filters and
 // the order of q; whose rows it leads to is decided anew with each request.
-func (s *Server) sealCursor(q *listQuery, at *cache.Position) string {
+func (s *fleetService) sealCursor(q *listQuery, at *cache.Position) string {
 	plain := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(at.At)), uint64(at.Seq))
 	return base64.RawURLEncoding.EncodeToString(s.secret.Seal(nil, s.cursorBox(), &q.seal, plain))
 }
 
 // openCursor is the reverse of sealCursor for q.cursor, nil if it is none of
 // q's.
-func (s *Server) openCursor(q *listQuery) *cache.Position {
+func (s *fleetService) openCursor(q *listQuery) *cache.Position {
 	sealed, err := base64.RawURLEncoding.DecodeString(q.cursor)
 	if err != nil {
 		return nil
@@ -37,14 +37,14 @@ func (s *Server) openCursor(q *listQuery) *cache.Position {
 
 // cursorBox takes the place of a partition in the seal: cursors have a key of
 // their own.
-func (s *Server) cursorBox() *cache.ID {
+func (s *fleetService) cursorBox() *cache.ID {
 	var box cache.ID
 	s.secret.Hash(cursorDomain).Sum(&box)
 	return &box
 }
 
 // cursorSeal stands for the filters and the order of q, as they were sent.
-func (s *Server) cursorSeal(q *listQuery) (id cache.ID) {
+func (s *fleetService) cursorSeal(q *listQuery) (id cache.ID) {
 	h := s.secret.Hash(cursorDomain)
 	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Upstreams)), ","))
 	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Statuses)), ","))

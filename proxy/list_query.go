@@ -1,13 +1,10 @@
 package proxy
 
 import (
-	"bytes"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"pollux/cache"
 	"pollux/normalize"
@@ -43,50 +40,8 @@ type listQuery struct {
 	seal     cache.ID // of cursors: stands for filters and order as they were sent
 }
 
-// parsePairs splits a query into the parameters that want has and the
-// credentials of upstreams. A plus is a plus: it stands in times.
-func parsePairs(query []byte, identity func(name string) bool, want func(name string) bool) (params map[string]string, credentials map[string][]byte, p *problem.Problem) {
-	params, credentials = map[string]string{}, map[string][]byte{}
-	for len(query) > 0 {
-		var pair []byte
-		pair, query, _ = bytes.Cut(query, []byte("&"))
-		rawName, rawValue, _ := bytes.Cut(pair, []byte("="))
-		name := string(rawName)
-		_, twice := params[name]
-		switch {
-		case !want(name) && identity(name):
-			if credentials[name] != nil {
-				return nil, nil, invalid(name + " is sent twice")
-			}
-			credentials[name] = bytes.Clone(rawValue)
-			continue
-		case !want(name):
-			return nil, nil, invalid(unknownParameter(name))
-		case twice:
-			return nil, nil, invalid(name + " is sent twice")
-		}
-		value, err := url.PathUnescape(string(rawValue))
-		if err != nil || !utf8.ValidString(value) {
-			return nil, nil, invalid(name + " is not percent-encoded UTF-8")
-		}
-		params[name] = value
-	}
-	return params, credentials, nil
-}
-
-// unknownParameter names a parameter that is not known, if it looks like a name.
-func unknownParameter(name string) string {
-	plain := len(name) > 0 && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
-		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	})
-	if !plain {
-		return "a parameter is not known here"
-	}
-	return name + " is not a parameter here"
-}
-
 // parseList reads the query of a list.
-func (s *Server) parseList(st *settings, query []byte) (q *listQuery, credentials map[string][]byte, p *problem.Problem) {
+func (s *fleetService) parseList(st *rules, query []byte) (q *listQuery, credentials map[string][]byte, p *problem.Problem) {
 	known := func(name string) bool { return listParams[name] != nil }
 	params, credentials, p := parsePairs(query, st.identityParam, known)
 	if p != nil {

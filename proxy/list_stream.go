@@ -8,7 +8,7 @@ import (
 )
 
 // serveRows streams a list: its page, then every row that changes.
-func (s *Server) serveRows(x *exchange, q *listQuery) {
+func (s *fleetService) serveRows(x *request, q *listQuery) {
 	leave, ok := s.enterStream(x, &q.Sight)
 	if !ok {
 		return
@@ -22,7 +22,7 @@ func (s *Server) serveRows(x *exchange, q *listQuery) {
 		return
 	}
 	publicURL := x.settings.publicURL
-	s.takeOver(x, "", end, func(w eventWriter) {
+	s.life.takeOver(&x.exchange, "", end, func(w eventWriter) {
 		now := time.Now()
 		page := []byte(":\n\n") // so that an empty page shows that the stream is there
 		for i := range rows {
@@ -36,13 +36,13 @@ func (s *Server) serveRows(x *exchange, q *listQuery) {
 
 // enterStream counts a stream of the fleet in, as one of its first partition.
 // It answers the request itself when there are too many.
-func (s *Server) enterStream(x *exchange, sight *cache.Sight) (leave func(), ok bool) {
+func (s *fleetService) enterStream(x *request, sight *cache.Sight) (leave func(), ok bool) {
 	var who cache.ID
 	if len(sight.Partitions) > 0 {
 		who = sight.Partitions[0]
 	}
 	limits := &x.settings.Limits
-	leave, p := s.streamGate.enter(&who, limits.StreamsPerPartition, limits.Streams)
+	leave, p := s.streams.enter(&who, limits.StreamsPerPartition, limits.Streams)
 	if p != nil {
 		x.problem(p)
 		return nil, false
@@ -50,12 +50,12 @@ func (s *Server) enterStream(x *exchange, sight *cache.Sight) (leave func(), ok 
 	return leave, true
 }
 
-func (s *Server) appendRow(dst []byte, r *cache.Row, now time.Time) []byte {
+func (s *fleetService) appendRow(dst []byte, r *cache.Row, now time.Time) []byte {
 	return follow.AppendEvent(dst, "row", "", marshal(s.rendered(r, now)))
 }
 
-func (s *Server) streamRows(w eventWriter, sub *subscriber, publicURL string) {
-	s.pump(w, sub.wake, func() bool {
+func (s *fleetService) streamRows(w eventWriter, sub *subscriber, publicURL string) {
+	s.life.pump(w, sub.wake, func() bool {
 		rows, why, over := sub.take()
 		var events []byte
 		now := time.Now()

@@ -275,9 +275,11 @@ func TestListSight(t *testing.T) {
 func TestListAnonymous(t *testing.T) {
 	f := newFace(t, nil)
 	f.know("X-API-Key: a", "shannon/mine", "held/shared")
-	open := *f.server.settings.Load()
-	open.strict.loopback = false
-	f.server.settings.Store(&open)
+	cfg := DefaultConfig()
+	cfg.Listen, cfg.AllowAnonymous = "0.0.0.0:0", true
+	st, err := prepare(cfg, f.poller.Upstreams(), f.poller, f.server.secret)
+	must(t, err)
+	f.server.settings.Store(st)
 	if got := sorted(ids(f.list(""))); got != "shared" {
 		t.Errorf("got %q, want what any caller may poll", got)
 	}
@@ -371,35 +373,4 @@ func refusedShannon(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(401)
 	io.WriteString(w, `{"error":"invalid api key"}`)
-}
-
-// TestFeedCoalesces: a reader that does not read gets each row once, and is cut
-// off when there are too many.
-func TestFeedCoalesces(t *testing.T) {
-	f := newFace(t, nil)
-	f.answer(runningShannon)
-	f.know("X-API-Key: a", "shannon/t1")
-	q, _, p := f.server.parseList(f.server.settings.Load(), nil)
-	if p != nil {
-		t.Fatal(p)
-	}
-	q.Sight.All = true
-	rows, _, _ := f.server.list(&q.Query)
-	sub := f.server.feed.subscribe(q.Query)
-	defer f.server.feed.leave(sub)
-	for range 3 {
-		sub.add(&rows[0])
-	}
-	got, problem, over := sub.take()
-	if len(got) != 1 || problem != nil || over {
-		t.Errorf("got %d rows, %v, %v, want one", len(got), problem, over)
-	}
-	for i := range maxPendingRows + 1 {
-		row := rows[0]
-		row.Key[0], row.Key[1], row.Key[2] = byte(i), byte(i>>8), byte(i>>16)
-		sub.add(&row)
-	}
-	if got, _, over := sub.take(); len(got) > 0 || !over {
-		t.Errorf("got %d rows, over %v, want an end", len(got), over)
-	}
 }

@@ -24,7 +24,7 @@ const (
 type guardedListener struct {
 	net.Listener
 	maxTotal, maxPerIP atomic.Int64
-	metrics            *metrics
+	metrics            *listenerMetrics
 	log                *slog.Logger
 	closed             chan struct{}
 	closing            sync.Once
@@ -34,7 +34,7 @@ type guardedListener struct {
 	perIP map[netip.Prefix]int64
 }
 
-func guard(ln net.Listener, m *metrics, log *slog.Logger) *guardedListener {
+func guard(ln net.Listener, m *listenerMetrics, log *slog.Logger) *guardedListener {
 	return &guardedListener{Listener: ln, metrics: m, log: log, closed: make(chan struct{}), perIP: map[netip.Prefix]int64{}}
 }
 
@@ -68,7 +68,7 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 			keepAlive(c)
 			return &conn{Conn: c, listener: l, from: from}, nil
 		}
-		l.metrics.connectionsRefused.Inc()
+		l.metrics.refused.Inc()
 		c.Close()
 	}
 }

@@ -8,9 +8,6 @@ import (
 	"pollux/proxy/poller"
 )
 
-// nativePath stands, with an upstream's name, for the upstream's base URL.
-const nativePath = "/native/"
-
 var (
 	refuseClimbing = strictRefusal(400, "native_path",
 		"a path of an upstream must hold no dot segment, backslash or control character, percent-encoded ones included")
@@ -21,17 +18,17 @@ var (
 
 // serveNative answers everything below /native/. A status poll comes from the
 // same engine as the unified ones; the rest is passed on as it is.
-func (s *Server) serveNative(x *exchange) {
-	t := x.settings.target(x.upstream)
+func (s *nativeService) serveNative(x *request) {
+	t := x.rules.target(x.upstream)
 	poll, scope := false, ScopeSubmit
 	if t != nil {
-		if poll = x.nativePoll(t); poll {
+		if poll = nativePoll(x, t); poll {
 			scope = ScopeRead
 		}
 	}
 	h := &x.ctx.Request.Header
-	if p, challenge := x.settings.enter(h, scope, t); p != nil {
-		x.unauthorized(p, challenge)
+	if denied := x.rules.enter(h, scope, t); denied != nil {
+		x.deny(denied)
 		return
 	}
 	switch {
@@ -61,17 +58,14 @@ func beenHere(h *fasthttp.RequestHeader) bool {
 // nativePoll reports whether the request is exactly a status poll that others
 // may share: nothing in it but what is keyed can change the answer. It leaves
 // the reference in x.view and the credential in x.caller.
-func (x *exchange) nativePoll(t *target) bool {
+func nativePoll(x *request, t *target) bool {
 	h := &x.ctx.Request.Header
-	x.caller.reset(t)
-	rest, grown, once := splitIdentity(x.facts.query, t, &x.caller, x.query)
-	x.query = grown
-	x.caller.readHeaders(t, h)
+	rest, twice := x.readCaller(t, nil)
 	method := h.Method()
 	if string(method) == "HEAD" {
 		method = []byte("GET")
 	}
-	return once && !x.hasBody() && (t.Held || x.caller.sufficient(t)) &&
+	return twice == nil && !x.hasBody() && (t.Held || x.caller.sufficient(t)) &&
 		t.Parser.MatchPoll(&x.view, method, x.rest, rest) && !bypasses(h, t)
 }
 
@@ -87,40 +81,6 @@ func bypasses(h *fasthttp.RequestHeader, t *target) bool {
 		}
 	}
 	return false
-}
-
-// splitIdentity takes the identity parameters of t out of a query. What is left
-// is the query itself where nothing was taken, or a copy in buf. once is false
-// when one of them was sent twice.
-func splitIdentity(query []byte, t *target, c *caller, buf []byte) (rest, grown []byte, once bool) {
-	if len(t.query) == 0 || len(query) == 0 {
-		return query, buf, true
-	}
-	buf = buf[:0]
-	taken := false
-	for left := query; len(left) > 0; {
-		var pair []byte
-		pair, left, _ = bytes.Cut(left, []byte("&"))
-		name, value, _ := bytes.Cut(pair, []byte("="))
-		i := indexOf(t.query, name)
-		switch {
-		case i < 0:
-			if len(buf) > 0 {
-				buf = append(buf, '&')
-			}
-			buf = append(buf, pair...)
-			continue
-		case c.query[i] != nil:
-			return nil, buf, false
-		case len(value) > 0:
-			c.query[i] = value
-		}
-		taken = true
-	}
-	if !taken {
-		return query, buf, true
-	}
-	return buf, buf, true
 }
 
 // climbs reports whether a path could lead out of the base URL, or mean

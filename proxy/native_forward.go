@@ -11,17 +11,17 @@ import (
 
 // forward passes a request on as it is, and its answer back, both as they come.
 // It is sent once: whether it worked is for the caller to find out.
-func (s *Server) forward(x *exchange, t *target) {
-	target, refused := x.wireTarget(t)
+func (s *nativeService) forward(x *request, t *target) {
+	target, refused := upstreamURL(x, t)
 	if refused != nil {
 		x.refuse(refused)
 		return
 	}
-	ctx, cancel := context.WithCancel(s.base)
-	f := &forwarding{cancel: cancel, server: s}
+	ctx, cancel := context.WithCancel(s.life.polls)
+	f := &forwarding{cancel: cancel, service: s}
 	f.lesson = s.newLesson(x, t)
-	req := x.outgoing(t, target, f)
-	f.watch(netConn(x.ctx), s.ending)
+	req := outgoing(x, t, target, f)
+	f.watch(netConn(x.ctx), s.life.ending)
 	res, p := t.Forward(f.lesson.partition, req.WithContext(ctx))
 	x.bodyRead = f.upload == nil || f.upload.complete.Load()
 	f.lesson.begun(res)
@@ -38,9 +38,9 @@ func (s *Server) forward(x *exchange, t *target) {
 	s.passOn(x, t, f, res)
 }
 
-// wireTarget is the upstream's URL for the request: what follows the upstream's
+// upstreamURL is the upstream's URL for the request: what follows the upstream's
 // name, byte for byte, below the path of the base URL.
-func (x *exchange) wireTarget(t *target) (*url.URL, *refusal) {
+func upstreamURL(x *request, t *target) (*url.URL, *refusal) {
 	path := strings.TrimSuffix(t.Base.EscapedPath(), "/") + string(x.rest)
 	if path == "" {
 		path = "/"
@@ -50,7 +50,7 @@ func (x *exchange) wireTarget(t *target) (*url.URL, *refusal) {
 		u.RawQuery, u.ForceQuery = string(query), true
 	}
 	if t.Held && len(t.query) > 0 {
-		u.RawQuery = t.heldQuery(x)
+		u.RawQuery = heldQuery(x, t)
 	}
 	if !strings.HasPrefix(path, "//") {
 		u.Opaque = path // net/http writes it as it is
@@ -66,7 +66,7 @@ func (x *exchange) wireTarget(t *target) (*url.URL, *refusal) {
 
 // heldQuery is the query without what stands for a credential, and with the
 // one that Pollux holds.
-func (t *target) heldQuery(x *exchange) string {
+func heldQuery(x *request, t *target) string {
 	var kept []string
 	for pair := range strings.SplitSeq(string(x.facts.query), "&") {
 		if name, _, _ := strings.Cut(pair, "="); pair != "" && indexOf(t.query, []byte(name)) < 0 {
@@ -80,9 +80,9 @@ func (t *target) heldQuery(x *exchange) string {
 }
 
 // outgoing is the request for the upstream. Nothing in it points into x.
-func (x *exchange) outgoing(t *target, target *url.URL, f *forwarding) *http.Request {
+func outgoing(x *request, t *target, target *url.URL, f *forwarding) *http.Request {
 	h := &x.ctx.Request.Header
-	header := forwardedHeader(h.RawHeaders(), t.notForwarded())
+	header := forwardedHeader(h.RawHeaders(), notForwarded(t))
 	for _, field := range t.held.Headers {
 		header[field.Name] = []string{field.Value}
 	}
@@ -103,7 +103,7 @@ func (x *exchange) outgoing(t *target, target *url.URL, f *forwarding) *http.Req
 }
 
 // passOn answers x with what the upstream said.
-func (s *Server) passOn(x *exchange, t *target, f *forwarding, res *http.Response) {
+func (s *nativeService) passOn(x *request, t *target, f *forwarding, res *http.Response) {
 	resp := &x.ctx.Response
 	resp.SetStatusCode(res.StatusCode)
 	if _, reason, ok := strings.Cut(res.Status, " "); ok && reason != http.StatusText(res.StatusCode) && fieldValue(reason) {
@@ -111,7 +111,7 @@ func (s *Server) passOn(x *exchange, t *target, f *forwarding, res *http.Respons
 	}
 	relinked := f.lesson.relinked(res, x.settings.publicURL)
 	f.events.Store(isEventStream(res.Header))
-	t.passHeader(&resp.Header, res.Header, x.settings.publicURL)
+	passHeader(t, &resp.Header, res.Header, x.settings.publicURL)
 	d := &download{forwarding: f, body: res.Body, left: res.ContentLength}
 	switch {
 	case string(x.ctx.Method()) == "HEAD":
@@ -135,15 +135,15 @@ func (s *Server) passOn(x *exchange, t *target, f *forwarding, res *http.Respons
 
 // passOnUnframed answers an HTTP/1.0 client with a body of unknown length: it
 // cannot read chunks, so the body ends with the connection.
-func (s *Server) passOnUnframed(x *exchange, d *download) {
+func (s *nativeService) passOnUnframed(x *request, d *download) {
 	c := netConn(x.ctx)
 	h := &x.ctx.Response.Header
 	h.SetContentLength(-2) // says Connection: close
 	head := h.AppendBytes(nil)
-	s.streams.Add(1)
+	s.life.streams.Add(1)
 	x.ctx.HijackSetNoResponse(true)
 	x.ctx.Hijack(func(net.Conn) {
-		defer s.streams.Done()
+		defer s.life.streams.Done()
 		defer d.Close()
 		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := c.Write(head); err == nil {

@@ -67,7 +67,7 @@ func dropHopByHop(h http.Header) {
 
 // notForwarded are the request headers that may hold a Pollux key where a
 // credential of the upstream would be; nil in caller mode.
-func (t *target) notForwarded() []string {
+func notForwarded(t *target) []string {
 	if !t.Held {
 		return nil
 	}
@@ -85,7 +85,7 @@ func activeDocument(contentType string) bool {
 // passHeader copies the header of a forwarded answer. Date is the server's own
 // to write. Values hold no control character, or net/http would have refused
 // the answer; bytes beyond ASCII are opaque and pass (RFC 9110, section 5.5).
-func (t *target) passHeader(dst *fasthttp.ResponseHeader, h http.Header, publicURL string) {
+func passHeader(t *target, dst *fasthttp.ResponseHeader, h http.Header, publicURL string) {
 	dropHopByHop(h)
 	if activeDocument(h.Get("Content-Type")) {
 		h.Add("Content-Security-Policy", "sandbox")
@@ -97,9 +97,9 @@ func (t *target) passHeader(dst *fasthttp.ResponseHeader, h http.Header, publicU
 		for _, value := range values {
 			switch name {
 			case "Location", "Content-Location":
-				value = t.throughPollux(value, publicURL)
+				value = throughPollux(t, value, publicURL)
 			case "Link":
-				value = t.rewriteLink(value, publicURL)
+				value = rewriteLink(t, value, publicURL)
 			}
 			dst.Add(name, value)
 		}

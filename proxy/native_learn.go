@@ -48,9 +48,10 @@ func (e *excerpt) bytes() []byte {
 // that one is not any more what is stored of it, or that a credential is
 // refused. It is for one goroutine at a time.
 type lesson struct {
-	server      *Server
+	service     *nativeService
 	target      *target
 	partition   *poller.Partition // nil: nothing is learned, since nobody knows who asks
+	secret      *cache.Secret
 	partitionID cache.ID
 	credential  providers.Credential
 	method      []byte
@@ -63,16 +64,15 @@ type lesson struct {
 }
 
 // newLesson copies what a lesson needs of the exchange.
-func (s *Server) newLesson(x *exchange, t *target) *lesson {
+func (s *nativeService) newLesson(x *request, t *target) *lesson {
 	l := &lesson{
-		server: s, target: t, method: bytes.Clone(x.ctx.Method()),
+		service: s, target: t, method: bytes.Clone(x.ctx.Method()),
 		path: bytes.Clone(x.rest), query: bytes.Clone(x.facts.query),
 	}
 	if !t.Held && !x.caller.sufficient(t) {
 		return l
 	}
-	x.caller.partition(s.secret, t, &x.partition)
-	l.partition, l.partitionID = s.engine.Partition(t.Upstream, &x.partition), x.partition
+	l.partition, l.partitionID, l.secret = x.enterPartition(t), x.partition, x.rules.secret
 	l.credential = x.caller.credential(t)
 	l.create = t.Parser.Create(l.method, l.path)
 	return l
@@ -101,7 +101,7 @@ func (l *lesson) begun(res *http.Response) {
 	}
 	if changesState(l.method) {
 		if r, ok := l.target.Parser.Affected(l.method, l.path, l.query, l.sent.heard()); ok {
-			l.server.engine.Freshen(l.about(r))
+			l.service.engine.Freshen(l.about(r))
 		}
 	}
 	if res == nil {
@@ -117,7 +117,7 @@ func (l *lesson) begun(res *http.Response) {
 // about is a request for the task r by who sent the forwarded one.
 func (l *lesson) about(r providers.Reference) poller.Request {
 	out := poller.Request{Upstream: l.target.Upstream, Partition: l.partition, Reference: r, Credential: l.credential}
-	referenceKey(l.server.secret, &l.partitionID, r, &out.Key)
+	referenceKey(l.secret, &l.partitionID, r, &out.Key)
 	return out
 }
 
@@ -132,7 +132,7 @@ func (l *lesson) finished() {
 	body := decoded(l.header, l.said.bytes())
 	l.said = nil
 	if l.code/100 != 2 {
-		l.server.engine.Overheard(l.target.Upstream, l.partition, l.code, l.header, body)
+		l.service.engine.Overheard(l.target.Upstream, l.partition, l.code, l.header, body)
 		return
 	}
 	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.sent.heard(), l.header, body)
@@ -144,7 +144,7 @@ func (l *lesson) finished() {
 	if v := l.target.Provider.Judge(r, http.StatusOK, l.header, body, time.Now()); v.Kind == providers.Answered {
 		created = v.Task.CreatedAt
 	}
-	l.server.engine.Register(l.about(r), created)
+	l.service.engine.Register(l.about(r), created)
 }
 
 // decoded is body without its content coding, nil if that is not known or the
@@ -185,7 +185,7 @@ func (l *lesson) relinked(res *http.Response, publicURL string) []byte {
 	}
 	l.hear(body)
 	l.finished()
-	changed := l.target.relink(body, l.create.Links, publicURL)
+	changed := relink(l.target, body, l.create.Links, publicURL)
 	if !bytes.Equal(changed, body) {
 		for _, name := range [...]string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
 			res.Header.Del(name) // they are about the bytes before
@@ -196,13 +196,13 @@ func (l *lesson) relinked(res *http.Response, publicURL string) []byte {
 
 // relink rewrites the strings at the given paths of a JSON body, and no other
 // byte.
-func (t *target) relink(body []byte, paths []string, publicURL string) []byte {
+func relink(t *target, body []byte, paths []string, publicURL string) []byte {
 	for _, path := range paths {
 		link := gjson.GetBytes(body, path)
 		if link.Type != gjson.String || link.Index == 0 {
 			continue
 		}
-		to := t.throughPollux(link.Str, publicURL)
+		to := throughPollux(t, link.Str, publicURL)
 		if to == link.Str {
 			continue
 		}

@@ -10,7 +10,7 @@ import (
 // base URL comes back below /native/, byte for byte after that. What is
 // root-relative and points elsewhere at the upstream becomes absolute, since
 // our own root has nothing of it. Other hosts and relative paths stay.
-func (t *target) throughPollux(ref, publicURL string) string {
+func throughPollux(t *target, ref, publicURL string) string {
 	base := t.Base
 	rest, rooted := ref, strings.HasPrefix(ref, "/") && !strings.HasPrefix(ref, "//")
 	if scheme, after, ok := strings.Cut(ref, "://"); ok && isScheme(scheme) {
@@ -75,7 +75,7 @@ func sameAuthority(authority string, base *url.URL) bool {
 
 // rewriteLink is throughPollux for every <target> of a Link header (RFC 8288,
 // section 3). What stands in quotes is no target.
-func (t *target) rewriteLink(value, publicURL string) string {
+func rewriteLink(t *target, value, publicURL string) string {
 	var b strings.Builder
 	quoted := false
 	for i := 0; i < len(value); i++ {
@@ -92,7 +92,7 @@ func (t *target) rewriteLink(value, publicURL string) string {
 			if end < 0 {
 				continue
 			}
-			b.WriteString(t.throughPollux(value[i+1:i+end], publicURL))
+			b.WriteString(throughPollux(t, value[i+1:i+end], publicURL))
 			i += end - 1
 		}
 	}

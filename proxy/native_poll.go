@@ -13,10 +13,8 @@ import (
 var headerLocation = []byte("Location")
 
 // serveNativePoll answers a status poll with the upstream's own bytes.
-func (s *Server) serveNativePoll(x *exchange, t *target) {
-	x.caller.partition(s.secret, t, &x.partition)
-	entryKey(s.secret, &x.partition, &x.view, &x.key)
-	part := s.engine.Partition(t.Upstream, &x.partition)
+func (s *nativeService) serveNativePoll(x *request, t *target) {
+	part := x.enterTask(t)
 	d := readDirectives(x.ctx.Request.Header.PeekCanonical(headerCacheControl))
 	if !d.noCache || d.onlyIfCached {
 		if a, ok := s.engine.Cached(t.Upstream, part, &x.key, x.now); ok {
@@ -24,9 +22,9 @@ func (s *Server) serveNativePoll(x *exchange, t *target) {
 			return
 		}
 	}
-	r := x.request(t, part)
+	r := x.poll(t, part)
 	r.NoCache, r.OnlyIfCached = d.noCache, d.onlyIfCached
-	a := s.engine.Poll(s.base, r)
+	a := s.engine.Poll(s.life.polls, r)
 	x.now = time.Now()
 	s.answerNative(x, t, part, &a)
 }
@@ -34,7 +32,7 @@ func (s *Server) serveNativePoll(x *exchange, t *target) {
 // answerNative writes what a native poll came to: what the upstream said to
 // this very poll, else what is stored, else a problem. A 304 answers nothing:
 // no validator was sent.
-func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a *poller.Answer) {
+func (s *nativeService) answerNative(x *request, t *target, part *poller.Partition, a *poller.Answer) {
 	h := &x.ctx.Response.Header
 	raw, e := a.Raw, a.Entry
 	if raw != nil && raw.Code == fasthttp.StatusNotModified {
@@ -45,7 +43,7 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 	}
 	switch {
 	case raw != nil:
-		x.rawHead(t, raw)
+		rawHead(x, t, raw)
 		x.ctx.Response.SetBodyRaw(raw.Body)
 		held := a.Cache.Detail == problem.DetailHeld
 		if e != nil && a.Cache.FwdStatus == 0 && !held { // it was a good answer
@@ -53,7 +51,7 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 			if !bytes.Equal(raw.Body, e.Native) { // it was not what is remembered
 				etag = derivedETag(etag, raw.Body)
 			}
-			s.describeNative(x, t, part, a, etag)
+			describeNative(x, t, part, a, etag)
 			return
 		}
 		x.setHeader(headerCacheControl, noStore)
@@ -68,7 +66,7 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 			h.SetContentType(e.NativeType)
 		}
 		x.ctx.Response.SetBodyRaw(e.Native)
-		s.describeNative(x, t, part, a, e.NativeETag)
+		describeNative(x, t, part, a, e.NativeETag)
 		return
 	default:
 		p := a.Problem
@@ -77,11 +75,11 @@ func (s *Server) answerNative(x *exchange, t *target, part *poller.Partition, a 
 		}
 		x.unauthorized(p, t.challenge)
 	}
-	x.howCome(a)
+	x.cameAbout(a.Cache, a.Age, a.RetryAfter)
 }
 
 // rawHead sets what an upstream's answer says of itself.
-func (x *exchange) rawHead(t *target, raw *poller.Raw) {
+func rawHead(x *request, t *target, raw *poller.Raw) {
 	x.ctx.SetStatusCode(raw.Code)
 	h := &x.ctx.Response.Header
 	if raw.ContentType != "" && fieldValue(raw.ContentType) {
@@ -92,7 +90,7 @@ func (x *exchange) rawHead(t *target, raw *poller.Raw) {
 		h.SetCanonical(headerRetryAfter, []byte(raw.RetryAfter))
 	}
 	if raw.Location != "" && fieldValue(raw.Location) {
-		h.SetCanonical(headerLocation, []byte(t.throughPollux(raw.Location, x.settings.publicURL)))
+		h.SetCanonical(headerLocation, []byte(throughPollux(t, raw.Location, x.settings.publicURL)))
 	}
 	switch {
 	case raw.Challenge != "" && fieldValue(raw.Challenge):
@@ -104,10 +102,10 @@ func (x *exchange) rawHead(t *target, raw *poller.Raw) {
 
 // describeNative is describe for native bytes, and answers 304 to a caller who
 // has them already.
-func (s *Server) describeNative(x *exchange, t *target, part *poller.Partition, a *poller.Answer, etag string) {
-	s.describe(x, t, part, a, etag, t.nativeVary)
-	if x.has(etag) {
-		x.notModified(t, a)
+func describeNative(x *request, t *target, part *poller.Partition, a *poller.Answer, etag string) {
+	x.describe(etag, t.validity(part, a, x.now), t.nativeVary)
+	if x.unchanged(etag) {
+		t.NotModified(a.Cache)
 	}
 }
 

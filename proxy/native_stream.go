@@ -14,13 +14,13 @@ import (
 // forwarding is a request that is being passed on, until its answer has been
 // written. It holds nothing of the exchange.
 type forwarding struct {
-	cancel context.CancelFunc
-	server *Server
-	conn   net.Conn
-	upload *upload // nil: the request has no body
-	lesson *lesson
-	events atomic.Bool  // the answer is an event stream
-	active atomic.Int64 // when something last moved, in nanoseconds
+	cancel  context.CancelFunc
+	service *nativeService
+	conn    net.Conn
+	upload  *upload // nil: the request has no body
+	lesson  *lesson
+	events  atomic.Bool  // the answer is an event stream
+	active  atomic.Int64 // when something last moved, in nanoseconds
 
 	mu    sync.Mutex  // guards what follows
 	timer *time.Timer // looks whether somebody still wants the answer
@@ -94,7 +94,7 @@ func (d *download) Read(p []byte) (int, error) { return d.body.Read(p) }
 func (d *download) WriteTo(w io.Writer) (written int64, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			d.server.panicked(v)
+			d.service.life.panicked(v)
 			err = io.ErrUnexpectedEOF
 		}
 	}()

@@ -149,19 +149,19 @@ func TestNativeBypass(t *testing.T) {
 	}
 }
 
-// wire is an upstream that records requests as they came and answers each
+// tap is an upstream that records requests as they came and answers each
 // with the next answer.
-type wire struct {
+type tap struct {
 	ln       net.Listener
 	requests chan string
 	answers  chan string
 }
 
-func newWire(t testing.TB) *wire {
+func newTap(t testing.TB) *tap {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	w := &wire{ln: ln, requests: make(chan string, 100), answers: make(chan string, 100)}
+	w := &tap{ln: ln, requests: make(chan string, 100), answers: make(chan string, 100)}
 	t.Cleanup(func() { ln.Close() })
 	go func() {
 		for {
@@ -175,7 +175,7 @@ func newWire(t testing.TB) *wire {
 	return w
 }
 
-func (w *wire) serve(c net.Conn) {
+func (w *tap) serve(c net.Conn) {
 	defer c.Close()
 	var seen bytes.Buffer
 	req, err := http.ReadRequest(bufio.NewReader(io.TeeReader(c, &seen)))
@@ -189,7 +189,7 @@ func (w *wire) serve(c net.Conn) {
 	io.WriteString(c, <-w.answers)
 }
 
-func (w *wire) url() string { return "http://" + w.ln.Addr().String() }
+func (w *tap) url() string { return "http://" + w.ln.Addr().String() }
 
 const emptyAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -225,9 +225,9 @@ func (f *face) point(base string, change func(*Config)) {
 }
 
 // overWire starts a face before an upstream that shows requests as they came.
-func overWire(t testing.TB, path string, change func(*Config)) (*face, *wire) {
+func overWire(t testing.TB, path string, change func(*Config)) (*face, *tap) {
 	t.Helper()
-	w := newWire(t)
+	w := newTap(t)
 	f := newFace(t, change)
 	f.point(w.url()+path, change)
 	return f, w

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,15 +14,12 @@ import (
 // metrics are the face's. Labels come from our own tables only: routes, codes
 // of answers and reasons of refusals.
 type metrics struct {
-	requests           *prometheus.CounterVec
-	seconds            []prometheus.Observer // by endpoint
-	rejected           *prometheus.CounterVec
-	panics             prometheus.Counter
-	connections        prometheus.Gauge
-	connectionsRefused prometheus.Counter
-	acceptErrors       prometheus.Counter
-	serverErrors       prometheus.Counter
-	logins             *prometheus.CounterVec
+	requests     *prometheus.CounterVec
+	seconds      []prometheus.Observer // by endpoint
+	rejected     *prometheus.CounterVec
+	panics       prometheus.Counter
+	listener     *listenerMetrics
+	serverErrors prometheus.Counter
 
 	names    []string                        // by endpoint
 	counters [][1000]atomic.Pointer[counter] // by endpoint and code, made when first needed
@@ -44,30 +39,22 @@ func newMetrics(reg prometheus.Registerer, endpoints []*endpoint) (*metrics, err
 			Name: "pollux_rejected_requests_total", Help: "Requests refused before they were routed, by reason."}, []string{"reason"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pollux_panics_total", Help: "Panics caught while serving a request."}),
-		connections: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pollux_connections_open", Help: "Connections from clients."}),
-		connectionsRefused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pollux_connections_refused_total", Help: "Connections closed because of limits.connections or limits.connections_per_ip."}),
-		acceptErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pollux_accept_errors_total", Help: "Failures to accept a connection that were waited out, such as a lack of descriptors."}),
 		serverErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pollux_connection_errors_total", Help: "Connections that ended with an error."}),
-		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pollux_logins_total", Help: "Attempts to log in at the dashboard, by result."}, []string{"result"}),
 		counters: make([][1000]atomic.Pointer[counter], len(endpoints)),
 	}
 	for _, e := range endpoints {
 		m.names = append(m.names, e.name)
 		m.seconds = append(m.seconds, seconds.WithLabelValues(e.name))
 	}
-	for _, c := range []prometheus.Collector{m.requests, seconds, m.rejected, m.panics,
-		m.connections, m.connectionsRefused, m.acceptErrors, m.serverErrors, m.logins} {
+	for _, c := range []prometheus.Collector{m.requests, seconds, m.rejected, m.panics, m.serverErrors} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	for _, result := range []string{loginAccepted, loginRefused, loginLimited} {
-		m.logins.WithLabelValues(result)
+	var err error
+	if m.listener, err = newListenerMetrics(reg); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -90,7 +77,7 @@ func (m *metrics) Printf(string, ...any) { m.serverErrors.Inc() }
 
 // record counts an exchange and, at level debug, logs it. Paths and queries
 // name tasks and may hold credentials, so only the route is named.
-func (s *Server) record(x *exchange) {
+func (s *Server) record(x *serving) {
 	code := x.ctx.Response.StatusCode()
 	took := time.Since(x.started)
 	s.metrics.answered(x.endpoint.index, code, took)
@@ -118,33 +105,4 @@ func (s *Server) record(x *exchange) {
 		attrs = append(attrs, slog.String("refused", x.reason))
 	}
 	s.log.LogAttrs(context.Background(), slog.LevelDebug, "request", attrs...)
-}
-
-// panicked notes a panic: what it said if it is the runtime's or ours, and
-// where it was, without arguments.
-func (s *Server) panicked(v any) {
-	s.metrics.panics.Inc()
-	said := fmt.Sprintf("%T", v)
-	switch v := v.(type) {
-	case runtime.Error:
-		said = v.Error()
-	case string:
-		if strings.HasPrefix(v, "BUG:") {
-			said = v
-		}
-	}
-	s.log.Error("panic while serving a request", "panic", said, "stack", stack())
-}
-
-func stack() []string {
-	var pcs [24]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs[:])])
-	var lines []string
-	for {
-		frame, more := frames.Next()
-		lines = append(lines, fmt.Sprintf("%s:%d", frame.Function, frame.Line))
-		if !more {
-			return lines
-		}
-	}
 }

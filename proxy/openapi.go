@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	_ "embed" // for the description
 	"encoding/hex"
-
-	"github.com/valyala/fasthttp"
 )
 
 // openAPI describes every endpoint in OpenAPI 3.1.
@@ -20,13 +18,12 @@ var openAPITag = func() string {
 
 // serveOpenAPI answers with the description. It holds nothing of this
 // installation, so it needs no key.
-func (s *Server) serveOpenAPI(x *exchange) {
+func (s *Server) serveOpenAPI(x *serving) {
 	x.setHeader(headerContentType, typeJSON)
 	x.setHeader(headerCacheControl, []byte("no-cache"))
 	x.setHeader(headerSniff, noSniff)
 	x.ctx.Response.Header.Set("ETag", openAPITag)
-	if x.has(openAPITag) {
-		x.ctx.SetStatusCode(fasthttp.StatusNotModified)
+	if x.unchanged(openAPITag) {
 		return
 	}
 	x.ctx.Response.SetBodyRaw(openAPI)

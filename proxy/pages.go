@@ -11,10 +11,10 @@ import (
 )
 
 // serveHealth says that the process lives.
-func (s *Server) serveHealth(x *exchange) { x.text(200, "ok\n") }
+func (s *Server) serveHealth(x *serving) { x.text(200, "ok\n") }
 
 // serveReady says whether to send requests here: not once a shutdown has begun.
-func (s *Server) serveReady(x *exchange) {
+func (s *Server) serveReady(x *serving) {
 	if s.draining.Load() {
 		x.text(503, "shutting down\n")
 		return
@@ -23,9 +23,9 @@ func (s *Server) serveReady(x *exchange) {
 }
 
 // serveMetrics writes all metrics in the text format of Prometheus.
-func (s *Server) serveMetrics(x *exchange) {
-	if p, challenge := x.settings.enter(&x.ctx.Request.Header, ScopeFleet, nil); p != nil {
-		x.unauthorized(p, challenge)
+func (s *Server) serveMetrics(x *serving) {
+	if denied := x.rules.enter(&x.ctx.Request.Header, ScopeFleet, nil); denied != nil {
+		x.deny(denied)
 		return
 	}
 	families, err := s.gatherer.Gather()
@@ -53,7 +53,7 @@ const page = `<!doctype html>
 `
 
 // html answers with a small page. Body is markup of ours.
-func (x *exchange) html(title, body string) {
+func (x *serving) html(title, body string) {
 	h := &x.ctx.Response.Header
 	h.SetContentType("text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
@@ -63,7 +63,7 @@ func (x *exchange) html(title, body string) {
 }
 
 // serveProblemPage explains one problem type.
-func (s *Server) serveProblemPage(x *exchange) {
+func (s *Server) serveProblemPage(x *serving) {
 	kind := problem.KindOf(problem.Type(x.rest))
 	if kind == nil {
 		x.problem(&problem.Problem{Type: problem.AboutBlank, Status: 404, Detail: "there is no such problem type"})

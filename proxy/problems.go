@@ -74,3 +74,13 @@ var problemNoUpstream = &problem.Problem{Type: problem.UnknownUpstream, Status: 
 func invalid(detail string) *problem.Problem {
 	return &problem.Problem{Type: problem.InvalidRequest, Status: 400, Detail: detail}
 }
+
+// denial is why a request may not do what it asks for: the answer, and the
+// challenge that goes with a 401.
+type denial struct {
+	*problem.Problem
+	challenge string
+}
+
+// deny answers x so.
+func (x *exchange) deny(d *denial) { x.unauthorized(d.Problem, d.challenge) }

@@ -2,68 +2,57 @@ package proxy
 
 import (
 	"bytes"
+	"net/url"
 	"strings"
-	"time"
+	"unicode/utf8"
 
 	"pollux/proxy/problem"
 )
 
-// options is what the reserved query parameters ask for.
-type options struct {
-	native, history bool          // include
-	wait            time.Duration // longest time to wait for a change
-	waits           bool          // wait was sent
-}
-
-// splitQuery takes Pollux's own parameters and the identity ones of t out of a
-// query. What is left is returned: the query itself where nothing was taken, or
-// a copy in buf.
-func splitQuery(query []byte, t *target, c *caller, o *options, buf []byte) (rest, grown []byte, p *problem.Problem) {
-	*o = options{}
-	if len(query) == 0 {
-		return nil, buf, nil
-	}
+// splitQuery takes the identity parameters of t out of a query, and those that
+// own takes. What is left is returned: the query itself where nothing was taken,
+// or a copy in buf.
+func splitQuery(query []byte, t *target, c *caller, own func(name, value []byte) (bool, *problem.Problem), buf []byte) (rest, grown []byte, p *problem.Problem) {
 	buf = buf[:0]
-	taken, included := false, false
+	taken := false
 	for left := query; len(left) > 0; {
 		var pair []byte
 		pair, left, _ = bytes.Cut(left, []byte("&"))
 		name, value, _ := bytes.Cut(pair, []byte("="))
-		switch i := indexOf(t.query, name); {
-		case i >= 0:
-			if c.query[i] != nil {
-				return nil, buf, invalid(string(t.query[i]) + " is sent twice")
-			}
-			if len(value) > 0 {
-				c.query[i] = value
-			}
-		case string(name) == "include":
-			if included {
-				return nil, buf, invalid("include is sent twice")
-			}
-			if included = true; !o.setInclude(value) {
-				return nil, buf, invalid("include wants native, history or both")
-			}
-		case string(name) == "wait":
-			if o.waits {
-				return nil, buf, invalid("wait is sent twice")
-			}
-			if o.wait, o.waits = parseWait(value); !o.waits {
-				return nil, buf, invalid("wait wants whole seconds")
-			}
-		default:
-			if len(buf) > 0 {
-				buf = append(buf, '&')
-			}
-			buf = append(buf, pair...)
+		ours, p := c.take(t, name, value)
+		if !ours && p == nil && own != nil {
+			ours, p = own(name, value)
+		}
+		switch {
+		case p != nil:
+			return nil, buf, p
+		case ours:
+			taken = true
 			continue
 		}
-		taken = true
+		if len(buf) > 0 {
+			buf = append(buf, '&')
+		}
+		buf = append(buf, pair...)
 	}
 	if !taken {
 		return query, buf, nil
 	}
 	return buf, buf, nil
+}
+
+// take reads an identity parameter of t; taken is false for another.
+func (c *caller) take(t *target, name, value []byte) (taken bool, p *problem.Problem) {
+	i := indexOf(t.query, name)
+	switch {
+	case i < 0:
+		return false, nil
+	case c.query[i] != nil:
+		return true, invalid(string(t.query[i]) + " is sent twice")
+	case len(value) > 0:
+		c.query[i] = value
+	}
+	return true, nil
 }
 
 func indexOf(names [][]byte, name []byte) int {
@@ -75,36 +64,44 @@ func indexOf(names [][]byte, name []byte) int {
 	return -1
 }
 
-// setInclude reads a list of native and history, separated by commas, which
-// may be percent-encoded.
-func (o *options) setInclude(value []byte) bool {
-	if bytes.IndexByte(value, '%') >= 0 {
-		value = []byte(strings.NewReplacer("%2C", ",", "%2c", ",").Replace(string(value)))
-	}
-	for more := true; more; {
-		var word []byte
-		word, value, more = bytes.Cut(value, []byte(","))
-		switch string(word) {
-		case "native":
-			o.native = true
-		case "history":
-			o.history = true
-		default:
-			return false
+// parsePairs splits a query into the parameters that want has and the
+// credentials of upstreams. A plus is a plus: it stands in times.
+func parsePairs(query []byte, identity func(name string) bool, want func(name string) bool) (params map[string]string, credentials map[string][]byte, p *problem.Problem) {
+	params, credentials = map[string]string{}, map[string][]byte{}
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		rawName, rawValue, _ := bytes.Cut(pair, []byte("="))
+		name := string(rawName)
+		_, twice := params[name]
+		switch {
+		case !want(name) && identity(name):
+			if credentials[name] != nil {
+				return nil, nil, invalid(name + " is sent twice")
+			}
+			credentials[name] = bytes.Clone(rawValue)
+			continue
+		case !want(name):
+			return nil, nil, invalid(unknownParameter(name))
+		case twice:
+			return nil, nil, invalid(name + " is sent twice")
 		}
+		value, err := url.PathUnescape(string(rawValue))
+		if err != nil || !utf8.ValidString(value) {
+			return nil, nil, invalid(name + " is not percent-encoded UTF-8")
+		}
+		params[name] = value
 	}
-	return true
+	return params, credentials, nil
 }
 
-// parseWait reads whole seconds. What is longer than any cap is cut down to a
-// day.
-func parseWait(value []byte) (time.Duration, bool) {
-	n, ok := 0, len(value) > 0
-	for _, c := range value {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = min(n*10+int(c-'0'), 24*60*60)
+// unknownParameter names a parameter that is not known, if it looks like a name.
+func unknownParameter(name string) string {
+	plain := len(name) > 0 && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+	if !plain {
+		return "a parameter is not known here"
 	}
-	return time.Duration(n) * time.Second, ok
+	return name + " is not a parameter here"
 }

@@ -10,6 +10,9 @@ import (
 )
 
 const (
+	redeliverSuffix = ":redeliver"
+	rotateSuffix    = ":rotate"
+
 	listPath    = "/v1/tasks"
 	fleetPath   = "/v1/fleet"
 	statesPath  = "/v1/upstreams"
@@ -22,7 +25,7 @@ const (
 )
 
 // handler serves one method of an endpoint.
-type handler func(*Server, *exchange)
+type handler func(*Server, *serving)
 
 // endpoint is what a path leads to: one handler per method, nil where the
 // method is not allowed. HEAD is GET without its body.
@@ -52,25 +55,25 @@ func newRoutes() *routes {
 		return &e
 	}
 	r.other = add(endpoint{name: "other"})
-	r.index = add(endpoint{name: "index", get: (*Server).serveIndex})
-	r.dashboard = add(endpoint{name: "dashboard", get: (*Server).serveDashboard})
-	r.session = add(endpoint{name: "session", get: (*Server).serveSession, post: (*Server).serveLogin, delete: (*Server).serveLogout, bodyLimit: 4 << 10})
+	r.index = add(endpoint{name: "index", get: func(s *Server, x *serving) { s.fleet.serveIndex(&x.request) }})
+	r.dashboard = add(endpoint{name: "dashboard", get: func(s *Server, x *serving) { s.fleet.serveDashboard(&x.request) }})
+	r.session = add(endpoint{name: "session", get: func(s *Server, x *serving) { s.fleet.serveSession(&x.request) }, post: func(s *Server, x *serving) { s.fleet.serveLogin(&x.request) }, delete: func(s *Server, x *serving) { s.fleet.serveLogout(&x.request) }, bodyLimit: 4 << 10})
 	r.openAPI = add(endpoint{name: "openapi", get: (*Server).serveOpenAPI})
 	r.health = add(endpoint{name: "healthz", get: (*Server).serveHealth})
 	r.ready = add(endpoint{name: "readyz", get: (*Server).serveReady})
 	r.metrics = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
 	r.problem = add(endpoint{name: "problem", get: (*Server).serveProblemPage})
-	r.batch = add(endpoint{name: "batch", post: (*Server).serveBatch, bodyLimit: 1 << 20})
-	r.list = add(endpoint{name: "list", get: (*Server).serveList})
-	r.fleet = add(endpoint{name: "fleet", get: (*Server).serveFleet})
-	r.upstreams = add(endpoint{name: "upstreams", get: (*Server).serveUpstreams})
-	r.task = add(endpoint{name: "task", get: (*Server).serveTask, delete: (*Server).serveForget})
-	r.cancel = add(endpoint{name: "cancel", post: (*Server).serveCancel, bodyLimit: 64 << 10})
-	r.webhooks = add(endpoint{name: "webhooks", post: (*Server).serveRegister, bodyLimit: webhookBodyLimit})
-	r.webhook = add(endpoint{name: "webhook", get: (*Server).serveWebhook, delete: (*Server).serveEndWebhook})
-	r.redeliver = add(endpoint{name: "redeliver", post: (*Server).serveRedeliver, bodyLimit: 64 << 10})
-	r.rotate = add(endpoint{name: "rotate", post: (*Server).serveRotate, bodyLimit: 64 << 10})
-	r.native = add(endpoint{name: "native", every: (*Server).serveNative})
+	r.batch = add(endpoint{name: "batch", post: func(s *Server, x *serving) { s.tasks.serveBatch(&x.request) }, bodyLimit: 1 << 20})
+	r.list = add(endpoint{name: "list", get: func(s *Server, x *serving) { s.fleet.serveList(&x.request) }})
+	r.fleet = add(endpoint{name: "fleet", get: func(s *Server, x *serving) { s.fleet.serveFleet(&x.request) }})
+	r.upstreams = add(endpoint{name: "upstreams", get: func(s *Server, x *serving) { s.fleet.serveUpstreams(&x.request) }})
+	r.task = add(endpoint{name: "task", get: func(s *Server, x *serving) { s.tasks.serveTask(&x.request) }, delete: func(s *Server, x *serving) { s.tasks.serveForget(&x.request) }})
+	r.cancel = add(endpoint{name: "cancel", post: func(s *Server, x *serving) { s.tasks.serveCancel(&x.request) }, bodyLimit: 64 << 10})
+	r.webhooks = add(endpoint{name: "webhooks", post: func(s *Server, x *serving) { s.hooks.serveRegister(&x.request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
+	r.webhook = add(endpoint{name: "webhook", get: func(s *Server, x *serving) { s.hooks.serveWebhook(&x.request) }, delete: func(s *Server, x *serving) { s.hooks.serveEndWebhook(&x.request) }})
+	r.redeliver = add(endpoint{name: "redeliver", post: func(s *Server, x *serving) { s.hooks.serveRedeliver(&x.request) }, bodyLimit: 64 << 10})
+	r.rotate = add(endpoint{name: "rotate", post: func(s *Server, x *serving) { s.hooks.serveRotate(&x.request) }, bodyLimit: 64 << 10})
+	r.native = add(endpoint{name: "native", every: func(s *Server, x *serving) { s.native.serveNative(&x.request) }})
 	return r
 }
 
@@ -159,17 +162,30 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 	return r.other, nil, nil
 }
 
+// matchWebhook finds the endpoint of what follows /v1/webhooks/.
+func (r *routes) matchWebhook(rest []byte) (e *endpoint, id []byte) {
+	if id, ok := bytes.CutSuffix(rest, []byte(redeliverSuffix)); ok {
+		return r.redeliver, id
+	}
+	if id, ok := bytes.CutSuffix(rest, []byte(rotateSuffix)); ok {
+		return r.rotate, id
+	}
+	return r.webhook, rest
+}
+
 // admit decides, by the header alone, whether a request may have its body read
 // and be served. It fills what x knows of the request, and does not allocate.
 // It runs twice for a request with a body: once before the body is read, or 100
 // Continue sent, and once in the handler.
-func (s *Server) admit(h *fasthttp.RequestHeader, x *exchange) *refusal {
-	x.endpoint = s.routes.other
+func (s *Server) admit(h *fasthttp.RequestHeader, x *serving) *refusal {
+	x.lead(s.routes.other)
 	if r := x.settings.strict.check(h, &x.facts); r != nil {
 		return r
 	}
 	if !x.star {
-		x.endpoint, x.upstream, x.rest = s.routes.match(h.Method(), x.path)
+		var e *endpoint
+		e, x.upstream, x.rest = s.routes.match(h.Method(), x.path)
+		x.lead(e)
 	}
 	if !x.hasBody() {
 		return nil
@@ -207,7 +223,7 @@ func isJSON(contentType []byte) bool {
 }
 
 // dispatch answers an admitted request.
-func (s *Server) dispatch(x *exchange) {
+func (s *Server) dispatch(x *serving) {
 	method := x.ctx.Method()
 	e := x.endpoint
 	if x.star {
@@ -229,9 +245,4 @@ func (s *Server) dispatch(x *exchange) {
 		return
 	}
 	x.methodNotAllowed(e.allow)
-}
-
-func (x *exchange) methodNotAllowed(allow string) {
-	x.problem(&refuseNotAllowed.Problem)
-	x.ctx.Response.Header.Set("Allow", allow)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
+	"pollux/providers"
 	"pollux/proxy/follow"
 	"pollux/proxy/poller"
 	"pollux/proxy/webhooks"
@@ -24,8 +25,6 @@ const (
 	// a request slower than that is cut off.
 	readTimeout = 10 * time.Second
 	idleTimeout = 60 * time.Second
-	// writeTimeout bounds one answer that is not a stream.
-	writeTimeout = 15 * time.Second
 	// idleWorker is how long the server keeps the goroutine of a connection that
 	// ended, for the next one.
 	idleWorker = 2 * time.Second
@@ -45,7 +44,6 @@ const (
 
 // Server is the HTTP face. Its methods are safe for concurrent use.
 type Server struct {
-	engine   engine
 	secret   *cache.Secret
 	gatherer prometheus.Gatherer
 	log      *slog.Logger
@@ -53,45 +51,51 @@ type Server struct {
 	routes   *routes
 	fast     *fasthttp.Server
 
-	hub        *follow.Hub
-	webhooks   *webhooks.Service // nil until OpenWebhooks
-	feed       feed
-	waits      gate
-	streamGate gate
-	streams    sync.WaitGroup // of connections taken over
-	logins     loginLimit
+	engine   *poller.Poller
+	hub      *follow.Hub
+	tasks    *taskService
+	native   *nativeService
+	fleet    *fleetService
+	hooks    *webhookFace
+	webhooks *webhooks.Service // nil until OpenWebhooks
+	waits    gate
+	streams  gate
 
 	settings atomic.Pointer[settings]
 	listener atomic.Pointer[guardedListener]
 	draining atomic.Bool
-	ending   chan struct{} // closed when waits and streams have to end
 	lameDuck time.Duration
-	base     context.Context // of every poll; ends with Shutdown
+	life     *life
 	endPolls context.CancelFunc
 }
 
-// New returns a Server that answers from engine, a *poller.Poller, about the
-// given upstreams, sorted by name. It starts nothing. The error joins every fault
+// New returns a Server that answers from engine about the given upstreams, sorted by name. It starts nothing. The error joins every fault
 // of cfg, each a *KeyError.
-func New(cfg Config, upstreams []*poller.Upstream, engine engine, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
-	st, err := prepare(cfg, upstreams, secret)
+func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+	st, err := prepare(cfg, upstreams, engine, secret)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		engine: engine, secret: secret, gatherer: gatherer, log: log,
-		routes: newRoutes(), lameDuck: lameDuck, ending: make(chan struct{}),
-		hub: follow.NewHub(), waits: gate{what: "waits_per_partition"}, streamGate: gate{what: "streams_per_partition"},
+		engine: engine, secret: secret, gatherer: gatherer, log: log, routes: newRoutes(), lameDuck: lameDuck,
+		hub: follow.NewHub(), waits: gate{what: "waits_per_partition"}, streams: gate{what: "streams_per_partition"},
 	}
-	engine.Observe(s.hub)
-	engine.Observe(&s.feed)
 	if s.metrics, err = newMetrics(reg, s.routes.all); err != nil {
+		return nil, err
+	}
+	polls, end := context.WithCancel(context.Background())
+	s.endPolls = end
+	s.life = newLife(polls, s.metrics.panics, log)
+	s.tasks = newTaskService(engine, s.hub, s.life, &s.waits, &s.streams, log)
+	s.native = newNativeService(engine, s.life)
+	if s.fleet, err = newFleetService(engine, engine.Index(), s.life, &s.streams, secret, reg, log); err != nil {
 		return nil, err
 	}
 	if err := s.registerGauges(reg); err != nil {
 		return nil, err
 	}
-	s.base, s.endPolls = context.WithCancel(context.Background())
+	engine.Observe(s.hub)
+	engine.Observe(s.fleet.Observer())
 	s.settings.Store(st)
 	s.fast = &fasthttp.Server{
 		Handler:                      s.handle,
@@ -129,7 +133,7 @@ func (s *Server) Listen() (net.Listener, error) {
 // may be called once.
 func (s *Server) Serve(ln net.Listener) error {
 	st := s.settings.Load()
-	g := guard(ln, s.metrics, s.log)
+	g := guard(ln, s.metrics.listener, s.log)
 	g.limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
 	if !s.listener.CompareAndSwap(nil, g) {
 		return errors.New("serve: already called")
@@ -148,7 +152,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) Prepare(cfg Config, upstreams []*poller.Upstream) (use func(), err error) {
 	old := s.settings.Load()
 	cfg.Listen, cfg.Limits.RequestHeaderBytes = old.Listen, old.Limits.RequestHeaderBytes
-	st, err := prepare(cfg, upstreams, s.secret)
+	st, err := prepare(cfg, upstreams, s.engine, s.secret)
 	if err != nil {
 		return nil, err
 	}
@@ -176,31 +180,42 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		case <-t.C:
 		case <-ctx.Done():
 		}
-		close(s.ending)
+		close(s.life.ending)
 	}
 	if err := s.fast.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("shut down: %w", err)
 	}
-	return s.streamsEnded(ctx)
+	return s.life.ended(ctx)
 }
 
-// streamsEnded waits for the connections that were taken over: the HTTP server
-// does not know them any more.
-func (s *Server) streamsEnded(ctx context.Context) error {
-	ended := make(chan struct{})
-	go func() { s.streams.Wait(); close(ended) }()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("shut down: %w", ctx.Err())
-	}
+// serving is one request, with the endpoint that it leads to.
+type serving struct {
+	request
+	configuration *settings
+	endpoint      *endpoint
+}
+
+var servings = sync.Pool{New: func() any { return new(serving) }}
+
+func acquire(ctx *fasthttp.RequestCtx, st *settings) *serving {
+	x := servings.Get().(*serving)
+	x.configuration = st
+	x.begin(ctx, &st.wire, st.access)
+	return x
+}
+
+func (x *serving) lead(e *endpoint) { x.endpoint, x.bodyLimit, x.allow = e, e.bodyLimit, e.allow }
+
+func (x *serving) release() {
+	x.request.release()
+	x.configuration, x.endpoint = nil, nil
+	servings.Put(x)
 }
 
 // handle is the outermost handler. Nothing of ctx survives it.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	x := acquireExchange(ctx, s.settings.Load())
-	x.endpoint = s.routes.other
+	x := acquire(ctx, s.settings.Load())
+	x.lead(s.routes.other)
 	defer s.finish(x)
 	if c, ok := ctx.Conn().(*conn); ok {
 		c.lineSeen = false
@@ -215,9 +230,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 
 // finish ends every exchange, also one that panicked: fasthttp recovers
 // nothing.
-func (s *Server) finish(x *exchange) {
+func (s *Server) finish(x *serving) {
 	if v := recover(); v != nil {
-		s.panicked(v)
+		s.life.panicked(v)
 		x.ctx.Response.Reset()
 		x.refuse(refusePanic)
 	}
@@ -238,7 +253,7 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) (conf fasthttp.Reques
 	if n := h.ContentLength(); (n == 0 || n == -2) && len(h.Peek("Expect")) == 0 {
 		return conf
 	}
-	x := acquireExchange(nil, s.settings.Load())
+	x := acquire(nil, s.settings.Load())
 	defer x.release()
 	if s.admit(h, x) != nil {
 		h.SetContentLength(0)
@@ -269,8 +284,35 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 		r = refuseSlow
 	}
 	ctx.Response.Reset()
-	writeProblem(&ctx.Response, &r.Problem, s.settings.Load().publicURL)
+	writeProblem(&ctx.Response, &r.Problem, s.settings.Load().wire.publicURL)
 	hangUp(ctx)
 	s.metrics.rejected.WithLabelValues(r.reason).Inc()
 	s.metrics.answered(s.routes.other.index, r.Status, 0)
+}
+
+// OpenWebhooks takes in what outbox holds, and serves webhooks from now on.
+// Call it before the first poll. Nothing is sent before RunWebhooks.
+func (s *Server) OpenWebhooks(ctx context.Context, outbox cache.Outbox, reg prometheus.Registerer) error {
+	resume := func(t *webhooks.Task, c providers.Credential) (*poller.Request, bool) {
+		return s.settings.Load().access.Restore(t.Upstream, t.Values, &t.Partition, &t.Key, c)
+	}
+	w, err := webhooks.New(s.engine, outbox, s.secret, resume, reg, s.log)
+	if err != nil {
+		return fmt.Errorf("webhooks: %w", err)
+	}
+	w.Use(s.settings.Load().webhooks)
+	if err := w.Load(ctx); err != nil {
+		return fmt.Errorf("webhooks: %w", err)
+	}
+	s.engine.Observe(w)
+	s.webhooks = w
+	s.hooks = newWebhookFace(w, s.life)
+	return nil
+}
+
+// RunWebhooks follows tasks and sends deliveries until ctx ends.
+func (s *Server) RunWebhooks(ctx context.Context) {
+	if s.webhooks != nil {
+		s.webhooks.Run(ctx)
+	}
 }

@@ -5,10 +5,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -16,6 +12,10 @@ import (
 	"pollux/cache"
 	"pollux/proxy/problem"
 )
+
+// nativePath stands, with an upstream's name, for the upstream's base URL. What
+// comes there is the upstream's business, cookies included.
+const nativePath = "/native/"
 
 const (
 	sessionCookie = "pollux_session"
@@ -29,9 +29,6 @@ var (
 		Detail: "the session has ended: log in again, or send a Pollux key"}
 	problemForged = &problem.Problem{Type: problem.Forbidden, Status: 403,
 		Detail: "with a session, what changes state needs an Origin of ours and the header " + csrfHeader + ": 1"}
-	problemNoClients = invalid("there are no clients here, so there is nothing to log in to")
-	problemLogins    = &problem.Problem{Type: problem.RateLimited, Status: 429, RetryAfter: time.Minute / loginsPerMinute,
-		Detail: "too many attempts to log in from this address"}
 )
 
 // A session token is base64url of when it ends (seconds since 1970, 8 bytes), a
@@ -40,7 +37,7 @@ var (
 // over restarts as long as the store key does.
 const tokenHead = 8 + len(cache.ID{})
 
-func (st *settings) sign(c *client, end []byte) (sum cache.ID) {
+func (st *rules) sign(c *client, end []byte) (sum cache.ID) {
 	h := st.secret.Hash(sessionDomain)
 	h.Part(end)
 	h.PartString(c.name)
@@ -50,7 +47,7 @@ func (st *settings) sign(c *client, end []byte) (sum cache.ID) {
 }
 
 // newSession returns a token for c that holds for sessionTime from now on.
-func (st *settings) newSession(c *client, now time.Time) string {
+func (st *rules) newSession(c *client, now time.Time) string {
 	end := binary.BigEndian.AppendUint64(nil, uint64(now.Add(sessionTime).Unix()))
 	sum := st.sign(c, end)
 	return base64.RawURLEncoding.EncodeToString(append(append(end, sum[:]...), c.name...))
@@ -58,7 +55,7 @@ func (st *settings) newSession(c *client, now time.Time) string {
 
 // openSession returns the client that a token names, nil unless the token is
 // ours, has not ended and the client still has the same key.
-func (st *settings) openSession(token []byte, now time.Time) *client {
+func (st *rules) openSession(token []byte, now time.Time) *client {
 	raw := make([]byte, base64.RawURLEncoding.DecodedLen(len(token)))
 	n, err := base64.RawURLEncoding.Decode(raw, token)
 	if err != nil || n < tokenHead {
@@ -82,7 +79,7 @@ func (st *settings) openSession(token []byte, now time.Time) *client {
 // Native requests are the upstream's business, cookies included. Browsers send
 // cookies also with what other pages make them send, so what changes state has
 // to show that a page of ours made it.
-func (st *settings) session(h *fasthttp.RequestHeader) (*client, *problem.Problem) {
+func (st *rules) session(h *fasthttp.RequestHeader) (*client, *problem.Problem) {
 	token := sessionToken(h.Peek("Cookie"))
 	if target := h.RequestURI(); token == nil || !bytes.HasPrefix(target, []byte("/")) || bytes.HasPrefix(target, []byte(nativePath)) {
 		return nil, problemNoKey
@@ -100,7 +97,7 @@ func (st *settings) session(h *fasthttp.RequestHeader) (*client, *problem.Proble
 // sameOrigin reports whether a page of ours made the request: its Origin names
 // the host that the request was sent to, or public_url. The scheme is not
 // compared, since TLS may end before us.
-func (st *settings) sameOrigin(h *fasthttp.RequestHeader) bool {
+func (st *rules) sameOrigin(h *fasthttp.RequestHeader) bool {
 	origin := h.Peek("Origin")
 	for _, o := range st.strict.origins {
 		if foldEqual(origin, o) {
@@ -139,115 +136,11 @@ func withoutSession(cookies []byte) []byte {
 	return bytes.Join(kept, []byte("; "))
 }
 
-// setSession sets the cookie, or with an empty token removes it.
-func (x *exchange) setSession(token string) {
-	age := int(sessionTime / time.Second)
-	if token == "" {
-		age = 0
-	}
-	cookie := sessionCookie + "=" + token + "; Path=/; Max-Age=" + strconv.Itoa(age) + "; HttpOnly; SameSite=Strict"
-	if strings.HasPrefix(x.settings.publicURL, "https:") {
-		cookie += "; Secure"
-	}
-	x.ctx.Response.Header.Set("Set-Cookie", cookie)
-	x.setHeader(headerCacheControl, noStore)
-}
-
-// serveLogin answers POST /v1/session: a key becomes a cookie that scripts
-// cannot read.
-func (s *Server) serveLogin(x *exchange) {
-	h := &x.ctx.Request.Header
-	if len(h.Peek("Origin")) > 0 && !x.settings.sameOrigin(h) {
-		x.refuse(refuseOrigin) // or another page could log its visitors in as somebody else
-		return
-	}
-	body, ok := x.wantedBody()
-	if !ok {
-		return
-	}
-	key, err := parseLogin(body)
-	switch {
-	case err != nil:
-		x.problem(invalid(err.Error()))
-		return
-	case !x.settings.keyed():
-		x.problem(problemNoClients)
-		return
-	case !s.logins.allow(prefixOf(x.ctx.RemoteAddr()), x.now):
-		s.metrics.logins.WithLabelValues(loginLimited).Inc()
-		x.problem(problemLogins)
-		return
-	}
-	c := x.settings.clientOf([]byte(key))
-	if c == nil {
-		s.metrics.logins.WithLabelValues(loginRefused).Inc()
-		x.unauthorized(problemBadKey, keyChallenge)
-		return
-	}
-	s.metrics.logins.WithLabelValues(loginAccepted).Inc()
-	x.setSession(x.settings.newSession(c, x.now))
-	x.ctx.SetStatusCode(fasthttp.StatusNoContent)
-}
-
-// parseLogin reads {"key": "..."}. The error does not quote the body.
-func parseLogin(body []byte) (key string, err error) {
-	if err := checkJSON(body); err != nil {
-		return "", fmt.Errorf("the body %w", err)
-	}
-	m, err := members(body, "key")
-	if err != nil {
-		return "", fmt.Errorf("the body %w", err)
-	}
-	if json.Unmarshal(m["key"], &key) != nil || key == "" {
-		return "", fmt.Errorf("key wants a Pollux key")
-	}
-	return key, nil
-}
-
-// serveSession answers GET /v1/session: whether a key is needed, and what the
-// one that came with the request is good for. No key, or a session that has
-// ended, is no failure here.
-func (s *Server) serveSession(x *exchange) {
-	st := x.settings
-	answer := struct {
-		Object   string   `json:"object"`
-		Required bool     `json:"login_required"`
-		Client   *string  `json:"client"`
-		Scopes   []string `json:"scopes"`
-	}{Object: "session", Required: st.keyed(), Scopes: []string{}}
-	if !st.keyed() {
-		answer.Scopes = st.openScopes()
-	} else {
-		c, _, p := st.authenticate(&x.ctx.Request.Header, true)
-		if p == problemBadKey {
-			x.unauthorized(p, keyChallenge)
-			return
-		}
-		if c != nil {
-			answer.Client, answer.Scopes = &c.name, c.scopes
-		}
-	}
-	x.json(&answer)
-}
-
 // openScopes is what anybody may do while there are no clients. The fleet is
 // for those only who sit at this machine.
-func (st *settings) openScopes() []string {
+func (st *rules) openScopes() []string {
 	if st.strict.loopback {
 		return scopes
 	}
 	return []string{ScopeRead, ScopeSubmit, ScopeWebhooks, ScopePurge}
-}
-
-// serveLogout answers DELETE /v1/session. A token that was copied before holds
-// until its end: there is no list of ended ones.
-func (s *Server) serveLogout(x *exchange) {
-	if x.settings.keyed() {
-		if _, _, p := x.settings.authenticate(&x.ctx.Request.Header, false); p == problemForged {
-			x.problem(p)
-			return
-		}
-	}
-	x.setSession("")
-	x.ctx.SetStatusCode(fasthttp.StatusNoContent)
 }

@@ -3,14 +3,10 @@ package proxy
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"pgregory.net/rapid"
 )
 
 // login returns the cookie of a session of the key's client.
@@ -97,7 +93,7 @@ func TestLoginRefused(t *testing.T) {
 	}
 	f.do("POST", "/v1/session", `{"key":"key-all"}`, "Content-Type: text/plain").problem(t, 415, "about:blank")
 	f.do("POST", "/v1/session", `{"key":"key-all"}`, "Origin: http://evil.test").problem(t, 403, "forbidden")
-	for range loginsPerMinute {
+	for range 10 {
 		f.do("POST", "/v1/session", `{"key":"wrong-key"}`).problem(t, 401, "unauthorized")
 	}
 	a := f.do("POST", "/v1/session", `{"key":"key-all"}`)
@@ -113,15 +109,6 @@ func TestLoginRefused(t *testing.T) {
 func TestSessionEnds(t *testing.T) {
 	f := newFace(t, withClients)
 	cookie := f.login("key-all")
-	token := []byte(strings.TrimPrefix(cookie, "Cookie: pollux_session="))
-	now := time.Now()
-	st := f.server.settings.Load()
-	if c := st.openSession(token, now.Add(sessionTime-time.Minute)); c == nil || c.name != "all" {
-		t.Errorf("shortly before its end: got %v", c)
-	}
-	if c := st.openSession(token, now.Add(sessionTime+time.Second)); c != nil {
-		t.Errorf("after its end: got %s", c.name)
-	}
 	other := newFace(t, withClients) // as after a restart: the same store key
 	other.do("GET", "/v1/tasks/held/t1", "", cookie).expect(t, 200, nil)
 	cfg := DefaultConfig()
@@ -135,27 +122,6 @@ func TestSessionEnds(t *testing.T) {
 	cfg.Clients = append(cfg.Clients[:1], cfg.Clients[2])
 	must(t, f.reload(cfg))
 	f.do("GET", "/v1/tasks/held/t1", "", cookie).problem(t, 401, "unauthorized")
-}
-
-// TestForgedSession: no change to a token leaves it valid.
-func TestForgedSession(t *testing.T) {
-	f := newFace(t, withClients)
-	token := strings.TrimPrefix(f.login("key-reader"), "Cookie: pollux_session=")
-	st := f.server.settings.Load()
-	rapid.Check(t, func(r *rapid.T) {
-		forged := []byte(token)
-		for range rapid.IntRange(1, 4).Draw(r, "changes") {
-			forged[rapid.IntRange(0, len(forged)-1).Draw(r, "at")] = rapid.Byte().Draw(r, "to")
-		}
-		forged = append(forged, rapid.SliceOfN(rapid.Byte(), 0, 3).Draw(r, "more")...)
-		if c := st.openSession(forged, time.Now()); c != nil && (c.name != "reader" || len(forged) != len(token)) {
-			r.Fatalf("%q opens a session of %s", forged, c.name)
-		}
-		cut := token[:rapid.IntRange(0, len(token)-1).Draw(r, "cut")]
-		if c := st.openSession([]byte(cut), time.Now()); c != nil {
-			r.Fatalf("%q opens a session of %s", cut, c.name)
-		}
-	})
 }
 
 func TestSecureSession(t *testing.T) {
@@ -183,29 +149,6 @@ func TestUpstreamSeesNoSession(t *testing.T) {
 	defer mu.Unlock()
 	if got, want := fmt.Sprintf("%q", seen), `["a=b; c=d" "" ""]`; got != want {
 		t.Errorf("the upstream saw %s, want %s", got, want)
-	}
-}
-
-func TestLoginLimit(t *testing.T) {
-	var l loginLimit
-	now := time.Now()
-	a, b := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
-	for i := range loginsPerMinute {
-		if !l.allow(a, now) {
-			t.Errorf("attempt %d is refused", i)
-		}
-	}
-	if l.allow(a, now) || !l.allow(b, now) || !l.allow(a, now.Add(time.Minute/loginsPerMinute)) {
-		t.Errorf("attempts are not counted by address and minute")
-	}
-	for i := range loginAddresses {
-		l.allow(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32), now)
-	}
-	if n := len(l.from); n > loginAddresses {
-		t.Errorf("%d addresses are remembered, want at most %d", n, loginAddresses)
-	}
-	if l.allow(netip.MustParsePrefix("10.9.9.9/32"), now.Add(time.Hour)); len(l.from) != 1 {
-		t.Errorf("%d addresses are remembered an hour later, want 1", len(l.from))
 	}
 }
 

@@ -36,9 +36,9 @@ type strictness struct {
 }
 
 // newStrictness prepares the check for a validated configuration.
-func newStrictness(c *Config, host string, identity []string) strictness {
+func newStrictness(publicURL, host string, identity []string) strictness {
 	s := strictness{rules: newHeaderRules(identity), loopback: loopbackHost(host)}
-	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
+	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
 		name := lower(u.Hostname())
 		if strings.Contains(name, ":") {
 			name = "[" + name + "]"

@@ -1,11 +1,8 @@
 package proxy
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -217,72 +214,4 @@ func TestRawRequests(t *testing.T) {
 	if log := f.log.String(); strings.Contains(log, "evil") || strings.Contains(log, "localhost") {
 		t.Errorf("the log quotes requests:\n%s", log)
 	}
-}
-
-// TestStrictCheckAllocates nothing: it is on the way of every poll.
-func TestStrictCheckAllocates(t *testing.T) {
-	s := newStrictness(&Config{}, "127.0.0.1", []string{"X-Api-Key", "Authorization"})
-	var ctx fasthttp.RequestCtx
-	h := parsedHeader(t, &ctx, "GET /v1/tasks/a/b?c=d HTTP/1.1\r\nHost: localhost:8080\r\nAuthorization: Bearer x\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n")
-	var f facts
-	if r := s.check(h, &f); r != nil {
-		t.Fatalf("refused: %s", r.reason)
-	}
-	if n := testing.AllocsPerRun(100, func() { s.check(h, &f) }); n != 0 {
-		t.Errorf("got %v allocations, want 0", n)
-	}
-}
-
-func FuzzCheck(f *testing.F) {
-	for _, s := range []string{
-		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST /v1/tasks/batch HTTP/1.1\r\nHost: [::1]:1\r\nContent-Length: 3\r\n\r\n",
-		"GET http://localhost/?a HTTP/1.0\r\nHost: localhost\r\nConnection: close, X-Api-Key\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n", "PRI * HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n",
-	} {
-		f.Add([]byte(s))
-	}
-	s := newStrictness(&Config{}, "127.0.0.1", []string{"X-Api-Key"})
-	f.Fuzz(func(t *testing.T, request []byte) {
-		var ctx fasthttp.RequestCtx
-		h := tryHeader(&ctx, request)
-		if h == nil {
-			return
-		}
-		var facts facts
-		if s.check(h, &facts) != nil {
-			return
-		}
-		if !facts.star && (len(facts.path) > 0 && facts.path[0] != '/') {
-			t.Errorf("%q: path %q", request, facts.path)
-		}
-		if strings.Contains(strings.ReplaceAll(string(h.RawHeaders()), "\r\n", ""), "\n") {
-			t.Errorf("%q: a bare line feed passed", request)
-		}
-		if n := len(h.PeekAll("X-Api-Key")); n > 1 {
-			t.Errorf("%q: %d keys passed", request, n)
-		}
-		if facts.bodyLength < 0 && len(h.Peek("Content-Length")) > 0 {
-			t.Errorf("%q: ambiguous framing passed", request)
-		}
-	})
-}
-
-func TestLoopbackNames(t *testing.T) {
-	for host, want := range map[string]bool{
-		"localhost": true, "LocalHost": true, "127.0.0.1": true, "127.255.255.255": true, "[::1]": true,
-		"": false, "127.0.0": false, "127.0.0.256": false, "127.0.0.1.": false, "127..0.1": false,
-		"127.0.0.1.2": false, "127.0.0.1a": false, "[::2]": false, "localhost.": false, "127.1": false,
-	} {
-		if got := loopbackName([]byte(host)); got != want {
-			t.Errorf("loopbackName(%q) = %v, want %v", host, got, want)
-		}
-	}
-}
-
-func ExampleNewKey() {
-	plain, hash := NewKey()
-	stored, _ := parseKey(hash)
-	sent, _ := parseKey(plain)
-	fmt.Println(stored == sent, len(hash))
-	// Output: true 71
 }

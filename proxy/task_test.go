@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"pollux/cache"
 	"pollux/proxy/problem"
 )
 
@@ -129,18 +128,6 @@ func TestRequestCacheControl(t *testing.T) {
 	}
 }
 
-func TestDirectives(t *testing.T) {
-	for value, want := range map[string]directives{
-		"": {}, "no-cache": {noCache: true}, "No-Cache": {noCache: true}, "max-age=0": {noCache: true}, "max-age=60": {},
-		"no-store": {}, "foo, no-cache": {noCache: true}, "only-if-cached": {onlyIfCached: true},
-		"only-if-cached,max-age=0": {noCache: true, onlyIfCached: true}, "no-cachex": {}, ",,": {},
-	} {
-		if got := readDirectives([]byte(value)); got != want {
-			t.Errorf("readDirectives(%q) = %+v, want %+v", value, got, want)
-		}
-	}
-}
-
 func TestInclude(t *testing.T) {
 	f := newFace(t, nil)
 	plain := f.do("GET", shannonTask, "", key1)
@@ -174,21 +161,6 @@ func TestInclude(t *testing.T) {
 	}
 	if n := f.polls.Load(); n != 1 {
 		t.Errorf("got %d upstream polls, want 1", n)
-	}
-}
-
-func TestHistoryIsRenderedExactly(t *testing.T) {
-	e := &cache.Entry{Document: []byte(`{"a":1}`), ETag: `W/"x"`, History: []cache.Change{
-		{Status: "queued", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
-		{Status: "failed", NativeStatus: "B\"AD", At: time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.FixedZone("", 3600))},
-	}}
-	body, etag := extend(e, options{history: true})
-	want := `{"a":1,"history":[{"status":"queued","native_status":null,"at":"2026-01-02T03:04:05Z"},{"status":"failed","native_status":"B\"AD","at":"2026-01-02T02:04:05.12Z"}]}`
-	if string(body) != want {
-		t.Errorf("got  %s\nwant %s", body, want)
-	}
-	if etag == e.ETag || !strings.HasPrefix(etag, `W/"`) {
-		t.Errorf("ETag %s", etag)
 	}
 }
 
@@ -351,7 +323,7 @@ func TestProblemsAreExplained(t *testing.T) {
 	}
 	p := problem.Problem{Type: problem.RateLimited, Status: 429, Detail: "d", Upstream: "u", UpstreamStatus: 429, RetryAfter: 1500 * time.Millisecond}
 	want := `{"type":"https://pollux.test/p/problems/rate-limited","title":"Too many requests","status":429,"detail":"d","upstream":"u","upstream_status":429,"retry_after":2}`
-	if got := p.AppendJSON(nil, f.server.settings.Load().publicURL); string(got) != want {
+	if got := p.AppendJSON(nil, f.server.settings.Load().wire.publicURL); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

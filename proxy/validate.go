@@ -2,25 +2,12 @@ package proxy
 
 import (
 	"fmt"
-	"log/slog"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// Scopes a client may hold.
-const (
-	ScopeRead     = "read"     // read tasks
-	ScopeSubmit   = "submit"   // creates, cancels and whatever else is forwarded
-	ScopeFleet    = "fleet"    // see everybody's tasks, and /metrics
-	ScopeWebhooks = "webhooks" // register webhooks
-	ScopePurge    = "purge"    // forget tasks
-)
-
-var scopes = []string{ScopeRead, ScopeSubmit, ScopeFleet, ScopeWebhooks, ScopePurge}
 
 // KeyError is one fault of a Config. Its text never holds a value that could
 // be secret.
@@ -30,12 +17,6 @@ type KeyError struct {
 }
 
 func (e *KeyError) Error() string { return e.Key + ": " + e.Message }
-
-// LogValue keeps the key out of logs.
-func (c ClientConfig) LogValue() slog.Value { return slog.StringValue(c.Name) }
-
-// String keeps the key out of formatted text.
-func (c ClientConfig) String() string { return c.Name }
 
 // Validate returns every fault of c as a *KeyError. Upstreams are the names
 // that the configuration defines; nil leaves the names in clients unchecked.
@@ -144,14 +125,4 @@ func (v *validation) limits(l *LimitsConfig) {
 	if l.RequestHeaderBytes < 4<<10 || l.RequestHeaderBytes > 1<<20 {
 		v.fault("limits.request_header_bytes", "want 4KiB to 1MiB")
 	}
-}
-
-// loopbackHost reports whether host, without port or brackets, only ever names
-// this machine to itself.
-func loopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }

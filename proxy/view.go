@@ -30,8 +30,7 @@ func (v *view) may(upstream string) bool {
 var problemNobody = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 	Detail: "no credential was sent that an upstream takes"}
 
-// viewOf finds out what the caller of x may see, and answers the request
-// itself when that is nothing. credentials are identity query parameters that
+// visible finds out what the caller of x may see, or why that is nothing. credentials are identity query parameters that
 // were sent, escaped.
 //
 // The scope fleet sees everything at the upstreams of its key. It comes with a
@@ -39,19 +38,17 @@ var problemNobody = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 // with sending no credential at all. Anybody else sees the partitions that
 // their own credentials make, as long as these were accepted lately: a row is a
 // stored answer.
-func (s *Server) viewOf(x *exchange, credentials map[string][]byte) *view {
-	st := x.settings
-	client, inHeader, p := st.authenticate(&x.ctx.Request.Header, true, st.heldTargets()...)
+func (x *request) visible(credentials map[string][]byte) (*view, *denial) {
+	client, inHeader, p := x.rules.authenticate(&x.ctx.Request.Header, true, x.rules.heldTargets()...)
 	if p == nil && (client == nil || !client.has(ScopeFleet)) {
 		p = permit(client, ScopeRead, nil)
 	}
 	if p != nil {
-		x.unauthorized(p, keyChallenge)
-		return nil
+		return nil, &denial{Problem: p, challenge: keyChallenge}
 	}
 	v := &view{}
 	sent := false
-	for _, t := range st.sorted {
+	for _, t := range x.rules.sorted {
 		x.caller.reset(t)
 		if !inHeader {
 			x.caller.readHeaders(t, &x.ctx.Request.Header)
@@ -63,35 +60,49 @@ func (s *Server) viewOf(x *exchange, credentials map[string][]byte) *view {
 		}
 		if client != nil && client.has(ScopeFleet) || t.Held || x.caller.sufficient(t) {
 			v.upstreams = append(v.upstreams, t.Upstream)
-			var id cache.ID
-			x.caller.partition(s.secret, t, &id)
-			v.own = append(v.own, ownPartition{t.Upstream, s.engine.Partition(t.Upstream, &id)})
+			v.own = append(v.own, ownPartition{t.Upstream, x.enterPartition(t)})
 		}
 	}
 	switch {
 	case client != nil && client.has(ScopeFleet):
 		v.All = true
-	case client == nil && !sent && st.strict.loopback:
-		v.All, v.upstreams = true, st.upstreams()
+	case client == nil && !sent && x.rules.strict.loopback:
+		v.All, v.upstreams = true, x.rules.upstreams()
 	case client == nil && len(v.upstreams) == 0:
 		challenge := keyChallenge
-		if len(st.sorted) > 0 {
-			challenge = st.sorted[0].challenge
+		if len(x.rules.sorted) > 0 {
+			challenge = x.rules.sorted[0].challenge
 		}
-		x.unauthorized(problemNobody, challenge)
-		return nil
+		return nil, &denial{Problem: problemNobody, challenge: challenge}
 	}
-	s.look(v, x.now)
-	return v
+	v.look(x.rules, x.now)
+	return v, nil
 }
 
 // look brings those of v's own partitions into sight to which what is stored
 // may be shown at present.
-func (s *Server) look(v *view, now time.Time) {
+func (v *view) look(r *rules, now time.Time) {
 	v.Partitions = nil
 	for _, own := range v.own {
-		if !v.All && s.engine.MayShow(own.upstream, own.Partition, now) {
+		if !v.All && r.partitions.MayShow(own.upstream, own.Partition, now) {
 			v.Partitions = append(v.Partitions, own.ID)
 		}
 	}
+}
+
+// restrict makes q show what the view allows.
+func (v *view) restrict(q *cache.Query) {
+	q.Sight = v.Sight
+	if !v.All {
+		return // a partition belongs to one upstream
+	}
+	allowed := make([]string, len(v.upstreams))
+	for i, u := range v.upstreams {
+		allowed[i] = u.Name
+	}
+	if q.Upstreams == nil {
+		q.Upstreams = allowed
+		return
+	}
+	q.Upstreams = slices.DeleteFunc(slices.Clone(q.Upstreams), func(name string) bool { return !slices.Contains(allowed, name) })
 }

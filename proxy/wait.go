@@ -12,9 +12,6 @@ import (
 	"pollux/proxy/problem"
 )
 
-// lookForClient is how often somebody who waits is checked for having left.
-const lookForClient = time.Second
-
 var (
 	headerPrefer            = []byte("Prefer")
 	headerPreferenceApplied = []byte("Preference-Applied")
@@ -22,9 +19,9 @@ var (
 
 // waitWanted is how long the caller wants to wait: by ?wait=, else by
 // Prefer: wait (RFC 7240, section 4.3), cut down to limits.wait. 0: not at all.
-func (x *exchange) waitWanted() time.Duration {
-	d := x.options.wait
-	if !x.options.waits {
+func waitWanted(x *request, o options) time.Duration {
+	d := o.wait
+	if !o.waits {
 		d = preferredWait(x.ctx.Request.Header.PeekCanonical(headerPrefer))
 	}
 	return min(d, x.settings.Limits.Wait)
@@ -47,16 +44,17 @@ func preferredWait(value []byte) time.Duration {
 
 // serveWait answers a poll once there is something to tell, at the latest
 // after the given time.
-func (s *Server) serveWait(x *exchange, t *target, part *poller.Partition, d directives, wait time.Duration) {
+func (s *taskService) serveWait(x *request, t *target, part *poller.Partition, o options, d directives, wait time.Duration) {
 	if !d.noCache {
-		if a, ok := s.engine.Cached(t.Upstream, part, &x.key, x.now); ok && (a.Problem != nil || x.satisfied(a.Entry)) {
-			x.preferenceApplied(wait)
-			s.answer(x, t, part, &a)
+		if a, ok := s.engine.Cached(t.Upstream, part, &x.key, x.now); ok && (a.Problem != nil || satisfied(x, o, a.Entry)) {
+			o.waited = true
+			preferenceApplied(x, wait)
+			s.answer(x, t, part, o, &a)
 			return
 		}
 	}
 	if heldBack(x.ctx) { // an answer before this one is still in the buffer, and would wait too
-		s.poll(x, t, part, d)
+		s.poll(x, t, part, o, d)
 		return
 	}
 	leave, p := s.waits.enter(&x.partition, x.settings.Limits.WaitsPerPartition, 0)
@@ -68,18 +66,19 @@ func (s *Server) serveWait(x *exchange, t *target, part *poller.Partition, d dir
 	deadline := x.now.Add(wait)
 	follower := s.hub.Follow(&x.key, &x.partition)
 	defer follower.Close()
-	r := x.request(t, part)
+	r := x.poll(t, part)
 	r.NoCache, r.OnlyIfCached = d.noCache, d.onlyIfCached
-	a := s.engine.Poll(s.base, r)
-	if a.Problem == nil && !x.satisfied(a.Entry) {
-		a = s.await(x, t, part, r, a, follower, deadline)
+	a := s.engine.Poll(s.life.polls, r)
+	if a.Problem == nil && !satisfied(x, o, a.Entry) {
+		a = s.await(x, t, part, o, r, a, follower, deadline)
 	}
 	x.now = time.Now()
-	x.preferenceApplied(wait)
-	s.answer(x, t, part, &a)
+	o.waited = true
+	preferenceApplied(x, wait)
+	s.answer(x, t, part, o, &a)
 }
 
-func (x *exchange) preferenceApplied(wait time.Duration) {
+func preferenceApplied(x *request, wait time.Duration) {
 	x.header = strconv.AppendInt(append(x.header[:0], "wait="...), int64(wait/time.Second), 10)
 	x.setHeader(headerPreferenceApplied, x.header)
 }
@@ -87,9 +86,9 @@ func (x *exchange) preferenceApplied(wait time.Duration) {
 // satisfied reports whether e is what the caller waits for: a document that
 // differs from the one it has, or without one, a task that has ended or wants
 // something. What can never change any more is not waited for either.
-func (x *exchange) satisfied(e *cache.Entry) bool {
+func satisfied(x *request, o options, e *cache.Entry) bool {
 	if have := x.ctx.Request.Header.PeekCanonical(headerIfNoneMatch); len(have) > 0 {
-		return e.Frozen || !matches(have, x.validator(e))
+		return e.Frozen || !matches(have, o.validator(e))
 	}
 	return over(e)
 }
@@ -100,10 +99,10 @@ func over(e *cache.Entry) bool {
 	return e.Terminal || e.Status == string(normalize.RequiresAction)
 }
 
-// validator is the ETag of what this exchange would answer with e.
-func (x *exchange) validator(e *cache.Entry) string {
-	if x.options.native || x.options.history {
-		_, etag := extend(e, x.options)
+// validator is the ETag of what is answered with e.
+func (o options) validator(e *cache.Entry) string {
+	if o.native || o.history {
+		_, etag := extend(e, o)
 		return etag
 	}
 	return e.ETag
@@ -111,7 +110,7 @@ func (x *exchange) validator(e *cache.Entry) string {
 
 // await follows the task until the caller is satisfied, the deadline passes,
 // the caller leaves or the server shuts down, and returns the latest answer.
-func (s *Server) await(x *exchange, t *target, part *poller.Partition, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
+func (s *taskService) await(x *request, t *target, part *poller.Partition, o options, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
 	release, p := s.engine.Watch(r)
 	if p != nil {
 		return poller.Answer{Problem: p}
@@ -132,12 +131,12 @@ func (s *Server) await(x *exchange, t *target, part *poller.Partition, r poller.
 				return poller.Answer{Problem: news.Problem}
 			}
 			a = s.told(t, part, news.Entry)
-			if x.satisfied(a.Entry) {
+			if satisfied(x, o, a.Entry) {
 				return a
 			}
 		case <-timer.C:
 			return s.told(t, part, a.Entry)
-		case <-s.ending:
+		case <-s.life.ending:
 			return s.told(t, part, a.Entry)
 		case <-look.C:
 			if gone(netConn(x.ctx)) {
@@ -149,7 +148,7 @@ func (s *Server) await(x *exchange, t *target, part *poller.Partition, r poller.
 }
 
 // told is the answer that e makes now, from memory when it is there.
-func (s *Server) told(t *target, part *poller.Partition, e *cache.Entry) poller.Answer {
+func (s *taskService) told(t *target, part *poller.Partition, e *cache.Entry) poller.Answer {
 	if a, ok := s.engine.Cached(t.Upstream, part, &e.Key, time.Now()); ok && a.Entry != nil {
 		return a
 	}

@@ -1,70 +1,39 @@
 package proxy
 
 import (
-	"bytes"
-	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
-	"pollux/cache"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
 	"pollux/proxy/webhooks"
 )
 
-const (
-	webhooksPath     = "/v1/webhooks"
-	redeliverSuffix  = ":redeliver"
-	rotateSuffix     = ":rotate"
-	webhookBodyLimit = 1 << 20
-)
+const webhooksPath = "/v1/webhooks"
 
-// matchWebhook finds the endpoint of what follows /v1/webhooks/.
-func (r *routes) matchWebhook(rest []byte) (e *endpoint, id []byte) {
-	if id, ok := bytes.CutSuffix(rest, []byte(redeliverSuffix)); ok {
-		return r.redeliver, id
-	}
-	if id, ok := bytes.CutSuffix(rest, []byte(rotateSuffix)); ok {
-		return r.rotate, id
-	}
-	return r.webhook, rest
+// webhookFace serves the registrations of a [webhooks.Service]. Its methods are
+// safe for concurrent use.
+type webhookFace struct {
+	service *webhooks.Service
+	life    *life
 }
 
-// OpenWebhooks takes in what outbox holds, and serves webhooks from now on.
-// Call it before the first poll. Nothing is sent before RunWebhooks.
-func (s *Server) OpenWebhooks(ctx context.Context, outbox cache.Outbox, reg prometheus.Registerer) error {
-	w, err := webhooks.New(s.engine, outbox, s.secret, s.resumeTask, reg, s.log)
-	if err != nil {
-		return fmt.Errorf("webhooks: %w", err)
-	}
-	w.Use(s.settings.Load().webhooks)
-	if err := w.Load(ctx); err != nil {
-		return fmt.Errorf("webhooks: %w", err)
-	}
-	s.engine.Observe(w)
-	s.webhooks = w
-	return nil
-}
-
-// RunWebhooks follows tasks and sends deliveries until ctx ends.
-func (s *Server) RunWebhooks(ctx context.Context) {
-	if s.webhooks != nil {
-		s.webhooks.Run(ctx)
-	}
+// newWebhookFace returns what serves the webhooks of service.
+func newWebhookFace(service *webhooks.Service, l *life) *webhookFace {
+	return &webhookFace{service: service, life: l}
 }
 
 // webhookRequest is the body of POST /v1/webhooks, checked as far as it does
 // not concern single references.
 type webhookRequest struct {
-	batchRequest // tasks and credentials
-	url          string
-	on           []string
+	tasks       []json.RawMessage
+	credentials map[string]map[string]string
+	url         string
+	on          []string
 }
 
 // parseWebhook reads the body of a registration. The error says what is wrong
@@ -110,7 +79,7 @@ func validEvents(on []string) bool {
 
 // serveRegister answers POST /v1/webhooks. One bad reference fails all of it:
 // a webhook that follows less than was asked for would be noticed too late.
-func (s *Server) serveRegister(x *exchange) {
+func (s *webhookFace) serveRegister(x *request, st *webhooks.Settings) {
 	c, inHeader, _, ok := s.enterWebhooks(x)
 	if !ok {
 		return
@@ -128,12 +97,12 @@ func (s *Server) serveRegister(x *exchange) {
 		x.problem(invalid(err.Error()))
 		return
 	}
-	reg, p, challenge := s.registration(x, c, inHeader, r)
-	if p != nil {
-		x.unauthorized(p, challenge)
+	reg, denied := registration(x, c, inHeader, r)
+	if denied != nil {
+		x.deny(denied)
 		return
 	}
-	id, secret, p := s.webhooks.Register(s.base, x.settings.webhooks, reg)
+	id, secret, p := s.service.Register(s.life.polls, st, reg)
 	if p != nil {
 		x.problem(p)
 		return
@@ -159,40 +128,40 @@ func (s *Server) serveRegister(x *exchange) {
 
 // registration turns the references of r into polls. The problem names the
 // first that is bad.
-func (s *Server) registration(x *exchange, c *client, inHeader bool, r webhookRequest) (reg webhooks.Registration, p *problem.Problem, challenge string) {
+func registration(x *request, c *client, inHeader bool, r webhookRequest) (reg webhooks.Registration, denied *denial) {
 	refs := make([]reference, len(r.tasks))
 	for i, raw := range r.tasks {
-		if refs[i] = x.settings.resolve(raw); refs[i].problem == nil {
+		if refs[i] = x.rules.resolve(raw); refs[i].problem == nil {
 			refs[i].problem = permit(c, ScopeWebhooks, refs[i].target)
 		}
 		if refs[i].problem != nil {
-			return reg, atTask(i, refs[i].problem), keyChallenge
+			return reg, &denial{Problem: atTask(i, refs[i].problem), challenge: keyChallenge}
 		}
 	}
-	callers, err := s.batchCallers(x, r.batchRequest, refs, inHeader)
+	callers, err := x.rules.callersOf(&x.ctx.Request.Header, r.credentials, refs, inHeader)
 	if err != nil {
-		return reg, invalid(err.Error()), ""
+		return reg, &denial{Problem: invalid(err.Error())}
 	}
 	reg = webhooks.Registration{URL: r.url, On: r.on, Owner: c.fingerprint()}
 	for i := range refs {
 		t := refs[i].target
 		caller := callers[t]
 		if !t.Held && !caller.sufficient(t) {
-			return reg, atTask(i, noCredential(t)), t.challenge
+			return reg, &denial{Problem: atTask(i, noCredential(t)), challenge: t.challenge}
 		}
 		task := webhooks.Task{Ref: t.Name + "/" + t.Parser.Format(refs[i].ref), Upstream: t.Name, Values: refs[i].ref.Values}
-		caller.partition(s.secret, t, &task.Partition)
-		referenceKey(s.secret, &task.Partition, refs[i].ref, &task.Key)
+		caller.partition(x.rules.secret, t, &task.Partition)
+		referenceKey(x.rules.secret, &task.Partition, refs[i].ref, &task.Key)
 		if slices.ContainsFunc(reg.Tasks, func(o webhooks.Task) bool { return o.Key == task.Key }) {
 			continue // named twice
 		}
 		reg.Tasks = append(reg.Tasks, task)
 		reg.Requests = append(reg.Requests, poller.Request{
-			Upstream: t.Upstream, Partition: s.engine.Partition(t.Upstream, &task.Partition), Key: task.Key,
+			Upstream: t.Upstream, Partition: x.rules.partitions.Partition(t.Upstream, &task.Partition), Key: task.Key,
 			Reference: refs[i].ref, Credential: caller.credential(t),
 		})
 	}
-	return reg, nil, ""
+	return reg, nil
 }
 
 // atTask is p, saying which reference it is about.
@@ -203,12 +172,12 @@ func atTask(i int, p *problem.Problem) *problem.Problem {
 }
 
 // serveWebhook answers GET of a webhook.
-func (s *Server) serveWebhook(x *exchange) {
+func (s *webhookFace) serveWebhook(x *request) {
 	id, shown, ok := s.findWebhook(x)
 	if !ok {
 		return
 	}
-	if v := s.webhooks.View(id, shown); v != nil {
+	if v := s.service.View(id, shown); v != nil {
 		x.json(v)
 		return
 	}
@@ -216,12 +185,12 @@ func (s *Server) serveWebhook(x *exchange) {
 }
 
 // serveEndWebhook answers DELETE.
-func (s *Server) serveEndWebhook(x *exchange) {
+func (s *webhookFace) serveEndWebhook(x *request) {
 	id, _, ok := s.findWebhook(x)
 	if !ok {
 		return
 	}
-	if p := s.webhooks.Delete(s.base, id); p != nil {
+	if p := s.service.Delete(s.life.polls, id); p != nil {
 		x.problem(p)
 		return
 	}
@@ -229,23 +198,23 @@ func (s *Server) serveEndWebhook(x *exchange) {
 }
 
 // serveRedeliver answers POST {id}:redeliver: what there is, is sent again.
-func (s *Server) serveRedeliver(x *exchange) {
+func (s *webhookFace) serveRedeliver(x *request) {
 	id, _, ok := s.findWebhook(x)
 	if !ok {
 		return
 	}
-	s.webhooks.Redeliver(id)
+	s.service.Redeliver(id)
 	x.ctx.SetStatusCode(fasthttp.StatusAccepted)
 	x.setHeader(headerCacheControl, noStore)
 }
 
 // serveRotate answers POST {id}:rotate with a new secret.
-func (s *Server) serveRotate(x *exchange) {
+func (s *webhookFace) serveRotate(x *request) {
 	id, _, ok := s.findWebhook(x)
 	if !ok {
 		return
 	}
-	secret, p := s.webhooks.Rotate(s.base, id)
+	secret, p := s.service.Rotate(s.life.polls, id)
 	switch {
 	case p != nil:
 		x.problem(p)
@@ -254,12 +223,4 @@ func (s *Server) serveRotate(x *exchange) {
 	default:
 		x.json(map[string]string{"secret": secret})
 	}
-}
-
-// fingerprint names a client over restarts and reloads, "" for nobody.
-func (c *client) fingerprint() string {
-	if c == nil {
-		return ""
-	}
-	return hex.EncodeToString(c.hash[:])
 }

@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	"pollux/cache"
-	"pollux/providers"
-	"pollux/proxy/poller"
 	"pollux/proxy/problem"
 	"pollux/proxy/webhooks"
 )
@@ -17,17 +15,17 @@ var problemNoWebhook = &problem.Problem{Type: problem.AboutBlank, Status: 404, D
 // enterWebhooks lets a request about webhooks in, or answers it. inHeader says
 // that its Pollux key stands where an upstream's credential could; credentials
 // are identity query parameters that were sent, escaped.
-func (s *Server) enterWebhooks(x *exchange) (c *client, inHeader bool, credentials map[string][]byte, ok bool) {
-	if s.webhooks == nil {
+func (s *webhookFace) enterWebhooks(x *request) (c *client, inHeader bool, credentials map[string][]byte, ok bool) {
+	if s.service == nil {
 		x.problem(&refusePath.Problem)
 		return nil, false, nil, false
 	}
-	_, credentials, p := parsePairs(x.facts.query, x.settings.identityParam, func(string) bool { return false })
+	_, credentials, p := parsePairs(x.facts.query, x.rules.identityParam, func(string) bool { return false })
 	if p != nil {
 		x.problem(p)
 		return nil, false, nil, false
 	}
-	c, inHeader, p = x.settings.authenticate(&x.ctx.Request.Header, true, x.settings.heldTargets()...)
+	c, inHeader, p = x.rules.authenticate(&x.ctx.Request.Header, true, x.rules.heldTargets()...)
 	if p == nil {
 		p = permit(c, ScopeWebhooks, nil)
 	}
@@ -42,23 +40,23 @@ func (s *Server) enterWebhooks(x *exchange) (c *client, inHeader bool, credentia
 // it: whoever registered it, those who share one of its partitions (of these
 // only, each sees its own), and the scope fleet. It answers the request itself
 // if that is nobody.
-func (s *Server) findWebhook(x *exchange) (id string, shown func(*cache.ID) bool, ok bool) {
+func (s *webhookFace) findWebhook(x *request) (id string, shown func(*cache.ID) bool, ok bool) {
 	c, inHeader, credentials, ok := s.enterWebhooks(x)
 	if !ok {
 		return "", nil, false
 	}
 	if x.hasBody() { // of no use, but what follows it on the connection is
-		if _, refused := x.readBody(x.endpoint.bodyLimit); refused != nil {
+		if _, refused := x.readBody(); refused != nil {
 			x.refuse(refused)
 			return "", nil, false
 		}
 	}
 	id = string(x.rest)
-	owner, tasks, known := s.webhooks.Owners(id)
-	mine, sent := s.partitionsOf(x, c, inHeader, credentials)
+	owner, tasks, known := s.service.Owners(id)
+	mine, sent := partitionsOf(x, c, inHeader, credentials)
 	switch {
 	case !known:
-	case c != nil && (c.has(ScopeFleet) || owner == c.fingerprint()), c == nil && !sent && x.settings.strict.loopback:
+	case c != nil && (c.has(ScopeFleet) || owner == c.fingerprint()), c == nil && !sent && x.rules.strict.loopback:
 		return id, func(*cache.ID) bool { return true }, true
 	case slices.ContainsFunc(tasks, func(t webhooks.Task) bool { return mine[t.Partition] }):
 		return id, func(p *cache.ID) bool { return mine[*p] }, true
@@ -69,9 +67,9 @@ func (s *Server) findWebhook(x *exchange) (id string, shown func(*cache.ID) bool
 
 // partitionsOf are the partitions that a request belongs to, by what it sent to
 // each upstream; sent says that it sent anything.
-func (s *Server) partitionsOf(x *exchange, c *client, inHeader bool, credentials map[string][]byte) (mine map[cache.ID]bool, sent bool) {
+func partitionsOf(x *request, c *client, inHeader bool, credentials map[string][]byte) (mine map[cache.ID]bool, sent bool) {
 	mine = map[cache.ID]bool{}
-	for _, t := range x.settings.sorted {
+	for _, t := range x.rules.sorted {
 		x.caller.reset(t)
 		if !inHeader {
 			x.caller.readHeaders(t, &x.ctx.Request.Header)
@@ -80,52 +78,9 @@ func (s *Server) partitionsOf(x *exchange, c *client, inHeader bool, credentials
 		sent = sent || x.caller.sentAny()
 		if (c == nil || c.may(t.Name)) && (t.Held || x.caller.sufficient(t)) {
 			var id cache.ID
-			x.caller.partition(s.secret, t, &id)
+			x.caller.partition(x.rules.secret, t, &id)
 			mine[id] = true
 		}
 	}
 	return mine, sent
-}
-
-// resumeTask is the [webhooks.Resume] of this face. The upstream must be the same
-// as at registration, base URL and identity headers included: then the
-// partition is.
-func (s *Server) resumeTask(task *webhooks.Task, c providers.Credential) (*poller.Request, bool) {
-	t := s.settings.Load().targets[task.Upstream]
-	if t == nil || len(task.Values) != len(t.Provider.Params) {
-		return nil, false
-	}
-	var who caller
-	who.reset(t)
-	if !t.Held && !who.restore(t, c) {
-		return nil, false
-	}
-	var partition, key cache.ID
-	who.partition(s.secret, t, &partition)
-	ref := providers.Reference{Values: task.Values}
-	referenceKey(s.secret, &partition, ref, &key)
-	if partition != task.Partition || key != task.Key {
-		return nil, false
-	}
-	return &poller.Request{Upstream: t.Upstream, Partition: s.engine.Partition(t.Upstream, &partition), Key: key,
-		Reference: ref, Credential: who.credential(t)}, true
-}
-
-// restore is the reverse of credential. It reports false if c is not of t.
-func (c *caller) restore(t *target, from providers.Credential) bool {
-	for _, f := range from.Headers {
-		i := indexOf(t.headers, []byte(f.Name))
-		if i < 0 {
-			return false
-		}
-		c.headers[i] = []byte(f.Value)
-	}
-	for _, f := range from.Query {
-		i := indexOf(t.query, []byte(f.Name))
-		if i < 0 {
-			return false
-		}
-		c.query[i] = []byte(f.Value)
-	}
-	return c.sufficient(t)
 }

@@ -135,8 +135,13 @@ func (u *Upstream) Tally() Tally {
 	return t
 }
 
-// NotModified notes that a hit was answered with 304. It allocates nothing.
-func (u *Upstream) NotModified() { u.metrics.notModified.Inc() }
+// NotModified notes that an answer became a 304, which saves something of its
+// own if it was a hit. It allocates nothing.
+func (u *Upstream) NotModified(how problem.CacheStatus) {
+	if how.Forward == problem.Hit && how.Detail <= problem.DetailNotStored {
+		u.metrics.notModified.Inc()
+	}
+}
 
 // Quantiles are of the latest durations of a kind.
 type Quantiles struct {

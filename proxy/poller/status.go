@@ -24,7 +24,7 @@ const settlingMaxAge = 2 * time.Second
 
 // MaxAge is what Cache-Control says of e: how long it may be kept, counted
 // from when the upstream said so, and whether it can still change.
-func (p *Poller) MaxAge(u *Upstream, part *Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool) {
+func (u *Upstream) MaxAge(part *Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool) {
 	switch {
 	case e.Frozen:
 		left := time.Duration(problem.WholeSeconds(part.reauthorizeLeft(u, now))) * time.Second
@@ -39,7 +39,7 @@ func (p *Poller) MaxAge(u *Upstream, part *Partition, e *cache.Entry, now time.T
 
 // RetryAfter is how long until asking again can tell anything new about a
 // task that has not ended: whole seconds, at least one.
-func (p *Poller) RetryAfter(u *Upstream, part *Partition, e *cache.Entry, now time.Time) time.Duration {
+func (u *Upstream) RetryAfter(part *Partition, e *cache.Entry, now time.Time) time.Duration {
 	wait := max(e.FreshUntil.Sub(now), part.paused(now), u.breaker.wait(now))
 	return time.Duration(max(1, problem.WholeSeconds(wait))) * time.Second
 }

@@ -235,7 +235,7 @@ func TestReauthorize(t *testing.T) {
 		b.poll("a", "job1")
 		time.Sleep(14 * time.Minute)
 		e := b.poll("a", "job1").Entry
-		if maxAge, immutable := b.MaxAge(b.up(), b.request("a", "job1").Partition, e, time.Now()); maxAge != 15*time.Minute || !immutable {
+		if maxAge, immutable := b.up().MaxAge(b.request("a", "job1").Partition, e, time.Now()); maxAge != 15*time.Minute || !immutable {
 			t.Errorf("max-age is %v (immutable %v), want 15m: Age and what is left", maxAge, immutable)
 		}
 		b.wantPolls(1)

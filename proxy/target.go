@@ -1,40 +1,13 @@
 package proxy
 
 import (
-	"context"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
-	"pollux/proxy/problem"
 )
-
-// engine is what the face needs of a *poller.Poller.
-type engine interface {
-	Partition(u *poller.Upstream, id *cache.ID) *poller.Partition
-	Cached(u *poller.Upstream, part *poller.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
-	Poll(ctx context.Context, r poller.Request) poller.Answer
-	Cancel(ctx context.Context, r poller.Request) error
-	Forget(key *cache.ID) error
-	Freshen(r poller.Request)
-	Register(r poller.Request, created time.Time)
-	Overheard(u *poller.Upstream, part *poller.Partition, code int, header http.Header, body []byte)
-	Watch(r poller.Request) (release func(), why *problem.Problem)
-	Observe(o poller.Observer)
-	Index() cache.Index
-	Known(key *cache.ID) *cache.Entry
-	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
-	Stuck(r *cache.Row, now time.Time) bool
-	StuckCounts(sight *cache.Sight, now time.Time) map[string]int
-	Allowance(u *poller.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration)
-	History() []map[string]poller.Point
-	MaxAge(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) (maxAge time.Duration, immutable bool)
-	RetryAfter(u *poller.Upstream, part *poller.Partition, e *cache.Entry, now time.Time) time.Duration
-}
 
 // target is an upstream with what every request to it needs prepared.
 type target struct {
@@ -96,4 +69,11 @@ func identityNames(upstreams []*poller.Upstream) []string {
 		}
 	}
 	return names
+}
+
+// validity is how long the entry of a holds for the partition.
+func (t *target) validity(part *poller.Partition, a *poller.Answer, now time.Time) validity {
+	v := validity{age: a.Entry.Age(now), cache: a.Cache}
+	v.maxAge, v.immutable = t.MaxAge(part, a.Entry, now)
+	return v
 }
