@@ -3,17 +3,19 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"pollux/proxy/access"
+	"pollux/proxy/wire"
 	"strings"
 	"sync"
 	"testing"
 )
 
 func withClients(c *Config) {
-	_, hash := NewKey()
-	c.Clients = []ClientConfig{
-		{Name: "other", Key: hash, Upstreams: []string{"*"}, Scopes: []string{ScopeRead}},
-		{Name: "all", Key: "key-all", Upstreams: []string{"*"}, Scopes: []string{ScopeRead, ScopeSubmit, ScopeFleet, ScopePurge}},
-		{Name: "reader", Key: "key-reader", Upstreams: []string{"held"}, Scopes: []string{ScopeRead}},
+	_, hash := access.NewKey()
+	c.Clients = []access.ClientConfig{
+		{Name: "other", Key: hash, Upstreams: []string{"*"}, Scopes: []string{access.ScopeRead}},
+		{Name: "all", Key: "key-all", Upstreams: []string{"*"}, Scopes: []string{access.ScopeRead, access.ScopeSubmit, access.ScopeFleet, access.ScopePurge}},
+		{Name: "reader", Key: "key-reader", Upstreams: []string{"held"}, Scopes: []string{access.ScopeRead}},
 	}
 }
 
@@ -114,7 +116,7 @@ func TestValidate(t *testing.T) {
 	bad := Config{
 		Listen: "0.0.0.0:99999", PublicURL: "https://user:secret@x/?q",
 		Clients: nil,
-		Limits:  LimitsConfig{RequestHeaderBytes: 1},
+		Limits:  wire.Limits{RequestHeaderBytes: 1},
 	}
 	var keys []string
 	for _, err := range bad.Validate(nil) {
@@ -132,7 +134,7 @@ func TestValidate(t *testing.T) {
 
 	clients := DefaultConfig()
 	clients.Listen = "0.0.0.0:8080"
-	clients.Clients = []ClientConfig{
+	clients.Clients = []access.ClientConfig{
 		{Name: "a", Key: "secret-1", Upstreams: []string{"shannon", "nope"}, Scopes: []string{"read", "write"}},
 		{Name: "a", Key: "secret-1"},
 		{Key: "sha256:secret"},

@@ -1,21 +1,23 @@
-// Package proxy is the HTTP face of Pollux: the strict request check, routes,
-// callers and their partitions, rendering, problems.
+// Package proxy is the server of Pollux: routes to its faces (tasks, native,
+// fleet, webhooks), configuration, lifecycle, metrics, the OpenAPI description.
 package proxy
 
 import (
 	"time"
 
+	"pollux/proxy/access"
 	"pollux/proxy/webhooks"
+	"pollux/proxy/wire"
 )
 
 // Config is what the HTTP face needs to know. DefaultConfig fills it before
 // the file is decoded.
 type Config struct {
-	Listen         string         `yaml:"listen"`     // address; a change needs a restart
-	PublicURL      string         `yaml:"public_url"` // for links; "" makes them relative
-	Clients        []ClientConfig `yaml:"clients"`
-	AllowAnonymous bool           `yaml:"allow_anonymous"`
-	Limits         LimitsConfig   `yaml:"limits"`
+	Listen         string                `yaml:"listen"`     // address; a change needs a restart
+	PublicURL      string                `yaml:"public_url"` // for links; "" makes them relative
+	Clients        []access.ClientConfig `yaml:"clients"`
+	AllowAnonymous bool                  `yaml:"allow_anonymous"`
+	Limits         wire.Limits           `yaml:"limits"`
 
 	Webhooks webhooks.Config `yaml:"webhooks"`
 }
@@ -24,9 +26,9 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8080",
-		Limits: LimitsConfig{
+		Limits: wire.Limits{
 			Connections: 20000, ConnectionsPerIP: 2000,
-			MissesPerPartition: RateConfig{PerSecond: 1000, Burst: 10000},
+			MissesPerPartition: wire.Rate{PerSecond: 1000, Burst: 10000},
 			Wait:               time.Minute, Batch: 1000,
 			Streams: 20000, StreamsPerPartition: 5000, WaitsPerPartition: 5000,
 			WatchedTasks:       100000,

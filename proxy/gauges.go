@@ -12,8 +12,8 @@ func (s *Server) registerGauges(reg prometheus.Registerer) error {
 		name, help string
 		of         func() float64
 	}{
-		{"pollux_streams_open", "Event streams open, of tasks and of lists.", s.streams.inside},
-		{"pollux_waits_open", "Requests that wait for a change.", s.waits.inside},
+		{"pollux_streams_open", "Event streams open, of tasks and of lists.", s.streams.Inside},
+		{"pollux_waits_open", "Requests that wait for a change.", s.waits.Inside},
 		{"pollux_followed_tasks", "Tasks with somebody who waits for them or streams them.", func() float64 { return float64(s.hub.Topics()) }},
 	} {
 		if err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, g.of)); err != nil {

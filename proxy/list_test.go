@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"pollux/proxy/access"
 	"slices"
 	"strconv"
 	"strings"
@@ -247,12 +248,12 @@ func TestListSight(t *testing.T) {
 	see("other shared", "X-API-Key: a")
 
 	keyed := DefaultConfig()
-	keyed.Clients = []ClientConfig{
-		{Name: "ops", Key: "key-ops", Upstreams: []string{"*"}, Scopes: []string{ScopeFleet}},
-		{Name: "some", Key: "key-some", Upstreams: []string{"held"}, Scopes: []string{ScopeFleet}},
-		{Name: "reader", Key: "key-reader", Upstreams: []string{"*"}, Scopes: []string{ScopeRead}},
-		{Name: "narrow", Key: "key-narrow", Upstreams: []string{"orq"}, Scopes: []string{ScopeRead}},
-		{Name: "purger", Key: "key-purger", Upstreams: []string{"*"}, Scopes: []string{ScopePurge}},
+	keyed.Clients = []access.ClientConfig{
+		{Name: "ops", Key: "key-ops", Upstreams: []string{"*"}, Scopes: []string{access.ScopeFleet}},
+		{Name: "some", Key: "key-some", Upstreams: []string{"held"}, Scopes: []string{access.ScopeFleet}},
+		{Name: "reader", Key: "key-reader", Upstreams: []string{"*"}, Scopes: []string{access.ScopeRead}},
+		{Name: "narrow", Key: "key-narrow", Upstreams: []string{"orq"}, Scopes: []string{access.ScopeRead}},
+		{Name: "purger", Key: "key-purger", Upstreams: []string{"*"}, Scopes: []string{access.ScopePurge}},
 	}
 	must(t, f.reload(keyed))
 	see("other shared", "X-Pollux-Key: key-ops")
@@ -351,7 +352,7 @@ func TestListStream(t *testing.T) {
 // TestListStreamEnds: a stream that can show nothing any more says why.
 func TestListStreamEnds(t *testing.T) {
 	f := newFace(t, func(c *Config) {
-		c.Clients = []ClientConfig{{Name: "a", Key: "key-a", Upstreams: []string{"shannon"}, Scopes: []string{ScopeRead}}}
+		c.Clients = []access.ClientConfig{{Name: "a", Key: "key-a", Upstreams: []string{"shannon"}, Scopes: []string{access.ScopeRead}}}
 	})
 	headers := []string{"X-Pollux-Key: key-a", "X-API-Key: a"}
 	f.do("GET", "/v1/tasks/shannon/t1", "", headers...).expect(t, 200, nil)

@@ -371,7 +371,7 @@ func TestNativeHeldCredential(t *testing.T) {
 // TestUnreadableAnswer: what is no answer in HTTP's own terms is none to any
 // kind of request.
 func TestUnreadableAnswer(t *testing.T) {
-	f, w := newFace(t, nil), newWire(t)
+	f, w := newFace(t, nil), newTap(t)
 	f.pointUnbroken(w.url())
 	const ok = "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n" + `{"status":"pending"}`
 	for n, answer := range []string{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"pollux/proxy/wire"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ type metrics struct {
 	seconds      []prometheus.Observer // by endpoint
 	rejected     *prometheus.CounterVec
 	panics       prometheus.Counter
-	listener     *listenerMetrics
+	listener     *wire.Metrics
 	serverErrors prometheus.Counter
 
 	names    []string                        // by endpoint
@@ -53,7 +54,7 @@ func newMetrics(reg prometheus.Registerer, endpoints []*endpoint) (*metrics, err
 		}
 	}
 	var err error
-	if m.listener, err = newListenerMetrics(reg); err != nil {
+	if m.listener, err = wire.NewMetrics(reg); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -78,31 +79,31 @@ func (m *metrics) Printf(string, ...any) { m.serverErrors.Inc() }
 // record counts an exchange and, at level debug, logs it. Paths and queries
 // name tasks and may hold credentials, so only the route is named.
 func (s *Server) record(x *serving) {
-	code := x.ctx.Response.StatusCode()
-	took := time.Since(x.started)
+	code := x.Ctx.Response.StatusCode()
+	took := time.Since(x.Started)
 	s.metrics.answered(x.endpoint.index, code, took)
-	if x.reason != "" {
-		s.metrics.rejected.WithLabelValues(x.reason).Inc()
+	if x.Reason != "" {
+		s.metrics.rejected.WithLabelValues(x.Reason).Inc()
 	}
 	if !s.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
 	method := "other"
-	if knownMethod(x.ctx.Method()) {
-		method = string(x.ctx.Method())
+	if wire.KnownMethod(x.Ctx.Method()) {
+		method = string(x.Ctx.Method())
 	}
 	attrs := []slog.Attr{
-		slog.String("request_id", x.requestID()), slog.String("method", method), slog.String("route", x.endpoint.name),
+		slog.String("request_id", x.RequestID()), slog.String("method", method), slog.String("route", x.endpoint.name),
 		slog.Int("code", code), slog.Duration("took", took),
 	}
-	if cache := x.ctx.Response.Header.PeekBytes(headerCacheStatus); len(cache) > 0 {
+	if cache := x.Ctx.Response.Header.PeekBytes(wire.HeaderCacheStatus); len(cache) > 0 {
 		attrs = append(attrs, slog.String("cache", string(cache)))
 	}
-	if id, _, ok := parseTraceparent(&x.ctx.Request.Header); ok {
+	if id, _, ok := wire.ParseTraceparent(&x.Ctx.Request.Header); ok {
 		attrs = append(attrs, slog.String("trace_id", string(id)))
 	}
-	if x.reason != "" {
-		attrs = append(attrs, slog.String("refused", x.reason))
+	if x.Reason != "" {
+		attrs = append(attrs, slog.String("refused", x.Reason))
 	}
 	s.log.LogAttrs(context.Background(), slog.LevelDebug, "request", attrs...)
 }

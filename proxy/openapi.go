@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed" // for the description
 	"encoding/hex"
+	"pollux/proxy/wire"
 )
 
 // openAPI describes every endpoint in OpenAPI 3.1.
@@ -19,12 +20,12 @@ var openAPITag = func() string {
 // serveOpenAPI answers with the description. It holds nothing of this
 // installation, so it needs no key.
 func (s *Server) serveOpenAPI(x *serving) {
-	x.setHeader(headerContentType, typeJSON)
-	x.setHeader(headerCacheControl, []byte("no-cache"))
-	x.setHeader(headerSniff, noSniff)
-	x.ctx.Response.Header.Set("ETag", openAPITag)
-	if x.unchanged(openAPITag) {
+	x.SetHeader(wire.HeaderContentType, wire.TypeJSON)
+	x.SetHeader(wire.HeaderCacheControl, []byte("no-cache"))
+	x.SetHeader(wire.HeaderSniff, wire.NoSniff)
+	x.Ctx.Response.Header.Set("ETag", openAPITag)
+	if x.Unchanged(openAPITag) {
 		return
 	}
-	x.ctx.Response.SetBodyRaw(openAPI)
+	x.Ctx.Response.SetBodyRaw(openAPI)
 }

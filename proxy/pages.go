@@ -7,25 +7,27 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 
+	"pollux/proxy/access"
 	"pollux/proxy/problem"
+	"pollux/proxy/wire"
 )
 
 // serveHealth says that the process lives.
-func (s *Server) serveHealth(x *serving) { x.text(200, "ok\n") }
+func (s *Server) serveHealth(x *serving) { x.Text(200, "ok\n") }
 
 // serveReady says whether to send requests here: not once a shutdown has begun.
 func (s *Server) serveReady(x *serving) {
 	if s.draining.Load() {
-		x.text(503, "shutting down\n")
+		x.Text(503, "shutting down\n")
 		return
 	}
-	x.text(200, "ready\n")
+	x.Text(200, "ready\n")
 }
 
 // serveMetrics writes all metrics in the text format of Prometheus.
 func (s *Server) serveMetrics(x *serving) {
-	if denied := x.rules.enter(&x.ctx.Request.Header, ScopeFleet, nil); denied != nil {
-		x.deny(denied)
+	if denied := x.Rules.Enter(&x.Ctx.Request.Header, access.ScopeFleet, nil); denied != nil {
+		x.Deny(denied)
 		return
 	}
 	families, err := s.gatherer.Gather()
@@ -38,9 +40,9 @@ func (s *Server) serveMetrics(x *serving) {
 			s.log.Error("a metric cannot be rendered", "metric", family.GetName(), "err", err)
 		}
 	}
-	x.ctx.Response.Header.SetContentType(string(expfmt.NewFormat(expfmt.TypeTextPlain)))
-	x.setHeader(headerCacheControl, noStore)
-	x.ctx.SetBody(b.Bytes())
+	x.Ctx.Response.Header.SetContentType(string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
+	x.Ctx.SetBody(b.Bytes())
 }
 
 const page = `<!doctype html>
@@ -54,19 +56,19 @@ const page = `<!doctype html>
 
 // html answers with a small page. Body is markup of ours.
 func (x *serving) html(title, body string) {
-	h := &x.ctx.Response.Header
+	h := &x.Ctx.Response.Header
 	h.SetContentType("text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.ctx.SetBodyString(fmt.Sprintf(page, html.EscapeString(title), body))
+	x.Ctx.SetBodyString(fmt.Sprintf(page, html.EscapeString(title), body))
 }
 
 // serveProblemPage explains one problem type.
 func (s *Server) serveProblemPage(x *serving) {
-	kind := problem.KindOf(problem.Type(x.rest))
+	kind := problem.KindOf(problem.Type(x.Rest))
 	if kind == nil {
-		x.problem(&problem.Problem{Type: problem.AboutBlank, Status: 404, Detail: "there is no such problem type"})
+		x.Problem(&problem.Problem{Type: problem.AboutBlank, Status: 404, Detail: "there is no such problem type"})
 		return
 	}
 	code := "The status code is the upstream's."

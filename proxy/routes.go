@@ -6,7 +6,11 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"pollux/proxy/access"
+	"pollux/proxy/fleet"
 	"pollux/proxy/problem"
+	"pollux/proxy/webhooks"
+	"pollux/proxy/wire"
 )
 
 const (
@@ -55,25 +59,25 @@ func newRoutes() *routes {
 		return &e
 	}
 	r.other = add(endpoint{name: "other"})
-	r.index = add(endpoint{name: "index", get: func(s *Server, x *serving) { s.fleet.serveIndex(&x.request) }})
-	r.dashboard = add(endpoint{name: "dashboard", get: func(s *Server, x *serving) { s.fleet.serveDashboard(&x.request) }})
-	r.session = add(endpoint{name: "session", get: func(s *Server, x *serving) { s.fleet.serveSession(&x.request) }, post: func(s *Server, x *serving) { s.fleet.serveLogin(&x.request) }, delete: func(s *Server, x *serving) { s.fleet.serveLogout(&x.request) }, bodyLimit: 4 << 10})
+	r.index = add(endpoint{name: "index", get: func(s *Server, x *serving) { s.fleet.ServeIndex(&x.Request) }})
+	r.dashboard = add(endpoint{name: "dashboard", get: func(s *Server, x *serving) { s.fleet.ServeDashboard(&x.Request) }})
+	r.session = add(endpoint{name: "session", get: func(s *Server, x *serving) { s.fleet.ServeSession(&x.Request) }, post: func(s *Server, x *serving) { s.fleet.ServeLogin(&x.Request) }, delete: func(s *Server, x *serving) { s.fleet.ServeLogout(&x.Request) }, bodyLimit: 4 << 10})
 	r.openAPI = add(endpoint{name: "openapi", get: (*Server).serveOpenAPI})
 	r.health = add(endpoint{name: "healthz", get: (*Server).serveHealth})
 	r.ready = add(endpoint{name: "readyz", get: (*Server).serveReady})
 	r.metrics = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
 	r.problem = add(endpoint{name: "problem", get: (*Server).serveProblemPage})
-	r.batch = add(endpoint{name: "batch", post: func(s *Server, x *serving) { s.tasks.serveBatch(&x.request) }, bodyLimit: 1 << 20})
-	r.list = add(endpoint{name: "list", get: func(s *Server, x *serving) { s.fleet.serveList(&x.request) }})
-	r.fleet = add(endpoint{name: "fleet", get: func(s *Server, x *serving) { s.fleet.serveFleet(&x.request) }})
-	r.upstreams = add(endpoint{name: "upstreams", get: func(s *Server, x *serving) { s.fleet.serveUpstreams(&x.request) }})
-	r.task = add(endpoint{name: "task", get: func(s *Server, x *serving) { s.tasks.serveTask(&x.request) }, delete: func(s *Server, x *serving) { s.tasks.serveForget(&x.request) }})
-	r.cancel = add(endpoint{name: "cancel", post: func(s *Server, x *serving) { s.tasks.serveCancel(&x.request) }, bodyLimit: 64 << 10})
-	r.webhooks = add(endpoint{name: "webhooks", post: func(s *Server, x *serving) { s.hooks.serveRegister(&x.request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
-	r.webhook = add(endpoint{name: "webhook", get: func(s *Server, x *serving) { s.hooks.serveWebhook(&x.request) }, delete: func(s *Server, x *serving) { s.hooks.serveEndWebhook(&x.request) }})
-	r.redeliver = add(endpoint{name: "redeliver", post: func(s *Server, x *serving) { s.hooks.serveRedeliver(&x.request) }, bodyLimit: 64 << 10})
-	r.rotate = add(endpoint{name: "rotate", post: func(s *Server, x *serving) { s.hooks.serveRotate(&x.request) }, bodyLimit: 64 << 10})
-	r.native = add(endpoint{name: "native", every: func(s *Server, x *serving) { s.native.serveNative(&x.request) }})
+	r.batch = add(endpoint{name: "batch", post: func(s *Server, x *serving) { s.tasks.ServeBatch(&x.Request) }, bodyLimit: 1 << 20})
+	r.list = add(endpoint{name: "list", get: func(s *Server, x *serving) { s.fleet.ServeList(&x.Request) }})
+	r.fleet = add(endpoint{name: "fleet", get: func(s *Server, x *serving) { s.fleet.ServeFleet(&x.Request) }})
+	r.upstreams = add(endpoint{name: "upstreams", get: func(s *Server, x *serving) { s.fleet.ServeUpstreams(&x.Request) }})
+	r.task = add(endpoint{name: "task", get: func(s *Server, x *serving) { s.tasks.ServeTask(&x.Request) }, delete: func(s *Server, x *serving) { s.tasks.ServeForget(&x.Request) }})
+	r.cancel = add(endpoint{name: "cancel", post: func(s *Server, x *serving) { s.tasks.ServeCancel(&x.Request) }, bodyLimit: 64 << 10})
+	r.webhooks = add(endpoint{name: "webhooks", post: func(s *Server, x *serving) { s.hooks.ServeRegister(&x.Request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
+	r.webhook = add(endpoint{name: "webhook", get: func(s *Server, x *serving) { s.hooks.ServeWebhook(&x.Request) }, delete: func(s *Server, x *serving) { s.hooks.ServeEndWebhook(&x.Request) }})
+	r.redeliver = add(endpoint{name: "redeliver", post: func(s *Server, x *serving) { s.hooks.ServeRedeliver(&x.Request) }, bodyLimit: 64 << 10})
+	r.rotate = add(endpoint{name: "rotate", post: func(s *Server, x *serving) { s.hooks.ServeRotate(&x.Request) }, bodyLimit: 64 << 10})
+	r.native = add(endpoint{name: "native", every: func(s *Server, x *serving) { s.native.ServeNative(&x.Request) }})
 	return r
 }
 
@@ -113,9 +117,9 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 	switch string(path) {
 	case "/":
 		return r.index, nil, nil
-	case dashboardPath:
+	case fleet.DashboardPath:
 		return r.dashboard, nil, nil
-	case sessionPath:
+	case fleet.SessionPath:
 		return r.session, nil, nil
 	case openAPIPath:
 		return r.openAPI, nil, nil
@@ -127,7 +131,7 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		return r.metrics, nil, nil
 	case batchPath:
 		return r.batch, nil, nil
-	case webhooksPath:
+	case webhooks.WebhooksPath:
 		return r.webhooks, nil, nil
 	case listPath:
 		return r.list, nil, nil
@@ -143,11 +147,11 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		}
 		return r.task, upstream, rest
 	}
-	if id, ok := bytes.CutPrefix(path, []byte(webhooksPath+"/")); ok && len(id) > 0 {
+	if id, ok := bytes.CutPrefix(path, []byte(webhooks.WebhooksPath+"/")); ok && len(id) > 0 {
 		e, id := r.matchWebhook(id)
 		return e, nil, id
 	}
-	if name, ok := bytes.CutPrefix(path, []byte(nativePath)); ok && len(name) > 0 {
+	if name, ok := bytes.CutPrefix(path, []byte(access.NativePath)); ok && len(name) > 0 {
 		if i := bytes.IndexByte(name, '/'); i >= 0 {
 			return r.native, name[:i], name[i:]
 		}
@@ -156,7 +160,7 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 	if rest, ok := bytes.CutPrefix(path, []byte(problemPath)); ok && len(rest) > 0 {
 		return r.problem, nil, rest
 	}
-	if bytes.HasPrefix(path, []byte(dashboardPath+"/")) {
+	if bytes.HasPrefix(path, []byte(fleet.DashboardPath+"/")) {
 		return r.dashboard, nil, nil
 	}
 	return r.other, nil, nil
@@ -177,37 +181,37 @@ func (r *routes) matchWebhook(rest []byte) (e *endpoint, id []byte) {
 // and be served. It fills what x knows of the request, and does not allocate.
 // It runs twice for a request with a body: once before the body is read, or 100
 // Continue sent, and once in the handler.
-func (s *Server) admit(h *fasthttp.RequestHeader, x *serving) *refusal {
+func (s *Server) admit(h *fasthttp.RequestHeader, x *serving) *wire.Refusal {
 	x.lead(s.routes.other)
-	if r := x.settings.strict.check(h, &x.facts); r != nil {
+	if r := x.Settings.Strict.Check(h, &x.Facts); r != nil {
 		return r
 	}
-	if !x.star {
+	if !x.Star {
 		var e *endpoint
-		e, x.upstream, x.rest = s.routes.match(h.Method(), x.path)
+		e, x.Upstream, x.Rest = s.routes.match(h.Method(), x.Path)
 		x.lead(e)
 	}
-	if !x.hasBody() {
+	if !x.HasBody() {
 		return nil
 	}
 	e, method := x.endpoint, h.Method()
 	switch {
-	case !changesState(method):
-		return refuseBody
+	case !wire.ChangesState(method):
+		return wire.RefuseBody
 	case e.every != nil:
 		return nil
 	case string(method) == "DELETE":
-		return refuseBody
+		return wire.RefuseBody
 	case e == s.routes.other:
-		return refusePath
+		return wire.RefusePath
 	case e.handler(method) == nil:
-		return refuseNotAllowed
-	case x.bodyLength < 0:
-		return refuseChunked
-	case x.bodyLength > e.bodyLimit:
-		return refuseBodySize
+		return wire.RefuseNotAllowed
+	case x.BodyLength < 0:
+		return wire.RefuseChunked
+	case x.BodyLength > e.bodyLimit:
+		return wire.RefuseBodySize
 	case !isJSON(h.ContentType()):
-		return refuseMediaType
+		return wire.RefuseMediaType
 	}
 	return nil
 }
@@ -215,24 +219,24 @@ func (s *Server) admit(h *fasthttp.RequestHeader, x *serving) *refusal {
 // isJSON reports whether a Content-Type says application/json in UTF-8.
 func isJSON(contentType []byte) bool {
 	media, params, _ := bytes.Cut(contentType, []byte(";"))
-	if !foldEqual(trimOWS(media), "application/json") {
+	if !wire.FoldEqual(wire.TrimOWS(media), "application/json") {
 		return false
 	}
-	params = bytes.ToLower(trimOWS(params))
+	params = bytes.ToLower(wire.TrimOWS(params))
 	return len(params) == 0 || string(params) == "charset=utf-8" || string(params) == `charset="utf-8"`
 }
 
 // dispatch answers an admitted request.
 func (s *Server) dispatch(x *serving) {
-	method := x.ctx.Method()
+	method := x.Ctx.Method()
 	e := x.endpoint
-	if x.star {
-		x.ctx.Response.Header.Set("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
-		x.ctx.SetStatusCode(fasthttp.StatusNoContent)
+	if x.Star {
+		x.Ctx.Response.Header.Set("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
+		x.Ctx.SetStatusCode(fasthttp.StatusNoContent)
 		return
 	}
 	if e == s.routes.other {
-		x.problem(&refusePath.Problem)
+		x.Problem(&wire.RefusePath.Problem)
 		return
 	}
 	if serve := e.handler(method); serve != nil {
@@ -240,9 +244,9 @@ func (s *Server) dispatch(x *serving) {
 		return
 	}
 	if string(method) == "OPTIONS" {
-		x.ctx.Response.Header.Set("Allow", e.allow)
-		x.ctx.SetStatusCode(fasthttp.StatusNoContent)
+		x.Ctx.Response.Header.Set("Allow", e.allow)
+		x.Ctx.SetStatusCode(fasthttp.StatusNoContent)
 		return
 	}
-	x.methodNotAllowed(e.allow)
+	x.MethodNotAllowed(e.allow)
 }

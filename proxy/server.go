@@ -15,9 +15,14 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/access"
+	"pollux/proxy/fleet"
 	"pollux/proxy/follow"
+	"pollux/proxy/native"
 	"pollux/proxy/poller"
+	"pollux/proxy/tasks"
 	"pollux/proxy/webhooks"
+	"pollux/proxy/wire"
 )
 
 const (
@@ -53,19 +58,19 @@ type Server struct {
 
 	engine   *poller.Poller
 	hub      *follow.Hub
-	tasks    *taskService
-	native   *nativeService
-	fleet    *fleetService
-	hooks    *webhookFace
+	tasks    *tasks.Service
+	native   *native.Service
+	fleet    *fleet.Service
+	hooks    *webhooks.Face
 	webhooks *webhooks.Service // nil until OpenWebhooks
-	waits    gate
-	streams  gate
+	waits    follow.Gate
+	streams  follow.Gate
 
 	settings atomic.Pointer[settings]
-	listener atomic.Pointer[guardedListener]
+	listener atomic.Pointer[wire.Listener]
 	draining atomic.Bool
 	lameDuck time.Duration
-	life     *life
+	life     *wire.Life
 	endPolls context.CancelFunc
 }
 
@@ -78,17 +83,17 @@ func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret
 	}
 	s := &Server{
 		engine: engine, secret: secret, gatherer: gatherer, log: log, routes: newRoutes(), lameDuck: lameDuck,
-		hub: follow.NewHub(), waits: gate{what: "waits_per_partition"}, streams: gate{what: "streams_per_partition"},
+		hub: follow.NewHub(), waits: follow.Gate{What: "waits_per_partition"}, streams: follow.Gate{What: "streams_per_partition"},
 	}
 	if s.metrics, err = newMetrics(reg, s.routes.all); err != nil {
 		return nil, err
 	}
 	polls, end := context.WithCancel(context.Background())
 	s.endPolls = end
-	s.life = newLife(polls, s.metrics.panics, log)
-	s.tasks = newTaskService(engine, s.hub, s.life, &s.waits, &s.streams, log)
-	s.native = newNativeService(engine, s.life)
-	if s.fleet, err = newFleetService(engine, engine.Index(), s.life, &s.streams, secret, reg, log); err != nil {
+	s.life = wire.NewLife(polls, s.metrics.panics, log)
+	s.tasks = tasks.New(engine, s.hub, s.life, &s.waits, &s.streams, log)
+	s.native = native.New(engine, s.life)
+	if s.fleet, err = fleet.New(engine, engine.Index(), s.life, &s.streams, secret, reg, log); err != nil {
 		return nil, err
 	}
 	if err := s.registerGauges(reg); err != nil {
@@ -105,7 +110,7 @@ func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret
 		SecureErrorLogMessage:        true,
 		ReadTimeout:                  readTimeout,
 		IdleTimeout:                  idleTimeout,
-		WriteTimeout:                 writeTimeout,
+		WriteTimeout:                 wire.WriteTimeout,
 		MaxIdleWorkerDuration:        idleWorker,
 		ReadBufferSize:               int(cfg.Limits.RequestHeaderBytes),
 		MaxRequestBodySize:           defaultBodyLimit,
@@ -133,12 +138,12 @@ func (s *Server) Listen() (net.Listener, error) {
 // may be called once.
 func (s *Server) Serve(ln net.Listener) error {
 	st := s.settings.Load()
-	g := guard(ln, s.metrics.listener, s.log)
-	g.limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
+	g := wire.Guard(ln, s.metrics.listener, s.log)
+	g.Limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
 	if !s.listener.CompareAndSwap(nil, g) {
 		return errors.New("serve: already called")
 	}
-	if n, enough := descriptorsFor(st.Limits.Connections); !enough {
+	if n, enough := wire.DescriptorsFor(st.Limits.Connections); !enough {
 		s.log.Warn("the process may open too few files for limits.connections", "fd_limit", n, "connections", st.Limits.Connections)
 	}
 	s.log.Info("listening", "address", ln.Addr().String())
@@ -162,7 +167,7 @@ func (s *Server) Prepare(cfg Config, upstreams []*poller.Upstream) (use func(), 
 			s.webhooks.Use(st.webhooks)
 		}
 		if g := s.listener.Load(); g != nil {
-			g.limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
+			g.Limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
 		}
 	}, nil
 }
@@ -180,17 +185,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		case <-t.C:
 		case <-ctx.Done():
 		}
-		close(s.life.ending)
+		close(s.life.Ending)
 	}
 	if err := s.fast.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("shut down: %w", err)
 	}
-	return s.life.ended(ctx)
+	return s.life.Ended(ctx)
 }
 
 // serving is one request, with the endpoint that it leads to.
 type serving struct {
-	request
+	access.Request
 	configuration *settings
 	endpoint      *endpoint
 }
@@ -200,14 +205,14 @@ var servings = sync.Pool{New: func() any { return new(serving) }}
 func acquire(ctx *fasthttp.RequestCtx, st *settings) *serving {
 	x := servings.Get().(*serving)
 	x.configuration = st
-	x.begin(ctx, &st.wire, st.access)
+	x.Begin(ctx, &st.wire, st.access)
 	return x
 }
 
-func (x *serving) lead(e *endpoint) { x.endpoint, x.bodyLimit, x.allow = e, e.bodyLimit, e.allow }
+func (x *serving) lead(e *endpoint) { x.endpoint, x.BodyLimit, x.Allow = e, e.bodyLimit, e.allow }
 
 func (x *serving) release() {
-	x.request.release()
+	x.Request.Release()
 	x.configuration, x.endpoint = nil, nil
 	servings.Put(x)
 }
@@ -217,12 +222,12 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	x := acquire(ctx, s.settings.Load())
 	x.lead(s.routes.other)
 	defer s.finish(x)
-	if c, ok := ctx.Conn().(*conn); ok {
-		c.lineSeen = false
-		defer func() { c.unwritten = true }()
+	if c, ok := ctx.Conn().(*wire.Conn); ok {
+		c.LineSeen = false
+		defer func() { c.Unwritten = true }()
 	}
 	if r := s.admit(&ctx.Request.Header, x); r != nil {
-		x.refuse(r)
+		x.Refuse(r)
 		return
 	}
 	s.dispatch(x)
@@ -232,15 +237,15 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 // nothing.
 func (s *Server) finish(x *serving) {
 	if v := recover(); v != nil {
-		s.life.panicked(v)
-		x.ctx.Response.Reset()
-		x.refuse(refusePanic)
+		s.life.Panicked(v)
+		x.Ctx.Response.Reset()
+		x.Refuse(wire.RefusePanic)
 	}
-	if x.hasBody() && !x.bodyRead { // what is left of it would be taken for the next request
-		x.hangUp()
+	if x.HasBody() && !x.BodyRead { // what is left of it would be taken for the next request
+		x.HangUp()
 	}
-	if x.facts.close || s.draining.Load() {
-		x.ctx.SetConnectionClose()
+	if x.Facts.Close || s.draining.Load() {
+		x.Ctx.SetConnectionClose()
 	}
 	s.record(x)
 	x.release()
@@ -270,23 +275,23 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) (conf fasthttp.Reques
 // unreadable answers what never became a request. The error's text quotes what
 // the client sent, so it goes nowhere.
 func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	r := refuseUnreadable
+	r := wire.RefuseUnreadable
 	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.As(err, &small):
-		r = refuseHeaderSize
-		if c, ok := ctx.Conn().(*conn); ok && !c.lineSeen {
-			r = refuseTargetLength
+		r = wire.RefuseHeaderSize
+		if c, ok := ctx.Conn().(*wire.Conn); ok && !c.LineSeen {
+			r = wire.RefuseTargetLength
 		}
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		r = refuseBodySize
-	case isTimeout(err):
-		r = refuseSlow
+		r = wire.RefuseBodySize
+	case wire.IsTimeout(err):
+		r = wire.RefuseSlow
 	}
 	ctx.Response.Reset()
-	writeProblem(&ctx.Response, &r.Problem, s.settings.Load().wire.publicURL)
-	hangUp(ctx)
-	s.metrics.rejected.WithLabelValues(r.reason).Inc()
+	wire.WriteProblem(&ctx.Response, &r.Problem, s.settings.Load().wire.PublicURL)
+	wire.HangUp(ctx)
+	s.metrics.rejected.WithLabelValues(r.Reason).Inc()
 	s.metrics.answered(s.routes.other.index, r.Status, 0)
 }
 
@@ -306,7 +311,7 @@ func (s *Server) OpenWebhooks(ctx context.Context, outbox cache.Outbox, reg prom
 	}
 	s.engine.Observe(w)
 	s.webhooks = w
-	s.hooks = newWebhookFace(w, s.life)
+	s.hooks = webhooks.NewFace(w, s.life)
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/tasks"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -61,7 +62,7 @@ func BenchmarkHit(b *testing.B) {
 // BenchmarkEmptyHandler is what fasthttp itself would cost for the same request.
 func BenchmarkEmptyHandler(b *testing.B) {
 	var ctx fasthttp.RequestCtx
-	parsedHeader(b, &ctx, hitRequest)
+	must(b, ctx.Request.Header.Read(bufio.NewReader(strings.NewReader(hitRequest))))
 	body := make([]byte, 1000)
 	handler := func(ctx *fasthttp.RequestCtx) { ctx.Response.SetBodyRaw(body) }
 	b.ReportAllocs()
@@ -263,7 +264,7 @@ func (panicking) Cached(*poller.Upstream, *poller.Partition, *cache.ID, time.Tim
 
 func TestPanicIsAnAnswer(t *testing.T) {
 	f := newFace(t, nil)
-	f.server.tasks = newTaskService(panicking{f.poller}, f.server.hub, f.server.life, &f.server.waits, &f.server.streams, quiet)
+	f.server.tasks = tasks.New(panicking{f.poller}, f.server.hub, f.server.life, &f.server.waits, &f.server.streams, quiet)
 	status, open := f.raw("GET " + shannonTask + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if status != 500 || open {
 		t.Errorf("got %d, open %v; want 500, closed", status, open)

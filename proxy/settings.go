@@ -6,22 +6,24 @@ import (
 	"strings"
 
 	"pollux/cache"
+	"pollux/proxy/access"
 	"pollux/proxy/poller"
 	"pollux/proxy/webhooks"
+	"pollux/proxy/wire"
 )
 
 // settings is one configuration, prepared. It is immutable; a reload swaps it
 // whole, and requests under way finish on the one they started with.
 type settings struct {
 	Config
-	wire     wireSettings
-	access   *rules
+	wire     wire.Settings
+	access   *access.Rules
 	webhooks *webhooks.Settings
 }
 
 // prepare returns settings for a configuration whose clients may name any of
 // the given upstreams. The error joins every fault.
-func prepare(c Config, upstreams []*poller.Upstream, engine partitions, secret *cache.Secret) (*settings, error) {
+func prepare(c Config, upstreams []*poller.Upstream, engine access.Partitions, secret *cache.Secret) (*settings, error) {
 	names := make([]string, len(upstreams))
 	for i, u := range upstreams {
 		names[i] = u.Name
@@ -33,13 +35,13 @@ func prepare(c Config, upstreams []*poller.Upstream, engine partitions, secret *
 	if err != nil {
 		return nil, err
 	}
-	st := &settings{Config: c, wire: wireSettings{
+	st := &settings{Config: c, wire: wire.Settings{
 		Limits:    c.Limits,
-		strict:    newStrictness(c.PublicURL, host, identityNames(upstreams)),
-		publicURL: strings.TrimRight(c.PublicURL, "/"),
+		Strict:    wire.NewStrictness(c.PublicURL, host, access.IdentityNames(upstreams)),
+		PublicURL: strings.TrimRight(c.PublicURL, "/"),
 	}}
-	st.webhooks = webhooks.Prepare(c.Webhooks, c.Limits.WatchedTasks, st.wire.publicURL)
-	if st.access, err = newRules(c.Clients, upstreams, &st.wire.strict, engine, secret); err != nil {
+	st.webhooks = webhooks.Prepare(c.Webhooks, c.Limits.WatchedTasks, st.wire.PublicURL)
+	if st.access, err = access.NewRules(c.Clients, upstreams, &st.wire.Strict, engine, secret); err != nil {
 		return nil, err
 	}
 	st.Clients = nil // only hashes are kept

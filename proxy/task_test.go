@@ -323,7 +323,7 @@ func TestProblemsAreExplained(t *testing.T) {
 	}
 	p := problem.Problem{Type: problem.RateLimited, Status: 429, Detail: "d", Upstream: "u", UpstreamStatus: 429, RetryAfter: 1500 * time.Millisecond}
 	want := `{"type":"https://pollux.test/p/problems/rate-limited","title":"Too many requests","status":429,"detail":"d","upstream":"u","upstream_status":429,"retry_after":2}`
-	if got := p.AppendJSON(nil, f.server.settings.Load().wire.publicURL); string(got) != want {
+	if got := p.AppendJSON(nil, f.server.settings.Load().wire.PublicURL); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"pollux/proxy/access"
+	"pollux/proxy/wire"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +50,7 @@ func (v *validation) listen(c *Config) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		v.fault("listen", "want a port from 0 to 65535")
 	}
-	if len(c.Clients) == 0 && !c.AllowAnonymous && !loopbackHost(host) {
+	if len(c.Clients) == 0 && !c.AllowAnonymous && !wire.LoopbackHost(host) {
 		v.fault("listen", "want a loopback address while there are no clients: add clients, or set allow_anonymous")
 	}
 }
@@ -66,8 +68,8 @@ func (v *validation) publicURL(s string) {
 	}
 }
 
-func (v *validation) clients(clients []ClientConfig) {
-	names, keys := map[string]bool{}, map[keyHash]bool{}
+func (v *validation) clients(clients []access.ClientConfig) {
+	names, keys := map[string]bool{}, map[access.KeyHash]bool{}
 	for i := range clients {
 		c := &clients[i]
 		at := "clients[" + strconv.Itoa(i) + "]"
@@ -78,7 +80,7 @@ func (v *validation) clients(clients []ClientConfig) {
 			v.fault(at+".name", "is used twice")
 		}
 		names[c.Name] = true
-		switch hash, err := parseKey(c.Key); {
+		switch hash, err := access.ParseKey(c.Key); {
 		case err != nil:
 			v.fault(at+".key", "%v", err)
 		case keys[hash]:
@@ -87,11 +89,11 @@ func (v *validation) clients(clients []ClientConfig) {
 			keys[hash] = true
 		}
 		if len(c.Scopes) == 0 {
-			v.fault(at+".scopes", "want at least one of %s", strings.Join(scopes, ", "))
+			v.fault(at+".scopes", "want at least one of %s", strings.Join(access.Scopes, ", "))
 		}
 		for j, scope := range c.Scopes {
-			if !slices.Contains(scopes, scope) {
-				v.fault(fmt.Sprintf("%s.scopes[%d]", at, j), "want one of %s", strings.Join(scopes, ", "))
+			if !slices.Contains(access.Scopes, scope) {
+				v.fault(fmt.Sprintf("%s.scopes[%d]", at, j), "want one of %s", strings.Join(access.Scopes, ", "))
 			}
 		}
 		for j, name := range c.Upstreams {
@@ -102,7 +104,7 @@ func (v *validation) clients(clients []ClientConfig) {
 	}
 }
 
-func (v *validation) limits(l *LimitsConfig) {
+func (v *validation) limits(l *wire.Limits) {
 	for _, n := range []struct {
 		key   string
 		value int

@@ -195,13 +195,13 @@ func TestFollowersLeaveNothingBehind(t *testing.T) {
 		must(t, err)
 		open = append(open, c)
 	}
-	eventually(t, "all are inside", func() bool { return f.server.waits.inside()+f.server.streams.inside() == followers })
+	eventually(t, "all are inside", func() bool { return f.server.waits.Inside()+f.server.streams.Inside() == followers })
 	for _, c := range open {
 		must(t, c.(*net.TCPConn).SetLinger(0)) // a reset, as of a client that died
 		c.Close()
 	}
 	eventually(t, "all have left", func() bool {
-		return f.server.waits.inside()+f.server.streams.inside() == 0 && f.server.hub.Topics() == 0 && f.poller.Watched() == 0
+		return f.server.waits.Inside()+f.server.streams.Inside() == 0 && f.server.hub.Topics() == 0 && f.poller.Watched() == 0
 	})
 	eventually(t, "their goroutines ended", func() bool { // fasthttp keeps its own workers for a while
 		stacks := make([]byte, 4<<20)
@@ -233,7 +233,7 @@ func TestShutdownEndsWaitsAndStreams(t *testing.T) {
 			answers <- f.do("GET", vesslTask, "", vesslKey, "Accept: text/event-stream")
 		}()
 	}
-	eventually(t, "all are inside", func() bool { return f.server.waits.inside()+f.server.streams.inside() == 20 })
+	eventually(t, "all are inside", func() bool { return f.server.waits.Inside()+f.server.streams.Inside() == 20 })
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -256,7 +256,7 @@ func TestLimitsOfFollowers(t *testing.T) {
 	})
 	done := make(chan *answer, 1)
 	go func() { done <- f.do("GET", vesslTask+"?wait=2", "", vesslKey) }()
-	eventually(t, "one waits", func() bool { return f.server.waits.inside() == 1 })
+	eventually(t, "one waits", func() bool { return f.server.waits.Inside() == 1 })
 	p := f.do("GET", vesslTask+"?wait=2", "", vesslKey).problem(t, 429, "rate-limited")
 	if !strings.Contains(fmt.Sprint(p["detail"]), "limits.waits_per_partition") {
 		t.Errorf("detail %v does not name the limit", p["detail"])

@@ -14,6 +14,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
+	"pollux/proxy/access"
 )
 
 // hooked is a face with webhooks, and a receiver.
@@ -205,11 +206,11 @@ func TestWebhookRefusals(t *testing.T) {
 
 func TestWebhookScopes(t *testing.T) {
 	h := newHooked(t, func(c *Config) {
-		c.Clients = []ClientConfig{
-			{Name: "one", Key: "key-one", Upstreams: []string{"*"}, Scopes: []string{ScopeWebhooks}},
-			{Name: "two", Key: "key-two", Upstreams: []string{"orq"}, Scopes: []string{ScopeWebhooks}},
-			{Name: "reader", Key: "key-reader", Upstreams: []string{"*"}, Scopes: []string{ScopeRead}},
-			{Name: "operator", Key: "key-operator", Upstreams: []string{"*"}, Scopes: []string{ScopeFleet, ScopeWebhooks}},
+		c.Clients = []access.ClientConfig{
+			{Name: "one", Key: "key-one", Upstreams: []string{"*"}, Scopes: []string{access.ScopeWebhooks}},
+			{Name: "two", Key: "key-two", Upstreams: []string{"orq"}, Scopes: []string{access.ScopeWebhooks}},
+			{Name: "reader", Key: "key-reader", Upstreams: []string{"*"}, Scopes: []string{access.ScopeRead}},
+			{Name: "operator", Key: "key-operator", Upstreams: []string{"*"}, Scopes: []string{access.ScopeFleet, access.ScopeWebhooks}},
 		}
 	})
 	h.answer(runningShannon)

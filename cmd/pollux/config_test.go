@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"pollux/proxy"
+	"pollux/proxy/access"
 	"pollux/proxy/poller"
 )
 
@@ -37,7 +37,7 @@ func TestExampleHasEveryDefault(t *testing.T) {
 	}
 	want := DefaultConfig()
 	want.Cache.MaxBytes = mostCache // and less in a small container
-	want.Clients, want.Webhooks.AllowNetworks = []proxy.ClientConfig{}, []string{}
+	want.Clients, want.Webhooks.AllowNetworks = []access.ClientConfig{}, []string{}
 	want.Upstreams = map[string]poller.UpstreamConfig{}
 	for name := range got.Upstreams {
 		u := poller.DefaultUpstreamConfig()

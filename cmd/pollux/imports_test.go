@@ -22,11 +22,18 @@ var mayImport = map[string][]string{
 	"proxy/poller/upstream":    {"cache"},
 	"proxy/poller/schedule":    {"cache"},
 	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
-	"proxy/follow":             {"proxy/problem", "cache"},
-	"proxy/webhooks":           {"proxy/poller", "proxy/poller/schedule", "proxy/problem", "providers", "cache"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
-	"proxy":                    {"proxy/poller", "proxy/problem", "proxy/follow", "proxy/webhooks", "proxy/dashboard", "providers", "cache", "normalize", "providers/strictyaml"},
+	// what faces share, then the faces, which do not know each other
+	"proxy/wire":     {"proxy/problem", "providers/strictyaml"},
+	"proxy/follow":   {"proxy/problem", "cache"},
+	"proxy/access":   {"proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy/tasks":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "cache", "normalize"},
+	"proxy/native":   {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
+	"proxy/fleet":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
+	"proxy/webhooks": {"proxy/access", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy": {"proxy/tasks", "proxy/native", "proxy/fleet", "proxy/webhooks",
+		"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 }
 
 // TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers

@@ -6,7 +6,7 @@ import (
 	"regexp"
 
 	"pollux/cmd/pollux/console"
-	"pollux/proxy"
+	"pollux/proxy/access"
 )
 
 // clientName is what needs no quotes in YAML.
@@ -27,7 +27,7 @@ under clients: in the config, which then holds nothing that needs hiding.`,
 	case !clientName.MatchString(rest[1]):
 		return t.Misused(fs, "wants a name of letters, digits, - and _ that begins with a letter")
 	}
-	key, hash := proxy.NewKey()
+	key, hash := access.NewKey()
 	if *quiet {
 		fmt.Fprintln(t.Stdout, key)
 		return exitOK

@@ -1,0 +1,193 @@
+package access
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/problem"
+)
+
+// Domains of the keyed hashes.
+const (
+	partitionDomain = "partition"
+	keyDomain       = "key"
+)
+
+// Caller is the credential of a request as it stands in the request's buffers.
+// An empty value counts as not sent: it is neither keyed nor forwarded.
+type Caller struct {
+	headers [][]byte // by target.headers; nil: not sent
+	query   [][]byte // by target.query, escaped as sent; nil: not sent
+}
+
+// Reset makes room for the identity of t.
+func (c *Caller) Reset(t *Target) {
+	c.headers = resized(c.headers, len(t.headers))
+	c.query = resized(c.query, len(t.Query))
+}
+
+func resized(b [][]byte, n int) [][]byte {
+	if cap(b) < n {
+		return make([][]byte, n)
+	}
+	b = b[:n]
+	clear(b)
+	return b
+}
+
+// ReadHeaders takes the identity headers of a request.
+func (c *Caller) ReadHeaders(t *Target, h *fasthttp.RequestHeader) {
+	for i, name := range t.headers {
+		if value := h.PeekCanonical(name); len(value) > 0 {
+			c.headers[i] = value
+		}
+	}
+}
+
+// ReadQuery takes the identity parameters of t.
+func (c *Caller) ReadQuery(t *Target, sent map[string][]byte) {
+	for i, name := range t.Query {
+		if value := sent[string(name)]; len(value) > 0 {
+			c.query[i] = value
+		}
+	}
+}
+
+// SentAny reports whether anything was sent that names a caller.
+func (c *Caller) SentAny() bool {
+	there := func(v []byte) bool { return v != nil }
+	return slices.ContainsFunc(c.headers, there) || slices.ContainsFunc(c.query, there)
+}
+
+// Sufficient reports whether what was sent is what the provider demands.
+func (c *Caller) Sufficient(t *Target) bool {
+	sent := 0
+	for _, v := range c.headers {
+		if v != nil {
+			sent++
+		}
+	}
+	switch t.Provider.Identity.Need {
+	case providers.NeedAll:
+		return sent == len(c.headers)
+	case providers.NeedAny:
+		for _, v := range c.query {
+			if v != nil {
+				sent++
+			}
+		}
+		return sent > 0
+	}
+	return true
+}
+
+// Partition stores in id who may share answers: everybody who sends exactly
+// this, to this upstream. All callers of a held upstream share one.
+func (c *Caller) Partition(secret *cache.Secret, t *Target, id *cache.ID) {
+	h := secret.Hash(partitionDomain)
+	h.PartString(t.Name)
+	h.Part(t.base)
+	if t.Held {
+		h.PartString("held")
+		h.Sum(id)
+		return
+	}
+	for _, values := range [...][][]byte{c.headers, c.query} {
+		for _, v := range values {
+			if v == nil {
+				h.Absent()
+			} else {
+				h.Part(v)
+			}
+		}
+	}
+	h.Sum(id)
+}
+
+// Credential returns a copy that outlives the request.
+func (c *Caller) Credential(t *Target) providers.Credential {
+	if t.Held {
+		return t.HeldCredential
+	}
+	var out providers.Credential
+	for i, v := range c.headers {
+		if v != nil {
+			out.Headers = append(out.Headers, providers.Field{Name: string(t.headers[i]), Value: string(v)})
+		}
+	}
+	for i, v := range c.query {
+		if v != nil {
+			out.Query = append(out.Query, providers.Field{Name: string(t.Query[i]), Value: string(v)})
+		}
+	}
+	return out
+}
+
+// entryKey stores in id the key of a task in a partition.
+func entryKey(secret *cache.Secret, partition *cache.ID, v *providers.View, id *cache.ID) {
+	h := secret.Hash(keyDomain)
+	h.Part(partition[:])
+	for i := range v.Len() {
+		if value := v.At(i); value == nil {
+			h.Absent()
+		} else {
+			h.Part(value)
+		}
+	}
+	h.Sum(id)
+}
+
+// ReferenceKey is entryKey for a reference that was copied.
+func ReferenceKey(secret *cache.Secret, partition *cache.ID, r providers.Reference, id *cache.ID) {
+	h := secret.Hash(keyDomain)
+	h.Part(partition[:])
+	for _, value := range r.Values {
+		if value == "" {
+			h.Absent()
+		} else {
+			h.PartString(value)
+		}
+	}
+	h.Sum(id)
+}
+
+// NoCredential is the problem of a request that lacks the upstream's credential.
+func NoCredential(t *Target) *problem.Problem {
+	return &problem.Problem{Type: problem.Unauthorized, Status: 401, Upstream: t.Name,
+		Detail: "the upstream's credential is missing"}
+}
+
+var (
+	errCredentialsUpstream = errors.New("credentials names what is no upstream in caller mode")
+	errCredentialsHeader   = errors.New("credentials names a header that is no credential of its upstream, or one twice")
+	errCredentialsValue    = errors.New("credentials holds a value that cannot stand in a header")
+)
+
+// readFields takes the identity of t out of a list by name, header names in
+// any case.
+func (c *Caller) readFields(t *Target, fields map[string]string) error {
+	for name, value := range fields {
+		var slot *[]byte
+		if i := slices.IndexFunc(t.headers, func(h []byte) bool { return strings.EqualFold(string(h), name) }); i >= 0 {
+			slot = &c.headers[i]
+		} else if i := IndexOf(t.Query, []byte(name)); i >= 0 {
+			slot, value = &c.query[i], url.QueryEscape(value)
+		}
+		if slot == nil || *slot != nil {
+			return errCredentialsHeader
+		}
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+			return errCredentialsValue
+		}
+		if value = strings.Trim(value, " \t"); value != "" {
+			*slot = []byte(value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package access
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+	"pgregory.net/rapid"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/poller"
+)
+
+// TestPartitionsDiffer: whatever the upstream would see differently has a
+// partition of its own, and nothing else has.
+func TestPartitionsDiffer(t *testing.T) {
+	set, err := providers.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := cache.NewSecret(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := poller.DefaultUpstreamConfig()
+	cfg.Provider, cfg.BaseURL = "shannon", "http://127.0.0.1:1"
+	p, err := poller.New(poller.Config{Upstreams: map[string]poller.UpstreamConfig{"shannon": cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tgt := newTarget(p.Upstream([]byte("shannon")), false)
+	value := rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[ab]{1,3}`))
+	header := rapid.Custom(func(r *rapid.T) [4]string {
+		return [4]string{value.Draw(r, "X-API-Key"), value.Draw(r, "Authorization"), value.Draw(r, "x-user-id"), value.Draw(r, "x-tenant-id")}
+	})
+	identify := func(values [4]string) (cache.ID, string) {
+		var h fasthttp.RequestHeader
+		for i, name := range []string{"X-API-Key", "Authorization", "x-user-id", "x-tenant-id"} {
+			if values[i] != "" || len(values[(i+1)%4]) == 2 { // absent, or empty
+				h.Set(name, values[i])
+			}
+		}
+		var c Caller
+		c.Reset(tgt)
+		c.ReadHeaders(tgt, &h)
+		var id cache.ID
+		c.Partition(secret, tgt, &id)
+		forwarded := ""
+		for _, f := range c.Credential(tgt).Headers {
+			forwarded += f.Name + "\x00" + f.Value + "\x00"
+		}
+		return id, forwarded
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		a, b := header.Draw(r, "a"), header.Draw(r, "b")
+		idA, sentA := identify(a)
+		idB, sentB := identify(b)
+		if (idA == idB) != (sentA == sentB) {
+			r.Fatalf("%q and %q: same partition %v, forwarded alike %v", a, b, idA == idB, sentA == sentB)
+		}
+	})
+}

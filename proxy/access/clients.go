@@ -1,0 +1,64 @@
+package access
+
+import (
+	"encoding/hex"
+	"log/slog"
+	"slices"
+)
+
+// Scopes a client may hold.
+const (
+	ScopeRead     = "read"     // read tasks
+	ScopeSubmit   = "submit"   // creates, cancels and whatever else is forwarded
+	ScopeFleet    = "fleet"    // see everybody's tasks, and /metrics
+	ScopeWebhooks = "webhooks" // register webhooks
+	ScopePurge    = "purge"    // forget tasks
+)
+
+var Scopes = []string{ScopeRead, ScopeSubmit, ScopeFleet, ScopeWebhooks, ScopePurge}
+
+// ClientConfig is one holder of a Pollux key.
+type ClientConfig struct {
+	Name      string   `yaml:"name"`
+	Key       string   `yaml:"key"`       // the key, or its hash as printed by "pollux key new"; never printed
+	Upstreams []string `yaml:"upstreams"` // names, or "*"
+	Scopes    []string `yaml:"scopes"`    // read, submit, fleet, webhooks, purge
+}
+
+// LogValue keeps the key out of logs.
+func (c ClientConfig) LogValue() slog.Value { return slog.StringValue(c.Name) }
+
+// String keeps the key out of formatted text.
+func (c ClientConfig) String() string { return c.Name }
+
+// Client is one holder of a Pollux key.
+type Client struct {
+	Name      string
+	hash      KeyHash
+	upstreams []string
+	any       bool // every upstream
+	Scopes    []string
+}
+
+func newClient(c *ClientConfig) (Client, error) {
+	hash, err := ParseKey(c.Key)
+	if err != nil {
+		return Client{}, err
+	}
+	return Client{
+		Name: c.Name, hash: hash, Scopes: slices.Clone(c.Scopes),
+		upstreams: slices.Clone(c.Upstreams), any: slices.Contains(c.Upstreams, "*"),
+	}, nil
+}
+
+func (c *Client) Has(scope string) bool { return slices.Contains(c.Scopes, scope) }
+
+func (c *Client) May(upstream string) bool { return c.any || slices.Contains(c.upstreams, upstream) }
+
+// Fingerprint names a client over restarts and reloads, "" for nobody.
+func (c *Client) Fingerprint() string {
+	if c == nil {
+		return ""
+	}
+	return hex.EncodeToString(c.hash[:])
+}

@@ -1,0 +1,79 @@
+package access
+
+import (
+	"slices"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller"
+	"pollux/proxy/wire"
+)
+
+// Partitions is what access needs of the engine.
+type Partitions interface {
+	Partition(u *poller.Upstream, id *cache.ID) *poller.Partition
+	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
+}
+
+// Rules is the part of a configuration that decides who may do what. It is
+// immutable.
+type Rules struct {
+	Secret     *cache.Secret
+	Partitions Partitions
+	Strict     *wire.Strictness
+	clients    []Client
+	Targets    map[string]*Target // by name
+	Sorted     []*Target          // the same, by name
+}
+
+// NewRules prepares the rules for validated clients and for upstreams that are
+// sorted by name.
+func NewRules(clients []ClientConfig, upstreams []*poller.Upstream, strict *wire.Strictness, engine Partitions, secret *cache.Secret) (*Rules, error) {
+	r := &Rules{Secret: secret, Partitions: engine, Strict: strict, Targets: make(map[string]*Target, len(upstreams))}
+	for i := range clients {
+		c, err := newClient(&clients[i])
+		if err != nil {
+			return nil, err
+		}
+		r.clients = append(r.clients, c)
+	}
+	for _, u := range upstreams {
+		t := newTarget(u, r.Keyed())
+		r.Targets[u.Name] = t
+		r.Sorted = append(r.Sorted, t)
+	}
+	return r, nil
+}
+
+// Keyed reports whether callers need a Pollux key.
+func (st *Rules) Keyed() bool { return len(st.clients) > 0 }
+
+// Target returns the upstream of that name, nil if there is none. Requests look
+// upstreams up here and never in the engine, where a reload may be further.
+func (st *Rules) Target(name []byte) *Target { return st.Targets[string(name)] }
+
+// IdentityParam reports whether an upstream takes its credential in that query
+// parameter.
+func (st *Rules) IdentityParam(name string) bool {
+	return slices.ContainsFunc(st.Sorted, func(t *Target) bool { return slices.Contains(t.Provider.Identity.Query, name) })
+}
+
+// upstreams are all of them, sorted by name.
+func (st *Rules) upstreams() []*poller.Upstream {
+	all := make([]*poller.Upstream, len(st.Sorted))
+	for i, t := range st.Sorted {
+		all[i] = t.Upstream
+	}
+	return all
+}
+
+// HeldTargets are the upstreams whose credential headers may carry a Pollux key.
+func (st *Rules) HeldTargets() []*Target {
+	var held []*Target
+	for _, t := range st.Sorted {
+		if t.Held {
+			held = append(held, t)
+		}
+	}
+	return held
+}

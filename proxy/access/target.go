@@ -1,0 +1,80 @@
+package access
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"pollux/providers"
+	"pollux/proxy/poller"
+	"pollux/proxy/wire"
+)
+
+// Target is an upstream with what every request to it needs prepared.
+type Target struct {
+	*poller.Upstream
+	base           []byte
+	headers        [][]byte // identity headers, canonical
+	Query          [][]byte // identity query parameters
+	HeldCredential providers.Credential
+	Vary           []byte
+	NativeVary     []byte // of a native status poll
+	Challenge      string // WWW-Authenticate of a 401
+}
+
+// newTarget prepares u. keyed says that callers bring Pollux keys.
+func newTarget(u *poller.Upstream, keyed bool) *Target {
+	id := &u.Provider.Identity
+	t := &Target{Upstream: u, base: []byte(u.Base.String())}
+	vary := slices.Clone(id.Headers)
+	for _, name := range id.Headers {
+		t.headers = append(t.headers, []byte(name))
+	}
+	for _, name := range id.Query {
+		t.Query = append(t.Query, []byte(name))
+	}
+	if u.Held {
+		t.HeldCredential = u.Provider.HeldCredential(u.Config.Credential.Value)
+	}
+	if keyed || u.Held {
+		vary = appendOnce(vary, "Authorization")
+		vary = appendOnce(vary, KeyHeader)
+	}
+	if keyed {
+		vary = appendOnce(vary, "Cookie") // a session
+	}
+	vary = slices.Clip(vary)
+	t.Vary = []byte(strings.Join(append(vary, "Accept", "Prefer"), ", "))
+	t.NativeVary = []byte(strings.Join(append(append(appendOnce(vary, "Cookie"), "Range"), u.Provider.Poll.Bypass.Headers...), ", "))
+	scheme := id.Scheme
+	if scheme == "" {
+		scheme = "ApiKey"
+	}
+	t.Challenge = scheme + ` realm="` + u.Name + `"`
+	return t
+}
+
+func appendOnce(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
+}
+
+// IdentityNames are the headers of all upstreams that name callers.
+func IdentityNames(upstreams []*poller.Upstream) []string {
+	var names []string
+	for _, u := range upstreams {
+		for _, name := range u.Provider.Identity.Headers {
+			names = appendOnce(names, name)
+		}
+	}
+	return names
+}
+
+// Validity is how long the entry of a holds for the partition.
+func (t *Target) Validity(part *poller.Partition, a *poller.Answer, now time.Time) wire.Validity {
+	v := wire.Validity{Age: a.Entry.Age(now), Cache: a.Cache}
+	v.MaxAge, v.Immutable = t.MaxAge(part, a.Entry, now)
+	return v
+}

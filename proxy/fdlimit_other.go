@@ -1,6 +1,0 @@
-//go:build !unix
-
-package proxy
-
-// descriptorsFor knows no limit outside of Unix.
-func descriptorsFor(int) (limit uint64, enough bool) { return 0, true }

@@ -1,0 +1,269 @@
+package fleet
+
+import (
+	"time"
+
+	"pollux/cache"
+	"pollux/normalize"
+	"pollux/proxy/access"
+	"pollux/proxy/poller"
+	"pollux/proxy/problem"
+)
+
+const (
+	// failuresSeen is how many of the latest failed tasks are grouped, and
+	// failureGroups how many groups are shown.
+	failuresSeen  = 200
+	failureGroups = 20
+	// maxFailureText bounds the message of a group, in bytes.
+	maxFailureText = 300
+)
+
+type statusCounts map[string]int
+
+// document is the answer of /v1/fleet.
+type document struct {
+	Object    string                  `json:"object"`
+	At        time.Time               `json:"at"`
+	Tasks     fleetTasks              `json:"tasks"`
+	Polls     fleetPolls              `json:"polls"`
+	Durations map[string]durationJSON `json:"durations"`
+	Oldest    *rowJSON                `json:"oldest"`
+	History   history                 `json:"history"`
+	Failures  []failureJSON           `json:"failures"`
+}
+
+type fleetTasks struct {
+	Total      int                     `json:"total"`
+	Stuck      int                     `json:"stuck"`
+	ByStatus   statusCounts            `json:"by_status"`
+	ByUpstream map[string]statusCounts `json:"by_upstream"`
+}
+
+type fleetPolls struct {
+	Received          int64      `json:"received"`
+	Upstream          int64      `json:"upstream"`
+	Saved             savedPolls `json:"saved"`
+	RateLimitsAvoided int64      `json:"rate_limits_avoided"`
+}
+
+// savedPolls are polls that cost the upstream nothing; total is their sum.
+type savedPolls struct {
+	Total       int64 `json:"total"`
+	Hit         int64 `json:"hit"`
+	Collapsed   int64 `json:"collapsed"`
+	Stale       int64 `json:"stale"`
+	NotModified int64 `json:"not_modified"`
+}
+
+type durationJSON struct {
+	P50     *float64 `json:"p50_seconds"`
+	P95     *float64 `json:"p95_seconds"`
+	Samples int      `json:"samples"`
+}
+
+type history struct {
+	StepSeconds   int              `json:"step_seconds"`
+	ByStatus      map[string][]int `json:"by_status"`
+	PollsReceived []int64          `json:"polls_received"`
+	PollsUpstream []int64          `json:"polls_upstream"`
+}
+
+type failureJSON struct {
+	Upstream string    `json:"upstream"`
+	Code     *string   `json:"code"`
+	Message  *string   `json:"message"`
+	Count    int       `json:"count"`
+	Latest   time.Time `json:"latest"`
+	Ref      string    `json:"ref"`
+}
+
+// ServeFleet answers GET /v1/fleet.
+func (s *Service) ServeFleet(x *access.Request) {
+	v, ok := s.plainView(x)
+	if !ok {
+		return
+	}
+	if x.WantsStream() {
+		s.serveFleetStream(x, v)
+		return
+	}
+	fleet, p := s.fleet(v, x.Now)
+	if p != nil {
+		x.Problem(p)
+		return
+	}
+	x.Json(fleet)
+}
+
+// plainView is the view of a request without parameters of its own. It answers
+// the request itself when there is none.
+func (s *Service) plainView(x *access.Request) (*access.Reach, bool) {
+	_, credentials, p := access.ParsePairs(x.Facts.Query, x.Rules.IdentityParam, func(string) bool { return false })
+	if p != nil {
+		x.Problem(p)
+		return nil, false
+	}
+	v, denied := x.Reach(credentials)
+	if denied != nil {
+		x.Deny(denied)
+		return nil, false
+	}
+	return v, true
+}
+
+// fleet is the fleet as v shows it: the tasks in sight, and the polls and
+// durations of the upstreams that the caller may use, whoever caused them.
+func (s *Service) fleet(v *access.Reach, now time.Time) (*document, *problem.Problem) {
+	f := &document{Object: "fleet", At: now.UTC().Truncate(time.Millisecond), Durations: map[string]durationJSON{}, Failures: []failureJSON{}}
+	f.Tasks = s.fleetTasks(v, now)
+	for _, u := range v.Upstreams {
+		f.Polls.add(u.Tally())
+		d := u.Durations()
+		f.Durations[u.Name] = durationJSON{secondsOf(d.P50, d.Samples), secondsOf(d.P95, d.Samples), d.Samples}
+	}
+	f.History = s.fleetHistory(v)
+	oldest := cache.Query{Limit: 1, Statuses: running}
+	failed := cache.Query{Limit: failuresSeen, Statuses: failures, Order: cache.ByUpdated, Descending: true}
+	for _, q := range []*cache.Query{&oldest, &failed} {
+		v.Restrict(q)
+	}
+	rows, _, p := s.list(&oldest)
+	if p != nil {
+		return nil, p
+	}
+	for i := range rows {
+		row := s.rendered(&rows[i], now)
+		f.Oldest = &row
+	}
+	if rows, _, p = s.list(&failed); p != nil {
+		return nil, p
+	}
+	f.Failures = groupFailures(rows)
+	return f, nil
+}
+
+var (
+	running  = statusesThat(func(s normalize.Status) bool { return !s.Terminal() })
+	failures = []string{string(normalize.Failed), string(normalize.TimedOut)}
+)
+
+func statusesThat(holds func(normalize.Status) bool) (names []string) {
+	for _, status := range normalize.Statuses {
+		if holds(status) {
+			names = append(names, string(status))
+		}
+	}
+	return names
+}
+
+func noTasks() statusCounts {
+	c := statusCounts{}
+	for _, status := range normalize.Statuses {
+		c[string(status)] = 0
+	}
+	return c
+}
+
+func (s *Service) fleetTasks(v *access.Reach, now time.Time) fleetTasks {
+	t := fleetTasks{ByStatus: noTasks(), ByUpstream: map[string]statusCounts{}}
+	for _, u := range v.Upstreams {
+		t.ByUpstream[u.Name] = noTasks()
+	}
+	for upstream, byStatus := range s.index.Counts(&v.Sight) {
+		for status, n := range byStatus {
+			if v.May(upstream) {
+				t.Total += n
+				t.ByStatus[status] += n
+				t.ByUpstream[upstream][status] += n
+			}
+		}
+	}
+	for upstream, n := range s.engine.StuckCounts(&v.Sight, now) {
+		if v.May(upstream) {
+			t.Stuck += n
+		}
+	}
+	return t
+}
+
+func (p *fleetPolls) add(t poller.Tally) {
+	p.Received += t.Received
+	p.Upstream += t.Upstream
+	p.RateLimitsAvoided += t.RateLimitsAvoided
+	p.Saved.Total += t.Saved()
+	p.Saved.Hit += t.Hit
+	p.Saved.Collapsed += t.Collapsed
+	p.Saved.Stale += t.Stale
+	p.Saved.NotModified += t.NotModified
+}
+
+func secondsOf(d time.Duration, samples int) *float64 {
+	if samples == 0 {
+		return nil
+	}
+	seconds := d.Round(time.Microsecond).Seconds()
+	return &seconds
+}
+
+// fleetHistory is always HistoryPoints long, zero from before the start. How
+// many tasks there were is only known of all together, so a view of single
+// partitions has no points there.
+func (s *Service) fleetHistory(v *access.Reach) history {
+	h := history{
+		StepSeconds: int(poller.HistoryStep / time.Second), ByStatus: map[string][]int{},
+		PollsReceived: make([]int64, poller.HistoryPoints), PollsUpstream: make([]int64, poller.HistoryPoints),
+	}
+	points := s.engine.History()
+	first := poller.HistoryPoints - len(points)
+	for _, status := range normalize.Statuses {
+		h.ByStatus[string(status)] = []int{}
+		if v.All {
+			h.ByStatus[string(status)] = make([]int, poller.HistoryPoints)
+		}
+	}
+	for i, point := range points {
+		for _, u := range v.Upstreams {
+			p := point[u.Name]
+			h.PollsReceived[first+i] += p.Received
+			h.PollsUpstream[first+i] += p.Upstream
+			for status, n := range p.ByStatus {
+				if v.All {
+					h.ByStatus[status][first+i] += n
+				}
+			}
+		}
+	}
+	return h
+}
+
+// groupFailures puts failures of one kind together, the newest first.
+func groupFailures(rows []cache.Row) []failureJSON {
+	type kind struct{ upstream, code, message string }
+	at := map[kind]int{}
+	groups := []failureJSON{}
+	for i := range rows {
+		r := &rows[i]
+		message := clipText(r.ErrorMessage, maxFailureText)
+		k := kind{r.Upstream, r.ErrorCode, message}
+		n, known := at[k]
+		if !known {
+			n = len(groups)
+			at[k] = n
+			groups = append(groups, failureJSON{Upstream: r.Upstream, Code: orNull(r.ErrorCode), Message: orNull(message), Latest: r.UpdatedAt.UTC(), Ref: r.Ref})
+		}
+		groups[n].Count++
+	}
+	return groups[:min(len(groups), failureGroups)]
+}
+
+// clipText cuts s down to n bytes, not within a character.
+func clipText(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}

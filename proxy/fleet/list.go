@@ -1,0 +1,119 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/access"
+	"pollux/proxy/problem"
+)
+
+// listTimeout bounds the look into the index.
+const listTimeout = 2 * time.Second
+
+// rowJSON is a row of a list as it is rendered.
+type rowJSON struct {
+	ID           string     `json:"id"`
+	Upstream     string     `json:"upstream"`
+	Provider     string     `json:"provider"`
+	Status       string     `json:"status"`
+	NativeStatus *string    `json:"native_status"`
+	Terminal     bool       `json:"terminal"`
+	CreatedAt    *time.Time `json:"created_at"`
+	CompletedAt  *time.Time `json:"completed_at"`
+	UpdatedAt    time.Time  `json:"updated_at"`
+	FirstSeen    time.Time  `json:"first_seen"`
+	Age          int64      `json:"age"`
+	Error        *rowError  `json:"error"`
+	Model        *string    `json:"model"`
+	Stuck        bool       `json:"stuck"`
+	Ref          string     `json:"ref"`
+}
+
+type rowError struct {
+	Code *string `json:"code"`
+}
+
+// rendered is r as it stands now.
+func (s *Service) rendered(r *cache.Row, now time.Time) rowJSON {
+	observed := r.ObservedAt
+	if e := s.engine.Known(&r.Key); e != nil && e.ObservedAt.After(observed) {
+		observed = e.ObservedAt // the index hears of an unchanged task now and then only
+	}
+	out := rowJSON{
+		ID: r.TaskID, Upstream: r.Upstream, Provider: r.Provider, Status: r.Status, NativeStatus: orNull(r.NativeStatus),
+		Terminal: r.Terminal, CreatedAt: timeOrNull(r.CreatedAt), CompletedAt: timeOrNull(r.CompletedAt),
+		UpdatedAt: r.UpdatedAt.UTC(), FirstSeen: r.FirstSeen.UTC().Truncate(time.Microsecond),
+		Age: int64(max(0, now.Sub(observed)) / time.Second), Model: orNull(r.Model), Stuck: s.engine.Stuck(r, now), Ref: r.Ref,
+	}
+	if slices.Contains(failures, r.Status) {
+		out.Error = &rowError{Code: orNull(r.ErrorCode)}
+	}
+	return out
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// ServeList answers GET /v1/tasks.
+func (s *Service) ServeList(x *access.Request) {
+	q, credentials, p := s.parseList(x.Rules, x.Facts.Query)
+	if p != nil {
+		x.Problem(p)
+		return
+	}
+	v, denied := x.Reach(credentials)
+	if denied != nil {
+		x.Deny(denied)
+		return
+	}
+	v.Restrict(&q.Query)
+	if x.WantsStream() {
+		s.serveRows(x, q)
+		return
+	}
+	rows, next, p := s.list(&q.Query)
+	if p != nil {
+		x.Problem(p)
+		return
+	}
+	answer := struct {
+		Object string    `json:"object"`
+		Data   []rowJSON `json:"data"`
+		Next   *string   `json:"next_cursor"`
+	}{Object: "list", Data: make([]rowJSON, len(rows))}
+	for i := range rows {
+		answer.Data[i] = s.rendered(&rows[i], x.Now)
+	}
+	if next != nil {
+		cursor := s.sealCursor(q, next)
+		answer.Next = &cursor
+	}
+	x.Json(answer)
+}
+
+// list asks the index.
+func (s *Service) list(q *cache.Query) ([]cache.Row, *cache.Position, *problem.Problem) {
+	ctx, cancel := context.WithTimeout(s.life.Polls, listTimeout)
+	defer cancel()
+	rows, next, err := s.index.List(ctx, q)
+	if err != nil {
+		s.log.Warn("tasks cannot be listed", "err", err)
+		return nil, nil, &problem.Problem{Type: problem.Overloaded, Status: 503, RetryAfter: time.Second, Detail: "the index of tasks did not answer"}
+	}
+	return rows, next, nil
+}

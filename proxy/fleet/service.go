@@ -1,0 +1,57 @@
+// Package fleet serves what is about many tasks: lists, counts, the state of
+// upstreams, and the dashboard that shows them.
+package fleet
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cache"
+	"pollux/proxy/follow"
+	"pollux/proxy/poller"
+	"pollux/proxy/wire"
+)
+
+// Engine is what this face needs of a *poller.Poller.
+type Engine interface {
+	Known(key *cache.ID) *cache.Entry
+	Stuck(r *cache.Row, now time.Time) bool
+	StuckCounts(sight *cache.Sight, now time.Time) map[string]int
+	Allowance(u *poller.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration)
+	History() []map[string]poller.Point
+}
+
+// Service serves what is about many tasks: lists, counts, upstreams, and
+// the dashboard that shows them. Its methods are safe for concurrent use.
+type Service struct {
+	engine  Engine
+	index   cache.Index
+	feed    feed
+	life    *wire.Life
+	streams *follow.Gate
+	secret  *cache.Secret
+	log     *slog.Logger
+	limit   loginLimit
+	logins  *prometheus.CounterVec
+}
+
+// New returns what lists the tasks of index. It has to be told of
+// changes, see [poller.Observer].
+func New(engine Engine, index cache.Index, l *wire.Life, streams *follow.Gate, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Service, error) {
+	s := &Service{engine: engine, index: index, life: l, streams: streams, secret: secret, log: log,
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pollux_logins_total", Help: "Attempts to log in at the dashboard, by result."}, []string{"result"})}
+	if err := reg.Register(s.logins); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	for _, result := range []string{loginAccepted, loginRefused, loginLimited} {
+		s.logins.WithLabelValues(result)
+	}
+	return s, nil
+}
+
+// Observer is told what becomes known of tasks, for the streams of lists.
+func (s *Service) Observer() poller.Observer { return &s.feed }

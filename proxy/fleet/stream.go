@@ -1,0 +1,63 @@
+package fleet
+
+import (
+	"bytes"
+	"time"
+
+	"pollux/proxy/access"
+	"pollux/proxy/follow"
+	"pollux/proxy/wire"
+)
+
+// fleetEvery is the shortest time between two events of a fleet's stream.
+const fleetEvery = time.Second
+
+// serveFleetStream sends the fleet, and again when it has changed.
+func (s *Service) serveFleetStream(x *access.Request, v *access.Reach) {
+	leave, ok := s.enterStream(x, &v.Sight)
+	if !ok {
+		return
+	}
+	first, p := s.fleet(v, x.Now)
+	if p != nil {
+		leave()
+		x.Problem(p)
+		return
+	}
+	r := x.Rules
+	s.life.TakeOver(&x.Exchange, "", leave, func(w wire.EventWriter) {
+		if w.Send(follow.AppendEvent(nil, "fleet", "", wire.Marshal(first))) == nil {
+			s.streamFleet(w, r, v, first)
+		}
+	})
+}
+
+func (s *Service) streamFleet(w wire.EventWriter, r *access.Rules, v *access.Reach, last *document) {
+	wake := make(chan struct{}, 1)
+	tick := time.AfterFunc(fleetEvery, func() { wake <- struct{}{} })
+	defer tick.Stop()
+	s.life.Pump(w, wake, func() bool {
+		defer tick.Reset(fleetEvery)
+		now := time.Now()
+		v.Look(r, now)
+		next, p := s.fleet(v, now)
+		if p != nil || sameFleet(last, next) {
+			return true
+		}
+		last = next
+		return w.Send(follow.AppendEvent(nil, "fleet", "", wire.Marshal(next))) == nil
+	})
+}
+
+// sameFleet reports whether two views differ in nothing but when they were
+// taken.
+func sameFleet(a, b *document) bool {
+	was := *a
+	was.At = b.At
+	if was.Oldest != nil && b.Oldest != nil {
+		oldest := *was.Oldest
+		oldest.Age = b.Oldest.Age
+		was.Oldest = &oldest
+	}
+	return bytes.Equal(wire.Marshal(&was), wire.Marshal(b))
+}

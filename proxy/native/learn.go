@@ -1,0 +1,231 @@
+package native
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"pollux/cache"
+	"pollux/normalize"
+	"pollux/providers"
+	"pollux/proxy/access"
+	"pollux/proxy/poller"
+	"pollux/proxy/wire"
+)
+
+// lessonBytes is how much of a body is kept in order to learn from it. What is
+// longer passes all the same, and teaches nothing.
+const lessonBytes = 1 << 20
+
+// excerpt keeps a body of at most lessonBytes. A nil one keeps nothing.
+type excerpt struct {
+	b       []byte
+	tooLong bool
+}
+
+func (e *excerpt) hear(p []byte) {
+	switch {
+	case e == nil || e.tooLong || len(p) == 0:
+	case len(e.b)+len(p) > lessonBytes:
+		e.b, e.tooLong = nil, true
+	default:
+		e.b = append(e.b, p...)
+	}
+}
+
+func (e *excerpt) bytes() []byte {
+	if e == nil || e.tooLong {
+		return nil
+	}
+	return e.b
+}
+
+// lesson is what a forwarded request can teach about tasks: that one was made,
+// that one is not any more what is stored of it, or that a credential is
+// refused. It is for one goroutine at a time.
+type lesson struct {
+	service     *Service
+	target      *access.Target
+	partition   *poller.Partition // nil: nothing is learned, since nobody knows who asks
+	secret      *cache.Secret
+	partitionID cache.ID
+	credential  providers.Credential
+	method      []byte
+	path, query []byte
+	create      *providers.Create // nil: the request makes no task
+	sent        *upload           // nil: no body
+	said        *excerpt          // of the answer, nil if it teaches nothing
+	code        int
+	header      http.Header
+}
+
+// newLesson copies what a lesson needs of the exchange.
+func (s *Service) newLesson(x *access.Request, t *access.Target) *lesson {
+	l := &lesson{
+		service: s, target: t, method: bytes.Clone(x.Ctx.Method()),
+		path: bytes.Clone(x.Rest), query: bytes.Clone(x.Facts.Query),
+	}
+	if !t.Held && !x.Caller.Sufficient(t) {
+		return l
+	}
+	l.partition, l.partitionID, l.secret = x.EnterPartition(t), x.PartitionID, x.Rules.Secret
+	l.credential = x.Caller.Credential(t)
+	l.create = t.Parser.Create(l.method, l.path)
+	return l
+}
+
+// prepare asks for an answer that can be read, where links in it have to be
+// rewritten.
+func (l *lesson) prepare(h http.Header) {
+	if l.create != nil && len(l.create.Links) > 0 {
+		h.Del("Accept-Encoding")
+	}
+}
+
+// listens reports whether the request's body may say which task is meant.
+func (l *lesson) listens() bool {
+	cancel := l.target.Provider.Cancel
+	return l.partition != nil && (l.create != nil || cancel != nil && len(cancel.Body) > 0 && cancel.Request.Method == string(l.method))
+}
+
+// begun is told of the answer's head, nil if none came. A task that the request
+// may have changed is asked for again from now on, whatever the answer: an
+// upstream that failed may have acted.
+func (l *lesson) begun(res *http.Response) {
+	if l.partition == nil {
+		return
+	}
+	if wire.ChangesState(l.method) {
+		if r, ok := l.target.Parser.Affected(l.method, l.path, l.query, l.sent.heard()); ok {
+			l.service.engine.Freshen(l.about(r))
+		}
+	}
+	if res == nil {
+		return
+	}
+	l.code, l.header = res.StatusCode, res.Header.Clone()
+	made := l.create != nil && res.StatusCode/100 == 2 && !isEventStream(res.Header)
+	if made || res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+		l.said = &excerpt{}
+	}
+}
+
+// about is a request for the task r by who sent the forwarded one.
+func (l *lesson) about(r providers.Reference) poller.Request {
+	out := poller.Request{Upstream: l.target.Upstream, Partition: l.partition, Reference: r, Credential: l.credential}
+	access.ReferenceKey(l.secret, &l.partitionID, r, &out.Key)
+	return out
+}
+
+// hear is told of the answer's body, piece by piece.
+func (l *lesson) hear(p []byte) { l.said.hear(p) }
+
+// finished is told that the whole answer has been heard.
+func (l *lesson) finished() {
+	if l.said == nil {
+		return
+	}
+	body := decoded(l.header, l.said.bytes())
+	l.said = nil
+	if l.code/100 != 2 {
+		l.service.engine.Overheard(l.target.Upstream, l.partition, l.code, l.header, body)
+		return
+	}
+	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.sent.heard(), l.header, body)
+	if !ok {
+		return
+	}
+	// A create's answer often has the time of creation where a poll's has it.
+	var created time.Time
+	if v := l.target.Provider.Judge(r, http.StatusOK, l.header, body, time.Now()); v.Kind == providers.Answered {
+		created = v.Task.CreatedAt
+	}
+	l.service.engine.Register(l.about(r), created)
+}
+
+// decoded is body without its content coding, nil if that is not known or the
+// result is too long.
+func decoded(h http.Header, body []byte) []byte {
+	switch strings.ToLower(h.Get("Content-Encoding")) {
+	case "", "identity":
+		return body
+	case "gzip", "x-gzip":
+		zr, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil
+		}
+		plain, err := io.ReadAll(io.LimitReader(zr, lessonBytes+1))
+		if err == nil && len(plain) <= lessonBytes {
+			return plain
+		}
+	}
+	return nil
+}
+
+func isEventStream(h http.Header) bool {
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(media), string(wire.EventStream))
+}
+
+// relinked reads the answer of a create whose links have to lead through
+// Pollux, and returns it with only those links changed. It returns nil, and
+// res still whole, for every other answer.
+func (l *lesson) relinked(res *http.Response, publicURL string) []byte {
+	if l.said == nil || l.create == nil || len(l.create.Links) == 0 || l.code/100 != 2 || l.header.Get("Content-Encoding") != "" || res.ContentLength > lessonBytes {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, lessonBytes+1))
+	if err != nil || len(body) > lessonBytes || normalize.CheckBody(body) != nil {
+		res.Body = resumed{io.MultiReader(bytes.NewReader(body), failing{err}, res.Body), res.Body}
+		return nil
+	}
+	l.hear(body)
+	l.finished()
+	changed := relink(l.target, body, l.create.Links, publicURL)
+	if !bytes.Equal(changed, body) {
+		for _, name := range [...]string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
+			res.Header.Del(name) // they are about the bytes before
+		}
+	}
+	return changed
+}
+
+// relink rewrites the strings at the given paths of a JSON body, and no other
+// byte.
+func relink(t *access.Target, body []byte, paths []string, publicURL string) []byte {
+	for _, path := range paths {
+		link := gjson.GetBytes(body, path)
+		if link.Type != gjson.String || link.Index == 0 {
+			continue
+		}
+		to := throughPollux(t, link.Str, publicURL)
+		if to == link.Str {
+			continue
+		}
+		end := link.Index + len(link.Raw)
+		body = slices.Concat(body[:link.Index], wire.PlainString(to), body[end:])
+	}
+	return body
+}
+
+// resumed is a body of which a part has been read.
+type resumed struct {
+	io.Reader
+	io.Closer
+}
+
+// failing fails with err, or is empty if there is none.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return 0, io.EOF
+}

@@ -1,0 +1,97 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"pollux/proxy/access"
+	"pollux/proxy/poller"
+	"pollux/proxy/problem"
+	"pollux/proxy/wire"
+)
+
+// ServeTask answers GET and HEAD of a task.
+func (s *Service) ServeTask(x *access.Request) {
+	var o options
+	t, part, denied := x.Identify(access.ScopeRead, o.take)
+	if denied != nil {
+		x.Deny(denied)
+		return
+	}
+	d := wire.ReadDirectives(x.Ctx.Request.Header.PeekCanonical(wire.HeaderCacheControl))
+	if x.WantsStream() {
+		s.serveStream(x, t, part, o, d)
+		return
+	}
+	if wait := waitWanted(x, o); wait > 0 && !d.OnlyIfCached {
+		s.serveWait(x, t, part, o, d, wait)
+		return
+	}
+	if !d.NoCache || d.OnlyIfCached {
+		if a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now); ok {
+			s.answer(x, t, part, o, &a)
+			return
+		}
+	}
+	s.poll(x, t, part, o, d)
+}
+
+// poll is the rare half of serveTask.
+func (s *Service) poll(x *access.Request, t *access.Target, part *poller.Partition, o options, d wire.Directives) {
+	r := x.PollRequest(t, part)
+	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
+	a := s.engine.Poll(s.life.Polls, r)
+	x.Now = time.Now()
+	s.answer(x, t, part, o, &a)
+}
+
+// ServeForget answers DELETE: the task is forgotten in the caller's partition.
+func (s *Service) ServeForget(x *access.Request) {
+	t, _, denied := x.Identify(access.ScopePurge, nil)
+	if denied != nil {
+		x.Deny(denied)
+		return
+	}
+	if err := s.engine.Forget(&x.Key); err != nil {
+		s.log.Warn("a task could not be forgotten", "upstream", t.Name, "err", err)
+		x.Problem(&problem.Problem{Type: problem.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: time.Second,
+			Detail: "the store did not confirm that the task was removed"})
+		return
+	}
+	x.Ctx.SetStatusCode(fasthttp.StatusNoContent)
+}
+
+// ServeCancel answers POST {id}:cancel with 202 once the upstream has accepted:
+// how the task ends is for the next poll to say.
+func (s *Service) ServeCancel(x *access.Request) {
+	if x.HasBody() { // of no use, but what follows it on the connection is
+		if _, refused := x.ReadBody(); refused != nil {
+			x.Refuse(refused)
+			return
+		}
+	}
+	t, part, denied := x.Identify(access.ScopeSubmit, nil)
+	if denied != nil {
+		x.Deny(denied)
+		return
+	}
+	err := s.engine.Cancel(s.life.Polls, x.PollRequest(t, part))
+	var p *problem.Problem
+	switch {
+	case err == nil:
+		x.Ctx.SetStatusCode(fasthttp.StatusAccepted)
+		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
+	case errors.Is(err, poller.ErrCannotCancel):
+		x.MethodNotAllowed("GET, HEAD, DELETE, OPTIONS")
+	case errors.As(err, &p):
+		x.Unauthorized(p, t.Challenge)
+	case errors.Is(err, context.Canceled):
+		x.Problem(&problem.Problem{Type: problem.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: time.Second, Detail: "shutting down"})
+	default:
+		s.log.Warn("a cancel request failed", "upstream", t.Name, "err", err)
+		x.Problem(&problem.Problem{Type: problem.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the cancel request failed"})
+	}
+}

@@ -1,0 +1,158 @@
+package tasks
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"pollux/cache"
+	"pollux/normalize"
+	"pollux/proxy/access"
+	"pollux/proxy/follow"
+	"pollux/proxy/poller"
+	"pollux/proxy/problem"
+	"pollux/proxy/wire"
+)
+
+var (
+	headerPrefer            = []byte("Prefer")
+	headerPreferenceApplied = []byte("Preference-Applied")
+)
+
+// waitWanted is how long the caller wants to wait: by ?wait=, else by
+// Prefer: wait (RFC 7240, section 4.3), cut down to limits.wait. 0: not at all.
+func waitWanted(x *access.Request, o options) time.Duration {
+	d := o.wait
+	if !o.waits {
+		d = preferredWait(x.Ctx.Request.Header.PeekCanonical(headerPrefer))
+	}
+	return min(d, x.Settings.Limits.Wait)
+}
+
+func preferredWait(value []byte) time.Duration {
+	for len(value) > 0 {
+		var one []byte
+		one, value, _ = bytes.Cut(value, []byte(","))
+		one, _, _ = bytes.Cut(one, []byte(";"))
+		name, seconds, ok := bytes.Cut(wire.TrimOWS(one), []byte("="))
+		if !ok || !wire.FoldEqual(wire.TrimOWS(name), "wait") {
+			continue
+		}
+		d, _ := parseWait(bytes.Trim(wire.TrimOWS(seconds), `"`))
+		return d
+	}
+	return 0
+}
+
+// serveWait answers a poll once there is something to tell, at the latest
+// after the given time.
+func (s *Service) serveWait(x *access.Request, t *access.Target, part *poller.Partition, o options, d wire.Directives, wait time.Duration) {
+	if !d.NoCache {
+		if a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now); ok && (a.Problem != nil || satisfied(x, o, a.Entry)) {
+			o.waited = true
+			preferenceApplied(x, wait)
+			s.answer(x, t, part, o, &a)
+			return
+		}
+	}
+	if wire.HeldBack(x.Ctx) { // an answer before this one is still in the buffer, and would wait too
+		s.poll(x, t, part, o, d)
+		return
+	}
+	leave, p := s.waits.Enter(&x.PartitionID, x.Settings.Limits.WaitsPerPartition, 0)
+	if p != nil {
+		x.Problem(p)
+		return
+	}
+	defer leave()
+	deadline := x.Now.Add(wait)
+	follower := s.hub.Follow(&x.Key, &x.PartitionID)
+	defer follower.Close()
+	r := x.PollRequest(t, part)
+	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
+	a := s.engine.Poll(s.life.Polls, r)
+	if a.Problem == nil && !satisfied(x, o, a.Entry) {
+		a = s.await(x, t, part, o, r, a, follower, deadline)
+	}
+	x.Now = time.Now()
+	o.waited = true
+	preferenceApplied(x, wait)
+	s.answer(x, t, part, o, &a)
+}
+
+func preferenceApplied(x *access.Request, wait time.Duration) {
+	x.Header = strconv.AppendInt(append(x.Header[:0], "wait="...), int64(wait/time.Second), 10)
+	x.SetHeader(headerPreferenceApplied, x.Header)
+}
+
+// satisfied reports whether e is what the caller waits for: a document that
+// differs from the one it has, or without one, a task that has ended or wants
+// something. What can never change any more is not waited for either.
+func satisfied(x *access.Request, o options, e *cache.Entry) bool {
+	if have := x.Ctx.Request.Header.PeekCanonical(wire.HeaderIfNoneMatch); len(have) > 0 {
+		return e.Frozen || !wire.Matches(have, o.validator(e))
+	}
+	return over(e)
+}
+
+// over reports whether there is nothing more to wait for: the task has ended, or
+// wants something of the caller.
+func over(e *cache.Entry) bool {
+	return e.Terminal || e.Status == string(normalize.RequiresAction)
+}
+
+// validator is the ETag of what is answered with e.
+func (o options) validator(e *cache.Entry) string {
+	if o.native || o.history {
+		_, etag := extend(e, o)
+		return etag
+	}
+	return e.ETag
+}
+
+// await follows the task until the caller is satisfied, the deadline passes,
+// the caller leaves or the server shuts down, and returns the latest answer.
+func (s *Service) await(x *access.Request, t *access.Target, part *poller.Partition, o options, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
+	release, p := s.engine.Watch(r)
+	if p != nil {
+		return poller.Answer{Problem: p}
+	}
+	defer release()
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	look := time.NewTicker(wire.LookForClient)
+	defer look.Stop()
+	for {
+		select {
+		case <-f.Wake():
+			news := f.Take()
+			if news == nil {
+				continue
+			}
+			if news.Problem != nil {
+				return poller.Answer{Problem: news.Problem}
+			}
+			a = s.told(t, part, news.Entry)
+			if satisfied(x, o, a.Entry) {
+				return a
+			}
+		case <-timer.C:
+			return s.told(t, part, a.Entry)
+		case <-s.life.Ending:
+			return s.told(t, part, a.Entry)
+		case <-look.C:
+			if wire.Gone(wire.NetConn(x.Ctx)) {
+				x.HangUp()
+				return s.told(t, part, a.Entry)
+			}
+		}
+	}
+}
+
+// told is the answer that e makes now, from memory when it is there.
+func (s *Service) told(t *access.Target, part *poller.Partition, e *cache.Entry) poller.Answer {
+	if a, ok := s.engine.Cached(t.Upstream, part, &e.Key, time.Now()); ok && a.Entry != nil {
+		return a
+	}
+	return poller.Answer{Entry: e, Cache: problem.CacheStatus{Forward: problem.Hit, HasTTL: true, TTL: time.Until(e.FreshUntil)}}
+}

@@ -1,0 +1,90 @@
+package wire
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// A refused client may still be sending. Closing at once would answer its bytes
+// with a reset, which can destroy the problem before it is read.
+const (
+	lingerFor   = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// Conn is an accepted connection. It is counted until it is closed.
+type Conn struct {
+	net.Conn
+	listener *Listener
+	from     netip.Prefix
+	closing  sync.Once
+	linger   atomic.Bool // the client may still be sending
+
+	// lineSeen tells a request line that is too long from headers that are.
+	// Only the connection's own goroutine uses it.
+	LineSeen bool
+	// unwritten says that an answer was made since the last write.
+	Unwritten bool
+}
+
+func (c *Conn) Write(p []byte) (int, error) {
+	c.Unwritten = false
+	return c.Conn.Write(p)
+}
+
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.LineSeen {
+		for _, b := range p[:n] {
+			if b == '\n' {
+				c.LineSeen = true
+				break
+			}
+		}
+	}
+	return n, err
+}
+
+// Close closes the connection. After a refusal it first lets the client read
+// its answer, for a moment and a bounded number of bytes.
+func (c *Conn) Close() error {
+	err := net.ErrClosed
+	c.closing.Do(func() {
+		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
+			_ = c.Conn.SetReadDeadline(time.Now().Add(lingerFor))
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		}
+		err = c.Conn.Close()
+		c.listener.release(c.from)
+	})
+	return err
+}
+
+// NetConn is the connection itself, below our bookkeeping.
+func NetConn(ctx *fasthttp.RequestCtx) net.Conn {
+	if c, ok := ctx.Conn().(*Conn); ok {
+		return c.Conn
+	}
+	return ctx.Conn()
+}
+
+// HeldBack reports whether answers to earlier requests of a pipeline have not
+// been written yet: fasthttp keeps them back while the next request is served.
+func HeldBack(ctx *fasthttp.RequestCtx) bool {
+	c, ok := ctx.Conn().(*Conn)
+	return ok && c.Unwritten
+}
+
+// HangUp closes the connection of ctx as exchange.hangUp says.
+func HangUp(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	if c, ok := ctx.Conn().(*Conn); ok {
+		c.linger.Store(true)
+	}
+}

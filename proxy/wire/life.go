@@ -1,0 +1,181 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Life is what outlives single requests: what polls and streams hang on, and
+// how both end. Its fields are read-only.
+type Life struct {
+	Polls  context.Context // of every poll; ends when the server has
+	Ending chan struct{}   // closed when waits and streams have to end
+	panics prometheus.Counter
+	log    *slog.Logger
+
+	Streams sync.WaitGroup // of connections taken over
+}
+
+// NewLife returns the life of a server whose polls hang on the given context.
+func NewLife(polls context.Context, panics prometheus.Counter, log *slog.Logger) *Life {
+	return &Life{Polls: polls, Ending: make(chan struct{}), panics: panics, log: log}
+}
+
+const (
+	// heartbeat is how often a silent stream sends a comment, so that
+	// intermediaries keep it open.
+	heartbeat = 15 * time.Second
+	// writeEvent bounds the writing of one event: a reader that stalls longer
+	// is cut off, and harms nobody else.
+	writeEvent = 10 * time.Second
+	// writeTimeout bounds one answer that is not a stream.
+	WriteTimeout = 15 * time.Second
+	// lookForClient is how often somebody who waits is checked for having left.
+	LookForClient = time.Second
+)
+
+var (
+	headerAccept = []byte("Accept")
+	EventStream  = []byte("text/event-stream")
+)
+
+// WantsStream reports whether an event stream is asked for. HEAD has none.
+func (x *Exchange) WantsStream() bool {
+	return acceptsEvents(x.Ctx.Request.Header.PeekCanonical(headerAccept)) && !x.Ctx.IsHead()
+}
+
+// acceptsEvents reports whether Accept asks for an event stream.
+func acceptsEvents(accept []byte) bool {
+	for len(accept) > 0 {
+		var one []byte
+		one, accept, _ = bytes.Cut(accept, []byte(","))
+		media, params, _ := bytes.Cut(one, []byte(";"))
+		if bytes.EqualFold(TrimOWS(media), EventStream) {
+			q := bytes.ReplaceAll(params, []byte(" "), nil)
+			return !bytes.Equal(q, []byte("q=0")) && !bytes.HasPrefix(q, []byte("q=0;"))
+		}
+	}
+	return false
+}
+
+// EventWriter writes server-sent events straight to a connection that was
+// taken over from the HTTP server, which would put a pipe and a goroutine
+// between.
+type EventWriter struct{ conn net.Conn }
+
+func (w EventWriter) Send(b []byte) error {
+	if err := w.conn.SetWriteDeadline(time.Now().Add(writeEvent)); err != nil {
+		return err
+	}
+	_, err := w.conn.Write(b)
+	return err
+}
+
+const streamHead = "HTTP/1.1 200 OK\r\n" +
+	"Content-Type: text/event-stream\r\n" +
+	"Cache-Control: no-store\r\n" +
+	"X-Content-Type-Options: nosniff\r\n" +
+	"X-Accel-Buffering: no\r\n" +
+	"Connection: close\r\n"
+
+// TakeOver answers x with an event stream that serve writes. It returns at
+// once; serve runs until it returns, and must do so when l.ending is closed.
+// extra are further header lines.
+func (l *Life) TakeOver(x *Exchange, extra string, leave func(), serve func(EventWriter)) {
+	c := NetConn(x.Ctx)
+	l.Streams.Add(1)
+	x.Ctx.SetStatusCode(200)
+	x.Ctx.HijackSetNoResponse(true)
+	x.Ctx.Hijack(func(net.Conn) {
+		defer l.Streams.Done()
+		defer leave()
+		defer func() {
+			if v := recover(); v != nil {
+				l.Panicked(v)
+			}
+		}()
+		w := EventWriter{conn: c}
+		if w.Send([]byte(streamHead+extra+"\r\n")) == nil {
+			serve(w)
+		}
+	})
+}
+
+// Pump calls send whenever wake receives, with heartbeats between, until send
+// returns false, the client has left or the server shuts down.
+func (l *Life) Pump(w EventWriter, wake <-chan struct{}, send func() bool) {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	look := time.NewTicker(LookForClient)
+	defer look.Stop()
+	for {
+		select {
+		case <-wake:
+			if !send() {
+				return
+			}
+		case <-beat.C:
+			if w.Send([]byte(":\n\n")) != nil {
+				return
+			}
+		case <-look.C:
+			if Gone(w.conn) {
+				return
+			}
+		case <-l.Ending:
+			_ = w.Send([]byte("retry: 1000\n\n"))
+			return
+		}
+	}
+}
+
+// Ended waits for the connections that were taken over: the HTTP server does
+// not know them any more.
+func (l *Life) Ended(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() { l.Streams.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shut down: %w", ctx.Err())
+	}
+}
+
+// Panicked notes a panic: what it said if it is the runtime's or ours, and
+// where it was, without arguments.
+func (l *Life) Panicked(v any) {
+	l.panics.Inc()
+	said := fmt.Sprintf("%T", v)
+	switch v := v.(type) {
+	case runtime.Error:
+		said = v.Error()
+	case string:
+		if strings.HasPrefix(v, "BUG:") {
+			said = v
+		}
+	}
+	l.log.Error("panic while serving a request", "panic", said, "stack", stack())
+}
+
+func stack() []string {
+	var pcs [24]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs[:])])
+	var lines []string
+	for {
+		frame, more := frames.Next()
+		lines = append(lines, fmt.Sprintf("%s:%d", frame.Function, frame.Line))
+		if !more {
+			return lines
+		}
+	}
+}
