@@ -78,7 +78,7 @@ func TestDocuments(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			v := p.Judge(ref, tt.code, http.Header{"Content-Type": {tt.contentType}}, []byte(tt.body), noon)
 			if v.Kind != tt.kind || v.Task.Status != tt.status || v.Task.NativeStatus != tt.native || v.UnknownWord {
-				t.Errorf("Judge(%d %q) = %s (%s), %s %q; want %s, %s %q", tt.code, tt.body, problemWord(v.Kind), v.Reason, v.Task.Status, v.Task.NativeStatus, problemWord(tt.kind), tt.status, tt.native)
+				t.Errorf("Judge(%d %q) = %s (%s), %s %q; want %s, %s %q", tt.code, tt.body, v.Kind.String(), v.Reason, v.Task.Status, v.Task.NativeStatus, tt.kind.String(), tt.status, tt.native)
 			}
 			if v.Kind == Answered && v.Task.ID != "a/b==" {
 				t.Errorf("the document is of task %q", v.Task.ID)
@@ -92,7 +92,7 @@ func TestDocuments(t *testing.T) {
 	gone := parse(t, "gone", "name: gone\nidentity: {headers: [X-Key]}\nparams: {id: {in: path}}\npoll: {request: 'GET /{id}', documents: [200, 404, 422]}\nstatus: {path: s, words: {x: completed}}\n")
 	for body, want := range map[string]Kind{`{"s":"x"}`: Answered, `{"error":"no such task"}`: NotFound, `not found`: BadAnswer} {
 		if v := gone.Judge(Reference{[]string{"1"}}, 404, nil, []byte(body), noon); v.Kind != want {
-			t.Errorf("Judge(404 %s) = %s, want %s", body, problemWord(v.Kind), problemWord(want))
+			t.Errorf("Judge(404 %s) = %s, want %s", body, v.Kind.String(), want.String())
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // reference for tests whose answers name no task of their own.
 func referenceFor(t testing.TB, provider string) Reference {
 	t.Helper()
-	f := fixture{provider: builtins(t).Get(provider)}
+	f := fixture{Recording: &Recording{}, provider: builtins(t).Get(provider)}
 	return f.reference(t)
 }
 
@@ -163,7 +163,7 @@ func TestJudgeCodes(t *testing.T) {
 			v := builtins(t).Get(test.provider).Judge(referenceFor(t, test.provider), test.code, http.Header{}, []byte(test.body), noon)
 			if v.Kind != test.kind || v.Status != test.status || v.ServerFault != test.fault || v.Reason == "" {
 				t.Errorf("Judge(%d %s) = %s, status %d, fault %v, reason %q, want %s, %d, %v and a reason",
-					test.code, test.body, problemWord(v.Kind), v.Status, v.ServerFault, v.Reason, problemWord(test.kind), test.status, test.fault)
+					test.code, test.body, v.Kind.String(), v.Status, v.ServerFault, v.Reason, test.kind.String(), test.status, test.fault)
 			}
 		})
 	}
@@ -205,7 +205,7 @@ func TestUnusableAnswers(t *testing.T) {
 			}
 			v := p.Judge(Reference{[]string{"task-1"}}, 200, h, []byte(test.body), noon)
 			if v.Kind != BadAnswer || !v.ServerFault || v.Reason == "" {
-				t.Errorf("Judge(%.80q) = %s, fault %v, reason %q, want upstream-error and a fault", test.body, problemWord(v.Kind), v.ServerFault, v.Reason)
+				t.Errorf("Judge(%.80q) = %s, fault %v, reason %q, want upstream-error and a fault", test.body, v.Kind.String(), v.ServerFault, v.Reason)
 			}
 		})
 	}
@@ -218,7 +218,7 @@ func TestAcceptableAnswers(t *testing.T) {
 			h := http.Header{"Content-Type": {contentType}}
 			v := p.Judge(Reference{[]string{"task-1"}}, 200, h, []byte(body), noon)
 			if v.Kind != Answered || v.Task.ID != "task-1" {
-				t.Errorf("Judge(%q, %s) = %s, id %q (%s), want the document of task-1", contentType, body, problemWord(v.Kind), v.Task.ID, v.Reason)
+				t.Errorf("Judge(%q, %s) = %s, id %q (%s), want the document of task-1", contentType, body, v.Kind.String(), v.Task.ID, v.Reason)
 			}
 		}
 	}
@@ -258,7 +258,7 @@ fields: {id: id}
 `)
 	for body, want := range map[string]Kind{`{"id":17,"state":"done"}`: Answered, `{"id":18,"state":"done"}`: BadAnswer, `{"id":17.0,"state":"done"}`: BadAnswer} {
 		if v := p.Judge(Reference{[]string{"17"}}, 200, nil, []byte(body), noon); v.Kind != want {
-			t.Errorf("Judge(%s) for 17 = %s, want %s", body, problemWord(v.Kind), problemWord(want))
+			t.Errorf("Judge(%s) for 17 = %s, want %s", body, v.Kind.String(), want.String())
 		}
 	}
 }
@@ -331,7 +331,7 @@ func TestJudgeCancel(t *testing.T) {
 	for _, test := range tests {
 		v := builtins(t).Get(test.provider).JudgeCancel(referenceFor(t, test.provider), test.code, nil, []byte(test.body), noon)
 		if v.Kind != test.kind || v.Status != test.status {
-			t.Errorf("%s: JudgeCancel(%d %s) = %s, %d, want %s, %d", test.name, test.code, test.body, problemWord(v.Kind), v.Status, problemWord(test.kind), test.status)
+			t.Errorf("%s: JudgeCancel(%d %s) = %s, %d, want %s, %d", test.name, test.code, test.body, v.Kind.String(), v.Status, test.kind.String(), test.status)
 		}
 	}
 }
@@ -344,9 +344,9 @@ func TestExplain(t *testing.T) {
 		t.Errorf("Explain(no reference) = %d traces, %s, id %q, want a document of the task that the body names", len(traces), v.Reason, v.Task.ID)
 	}
 	if _, v := p.Explain(Reference{[]string{"other", "u", ""}}, Answer{200, nil, body}, nil, noon); v.Kind != BadAnswer {
-		t.Errorf("Explain(another reference) = %s, want upstream-error", problemWord(v.Kind))
+		t.Errorf("Explain(another reference) = %s, want upstream-error", v.Kind.String())
 	}
 	if _, v := p.Explain(Reference{}, Answer{200, nil, []byte("<html>")}, nil, noon); v.Kind != BadAnswer {
-		t.Errorf("Explain(HTML) = %s, want upstream-error", problemWord(v.Kind))
+		t.Errorf("Explain(HTML) = %s, want upstream-error", v.Kind.String())
 	}
 }

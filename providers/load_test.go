@@ -109,7 +109,7 @@ func TestMerge(t *testing.T) {
 }
 
 func TestMergeOfNothing(t *testing.T) {
-	if set, err := builtins(t).Merge(nil); err != nil || len(set.All()) != 8 {
+	if set, err := builtins(t).Merge(nil); err != nil || len(set.All()) != 31 {
 		t.Errorf("Merge(nil) = %v", err)
 	}
 	empty, err := Load(fstest.MapFS{})
@@ -209,10 +209,11 @@ func TestBuiltin(t *testing.T) {
 			t.Errorf("%s may be polled every %v", p.Name, p.Poll.Min)
 		}
 	}
-	if got, want := strings.Join(names, " "), "a2a aitronos gumloop gumloop-flow openai orq shannon vessl"; got != want {
+	if got, want := strings.Join(names, " "), "a2a airbyte aitronos anthropic-batches assemblyai azure-async databricks dbt-cloud fal gemini-batches gemini-interactions github-actions google-lro gumloop gumloop-flow http-202 litellm-responses luma mistral-batches openai openai-batches openai-videos orq replicate runpod runway salesforce-bulk shannon slurm snowflake vessl"; got != want {
 		t.Errorf("built in: %s, want %s", got, want)
 	}
-	for name, reopenable := range map[string]bool{"a2a": false, "aitronos": false, "gumloop": true, "gumloop-flow": false, "openai": false, "orq": true, "shannon": false, "vessl": false} {
+	for name, reopenable := range map[string]bool{"a2a": false, "aitronos": false, "gumloop": true, "gumloop-flow": false, "openai": false, "orq": true, "shannon": false, "vessl": false,
+		"runpod": true, "github-actions": true, "databricks": true, "replicate": false, "runway": false} {
 		if got := builtins(t).Get(name).Reopenable; got != reopenable {
 			t.Errorf("%s: reopenable %v, want %v", name, got, reopenable)
 		}

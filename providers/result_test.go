@@ -100,7 +100,7 @@ func TestJudgeResult(t *testing.T) {
 	} {
 		v := p.JudgeResult(r, first, Answer{tt.code, http.Header{"Content-Type": {tt.typ}, "Retry-After": {"3"}}, []byte(tt.body)}, noon)
 		if v.Kind != tt.kind {
-			t.Errorf("%s: %s (%s), want %s", tt.name, problemWord(v.Kind), v.Reason, problemWord(tt.kind))
+			t.Errorf("%s: %s (%s), want %s", tt.name, v.Kind.String(), v.Reason, tt.kind.String())
 			continue
 		}
 		if v.Kind != Answered && v.RetryAfter != 3*time.Second {

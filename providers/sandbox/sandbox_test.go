@@ -129,7 +129,7 @@ func (c caller) status(id string) normalize.Status {
 func TestLifecycles(t *testing.T) {
 	clock := newClock()
 	s := newServer(t, builtin(t), Options{Seed: 7, Now: clock.now})
-	for _, p := range builtin(t).All() {
+	for _, p := range simulated(t) {
 		for _, name := range slices.Sorted(maps.Keys(p.Simulation.Lifecycles)) {
 			t.Run(p.Name+"/"+name, func(t *testing.T) {
 				c := caller{t, s, p, "key"}
@@ -280,7 +280,7 @@ func TestDialects(t *testing.T) {
 
 // A task answers only the credential that made it, and only as long as that is accepted.
 func TestAccess(t *testing.T) {
-	for _, p := range builtin(t).All() {
+	for _, p := range simulated(t) {
 		t.Run(p.Name, func(t *testing.T) {
 			s := newServer(t, builtin(t), Options{})
 			mine := caller{t, s, p, "key"}
@@ -355,7 +355,7 @@ func TestRate(t *testing.T) {
 	clock := newClock()
 	set := builtin(t)
 	s := newServer(t, set, Options{Now: clock.now, Rates: map[string]Rate{"": {Requests: 3, Per: time.Minute}}})
-	for _, p := range set.All() {
+	for _, p := range simulated(t) {
 		c := caller{t, s, p, "key"}
 		id := c.create("")
 		c.poll(id)
@@ -428,7 +428,7 @@ func TestDeterminism(t *testing.T) {
 		clock := newClock()
 		s := newServer(t, builtin(t), Options{Seed: seed, Now: clock.now})
 		var all strings.Builder
-		for _, p := range builtin(t).All() {
+		for _, p := range simulated(t) {
 			c := caller{t, s, p, "key"}
 			for range 5 {
 				id := c.create("")
@@ -500,7 +500,7 @@ func TestConcurrency(t *testing.T) {
 	set := builtin(t)
 	s := newServer(t, set, Options{Speed: 1000, MaxTasks: 50, Rates: map[string]Rate{"orq": {Requests: 50, Per: time.Second}}})
 	var group sync.WaitGroup
-	for _, p := range set.All() {
+	for _, p := range simulated(t) {
 		for _, key := range []string{"a", "b"} {
 			group.Go(func() {
 				c := caller{t, s, p, key}
@@ -520,7 +520,7 @@ func TestConcurrency(t *testing.T) {
 		}
 	}
 	group.Wait()
-	for _, p := range set.All() {
+	for _, p := range simulated(t) {
 		if got := s.Stats().Upstreams[p.Name]; got.Polls != 80 || got.Tasks != 50 {
 			t.Errorf("%s: %d polls and %d tasks, want 80 and 50", p.Name, got.Polls, got.Tasks)
 		}
