@@ -109,7 +109,7 @@ func TestUsage(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	good := runWith(t, "", "check", "--config", exampleFile)
-	if good.code != exitOK || !strings.Contains(good.stdout, "6 upstreams, 8 providers, no faults") {
+	if good.code != exitOK || !strings.Contains(good.stdout, "6 upstreams, 31 providers, no faults") {
 		t.Errorf("check of the example: %+v", good)
 	}
 	if named := runWith(t, "", "check", exampleFile); named != good {
