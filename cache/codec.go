@@ -138,3 +138,56 @@ func unpack(packed []byte) (encoded []byte, numbered bool, err error) {
 	}
 	return encoded, packed[0] >= numberedPlain, err
 }
+
+// packedRow starts an encoded row, so that none is taken for an entry.
+const packedRow byte = 5
+
+// SealRow renders what a list shows of a task for a store.
+func (s *Secret) SealRow(r *Row) []byte {
+	terminal := byte(0)
+	if r.Terminal {
+		terminal = 1
+	}
+	b := []byte{packedRow, terminal}
+	for _, text := range r.texts() {
+		b = appendText(b, *text)
+	}
+	for _, at := range r.times() {
+		b = appendTime(b, *at)
+	}
+	return s.Seal(nil, &r.Partition, &r.Key, appendHistory(appendTexts(b, r.Values), r.History))
+}
+
+// OpenRow is the reverse of SealRow for a value found under key in partition.
+// ObservedAt is never after now. Anything but a whole value of this key,
+// partition and secret is ErrDamaged.
+func (s *Secret) OpenRow(partition, key *ID, sealed []byte, now time.Time) (Row, error) {
+	plain, err := s.Open(nil, partition, key, sealed)
+	if err != nil || len(plain) < 2 || plain[0] != packedRow || plain[1] > 1 {
+		return Row{}, ErrDamaged
+	}
+	r := Row{Key: *key, Partition: *partition, Terminal: plain[1] == 1}
+	d := decoder{rest: plain[2:]}
+	for _, text := range r.texts() {
+		*text = d.text()
+	}
+	for _, at := range r.times() {
+		*at = d.time()
+	}
+	r.Values, r.History = d.texts(), d.history()
+	if d.failed || len(d.rest) > 0 {
+		return Row{}, ErrDamaged
+	}
+	r.ObservedAt = earlier(r.ObservedAt, now)
+	return r, nil
+}
+
+func (r *Row) texts() [9]*string {
+	return [...]*string{
+		&r.Upstream, &r.Provider, &r.Ref, &r.TaskID, &r.Status, &r.NativeStatus, &r.Model, &r.ErrorCode, &r.ErrorMessage,
+	}
+}
+
+func (r *Row) times() [6]*time.Time {
+	return [...]*time.Time{&r.CreatedAt, &r.CompletedAt, &r.UpdatedAt, &r.FirstSeen, &r.ObservedAt, &r.StatusSince}
+}

@@ -43,18 +43,27 @@ func appendEntry(b []byte, e *Entry) []byte {
 	for _, t := range [...]time.Time{e.CreatedAt, e.CompletedAt, e.UpdatedAt, e.FirstSeen, e.ObservedAt, e.FreshUntil} {
 		b = appendTime(b, t)
 	}
-	b = binary.AppendUvarint(b, uint64(len(e.Values)))
-	for _, v := range e.Values {
-		b = appendText(b, v)
-	}
-	b = binary.AppendUvarint(b, uint64(len(e.History)))
-	for _, c := range e.History {
-		b = appendTime(appendText(appendText(b, c.Status), c.NativeStatus), c.At)
-		b = binary.AppendVarint(b, int64(c.Poll))
-	}
+	b = appendHistory(appendTexts(b, e.Values), e.History)
 	b = appendText(b, e.Document)
 	b = appendText(b, e.Native)
 	return binary.AppendUvarint(binary.AppendUvarint(b, e.Generation), e.Version)
+}
+
+func appendTexts(b []byte, texts []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(texts)))
+	for _, t := range texts {
+		b = appendText(b, t)
+	}
+	return b
+}
+
+func appendHistory(b []byte, history []Change) []byte {
+	b = binary.AppendUvarint(b, uint64(len(history)))
+	for _, c := range history {
+		b = appendTime(appendText(appendText(b, c.Status), c.NativeStatus), c.At)
+		b = binary.AppendVarint(b, int64(c.Poll))
+	}
+	return b
 }
 
 func appendText[T string | []byte](b []byte, s T) []byte {
@@ -87,18 +96,7 @@ func decodeEntry(b []byte, numbered bool) (*Entry, error) {
 	for _, t := range [...]*time.Time{&e.CreatedAt, &e.CompletedAt, &e.UpdatedAt, &e.FirstSeen, &e.ObservedAt, &e.FreshUntil} {
 		*t = d.time()
 	}
-	if n := d.count(); n > 0 {
-		e.Values = make([]string, n)
-		for i := range e.Values {
-			e.Values[i] = d.text()
-		}
-	}
-	if n := d.count(); n > 0 {
-		e.History = make([]Change, n)
-		for i := range e.History {
-			e.History[i] = Change{Status: d.text(), NativeStatus: d.text(), At: d.time(), Poll: int(d.varint())}
-		}
-	}
+	e.Values, e.History = d.texts(), d.history()
 	e.Document = d.bytes(d.uvarint())
 	e.Native = d.bytes(d.uvarint())
 	if numbered {
@@ -163,6 +161,30 @@ func (d *decoder) bytes(n uint64) []byte {
 	b := d.rest[:n:n]
 	d.rest = d.rest[n:]
 	return b
+}
+
+func (d *decoder) texts() []string {
+	n := d.count()
+	if n == 0 {
+		return nil
+	}
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = d.text()
+	}
+	return texts
+}
+
+func (d *decoder) history() []Change {
+	n := d.count()
+	if n == 0 {
+		return nil
+	}
+	history := make([]Change, n)
+	for i := range history {
+		history[i] = Change{Status: d.text(), NativeStatus: d.text(), At: d.time(), Poll: int(d.varint())}
+	}
+	return history
 }
 
 func (d *decoder) text() string { return string(d.bytes(d.uvarint())) }

@@ -21,6 +21,8 @@ type Index interface {
 	List(ctx context.Context, q *Query) (rows []Row, next *Position, err error)
 	// Counts returns how many tasks are in sight, by upstream and status.
 	Counts(sight *Sight) Counts
+	// CountsSince counts those that changed at since or later.
+	CountsSince(ctx context.Context, sight *Sight, since time.Time) (Counts, error)
 }
 
 // Sight is whose tasks a caller may see. The zero value sees nothing.
@@ -62,7 +64,7 @@ type Query struct {
 	Sight     Sight
 	Upstreams []string
 	Statuses  []string
-	TaskID    string    // the id of the task, or how it begins
+	Text      string    // how the id of the task begins, or its whole model or error code
 	Since     time.Time // of the time that Order names, inclusive
 	Until     time.Time // likewise, exclusive
 
@@ -161,7 +163,7 @@ func (q *Query) Matches(r *Row) bool {
 	case !q.Sight.Sees(&r.Partition),
 		q.Upstreams != nil && !slices.Contains(q.Upstreams, r.Upstream),
 		q.Statuses != nil && !slices.Contains(q.Statuses, r.Status),
-		!strings.HasPrefix(r.TaskID, q.TaskID),
+		!strings.HasPrefix(r.TaskID, q.Text) && r.Model != q.Text && r.ErrorCode != q.Text,
 		!q.Since.IsZero() && at < q.Since.UnixMicro(),
 		!q.Until.IsZero() && at >= q.Until.UnixMicro():
 		return false

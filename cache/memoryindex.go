@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // maxIndexed bounds the rows of a MemoryIndex, a kilobyte each at most in
@@ -108,13 +109,19 @@ func (x *MemoryIndex) List(ctx context.Context, q *Query) ([]Row, *Position, err
 
 // Counts implements Index.
 func (x *MemoryIndex) Counts(sight *Sight) Counts {
+	counts, _ := x.CountsSince(context.Background(), sight, time.Time{})
+	return counts
+}
+
+// CountsSince implements Index.
+func (x *MemoryIndex) CountsSince(_ context.Context, sight *Sight, since time.Time) (Counts, error) {
 	counts := Counts{}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for _, r := range x.rows {
-		if sight.Sees(&r.Partition) {
+		if sight.Sees(&r.Partition) && (since.IsZero() || ByUpdated.Time(&r.Row) >= since.UnixMicro()) {
 			counts.Add(r.Upstream, r.Status, 1)
 		}
 	}
-	return counts
+	return counts, nil
 }

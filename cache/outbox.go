@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -17,6 +18,9 @@ type Webhook struct {
 type Delivery struct {
 	ID      string
 	Webhook string
+	// Event is what happened: the deliveries of one event share a Payload,
+	// which is kept once and goes with the last of them. "" shares it with none.
+	Event   string
 	Payload []byte // what to send, sealed; never changes
 	State   []byte // what became of it so far, sealed
 }
@@ -51,7 +55,8 @@ type Outbox interface {
 type MemoryOutbox struct {
 	mu         sync.Mutex           // guards what follows
 	webhooks   map[string]Webhook   // by ID
-	deliveries map[string]*Delivery // by ID
+	deliveries map[string]*Delivery // by ID, without Payload
+	events     map[string]*event    // by Event
 }
 
 var _ Outbox = (*MemoryOutbox)(nil)
@@ -76,8 +81,14 @@ func (o *MemoryOutbox) DeleteWebhook(_ context.Context, id string) error {
 	defer o.mu.Unlock()
 	delete(o.webhooks, id)
 	for key, d := range o.deliveries {
-		if d.Webhook == id {
-			delete(o.deliveries, key)
+		if d.Webhook != id {
+			continue
+		}
+		delete(o.deliveries, key)
+		if e := o.events[d.Event]; e.deliveries > 1 {
+			e.deliveries--
+		} else {
+			delete(o.events, d.Event)
 		}
 	}
 	return nil
@@ -91,10 +102,21 @@ func (o *MemoryOutbox) AddDelivery(_ context.Context, d Delivery) error {
 		return nil
 	}
 	if o.deliveries == nil {
-		o.deliveries = map[string]*Delivery{}
+		o.deliveries, o.events = map[string]*Delivery{}, map[string]*event{}
 	}
+	if d.Event = cmp.Or(d.Event, d.ID); o.events[d.Event] == nil {
+		o.events[d.Event] = &event{payload: d.Payload}
+	}
+	o.events[d.Event].deliveries++
+	d.Payload = nil
 	o.deliveries[d.ID] = &d
 	return nil
+}
+
+// event is a payload, and how many deliveries have it.
+type event struct {
+	payload    []byte
+	deliveries int
 }
 
 // SetDeliveryState replaces the state of a delivery.
@@ -112,7 +134,7 @@ func (o *MemoryOutbox) DeliveryPayload(_ context.Context, id string) ([]byte, er
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if d := o.deliveries[id]; d != nil {
-		return d.Payload, nil
+		return o.events[d.Event].payload, nil
 	}
 	return nil, ErrNotFound
 }
@@ -127,9 +149,7 @@ func (o *MemoryOutbox) Webhooks(context.Context) ([]Webhook, []Delivery, error) 
 		webhooks = append(webhooks, w)
 	}
 	for _, d := range o.deliveries {
-		kept := *d
-		kept.Payload = nil
-		deliveries = append(deliveries, kept)
+		deliveries = append(deliveries, *d)
 	}
 	return webhooks, deliveries, nil
 }

@@ -95,8 +95,8 @@ func (s *Store) Counts(sight *cache.Sight) cache.Counts {
 }
 
 const (
-	sqlCount = `SELECT partition, status, max(upstream), count(*) FROM tasks INDEXED BY tasks_partition_created GROUP BY 1, 2`
-	sqlProbe = `SELECT key, value FROM tasks WHERE partition = ?1 LIMIT 1`
+	sqlCount = `SELECT partition, status, upstream, count(*) FROM tasks INDEXED BY tasks_partition GROUP BY 1, 2, 3 ORDER BY 4 DESC`
+	sqlProbe = `SELECT key, value FROM tasks JOIN bodies USING (seq) WHERE partition = ?1 LIMIT 1`
 
 	// sureAfter is how many partitions must be found sealed under our secret
 	// before the rest is believed to be.
@@ -106,7 +106,8 @@ const (
 // loadCounts counts the tasks of a file, which takes about a second for each
 // million. A partition's id is a hash under the secret that seals its tasks, so
 // one task that cannot be opened tells that none can: a lost key means an empty
-// store, and the partition is left out.
+// store, and the partition is left out. A partition has one upstream: where a
+// damaged row claims another, the most rows are right.
 func (d *database) loadCounts(ctx context.Context, secret *cache.Secret) error {
 	d.counts = newCounts()
 	deltas, err := d.groups(ctx)

@@ -160,13 +160,14 @@ func TestForeignFilesAreMovedAside(t *testing.T) {
 		make func(t *testing.T, path string)
 		why  string
 	}{
-		"text":             {func(t *testing.T, path string) { os.WriteFile(path, bytes.Repeat([]byte("my diary\n"), 99), 0o644) }, "not a SQLite file"},
-		"short":            {func(t *testing.T, path string) { os.WriteFile(path, []byte("x"), 0o644) }, "too short"},
-		"another program":  {execAll("CREATE TABLE t (a)"), "another program's file"},
-		"another version":  {execAll("CREATE TABLE t (a)", ours, "PRAGMA user_version = 7"), "schema version 7, want 1"},
-		"other page size":  {execAll("PRAGMA page_size = 8192", "CREATE TABLE t (a)", ours, "PRAGMA user_version = 1"), "damaged header"},
-		"other columns":    {execAll("CREATE TABLE tasks (a)", ours, "PRAGMA user_version = 1"), "no such column"},
-		"a stray wal file": {func(t *testing.T, path string) { os.WriteFile(path+"-wal", []byte("x"), 0o644) }, "files of a store without the store"},
+		"text":                      {func(t *testing.T, path string) { os.WriteFile(path, bytes.Repeat([]byte("my diary\n"), 99), 0o644) }, "not a SQLite file"},
+		"short":                     {func(t *testing.T, path string) { os.WriteFile(path, []byte("x"), 0o644) }, "too short"},
+		"another program":           {execAll("CREATE TABLE t (a)"), "another program's file"},
+		"another version":           {execAll("CREATE TABLE t (a)", ours, "PRAGMA user_version = 7"), "schema version 7, want 2"},
+		"other page size":           {execAll("PRAGMA page_size = 8192", "CREATE TABLE t (a)", ours, "PRAGMA user_version = 1"), "damaged header"},
+		"other columns":             {execAll("CREATE TABLE tasks (a)", ours, "PRAGMA user_version = 2"), "no such column"},
+		"version 1 of other tables": {execAll("CREATE TABLE tasks (a)", ours, "PRAGMA user_version = 1"), "migrate from schema 1: SQL logic error: no such table"},
+		"a stray wal file":          {func(t *testing.T, path string) { os.WriteFile(path+"-wal", []byte("x"), 0o644) }, "files of a store without the store"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pollux.db")

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -19,11 +20,16 @@ import (
 type database struct {
 	write, read *sql.DB
 
-	put, getForPut, counted, delete, putPartition, expire *sql.Stmt // of write
-	get, getPartition                                     *sql.Stmt // of read
+	// Of write.
+	standing, getForPut, insert, update, confirm, putBody, delete, deleteBody, putPartition *sql.Stmt
 
-	listing listing // of read
-	counts  *counts
+	get, getPartition *sql.Stmt // of read
+
+	counts *counts
+	info   os.FileInfo // of the file that was opened
+
+	wal  os.FileInfo // of its write-ahead log, nil until it was seen; the writer's
+	size int64       // the largest that was seen of the file; the writer's
 
 	mu     sync.RWMutex // held for reading by every use
 	closed bool         // guarded by mu
@@ -46,7 +52,11 @@ func openDatabase(ctx context.Context, path string, secret *cache.Secret) (file 
 		if err := errors.Join(file.openWriter(ctx, path), file.openReaders(ctx, path)); err != nil {
 			return err
 		}
-		return file.loadCounts(ctx, secret)
+		if err := file.loadCounts(ctx, secret); err != nil {
+			return err
+		}
+		file.info, err = os.Stat(path)
+		return err
 	})
 	return file, err
 }
@@ -63,7 +73,8 @@ func (d *database) openWriter(ctx context.Context, path string) (err error) {
 		return asDamage(err)
 	}
 	return prepare(ctx, d.write, map[**sql.Stmt]string{
-		&d.put: sqlPut, &d.getForPut: sqlGet, &d.counted: sqlCounted, &d.delete: sqlDelete, &d.putPartition: sqlPutPartition, &d.expire: sqlExpire,
+		&d.standing: sqlStanding, &d.getForPut: sqlGet, &d.insert: sqlInsert, &d.update: sqlUpdate, &d.confirm: sqlConfirm,
+		&d.putBody: sqlPutBody, &d.delete: sqlDelete, &d.deleteBody: sqlDeleteBody, &d.putPartition: sqlPutPartition,
 	})
 }
 
@@ -77,10 +88,7 @@ func (d *database) openReaders(ctx context.Context, path string) (err error) {
 	if err := prepare(ctx, d.read, map[**sql.Stmt]string{&d.get: sqlGet, &d.getPartition: sqlGetPartition}); err != nil {
 		return err
 	}
-	if err := d.listing.prepare(ctx, d.read); err != nil {
-		return err
-	}
-	for _, table := range [...]string{"tasks", "partitions"} {
+	for _, table := range [...]string{"tasks", "bodies", "partitions"} {
 		var one int
 		if err := d.read.QueryRowContext(ctx, "SELECT 1 FROM "+table+" LIMIT 1").Scan(&one); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return asDamage(err)

@@ -62,10 +62,17 @@ func openOrReplace(ctx context.Context, path string, secret *cache.Secret, log *
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
 	}
-	if err := checkHeader(path); err != nil {
-		if errors.Is(err, errNotOurs) {
+	version, err := checkHeader(path)
+	if errors.Is(err, errNotOurs) {
+		return replace(ctx, path, err, secret, log)
+	}
+	if err == nil && version < schemaVersion {
+		err = guarded(func() error { return asDamage(migrate(ctx, path, secret, log)) })
+		if damage(err) || fault(err) {
 			return replace(ctx, path, err, secret, log)
 		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	file, err := openDatabase(ctx, path, secret)

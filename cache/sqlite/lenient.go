@@ -33,3 +33,35 @@ func (i *integer) Scan(v any) error {
 	*i = integer(n)
 	return nil
 }
+
+// blob reads a column into bytes, none where it holds none.
+type blob []byte
+
+// Scan implements sql.Scanner.
+func (b *blob) Scan(v any) error {
+	switch v := v.(type) {
+	case []byte:
+		*b = append((*b)[:0], v...)
+	case string:
+		*b = append((*b)[:0], v...)
+	default:
+		*b = nil
+	}
+	return nil
+}
+
+// lenient wraps what is scanned into so that a damaged column costs its row and
+// not the statement.
+func lenient(dest []any) []any {
+	for i, d := range dest {
+		switch d := d.(type) {
+		case *int64:
+			dest[i] = (*integer)(d)
+		case *[]byte:
+			dest[i] = (*blob)(d)
+		case *string:
+			dest[i] = (*text)(d)
+		}
+	}
+	return dest
+}

@@ -5,20 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"pollux/cache"
+	"pollux/cache/sqlindex"
 )
 
 const (
-	// fewMatches is how many tasks whose ids begin alike are sorted at once.
-	// Where there are more, the first pages of the order are looked at before,
-	// peekPages of them: most of what is there may begin so.
-	fewMatches = 2000
-	peekPages  = 4
 	// lists is how many lists are read at once, so that polls find a reader.
 	lists = 2
 	// maxRounds bounds how often a list reads on because rows could not be
@@ -31,13 +26,6 @@ const (
 	freshWrites = 8
 	freshFor    = 200 * time.Millisecond
 )
-
-// sealedRow is a row of a page before it is opened.
-type sealedRow struct {
-	at             cache.Position
-	key, partition []byte
-	value          []byte
-}
 
 // List implements cache.Index. A file that is being replaced has no rows.
 func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.Position, error) {
@@ -52,9 +40,9 @@ func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.P
 	rows := make([]cache.Row, 0, q.Limit)
 	for range maxRounds {
 		rest.Limit = q.Limit - len(rows)
-		var sealed []sealedRow
-		err := s.query(ctx, func(d *database) (err error) {
-			sealed, err = d.page(&rest)
+		var heads []sqlindex.Head
+		err := s.snapshot(ctx, func(d *database, src source) (err error) {
+			heads, err = sqlindex.Page(src, &rest, d.counts.scope(q))
 			return err
 		})
 		if errors.Is(err, cache.ErrNotFound) {
@@ -63,12 +51,12 @@ func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.P
 		if err != nil {
 			return nil, nil, fmt.Errorf("list stored tasks: %w", err)
 		}
-		more := len(sealed) > rest.Limit
-		for i := range sealed[:min(len(sealed), rest.Limit)] {
-			if row, ok := s.openListed(&sealed[i]); ok && rest.Matches(&row) {
+		more := len(heads) > rest.Limit
+		for i := range heads[:min(len(heads), rest.Limit)] {
+			if row, ok := s.openHead(ctx, &heads[i]); ok && q.Matches(&row) {
 				rows = append(rows, row)
 			}
-			rest.After = &sealed[i].at
+			rest.After = &heads[i].At
 		}
 		if !more {
 			return rows, nil, nil
@@ -78,6 +66,33 @@ func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.P
 		}
 	}
 	return rows, rest.After, nil
+}
+
+// CountsSince implements cache.Index.
+func (s *Store) CountsSince(ctx context.Context, sight *cache.Sight, since time.Time) (counts cache.Counts, err error) {
+	s.awaitFewWrites(ctx)
+	err = s.snapshot(ctx, func(d *database, src source) (err error) {
+		counts, err = sqlindex.CountsSince(src, sight, d.counts.scope(&cache.Query{Sight: *sight}).Cells, since.UnixMicro())
+		return err
+	})
+	if errors.Is(err, cache.ErrNotFound) {
+		return cache.Counts{}, nil
+	}
+	return counts, err
+}
+
+// snapshot runs f on one state of the file.
+func (s *Store) snapshot(ctx context.Context, f func(*database, source) error) error {
+	return s.query(ctx, func(d *database) error {
+		tx, err := d.read.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		if err := f(d, source{tx}); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		return tx.Commit()
+	})
 }
 
 // awaitFewWrites waits for the writes that are under way, if they are few.
@@ -90,199 +105,68 @@ func (s *Store) awaitFewWrites(ctx context.Context) {
 	s.await(ctx, &write{barrier: true, done: make(chan outcome, 1)})
 }
 
-// openListed opens a row of a page. What is in it, not the columns, is what
-// the caller may be shown.
-func (s *Store) openListed(r *sealedRow) (cache.Row, bool) {
-	var key cache.ID
-	if len(r.key) != len(key) {
+// openHead opens a row of a page. What is in it, not the columns, is what the
+// caller may be shown. The body stands in for a head that is damaged.
+func (s *Store) openHead(ctx context.Context, h *sqlindex.Head) (cache.Row, bool) {
+	var key, partition cache.ID
+	if copy(key[:], h.Key) == len(key) && copy(partition[:], h.Partition) == len(partition) {
+		if row, err := s.secret.OpenRow(&partition, &key, h.Sealed, time.Now()); err == nil {
+			return row, true
+		}
 		s.unreadable.Add(1)
-		return cache.Row{}, false
+		if e, err := s.Get(ctx, &key); err == nil {
+			return cache.RowOf(e), true
+		}
 	}
-	copy(key[:], r.key)
-	e, ok := s.openRow(&key, row{partition: r.partition, value: r.value})
-	if !ok {
-		return cache.Row{}, false
-	}
-	return cache.RowOf(e), true
+	return cache.Row{}, false
 }
 
-// page reads the rows of q's next page, and one more if there is, all from one
-// state of the file.
-func (d *database) page(q *cache.Query) ([]sealedRow, error) {
-	tx, err := d.read.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
+// source runs the statements of sqlindex.
+type source struct{ tx *sql.Tx }
+
+// Rows implements sqlindex.Source.
+func (s source) Rows(text string, args []any, each func(scan func(...any) error) error) (err error) {
+	rows, err := s.tx.Query(strings.ReplaceAll(text, "$", "?"), args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	places, err := d.places(tx, q)
-	var page []sealedRow
-	if err == nil {
-		page, err = d.rowsAt(tx, places, q.Limit)
-	}
-	if err != nil {
-		return nil, errors.Join(err, tx.Rollback())
-	}
-	return page, tx.Commit()
-}
-
-// places finds where q's next rows are, in order, and one more if there is.
-func (d *database) places(tx *sql.Tx, q *cache.Query) ([]cache.Position, error) {
-	if q.Limit <= 0 {
-		return nil, nil
-	}
-	if q.TaskID == "" {
-		return d.walkAll(tx, q, q.Limit+1)
-	}
-	few, err := d.few(tx, q)
-	if err != nil || few {
-		return d.searchAll(tx, q, err)
-	}
-	peek := peekPages * q.Limit
-	first, err := d.walkAll(tx, q, peek)
-	if err != nil {
-		return nil, err
-	}
-	found, err := d.withIDs(tx, q, first)
-	if err == nil && (len(first) < peek || len(found) > q.Limit) {
-		return found[:min(len(found), q.Limit+1)], nil
-	}
-	return d.searchAll(tx, q, err)
-}
-
-// walkAll finds the first rows in the order of q, whatever their ids.
-func (d *database) walkAll(tx *sql.Tx, q *cache.Query, size int) ([]cache.Position, error) {
-	top := &top{q: q, size: size}
-	for _, c := range d.counts.cells(q) {
-		from, to := top.bounds()
-		after := place(q)
-		if err := top.take(tx.Stmt(d.listing.walks[walk{c.by, q.Order, q.Descending}]), c.value, c.status, from, to, after.At, after.Seq, size); err != nil {
-			return nil, err
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		switch err := each(func(dest ...any) error { return rows.Scan(lenient(dest)...) }); {
+		case errors.Is(err, sqlindex.Enough):
+			return nil
+		case err != nil:
+			return err
 		}
 	}
-	return top.places, nil
+	return rows.Err()
 }
 
-// withIDs keeps the places of rows whose ids begin as q asks.
-func (d *database) withIDs(tx *sql.Tx, q *cache.Query, places []cache.Position) (kept []cache.Position, err error) {
-	stmt := tx.Stmt(d.listing.id)
-	for _, p := range places {
-		var id string
-		if err := stmt.QueryRow(p.Seq).Scan(&id); err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(id, q.TaskID) {
-			kept = append(kept, p)
-		}
-	}
-	return kept, nil
-}
-
-// place is after which row q begins: one that is nowhere, for the first page.
-func place(q *cache.Query) cache.Position {
-	if q.After == nil {
-		return cache.Position{At: math.MinInt64}
-	}
-	return *q.After
-}
-
-// idRanges are the arguments of all ranges of ids that q is about.
-func idRanges(q *cache.Query) (ranges [][]any) {
-	if q.Sight.All {
-		return [][]any{{nil, q.TaskID, afterPrefix(q.TaskID)}}
-	}
-	for _, id := range q.Sight.Partitions {
-		ranges = append(ranges, []any{id[:], q.TaskID, afterPrefix(q.TaskID)})
-	}
-	return ranges
-}
-
-// afterPrefix is the least text that comes after every one that begins with
-// prefix. Ids are UTF-8, in which no byte is 0xff.
-func afterPrefix(prefix string) string { return prefix + "\xff" }
-
-// few reports whether only few ids in sight begin as q asks.
-func (d *database) few(tx *sql.Tx, q *cache.Query) (bool, error) {
-	total := 0
-	for _, args := range idRanges(q) {
-		var n int
-		if err := tx.Stmt(d.listing.matches[!q.Sight.All]).QueryRow(append(args, d.listing.fewMatches+1)...).Scan(&n); err != nil {
-			return false, err
-		}
-		total += n
-	}
-	return total <= d.listing.fewMatches, nil
-}
-
-// searchAll finds the first rows in the order of q among those whose ids begin
-// as q asks, by looking at all of these. It returns err if there is one.
-func (d *database) searchAll(tx *sql.Tx, q *cache.Query, err error) ([]cache.Position, error) {
-	top := &top{q: q, size: q.Limit + 1}
-	for _, args := range idRanges(q) {
-		if err != nil {
-			return nil, err
-		}
-		from, to := top.bounds()
-		after := place(q)
-		args = append(args, from, to, after.At, after.Seq, top.size, wordList(q.Statuses), wordList(q.Upstreams))
-		err = top.take(tx.Stmt(d.listing.searches[search{!q.Sight.All, q.Order, q.Descending}]), args...)
-	}
-	return top.places, err
-}
-
-// wordList is a list as searches want it.
-func wordList(words []string) any {
-	if words == nil {
-		return nil
-	}
-	return "," + strings.Join(words, ",") + ","
-}
-
-// cell is one combination that an index can pin down.
-type cell struct {
-	by     string
-	value  any
-	status string
-}
-
-// cells are the combinations in which q's rows can be.
-func (c *counts) cells(q *cache.Query) (cells []cell) {
+// scope is where rows of q can be.
+func (c *counts) scope(q *cache.Query) (in sqlindex.Scope) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	add := func(by string, value any, upstream string, byStatus map[string]int) {
-		if q.Upstreams != nil && !slices.Contains(q.Upstreams, upstream) {
-			return
-		}
+	seen := map[sqlindex.Cell]bool{}
+	add := func(upstream string, byStatus map[string]int) {
 		for status, n := range byStatus {
-			if n > 0 && (q.Statuses == nil || slices.Contains(q.Statuses, status)) {
-				cells = append(cells, cell{by, value, status})
+			cell := sqlindex.Cell{Upstream: upstream, Status: status}
+			in.Rows += n
+			if n > 0 && !seen[cell] && (q.Statuses == nil || slices.Contains(q.Statuses, status)) && (q.Upstreams == nil || slices.Contains(q.Upstreams, upstream)) {
+				seen[cell] = true
+				in.Cells = append(in.Cells, cell)
 			}
 		}
 	}
 	if q.Sight.All {
 		for upstream, byStatus := range c.byUpstream {
-			add("upstream", upstream, upstream, byStatus)
+			add(upstream, byStatus)
 		}
-		return cells
+		return in
 	}
 	for _, id := range q.Sight.Partitions {
 		if p := c.byPartition[id]; p != nil {
-			add("partition", id[:], p.upstream, p.byStatus)
+			add(p.upstream, p.byStatus)
 		}
 	}
-	return cells
-}
-
-// rowsAt reads the rows of the first places, up to limit.
-func (d *database) rowsAt(tx *sql.Tx, places []cache.Position, limit int) ([]sealedRow, error) {
-	byRow := tx.Stmt(d.listing.byRow)
-	page := make([]sealedRow, len(places))
-	for i, p := range places {
-		r := &page[i]
-		if r.at = p; i == limit {
-			break // only that it is there matters
-		}
-		if err := byRow.QueryRow(p.Seq).Scan(&r.key, &r.partition, &r.value); err != nil {
-			return nil, err
-		}
-	}
-	return page, nil
+	return in
 }

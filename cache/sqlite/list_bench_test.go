@@ -18,8 +18,8 @@ func BenchmarkList(b *testing.B) {
 		"fleet":     {Sight: cache.Sight{All: true}, Descending: true},
 		"partition": {Sight: cache.Sight{Partitions: []cache.ID{*storetest.Key(-8)}}, Descending: true},
 		"failed":    {Sight: cache.Sight{All: true}, Statuses: []string{"failed"}, Order: cache.ByUpdated, Descending: true},
-		"rare id":   {Sight: cache.Sight{All: true}, TaskID: "t4711"},
-		"any id":    {Sight: cache.Sight{All: true}, TaskID: "t"},
+		"rare id":   {Sight: cache.Sight{All: true}, Text: "t4711"},
+		"any id":    {Sight: cache.Sight{All: true}, Text: "t"},
 	} {
 		q.Limit = 50
 		b.Run(name, func(b *testing.B) {

@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -28,15 +26,6 @@ func indexed(t testing.TB, s *Store) storetest.Indexed {
 func TestIndex(t *testing.T) {
 	storetest.RunIndex(t, func(t *testing.T) storetest.Indexed {
 		s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
-		return indexed(t, s)
-	})
-}
-
-// TestIndexManyMatches: the same when hardly any number of matching ids is few.
-func TestIndexManyMatches(t *testing.T) {
-	storetest.RunIndex(t, func(t *testing.T) storetest.Indexed {
-		s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
-		s.file.Load().listing.fewMatches = 3
 		return indexed(t, s)
 	})
 }
@@ -113,77 +102,17 @@ func TestRetentionCounts(t *testing.T) {
 	}
 }
 
-// TestQueryPlans: a walk is a search in an index that has all it needs, and
-// nothing is sorted; a search by id reads no rows either.
-func TestQueryPlans(t *testing.T) {
-	s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
-	file := s.file.Load() // empty: without ANALYZE, plans do not depend on how many rows there are
-	ways, searches := walks()
-	check := func(name, text, prefix string, sorts bool) {
-		t.Helper()
-		plan := explain(t, file.read, text)
-		if !strings.HasPrefix(plan, prefix) || strings.Contains(plan, "TEMP B-TREE") != sorts {
-			t.Errorf("%s: plan\n%s", name, plan)
-		}
-	}
-	for _, w := range ways {
-		check(fmt.Sprint(w), w.text(), "SEARCH tasks USING COVERING INDEX tasks_"+w.by, false)
-	}
-	for _, q := range searches {
-		check(fmt.Sprint(q), q.text(), "SEARCH tasks USING COVERING INDEX tasks_", true)
-	}
-	check("by row", sqlByRow, "SEARCH tasks USING INTEGER PRIMARY KEY", false)
-	check("id", sqlID, "SEARCH tasks USING INTEGER PRIMARY KEY", false)
-	check("probe", sqlProbe, "SEARCH tasks USING INDEX", false)
-	check("count", sqlCount, "SCAN tasks USING COVERING INDEX tasks_partition_created", false)
-	if plan := explain(t, file.read, sqlMatches(true)); !strings.Contains(plan, "SEARCH tasks USING COVERING INDEX tasks_partition_id") {
-		t.Errorf("matches: plan\n%s", plan)
-	}
-}
-
-func explain(t *testing.T, db *sql.DB, text string) string {
-	t.Helper()
-	args := make([]any, strings.Count(text, "?"))
-	for n := len(args); n > 0 && !strings.Contains(text, fmt.Sprintf("?%d", n)); n-- {
-		args = args[:n-1]
-	}
-	rows, err := db.Query("EXPLAIN QUERY PLAN "+text, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	defer rows.Close()
-	var steps []string
-	for rows.Next() {
-		var id, parent, unused int
-		var detail string
-		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-			t.Fatal(err)
-		}
-		steps = append(steps, detail)
-	}
-	return strings.Join(steps, "\n")
-}
-
 // fill writes n tasks of so many partitions, fast and without the writer.
 func fill(t testing.TB, s *Store, n, partitions int) {
 	t.Helper()
 	statuses := []string{"completed", "completed", "completed", "completed", "failed", "cancelled", "in_progress", "queued"}
 	file := s.file.Load()
-	tx, err := file.write.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := tx.Stmt(file.put)
+	w := &writer{Store: s, batch: make([]*write, 0, n)}
 	for i := range n {
 		e := storetest.Listed(i, i%partitions, statuses[i*7919%len(statuses)], i)
-		if _, err := upsert(put, &write{entry: e, value: s.secret.SealEntry(e)}); err != nil {
-			t.Fatal(err)
-		}
+		w.batch = append(w.batch, &write{key: e.Key, entry: e, value: s.secret.SealEntry(e)})
 	}
-	if err := tx.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	if err := file.loadCounts(context.Background(), s.secret); err != nil {
+	if err := w.transact(file, w.batch, make([]outcome, n), nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,7 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"pollux/cache"
@@ -11,6 +14,47 @@ import (
 // mendEvery is the shortest time between two attempts to mend the file: a disk
 // that damages everything must not fill with files put aside.
 const mendEvery = time.Minute
+
+// lookEvery is how often the files are looked at.
+const lookEvery = 2 * time.Second
+
+// lost returns why the file that is open is no longer the one that would be
+// found after a restart, nil if it is.
+func (w *writer) lost() error {
+	d := w.file.Load()
+	if d == nil {
+		return nil
+	}
+	info, err := os.Stat(w.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("store file was deleted")
+	case err != nil:
+		return nil // a directory that cannot be read says nothing of the file
+	case !os.SameFile(info, d.info):
+		return errors.New("store file was replaced by another")
+	case info.Size() < d.size:
+		return errors.New("store file was cut")
+	}
+	d.size = info.Size()
+	wal, err := os.Stat(w.path + "-wal")
+	switch {
+	case err == nil && d.wal == nil:
+		d.wal = wal
+	case d.wal != nil && (errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(wal, d.wal)):
+		return errors.New("write-ahead log of the store file was deleted or replaced")
+	}
+	return nil
+}
+
+// look has the store file opened again, or made anew, when it was lost.
+func (w *writer) look() {
+	if err := w.lost(); err != nil {
+		w.report(err)
+		w.reopenedAt = time.Time{} // the disk is not to blame
+		w.mend(&faultError{err})
+	}
+}
 
 // mend gives the store a usable file after broken, the error that showed that
 // it has none; nil if the last attempt failed. After damage that is an empty

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,24 +20,31 @@ CREATE TABLE IF NOT EXISTS webhooks (
 CREATE TABLE IF NOT EXISTS deliveries (
 	id      TEXT PRIMARY KEY NOT NULL,
 	webhook TEXT NOT NULL,
-	payload BLOB NOT NULL,
+	event   TEXT NOT NULL,
 	state   BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS deliveries_webhook ON deliveries (webhook);
+CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event);
+CREATE TABLE IF NOT EXISTS events (
+	id      TEXT PRIMARY KEY NOT NULL,
+	payload BLOB NOT NULL
+) STRICT;
 `
 
 const (
 	sqlPutWebhook = `INSERT INTO webhooks (id, value) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET value = ?2`
 	// A webhook that was deleted while its task was polled gets nothing more.
-	sqlAddDelivery = `INSERT INTO deliveries (id, webhook, payload, state)
+	sqlAddDelivery = `INSERT INTO deliveries (id, webhook, event, state)
 SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM webhooks WHERE id = ?2)
 ON CONFLICT (id) DO NOTHING`
+	sqlAddEvent          = `INSERT INTO events (id, payload) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING`
 	sqlSetDeliveryState  = `UPDATE deliveries SET state = ?2 WHERE id = ?1`
 	sqlDeleteWebhook     = `DELETE FROM webhooks WHERE id = ?1`
-	sqlDeleteDeliveries  = `DELETE FROM deliveries WHERE webhook = ?1`
-	sqlDeliveryPayload   = `SELECT payload FROM deliveries WHERE id = ?1`
+	sqlDeleteDeliveries  = `DELETE FROM deliveries WHERE webhook = ?1 RETURNING event`
+	sqlDeleteEvent       = `DELETE FROM events WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1)`
+	sqlDeliveryPayload   = `SELECT payload FROM deliveries JOIN events ON events.id = event WHERE deliveries.id = ?1`
 	sqlListWebhooks      = `SELECT id, value FROM webhooks ORDER BY id`
-	sqlListAllDeliveries = `SELECT id, webhook, state FROM deliveries ORDER BY id`
+	sqlListAllDeliveries = `SELECT id, webhook, event, state FROM deliveries ORDER BY id`
 )
 
 var _ cache.Outbox = (*Store)(nil)
@@ -55,7 +63,16 @@ func (s *Store) triggered(e *cache.Entry) []cache.Delivery {
 // addDeliveries writes what an entry caused, within its transaction.
 func addDeliveries(tx *sql.Tx, deliveries []cache.Delivery) error {
 	for _, d := range deliveries {
-		if _, err := tx.Exec(sqlAddDelivery, d.ID, d.Webhook, d.Payload, d.State); err != nil {
+		event := cmp.Or(d.Event, d.ID)
+		result, err := tx.Exec(sqlAddDelivery, d.ID, d.Webhook, event, d.State)
+		if err != nil {
+			return err
+		}
+		added, err := result.RowsAffected()
+		if err == nil && added > 0 {
+			_, err = tx.Exec(sqlAddEvent, event, d.Payload)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -81,9 +98,20 @@ func (s *Store) PutWebhook(ctx context.Context, w cache.Webhook) error {
 // DeleteWebhook removes a webhook and its deliveries durably.
 func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
 	return s.record(ctx, "delete stored webhook", func(tx *sql.Tx) error {
-		_, err := tx.Exec(sqlDeleteWebhook, id)
-		if err == nil {
-			_, err = tx.Exec(sqlDeleteDeliveries, id)
+		if _, err := tx.Exec(sqlDeleteWebhook, id); err != nil {
+			return err
+		}
+		var events []string
+		err := eachRow(tx, sqlDeleteDeliveries, []any{id}, func(rows *sql.Rows) error {
+			var event text
+			err := rows.Scan(&event)
+			events = append(events, string(event))
+			return err
+		})
+		for _, event := range events {
+			if err == nil {
+				_, err = tx.Exec(sqlDeleteEvent, event)
+			}
 		}
 		return err
 	})
@@ -130,16 +158,16 @@ func (s *Store) Webhooks(ctx context.Context) ([]cache.Webhook, []cache.Delivery
 	err := s.query(ctx, func(d *database) error {
 		var allWebhooks []cache.Webhook
 		var allDeliveries []cache.Delivery
-		err := eachRow(d.read, sqlListWebhooks, func(rows *sql.Rows) error {
+		err := eachRow(d.read, sqlListWebhooks, nil, func(rows *sql.Rows) error {
 			var w cache.Webhook
 			err := rows.Scan((*text)(&w.ID), &w.Value)
 			allWebhooks = append(allWebhooks, w)
 			return err
 		})
 		if err == nil {
-			err = eachRow(d.read, sqlListAllDeliveries, func(rows *sql.Rows) error {
+			err = eachRow(d.read, sqlListAllDeliveries, nil, func(rows *sql.Rows) error {
 				var one cache.Delivery
-				err := rows.Scan((*text)(&one.ID), (*text)(&one.Webhook), &one.State)
+				err := rows.Scan((*text)(&one.ID), (*text)(&one.Webhook), (*text)(&one.Event), &one.State)
 				allDeliveries = append(allDeliveries, one)
 				return err
 			})
@@ -156,8 +184,10 @@ func (s *Store) Webhooks(ctx context.Context) ([]cache.Webhook, []cache.Delivery
 }
 
 // eachRow calls scan for every row of a query.
-func eachRow(db *sql.DB, query string, scan func(*sql.Rows) error) error {
-	rows, err := db.Query(query)
+func eachRow(db interface {
+	Query(query string, args ...any) (*sql.Rows, error)
+}, query string, args []any, scan func(*sql.Rows) error) error {
+	rows, err := db.Query(query, args...)
 	if err != nil {
 		return err
 	}

@@ -22,14 +22,15 @@ const (
 	maxPending = 1 << 16
 )
 
-// write is one change on its way to the writer: of entry, or a deletion if that
-// is nil.
+// write is one change on its way to the writer: of entry, or a deletion that
+// leaves generation behind if that is nil.
 type write struct {
-	key     cache.ID
-	entry   *cache.Entry
-	value   []byte // entry, sealed
-	barrier bool   // changes nothing; done when what was called before it is
-	done    chan outcome
+	key        cache.ID
+	entry      *cache.Entry
+	value      []byte // entry, sealed
+	generation uint64
+	barrier    bool // changes nothing; done when what was called before it is
+	done       chan outcome
 
 	deliveries []cache.Delivery    // to be added with entry
 	record     func(*sql.Tx) error // another change, of the outbox, instead of all the above
@@ -37,8 +38,9 @@ type write struct {
 
 // outcome is what became of a write.
 type outcome struct {
-	standing *cache.Entry // the frozen entry that was not replaced, if any
-	err      error
+	standing   *cache.Entry // the entry that was not replaced, if any
+	generation uint64       // that a deletion left behind
+	err        error
 }
 
 // awaited reports whether a caller waits for w.
@@ -146,7 +148,7 @@ func (q *writeQueue) settlePartitions(written bool) {
 	}
 }
 
-// Put makes e durable, or returns the frozen entry that stands. When ctx ends
+// Put makes e durable, or returns the entry that stands. When ctx ends
 // first, or after 5 s, it returns an error although the write may still happen.
 func (s *Store) Put(ctx context.Context, e *cache.Entry) (*cache.Entry, error) {
 	out := s.await(ctx, &write{key: e.Key, entry: e, value: s.secret.SealEntry(e), deliveries: s.triggered(e), done: make(chan outcome, 1)})
@@ -169,12 +171,14 @@ func (s *Store) PutLater(e *cache.Entry) {
 	s.writes.offer(&write{key: e.Key, entry: e, value: s.secret.SealEntry(e), deliveries: s.triggered(e)})
 }
 
-// Delete removes the entry under key. Of timeouts the same holds as of Put.
+// Delete removes the entry under key and remembers the generation as long as the
+// process runs, an hour at most. Of timeouts the same holds as of Put.
 func (s *Store) Delete(ctx context.Context, key *cache.ID, generation uint64) (uint64, error) {
-	if out := s.await(ctx, &write{key: *key, done: make(chan outcome, 1)}); out.err != nil {
+	out := s.await(ctx, &write{key: *key, generation: generation, done: make(chan outcome, 1)})
+	if out.err != nil {
 		return 0, fmt.Errorf("delete stored task: %w", out.err)
 	}
-	return generation, nil
+	return out.generation, nil
 }
 
 // PutPartition queues state. It is not lost when writes fail: it is written

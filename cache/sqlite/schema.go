@@ -8,65 +8,78 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"pollux/cache/sqlindex"
 )
 
 const (
 	// applicationID marks our files ("Pllx"), schemaVersion the meaning of
-	// their tables. Another version is moved aside; an index that is added to
-	// schema needs no new one.
+	// their tables. An older version is migrated, any other moved aside; an
+	// index that is added to schema needs no new one.
 	applicationID = 0x506c6c78
-	schemaVersion = 1
+	schemaVersion = 2
 
 	pageSize = 4096
 )
 
-// schema is what a file holds. Times are microseconds since 1970 UTC, NULL when
-// not known. Only value can be believed: the other columns are there to find
-// rows by, and first_seen stands in for a created_at that is not known.
+// schema is what a file holds. What lists show of a task stands apart from its
+// bodies, which no list reads. Times are microseconds since 1970 UTC. Only head
+// and value can be believed, since they are sealed: the other columns are there
+// to find rows by, as sqlindex describes them.
 var schema = `
 CREATE TABLE IF NOT EXISTS tasks (
-	key          BLOB PRIMARY KEY NOT NULL,
+	seq          INTEGER PRIMARY KEY,
+	key          BLOB NOT NULL UNIQUE,
 	partition    BLOB NOT NULL,
 	upstream     TEXT NOT NULL,
-	provider     TEXT NOT NULL,
-	task_id      TEXT NOT NULL,
 	status       TEXT NOT NULL,
-	terminal     INTEGER NOT NULL,
+	task_id      BLOB NOT NULL,
+	model        BLOB NOT NULL,
+	error_code   BLOB NOT NULL,
 	frozen       INTEGER NOT NULL,
-	created_at   INTEGER,
-	completed_at INTEGER,
-	updated_at   INTEGER,
-	first_seen   INTEGER,
-	observed_at  INTEGER,
-	value        BLOB NOT NULL
+	generation   INTEGER NOT NULL,
+	version      INTEGER NOT NULL,
+	created_at   INTEGER NOT NULL,
+	updated_at   INTEGER NOT NULL,
+	completed_at INTEGER NOT NULL,
+	observed_at  INTEGER NOT NULL,
+	head         BLOB NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS tasks_observed_at ON tasks (observed_at);
+CREATE TABLE IF NOT EXISTS bodies (
+	seq   INTEGER PRIMARY KEY,
+	value BLOB NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS partitions (
-	id           BLOB PRIMARY KEY NOT NULL,
-	upstream     TEXT NOT NULL,
-	last_success INTEGER,
-	suspended    INTEGER NOT NULL,
-	value        BLOB NOT NULL
+	id         BLOB PRIMARY KEY NOT NULL,
+	touched_at INTEGER NOT NULL,
+	value      BLOB NOT NULL
 ) STRICT;
-` + indexSchema + outboxSchema
+CREATE TABLE IF NOT EXISTS versions (
+	only INTEGER PRIMARY KEY CHECK (only = 0),
+	last INTEGER NOT NULL
+) STRICT;
+` + sqlindex.Schema + outboxSchema
 
 const (
-	// A frozen row only gives way to a frozen one; then no row is affected.
-	sqlPut = `INSERT INTO tasks (key, partition, upstream, provider, task_id, status, terminal, frozen,
-	created_at, completed_at, updated_at, first_seen, observed_at, value)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-ON CONFLICT (key) DO UPDATE SET partition = ?2, upstream = ?3, provider = ?4, task_id = ?5, status = ?6,
-	terminal = ?7, frozen = ?8, created_at = ?9, completed_at = ?10, updated_at = ?11, first_seen = ?12,
-	observed_at = ?13, value = ?14
-WHERE tasks.frozen = 0 OR excluded.frozen = 1`
-	sqlGet          = `SELECT partition, value FROM tasks WHERE key = ?1`
-	sqlCounted      = `SELECT partition, upstream, status FROM tasks WHERE key = ?1`
-	sqlDelete       = `DELETE FROM tasks WHERE key = ?1`
-	sqlPutPartition = `INSERT INTO partitions (id, upstream, last_success, suspended, value) VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT (id) DO UPDATE SET upstream = ?2, last_success = ?3, suspended = ?4, value = ?5`
+	sqlInsert = `INSERT INTO tasks (key, partition, upstream, status, task_id, model, error_code, frozen,
+	generation, version, created_at, updated_at, completed_at, observed_at, head)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)`
+	sqlUpdate = `UPDATE tasks SET partition = ?2, upstream = ?3, status = ?4, task_id = ?5, model = ?6, error_code = ?7, frozen = ?8,
+	generation = ?9, version = ?10, created_at = ?11, updated_at = ?12, completed_at = ?13, observed_at = ?14, head = ?15
+WHERE key = ?1`
+	// sqlConfirm touches no index.
+	sqlConfirm  = `UPDATE tasks SET frozen = ?2, generation = ?3, version = ?4, observed_at = ?5, head = ?6 WHERE key = ?1`
+	sqlPutBody  = `INSERT INTO bodies (seq, value) VALUES (?1, ?2) ON CONFLICT (seq) DO UPDATE SET value = ?2`
+	sqlStanding = `SELECT seq, partition, upstream, status, task_id, model, error_code, frozen, generation, version,
+	created_at, updated_at, completed_at FROM tasks WHERE key = ?1`
+	sqlGet          = `SELECT partition, value FROM tasks JOIN bodies USING (seq) WHERE key = ?1`
+	sqlDelete       = `DELETE FROM tasks WHERE seq = ?1`
+	sqlDeleteBody   = `DELETE FROM bodies WHERE seq = ?1`
+	sqlPutPartition = `INSERT INTO partitions (id, touched_at, value) VALUES (?1, ?2, ?3)
+ON CONFLICT (id) DO UPDATE SET touched_at = ?2, value = ?3`
 	sqlGetPartition = `SELECT value FROM partitions WHERE id = ?1`
-	sqlExpire       = `DELETE FROM tasks WHERE rowid IN (SELECT rowid FROM tasks WHERE observed_at < ?1 LIMIT ?2)
-RETURNING partition, upstream, status`
+	sqlPutVersion   = `INSERT INTO versions (only, last) VALUES (0, ?1) ON CONFLICT (only) DO UPDATE SET last = max(last, ?1)`
+	sqlLastVersion  = `SELECT last FROM versions`
 )
 
 // errNotOurs is the reason to move a file aside before SQLite touches it: merely
@@ -101,30 +114,31 @@ func createFile(ctx context.Context, path string) (err error) {
 // checkHeader reads the file header (SQLite file format, section 1.3) and
 // returns errNotOurs unless every field that is constant in our files has its
 // value: SQLite would take some flips there for a read-only or foreign file.
-func checkHeader(path string) error {
+// It returns the version of the schema.
+func checkHeader(path string) (version int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
 	var h [100]byte
 	if _, err := io.ReadFull(f, h[:]); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return fmt.Errorf("%w: too short", errNotOurs)
+			return 0, fmt.Errorf("%w: too short", errNotOurs)
 		}
-		return err
+		return 0, err
 	}
 	word := func(at int) uint32 { return binary.BigEndian.Uint32(h[at:]) }
 	switch {
 	case string(h[:16]) != "SQLite format 3\x00":
-		return fmt.Errorf("%w: not a SQLite file", errNotOurs)
+		return 0, fmt.Errorf("%w: not a SQLite file", errNotOurs)
 	case word(68) != applicationID:
-		return fmt.Errorf("%w: another program's file", errNotOurs)
-	case word(60) != schemaVersion:
-		return fmt.Errorf("%w: schema version %d, want %d", errNotOurs, word(60), schemaVersion)
+		return 0, fmt.Errorf("%w: another program's file", errNotOurs)
+	case word(60) == 0 || word(60) > schemaVersion+1: // the next one keeps to what this program needs
+		return 0, fmt.Errorf("%w: schema version %d, want %d", errNotOurs, word(60), schemaVersion)
 	case binary.BigEndian.Uint16(h[16:]) != pageSize, h[18]-1 > 1, h[19]-1 > 1, h[20] != 0,
 		h[21] != 64, h[22] != 32, h[23] != 32, word(44) != 4, word(56) != 1:
-		return fmt.Errorf("%w: damaged header", errNotOurs)
+		return 0, fmt.Errorf("%w: damaged header", errNotOurs)
 	}
-	return nil
+	return int(word(60)), nil
 }

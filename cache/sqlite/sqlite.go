@@ -56,6 +56,7 @@ type Store struct {
 	reads   chan *read
 	listing chan struct{} // of capacity lists: the lists under way
 	writes  writeQueue
+	last    uint64 // version in the file when it was opened
 	health  health
 
 	broken      chan error    // of capacity 1: why the file needs to be mended
@@ -112,6 +113,10 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 		writerDone: make(chan struct{}),
 	}
 	s.file.Store(file)
+	var last integer
+	if err := file.read.QueryRowContext(ctx, sqlLastVersion).Scan(&last); err == nil && last > 0 {
+		s.last = uint64(last) // else it counts from the clock
+	}
 	for range readers {
 		s.readersDone.Go(s.runReader)
 	}
@@ -144,6 +149,10 @@ func (s *Store) usable(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// LastVersion returns the largest version of an entry that was in the file when
+// it was opened.
+func (s *Store) LastVersion() uint64 { return s.last }
 
 // Healthy returns the last failure of a write, nil once one succeeded again.
 func (s *Store) Healthy() error { return s.health.last() }

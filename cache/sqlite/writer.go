@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"pollux/cache"
 )
 
@@ -23,9 +25,10 @@ const (
 type writer struct {
 	*Store
 	batch                  []*write
-	deltas                 []delta   // of the transaction under way
 	replacedAt, reopenedAt time.Time // last attempts to mend the file; zero: none
 	stuck                  bool      // connections to an old file may still be open: its path must not be used
+	forgotten              cache.Floors
+	round                  round
 }
 
 // runWriter writes what is queued, replaces a damaged file and deletes rows past
@@ -34,12 +37,11 @@ func (s *Store) runWriter() {
 	debug.SetPanicOnFault(true) // as in runReader
 	defer close(s.writerDone)
 	w := &writer{Store: s, batch: make([]*write, 0, maxBatch)}
-	retry, expire := stoppedTimer(), stoppedTimer()
+	retry, expire := stoppedTimer(), time.NewTimer(expirePause)
 	defer retry.Stop()
 	defer expire.Stop()
-	if s.retention > 0 {
-		expire.Reset(expirePause)
-	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		stopping := false
 		select {
@@ -51,6 +53,9 @@ func (s *Store) runWriter() {
 			w.mend(err)
 		case <-expire.C:
 			expire.Reset(w.expire())
+			continue
+		case <-look.C:
+			w.look()
 			continue
 		case <-s.stop:
 			stopping = true
@@ -185,132 +190,255 @@ func (s *Store) report(err error) {
 	}
 }
 
-// commit does the batch in one transaction; outcomes hold if it returns nil.
+// commit does the batch in one transaction, or if an operation fails each in one
+// of its own, so that it fails alone. It returns why nothing can be written.
 func (w *writer) commit(d *database, outcomes []outcome, partitions map[cache.ID]cache.PartitionState) error {
+	err := w.transact(d, w.batch, outcomes, partitions)
+	if err == nil || hopeless(err) || len(w.batch) < 2 {
+		return err
+	}
+	for i := range w.batch {
+		if err := w.transact(d, w.batch[i:i+1], outcomes[i:i+1], nil); hopeless(err) {
+			return err
+		} else if err != nil {
+			outcomes[i].err = err
+		}
+	}
+	return w.transact(d, nil, nil, partitions)
+}
+
+// hopeless reports whether err is of the file or the disk, and not of one
+// operation.
+func hopeless(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch code(err) {
+	case sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_ERROR:
+		return false
+	}
+	return damage(err) || fault(err) || code(err) != 0 || errors.Is(err, errAbandoned)
+}
+
+// transact does some operations of the batch in one transaction; outcomes hold
+// if it returns nil.
+func (w *writer) transact(d *database, batch []*write, outcomes []outcome, partitions map[cache.ID]cache.PartitionState) error {
 	tx, err := d.write.Begin()
 	if err != nil {
 		return err
 	}
-	if err := w.apply(tx, d, outcomes, partitions); err != nil {
+	c := &change{writer: w, Tx: tx, d: d}
+	for i, op := range batch {
+		if err == nil {
+			outcomes[i], err = c.do(op)
+		}
+	}
+	if err == nil {
+		err = c.putPartitions(partitions)
+	}
+	if err == nil && c.version > 0 {
+		_, err = tx.Exec(sqlPutVersion, int64(c.version))
+	}
+	if err != nil {
 		return errors.Join(err, tx.Rollback()) // not deferred: after a fault, SQLite must not be entered again
 	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	d.counts.apply(w.deltas)
+	d.counts.apply(c.deltas)
+	for key, generation := range c.forgotten {
+		w.forgotten.Leave(&key, generation, time.Now())
+	}
 	return nil
 }
 
-// apply does within tx what commit is for, and leaves in w.deltas how that
-// changes the counts.
-func (w *writer) apply(tx *sql.Tx, d *database, outcomes []outcome, partitions map[cache.ID]cache.PartitionState) error {
-	w.deltas = w.deltas[:0]
-	put, remove := tx.Stmt(d.put), tx.Stmt(d.delete)
-	for i, op := range w.batch {
-		if op.barrier {
-			continue
-		}
-		if op.record != nil {
-			if err := op.record(tx); err != nil {
-				return err
-			}
-			continue
-		}
-		leaving, err := counted(tx.Stmt(d.counted), &op.key)
-		switch {
-		case err != nil:
-		case op.entry == nil:
-			_, err = remove.Exec(op.key[:])
-		default:
-			outcomes[i].standing, err = w.put(tx, d, put, op)
-			if err == nil && outcomes[i].standing == nil {
-				err = addDeliveries(tx, op.deliveries)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		w.note(leaving, op, outcomes[i].standing)
+// change is one transaction of the writer under way.
+type change struct {
+	*writer
+	*sql.Tx
+	d         *database
+	deltas    []delta             // how it changes the counts
+	version   uint64              // the largest that it writes
+	forgotten map[cache.ID]uint64 // the generations that it leaves behind
+}
+
+func (c *change) do(op *write) (outcome, error) {
+	switch {
+	case op.barrier:
+		return outcome{}, nil
+	case op.record != nil:
+		return outcome{}, op.record(c.Tx)
+	case op.entry == nil:
+		return c.remove(op)
 	}
-	putPartition := tx.Stmt(d.putPartition)
+	return c.put(op)
+}
+
+func (c *change) putPartitions(partitions map[cache.ID]cache.PartitionState) error {
+	put := c.Stmt(c.d.putPartition)
+	now := time.Now().UnixMicro()
 	for id, state := range partitions {
-		value := w.secret.SealPartition(&id, state)
-		if _, err := putPartition.Exec(id[:], state.Upstream, micros(state.LastSuccess), state.Suspended, value); err != nil {
+		if _, err := put.Exec(id[:], now, c.secret.SealPartition(&id, state)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// counted returns how a row counts, nil if there is none.
-func counted(stmt *sql.Stmt, key *cache.ID) (*delta, error) {
-	var partition []byte
-	d := &delta{n: -1}
-	switch err := stmt.QueryRow(key[:]).Scan(&partition, (*text)(&d.upstream), (*text)(&d.status)); {
-	case errors.Is(err, sql.ErrNoRows):
+// standing is a row that is there, by its columns.
+type standing struct {
+	seq                         int64
+	partition                   blob
+	upstream, status            text
+	id, model, errorCode        []byte
+	frozen                      integer
+	generation, version         integer
+	created, updated, completed integer
+}
+
+// standing returns the row under key, nil if there is none.
+func (c *change) standing(key *cache.ID) (*standing, error) {
+	var r standing
+	err := c.Stmt(c.d.standing).QueryRow(key[:]).Scan(&r.seq, &r.partition, &r.upstream, &r.status, (*blob)(&r.id), (*blob)(&r.model), (*blob)(&r.errorCode),
+		&r.frozen, &r.generation, &r.version, &r.created, &r.updated, &r.completed)
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
-	case err != nil:
-		return nil, err
 	}
-	copy(d.partition[:], partition)
-	return d, nil
+	return &r, err
 }
 
-// note keeps how an operation changes the counts: leaving is what was there.
-func (w *writer) note(leaving *delta, op *write, standing *cache.Entry) {
-	if standing != nil {
-		return
+// count notes how a row that is there counts.
+func (c *change) count(r *standing, n int) {
+	d := delta{upstream: string(r.upstream), status: string(r.status), n: n}
+	copy(d.partition[:], r.partition)
+	c.deltas = append(c.deltas, d)
+}
+
+// remove deletes a row and leaves a generation behind.
+func (c *change) remove(op *write) (outcome, error) {
+	out := outcome{generation: op.generation}
+	r, err := c.standing(&op.key)
+	if op.generation > 0 {
+		floor := c.floor(&op.key)
+		if r != nil {
+			floor = max(floor, uint64(r.generation))
+		}
+		if out.generation = op.generation; floor >= op.generation {
+			out.generation = floor + 1
+		}
+		if c.forgotten == nil {
+			c.forgotten = map[cache.ID]uint64{}
+		}
+		c.forgotten[op.key] = out.generation
 	}
+	if err != nil || r == nil {
+		return out, err
+	}
+	c.count(r, -1)
+	return out, c.drop(r.seq)
+}
+
+// floor is the generation that was left behind under key.
+func (c *change) floor(key *cache.ID) uint64 {
+	if generation, ok := c.forgotten[*key]; ok {
+		return generation
+	}
+	return c.writer.forgotten.Floor(key, time.Now())
+}
+
+func (c *change) drop(seq int64) error {
+	_, err := c.Stmt(c.d.delete).Exec(seq)
+	if err == nil {
+		_, err = c.Stmt(c.d.deleteBody).Exec(seq)
+	}
+	return err
+}
+
+// put writes one entry with the deliveries that it causes, or returns what
+// stands instead.
+func (c *change) put(op *write) (outcome, error) {
 	e := op.entry
-	if e != nil && leaving != nil && leaving.status == e.Status && leaving.partition == e.Partition && leaving.upstream == e.Upstream {
-		return
-	}
-	if leaving != nil {
-		w.deltas = append(w.deltas, *leaving)
-	}
-	if e != nil {
-		w.deltas = append(w.deltas, delta{e.Partition, e.Upstream, e.Status, 1})
-	}
-}
-
-// put writes one entry, or returns the frozen one that stands.
-func (w *writer) put(tx *sql.Tx, d *database, put *sql.Stmt, op *write) (standing *cache.Entry, err error) {
-	changed, err := upsert(put, op)
-	if err != nil || changed {
-		return nil, err
-	}
-	var found row
-	if err := tx.Stmt(d.getForPut).QueryRow(op.key[:]).Scan(&found.partition, &found.value); err != nil {
-		return nil, err
-	}
-	if e, ok := w.openRow(&op.key, found); ok && e.Frozen {
-		return e, nil
-	}
-	// The row only claims to be frozen: it is damaged, or from under another
-	// secret, and would stand in the way for ever.
-	if _, err := tx.Stmt(d.delete).Exec(op.key[:]); err != nil {
-		return nil, err
-	}
-	_, err = upsert(put, op)
-	return nil, err
-}
-
-// upsert runs sqlPut and reports whether a row was written.
-func upsert(put *sql.Stmt, op *write) (changed bool, err error) {
-	e := op.entry
-	result, err := put.Exec(e.Key[:], e.Partition[:], e.Upstream, e.Provider, e.TaskID, e.Status, e.Terminal, e.Frozen,
-		micros(e.CreatedAt), micros(e.CompletedAt), micros(e.UpdatedAt), micros(e.FirstSeen), micros(e.ObservedAt), op.value)
+	r, err := c.standing(&op.key)
 	if err != nil {
-		return false, err
+		return outcome{}, err
 	}
-	n, err := result.RowsAffected()
-	return n > 0, err
+	if r != nil && !(&cache.Entry{Generation: uint64(r.generation), Version: uint64(r.version), Frozen: r.frozen != 0}).GivesWayTo(e) {
+		// A row that cannot be opened only claims to stand: it is damaged, or
+		// from under another secret, and would be in the way for ever.
+		if kept, err := c.kept(&op.key); err != nil || kept != nil && !kept.GivesWayTo(e) {
+			return outcome{standing: kept}, err
+		}
+	}
+	if e.Generation < c.floor(&op.key) {
+		return outcome{err: cache.ErrForgotten}, nil
+	}
+	if err := c.write(r, op); err != nil {
+		return outcome{}, err
+	}
+	c.version = max(c.version, e.Version)
+	return outcome{}, addDeliveries(c.Tx, op.deliveries)
 }
 
-// micros renders a time for a column.
-func micros(t time.Time) any {
+// kept returns the entry that stands under key, nil if it cannot be opened.
+func (c *change) kept(key *cache.ID) (*cache.Entry, error) {
+	var found row
+	err := c.Stmt(c.d.getForPut).QueryRow(key[:]).Scan(&found.partition, &found.value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil // a row without its body
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, _ := c.openRow(key, found)
+	return e, nil
+}
+
+// write puts op in place of r, which may be nil.
+func (c *change) write(r *standing, op *write) error {
+	e := op.entry
+	args := columns(e, c.secret)
+	var err error
+	var seq int64
+	switch {
+	case r == nil:
+		var result sql.Result
+		if result, err = c.Stmt(c.d.insert).Exec(args...); err == nil {
+			seq, err = result.LastInsertId()
+		}
+	case string(r.partition) == string(e.Partition[:]) && string(r.upstream) == e.Upstream && string(r.status) == e.Status &&
+		string(r.id) == e.TaskID && string(r.model) == e.Model && string(r.errorCode) == e.ErrorCode &&
+		args[10] == int64(r.created) && args[11] == int64(r.updated) && args[12] == int64(r.completed):
+		seq = r.seq
+		_, err = c.Stmt(c.d.confirm).Exec(args[0], args[7], args[8], args[9], args[13], args[14])
+	default:
+		seq = r.seq
+		_, err = c.Stmt(c.d.update).Exec(args...)
+	}
+	if err != nil {
+		return err
+	}
+	if r != nil {
+		c.count(r, -1)
+	}
+	c.deltas = append(c.deltas, delta{e.Partition, e.Upstream, e.Status, 1})
+	_, err = c.Stmt(c.d.putBody).Exec(seq, op.value)
+	return err
+}
+
+// columns are the arguments of sqlInsert and sqlUpdate for an entry.
+func columns(e *cache.Entry, secret *cache.Secret) []any {
+	shown := cache.RowOf(e)
+	return []any{
+		e.Key[:], e.Partition[:], e.Upstream, e.Status, []byte(e.TaskID), []byte(e.Model), []byte(e.ErrorCode), e.Frozen,
+		int64(e.Generation), int64(e.Version),
+		cache.ByCreated.Time(&shown), cache.ByUpdated.Time(&shown), cache.ByCompleted.Time(&shown), micros(e.ObservedAt), secret.SealRow(&shown),
+	}
+}
+
+// micros renders a time for a column, 0 when it is not known.
+func micros(t time.Time) int64 {
 	if t.IsZero() {
-		return nil
+		return 0
 	}
 	return t.UnixMicro()
 }

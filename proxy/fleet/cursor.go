@@ -48,7 +48,7 @@ func (s *Service) cursorSeal(q *listQuery) (id cache.ID) {
 	h := s.secret.Hash(cursorDomain)
 	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Upstreams)), ","))
 	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Statuses)), ","))
-	h.PartString(q.TaskID)
+	h.PartString(q.Text)
 	h.PartString(q.Since.UTC().Format(time.RFC3339Nano))
 	h.PartString(q.Until.UTC().Format(time.RFC3339Nano))
 	h.PartString(strconv.Itoa(int(q.Order)) + strconv.FormatBool(q.Descending))

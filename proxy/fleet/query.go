@@ -117,7 +117,7 @@ func (q *listQuery) setID(value string) string {
 	if len(value) > maxIDPrefix {
 		return "is longer than any id"
 	}
-	q.TaskID = value
+	q.Text = value
 	return ""
 }
 

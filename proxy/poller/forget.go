@@ -68,7 +68,7 @@ func (p *Poller) siblings(r Request) []Request {
 	defer cancel()
 	rows, _, err := p.Index().List(ctx, &cache.Query{
 		Sight: cache.Sight{Partitions: []cache.ID{r.Partition.ID}}, Upstreams: []string{u.Name},
-		TaskID: u.Parser.TaskID(r.Reference), Order: cache.ByUpdated, Descending: true, Limit: maxSiblings,
+		Text: u.Parser.TaskID(r.Reference), Order: cache.ByUpdated, Descending: true, Limit: maxSiblings,
 	})
 	if err != nil {
 		p.metrics.storeErrors.WithLabelValues("list").Inc()

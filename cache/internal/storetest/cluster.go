@@ -264,7 +264,7 @@ func budget(t *testing.T, c cache.Cluster) {
 		t.Errorf("a poll that somebody else makes: %+v, want it busy before it is spent", g)
 	}
 	other := *p
-	other.Partition = *Key(-50)
+	other.Key, other.Partition = *Key(50), *Key(-50)
 	granted(t, c, &other)
 	unsent := said(p, grants[2], nil)
 	unsent.Key, unsent.Unsent = *Key(2), true

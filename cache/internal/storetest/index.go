@@ -127,7 +127,7 @@ func indexModel(t *testing.T, x Indexed) {
 		}
 		q := cache.Query{
 			Upstreams: some(indexUpstreams).Draw(rt, "upstreams"), Statuses: some(indexStatuses).Draw(rt, "statuses"),
-			TaskID:     rapid.SampledFrom([]string{"", "", "t", "t1", "t12", "x"}).Draw(rt, "q"),
+			Text:       rapid.SampledFrom([]string{"", "", "t", "t1", "t12", "x"}).Draw(rt, "q"),
 			Order:      cache.Order(rapid.IntRange(0, 2).Draw(rt, "order")),
 			Descending: rapid.Bool().Draw(rt, "descending"), Limit: rapid.IntRange(1, 40).Draw(rt, "limit"),
 		}

@@ -68,6 +68,8 @@ func Run(t *testing.T, open func(t *testing.T) cache.Store) {
 		"entries come back whole":          roundTrip,
 		"sizes":                            sizes,
 		"frozen stands":                    frozenStands,
+		"the newest stands":                newest,
+		"late writes after a delete":       lateWrites,
 		"writes keep their order":          order,
 		"delete":                           deletes,
 		"partitions":                       partitions,
@@ -159,8 +161,54 @@ func frozenStands(t *testing.T, store cache.Store) {
 	want(t, "Put frozen over running", put(t, store, Frozen(1, 3)), stored(Frozen(1, 3)))
 	want(t, "Put running over frozen", put(t, store, Running(1, 4)), stored(Frozen(1, 3)))
 	want(t, "Get", get(t, store, 1), stored(Frozen(1, 3)))
-	want(t, "Put frozen over frozen", put(t, store, Frozen(1, 5)), stored(Frozen(1, 5)))
-	want(t, "Get", get(t, store, 1), stored(Frozen(1, 5)))
+	want(t, "Put frozen over frozen", put(t, store, Frozen(1, 5)), stored(Frozen(1, 3)))
+	reopened := numbered(Running(1, 6), 1, 0)
+	want(t, "Put of a later generation", put(t, store, reopened), stored(reopened))
+	want(t, "Get", get(t, store, 1), stored(reopened))
+}
+
+// numbered is e with a generation and a version.
+func numbered(e *cache.Entry, generation, version uint64) *cache.Entry {
+	e.Generation, e.Version = generation, version
+	return e
+}
+
+// newest: by generation and version, whoever comes last.
+func newest(t *testing.T, store cache.Store) {
+	stands := numbered(Running(1, 1), 2, 50)
+	put(t, store, stands)
+	want(t, "Put of an older version", put(t, store, numbered(Running(1, 2), 2, 49)), stored(stands))
+	want(t, "Put of an older generation", put(t, store, numbered(Frozen(1, 3), 1, 99)), stored(stands))
+	store.PutLater(numbered(Frozen(1, 4), 1, 99))
+	same := numbered(Running(1, 5), 2, 50)
+	want(t, "Put of the same version", put(t, store, same), stored(same))
+	next := numbered(Running(1, 6), 3, 1)
+	want(t, "Put of a later generation", put(t, store, next), stored(next))
+	want(t, "Get", get(t, store, 1), stored(next))
+}
+
+// lateWrites: a forgotten task stays forgotten, whatever was under way.
+func lateWrites(t *testing.T, store cache.Store) {
+	ctx := context.Background()
+	put(t, store, numbered(Running(1, 1), 1, 9))
+	if generation := forget(t, store, 1, 2); generation != 2 {
+		t.Errorf("Delete leaves generation %d, want 2", generation)
+	}
+	if _, err := store.Put(ctx, numbered(Frozen(1, 2), 1, 10)); !errors.Is(err, cache.ErrForgotten) {
+		t.Errorf("Put of an older generation: %v, want ErrForgotten", err)
+	}
+	store.PutLater(numbered(Frozen(1, 3), 1, 11))
+	put(t, store, Running(2, 1)) // what was called before is done
+	want(t, "Get of the forgotten", get(t, store, 1), nil)
+	if generation := forget(t, store, 1, 2); generation != 3 {
+		t.Errorf("Delete over generation 2 leaves %d, want 3", generation)
+	}
+	put(t, store, numbered(Running(3, 1), 7, 1))
+	if generation := forget(t, store, 3, 2); generation != 8 {
+		t.Errorf("Delete of an entry of generation 7 leaves %d, want 8", generation)
+	}
+	again := numbered(Running(1, 4), 3, 1)
+	want(t, "Put of the generation left behind", put(t, store, again), stored(again))
 }
 
 func order(t *testing.T, store cache.Store) {
@@ -294,31 +342,45 @@ func model(t *testing.T, store cache.Store) {
 	base := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		base += 10 // fresh keys for each sequence
-		known := map[int]*cache.Entry{}
+		known, left := map[int]*cache.Entry{}, map[int]uint64{}
 		for range rapid.IntRange(1, 12).Draw(rt, "calls") {
 			n := base + rapid.IntRange(0, 2).Draw(rt, "key")
-			e := Running(n, rapid.IntRange(0, 1000).Draw(rt, "version"))
+			e := Running(n, rapid.IntRange(0, 1000).Draw(rt, "text"))
 			if rapid.Bool().Draw(rt, "frozen") {
-				e = Frozen(n, rapid.IntRange(0, 1000).Draw(rt, "version"))
+				e = Frozen(n, rapid.IntRange(0, 1000).Draw(rt, "text"))
 			}
-			stands := known[n] != nil && known[n].Frozen && !e.Frozen
+			e.Generation, e.Version = rapid.Uint64Range(0, 2).Draw(rt, "generation"), rapid.Uint64Range(0, 3).Draw(rt, "version")
+			stands := known[n] != nil && !known[n].GivesWayTo(e)
+			late := !stands && e.Generation < left[n]
 			switch rapid.SampledFrom([]string{"put", "put", "later", "delete", "get"}).Draw(rt, "call") {
 			case "put":
+				if late {
+					if _, err := store.Put(context.Background(), e); !errors.Is(err, cache.ErrForgotten) {
+						rt.Fatalf("Put of generation %d after a Delete of %d: %v", e.Generation, left[n], err)
+					}
+					break
+				}
 				if !stands {
 					known[n] = e
 				}
 				want(t, "Put", put(t, store, e), stored(known[n]))
 			case "later":
-				if !stands {
+				if !stands && !late {
 					known[n] = e
 				}
 				store.PutLater(e)
 				put(t, store, Running(base+5, 0))
 			case "delete":
-				delete(known, n)
-				if _, err := store.Delete(context.Background(), Key(n), 0); err != nil {
-					rt.Fatalf("Delete: %v", err)
+				generation := rapid.Uint64Range(0, 2).Draw(rt, "left")
+				expected := generation
+				if floor := max(left[n], generationOf(known[n])); generation > 0 && floor >= generation {
+					expected = floor + 1
 				}
+				if got := forget(t, store, n, generation); got != expected {
+					rt.Fatalf("Delete leaves generation %d, want %d", got, expected)
+				}
+				left[n] = max(left[n], expected)
+				delete(known, n)
 			}
 			var expected *cache.Entry
 			if known[n] != nil {
@@ -330,6 +392,13 @@ func model(t *testing.T, store cache.Store) {
 			}
 		}
 	})
+}
+
+func generationOf(e *cache.Entry) uint64 {
+	if e == nil {
+		return 0
+	}
+	return e.Generation
 }
 
 func closed(t *testing.T, store cache.Store) {
