@@ -172,7 +172,7 @@ func (s *Service) fleetTasks(v *access.Reach, now time.Time) fleetTasks {
 	}
 	for upstream, byStatus := range s.index.Counts(&v.Sight) {
 		for status, n := range byStatus {
-			if v.May(upstream) {
+			if v.May(upstream) && normalize.Status(status).Valid() { // a store may be damaged
 				t.Total += n
 				t.ByStatus[status] += n
 				t.ByUpstream[upstream][status] += n
@@ -228,8 +228,8 @@ func (s *Service) fleetHistory(v *access.Reach) history {
 			h.PollsReceived[first+i] += p.Received
 			h.PollsUpstream[first+i] += p.Upstream
 			for status, n := range p.ByStatus {
-				if v.All {
-					h.ByStatus[status][first+i] += n
+				if line := h.ByStatus[status]; v.All && line != nil { // a store may be damaged
+					line[first+i] += n
 				}
 			}
 		}
