@@ -11,7 +11,7 @@ FUZZTIME ?= 10s
 PROGRAMS := TestClients|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
-.PHONY: build demo test quick deps lint fmt fuzz bench
+.PHONY: build demo test quick deps lint fmt fuzz bench soak release-check
 
 build:               ## bin/pollux
 	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
@@ -57,3 +57,9 @@ fuzz:                ## every fuzz target for FUZZTIME
 
 bench:               ## benchmarks beside the code; see benchmarks/ for the load scenarios
 	go test -run='^$$' -bench=. -benchmem ./...
+
+soak: build          ## 30 minutes under load with a million tasks, in a container of 256 MiB (root)
+	go run ./benchmarks/soak $(SOAK)
+
+release-check:       ## builds and tries what a release consists of (root, Debian; some twenty minutes)
+	deploy/check/release
