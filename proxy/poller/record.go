@@ -53,9 +53,9 @@ type stripe struct {
 }
 
 // recordsInStripe bounds what is remembered of tasks that nobody is asking
-// about, some 150 bytes each: 262,144 in all. What falls out costs at most that
-// observers are told once more what they know.
-const recordsInStripe = 256
+// about, some 250 bytes each: 65,536 in all, so that they fit a small container.
+// What falls out costs at most that observers are told once more what they know.
+const recordsInStripe = 64
 
 func (t *records) init() {
 	for i := range t.stripes {
