@@ -64,7 +64,7 @@ func task(n int64) string { return fmt.Sprintf("done-%07d", n) }
 
 // fill asks for tasks, in batches, until so many are known.
 func (l *load) fill(ctx context.Context, tasks int64, clients int) {
-	const size = 500
+	const size = 250
 	var next atomic.Int64
 	var all sync.WaitGroup
 	for range clients {

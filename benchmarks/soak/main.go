@@ -1,6 +1,6 @@
 // Command soak runs a Pollux under load for a long time in as little memory as
-// a small container has: a million tasks in its store, then polls of any of them,
-// batches, lists and streams. It fails if the kernel ends the process or a client
+// a small container has: a million tasks in its store, then polls, batches, lists and
+// streams of others. It fails if the kernel ends the process or a client
 // sees anything but an answer. It needs root, for the cgroup.
 package main
 
@@ -48,13 +48,14 @@ func main() {
 	defer stop()
 	lasts := flag.Duration("for", 30*time.Minute, "how `long` the load lasts, once the store is filled")
 	tasks := flag.Int64("tasks", 1_000_000, "how `many` tasks are in the store")
+	asked := flag.Int64("asked", 50_000, "how `many` more clients ask for")
 	streams := flag.Int("streams", 1000, "how `many` event streams are open")
 	memory := flag.String("memory", "256MiB", "what the `container` may use")
 	program := flag.String("pollux", "bin/pollux", "the `program`")
 	flag.Parse()
 	limit, err := strictyaml.ParseBytes(*memory)
 	if err == nil {
-		err = soak(ctx, *program, int64(limit), *tasks, *streams, *lasts)
+		err = soak(ctx, *program, int64(limit), *tasks, *asked, *streams, *lasts)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -62,7 +63,7 @@ func main() {
 	}
 }
 
-func soak(ctx context.Context, program string, limit, tasks int64, streams int, lasts time.Duration) error {
+func soak(ctx context.Context, program string, limit, tasks, asked int64, streams int, lasts time.Duration) error {
 	dir, err := os.MkdirTemp("", "soak-*")
 	if err != nil {
 		return err
@@ -75,14 +76,19 @@ func soak(ctx context.Context, program string, limit, tasks int64, streams int, 
 	defer container.remove()
 	server := httptest.NewServer(http.HandlerFunc(upstream))
 	defer server.Close()
+	began := time.Now()
+	if err := seed(ctx, filepath.Join(dir, "pollux.db"), tasks); err != nil {
+		return err
+	}
+	fmt.Printf("%d tasks are in the store after %s\n", tasks, time.Since(began).Round(time.Second))
 	p, err := start(container, program, dir, server.URL)
 	if err != nil {
 		return err
 	}
 	defer p.end()
 
-	began := time.Now()
-	fmt.Printf("%s of memory, %d tasks, %d streams, %s, %d cores\n\n%8s %9s %9s %8s %8s %9s %7s %9s %6s\n", strictyaml.Bytes(limit), tasks, streams, lasts,
+	began = time.Now()
+	fmt.Printf("%s of memory, %d tasks and %d more, %d streams, %s, %d cores\n\n%8s %9s %9s %8s %8s %9s %7s %9s %6s\n", strictyaml.Bytes(limit), tasks, asked, streams, lasts,
 		runtime.NumCPU(), "elapsed", "tasks", "polls", "batches", "lists", "events", "faults", "memory", "kills")
 	l := newLoad("http://" + p.address)
 	report := func() {
@@ -100,7 +106,7 @@ func soak(ctx context.Context, program string, limit, tasks int64, streams int, 
 			}
 		}
 	}()
-	l.fill(ctx, tasks, 8)
+	l.fill(ctx, asked, 4)
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
 	if l.known.Load() > 0 {
@@ -113,8 +119,8 @@ func soak(ctx context.Context, program string, limit, tasks int64, streams int, 
 		return fmt.Errorf("the kernel ended it for want of memory:\n%s", p.log())
 	case l.faults.Load() > 0:
 		return fmt.Errorf("clients saw %d faults, the first: %s\n%s", l.faults.Load(), l.fault, p.log())
-	case l.known.Load() < tasks:
-		return fmt.Errorf("interrupted with %d of %d tasks in the store", l.known.Load(), tasks)
+	case l.known.Load() < asked:
+		return fmt.Errorf("interrupted with %d of %d tasks in the store", l.known.Load(), asked)
 	}
 	fmt.Println("\nno process was ended by the kernel, no client saw a fault")
 	return p.end()
@@ -153,6 +159,7 @@ func start(container *cgroup, program, dir, upstreamURL string) (*process, error
 	}
 	defer out.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Env = append(os.Environ(), "POLLUX_STORE_KEY="+storeKey)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
