@@ -15,6 +15,7 @@ type Config struct {
 	Cache       CacheConfig                      `yaml:"cache"`
 	Store       StoreConfig                      `yaml:"store"` // a change needs a restart
 	ProviderDir string                           `yaml:"provider_dir"`
+	Reload      string                           `yaml:"reload"` // signal | watch: when files are read again, beside SIGHUP
 	Upstreams   map[string]poller.UpstreamConfig `yaml:"upstreams"`
 	Log         LogConfig                        `yaml:"log"`
 }
@@ -63,6 +64,7 @@ func DefaultConfig() Config {
 		Config: proxy.DefaultConfig(),
 		Cache:  CacheConfig{MaxBytes: defaultCache(usableMemory())},
 		Store:  StoreConfig{Driver: "sqlite", Path: "pollux.db"},
+		Reload: "signal",
 		Log:    LogConfig{Level: "info", Format: "text"},
 	}
 }

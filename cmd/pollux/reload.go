@@ -72,6 +72,7 @@ func (s *service) use(l *loaded) error {
 	useSettings()
 	s.log.configure(l.Log, slices.Concat(s.config.secrets(), l.secrets())) // requests under way may still name the old ones
 	s.config = l.Config
+	s.watch(l)
 	for _, warning := range l.Warnings {
 		s.log.Warn(warning)
 	}
@@ -80,6 +81,18 @@ func (s *service) use(l *loaded) error {
 	}
 	s.log.Info("configuration reloaded", "upstreams", len(l.Upstreams), "changed", strings.Join(changed, " "))
 	return nil
+}
+
+// watch says which files l came from, if their changes are to be noticed.
+func (s *service) watch(l *loaded) {
+	var paths []string
+	if l.Reload == "watch" && l.File != "" {
+		paths = append(paths, l.File)
+		if l.ProviderDir != "" {
+			paths = append(paths, l.ProviderDir)
+		}
+	}
+	s.watched.Store(&paths)
 }
 
 // loadUntil is load, given up when ctx ends: what a file system never answers

@@ -15,7 +15,8 @@ import (
 func serveCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("serve", `Runs the proxy until it is told to end. SIGTERM or Ctrl-C lets clients get their
 answers first, a second one ends it at once. SIGHUP reads the config and the
-provider files again; if anything is wrong with them, nothing changes.
+provider files again, with reload: watch every change of them does; if anything
+is wrong with them, nothing changes.
 Without a config it listens on 127.0.0.1:8080, with an upstream for every
 built-in provider that says where it is.`,
 		"pollux serve",
@@ -52,7 +53,7 @@ while others than this machine can connect`)
 }
 
 // serve runs s on its configured address, and reloads src on a hangup.
-func (s *service) serve(ctx context.Context, src source, hangups <-chan os.Signal) (err error) {
+func (s *service) serve(ctx context.Context, src source, hangups chan os.Signal) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	ln, err := s.server.Listen()
 	if err != nil {
@@ -63,5 +64,6 @@ func (s *service) serve(ctx context.Context, src source, hangups <-chan os.Signa
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	reloads.Go(func() { s.reloads(serving, src, hangups) })
+	reloads.Go(func() { watchFiles(serving, func() []string { return *s.watched.Load() }, hangups, s.log) })
 	return s.run(ctx, ln)
 }

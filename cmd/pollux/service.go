@@ -29,6 +29,7 @@ type service struct {
 	log      *logger
 	config   Config // in force; of the one goroutine that reloads
 	reading  atomic.Bool
+	watched  atomic.Pointer[[]string] // files and directories that a change of which is a reload
 	registry *prometheus.Registry
 	metrics  *metrics
 	memory   *cache.Memory
@@ -73,6 +74,7 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if err = s.server.OpenWebhooks(ctx, outboxOf(s.store), s.registry); err != nil {
 		return nil, err
 	}
+	s.watch(l)
 	s.metrics.reloaded(true)
 	return s, nil
 }

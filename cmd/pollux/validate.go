@@ -53,6 +53,9 @@ func (c *Config) validate(set *providers.Set) strictyaml.Faults {
 	} else if c.Store.Driver == "sqlite" && c.Store.Path == "" {
 		fault("store.path", "want a file name")
 	}
+	if c.Reload != "signal" && c.Reload != "watch" {
+		fault("reload", "want signal or watch")
+	}
 	c.Log.validate(fault)
 	return faults
 }
