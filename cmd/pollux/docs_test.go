@@ -55,7 +55,37 @@ func hasAnchor(text, anchor string) bool {
 			return true
 		}
 	}
-	return false
+	return strings.Contains(text, `<a id="`+anchor+`"></a>`)
+}
+
+// TestGlossary explains every word that Cache-Status may hold, and is where
+// other pages lead from words that are not everybody's.
+func TestGlossary(t *testing.T) {
+	glossary := read(t, "../../docs/glossary.md")
+	source := read(t, "../../proxy/problem/cachestatus.go")
+	words := []string{"hit", "ttl=", "fwd-status=", "stored", "collapsed"}
+	for _, names := range regexp.MustCompile(`(?s)var (forward|detail)Names = .*?\n}?\n`).FindAllStringSubmatch(source, -1) {
+		for _, name := range regexp.MustCompile(`"([a-z-]+)"`).FindAllStringSubmatch(names[0], -1) {
+			words = append(words, map[string]string{"forward": "fwd=", "detail": "detail="}[names[1]]+name[1])
+		}
+	}
+	if len(words) < 17 {
+		t.Errorf("only these words are known: %q", words)
+	}
+	for _, word := range words {
+		if !strings.Contains(glossary, "| `"+word) {
+			t.Errorf("docs/glossary.md does not explain %s", word)
+		}
+	}
+	var all strings.Builder
+	for _, page := range pages(t) {
+		all.WriteString(read(t, page))
+	}
+	for _, m := range regexp.MustCompile(`<a id="(\w+)">`).FindAllStringSubmatch(glossary, -1) {
+		if !strings.Contains(all.String(), "glossary.md#"+m[1]+")") {
+			t.Errorf("nothing leads to docs/glossary.md#%s", m[1])
+		}
+	}
 }
 
 // TestDocumentedProvider follows the page about providers to its end: the file,
