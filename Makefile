@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 
 # Tests that start node, npm, Chromium, curl or nginx, or that take longer than
 # everything else of their package: make quick leaves them out, make test never.
-PROGRAMS := TestClients|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills
+PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
 .PHONY: build demo test quick deps lint fmt fuzz bench soak release-check

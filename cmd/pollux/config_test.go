@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"pollux/providers"
+	"pollux/providers/sandbox"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
 )
@@ -46,7 +50,7 @@ func TestExampleHasEveryDefault(t *testing.T) {
 	}
 	full := want.Upstreams["shannon"]
 	grace := full.Reauthorize // what leaving it out means
-	full.BaseURL, full.Params, full.ReauthorizeGrace = "http://localhost:8081", map[string]string{}, &grace
+	full.BaseURL, full.Params, full.ReauthorizeGrace = "http://localhost:8081/shannon", map[string]string{}, &grace
 	want.Upstreams["shannon"] = full
 	if !reflect.DeepEqual(got.Config, want) {
 		t.Errorf("config.yaml decodes to\n%+v\nwant\n%+v", got.Config, want)
@@ -336,4 +340,49 @@ func read(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// TestExampleAgainstTheSandbox: the example finds the sandbox where that
+// listens, and polls there.
+func TestExampleAgainstTheSandbox(t *testing.T) {
+	set, err := providers.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	simulated, err := sandbox.New(set, sandbox.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(simulated)
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	dir := t.TempDir()
+	text := strings.NewReplacer("localhost:8081", host, "127.0.0.1:8080", "127.0.0.1:0", "path: pollux.db", "path: "+filepath.Join(dir, "pollux.db")).
+		Replace(read(t, exampleFile))
+	if strings.Count(text, host) != 1 || !strings.Contains(runWith(t, "", "sandbox", "--help").stdout, "(default 127.0.0.1:8081)") {
+		t.Fatal("config.yaml does not lead to where pollux sandbox listens")
+	}
+	p := start(t, "serve", "--config", write(t, "config.yaml", text))
+	base := "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
+	id, err := simulated.Create("shannon", nil, "me", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequest(http.MethodGet, base+"/v1/tasks/shannon/"+id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-API-Key", "me")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("GET %s: %s", request.URL, answer.Status)
+	}
+	if code := p.end(t); code != exitOK {
+		t.Errorf("serve ended with %d:\n%s", code, p.stderr)
+	}
 }
