@@ -27,6 +27,8 @@ type memStore struct {
 	failing    atomic.Bool
 	panicking  atomic.Bool
 	puts       atomic.Int64
+	onGet      func() // called once an entry was read, and before it is returned
+	onPut      func() // called before an entry is written
 }
 
 func newMemStore() *memStore {
@@ -40,8 +42,11 @@ func (s *memStore) Get(_ context.Context, key *cache.ID) (*cache.Entry, error) {
 		panic("a panic in the store")
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e, ok := s.entries[*key]
+	s.mu.Unlock()
+	if s.onGet != nil {
+		s.onGet()
+	}
 	if !ok {
 		return nil, cache.ErrNotFound
 	}
@@ -53,6 +58,9 @@ func (s *memStore) Put(_ context.Context, e *cache.Entry) (*cache.Entry, error) 
 	if s.failing.Load() {
 		return nil, errDisk
 	}
+	if s.onPut != nil {
+		s.onPut()
+	}
 	s.puts.Add(1)
 	s.PutLater(e)
 	return s.Get(context.Background(), &e.Key)
@@ -61,7 +69,7 @@ func (s *memStore) Put(_ context.Context, e *cache.Entry) (*cache.Entry, error) 
 func (s *memStore) PutLater(e *cache.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.entries[e.Key]; ok && old.Frozen && !e.Frozen {
+	if old, ok := s.entries[e.Key]; ok && !old.GivesWayTo(e) {
 		return
 	}
 	s.entries[e.Key] = *e
@@ -123,17 +131,29 @@ func inTurn(bodies ...string) func(int64, *http.Request) (*http.Response, error)
 	}
 }
 
-// bench is a Poller over a scripted upstream.
+// bench is a Poller over two scripted upstreams, seen from one of them.
 type bench struct {
 	*Poller
 	*script
 	t     testing.TB
 	store *memStore
 	name  string
+	other *script
 }
 
-// newBench starts a Poller with one upstream named like its provider. Config
-// changes go into tweak. Everything ends with the test.
+// otherName is the upstream beside the one under test: a vessl whose tasks run.
+const otherName = "other"
+
+// beside is the bench as seen from the other upstream.
+func (b *bench) beside() *bench {
+	c := *b
+	c.script, c.other, c.name = b.other, b.script, otherName
+	return &c
+}
+
+// newBench starts a Poller with an upstream named like its provider, and another
+// one beside it. Config changes of the first go into tweak. Everything ends with
+// the test.
 func newBench(t testing.TB, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*UpstreamConfig)) *bench {
 	return newBenchOver(t, newMemStore(), provider, answer, tweak...)
 }
@@ -157,13 +177,16 @@ func newBenchOver(t testing.TB, store *memStore, provider string, answer func(in
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(Config{Upstreams: map[string]UpstreamConfig{provider: cfg}}, set, store, memory, secret,
+	second := DefaultUpstreamConfig()
+	second.Provider, second.BaseURL = "vessl", "http://other.test"
+	p, err := New(Config{Upstreams: map[string]UpstreamConfig{provider: cfg, otherName: second}}, set, store, memory, secret,
 		prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{Poller: p, script: &script{answer: answer}, t: t, store: store, name: provider}
+	b := &bench{Poller: p, script: &script{answer: answer}, t: t, store: store, name: provider, other: &script{answer: always(200, vesslRunning)}}
 	b.up().transport = b.script
+	b.beside().up().transport = b.other
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Run(ctx) }()

@@ -2,9 +2,11 @@ package poller
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"golang.org/x/time/rate"
 
@@ -215,20 +217,24 @@ const (
 	partitionsInShard = 2048 // 131,072 in all, some 200 bytes each
 )
 
-// partitions is a bounded table. What falls out comes back from the store,
-// less its budget and pause.
+// partitions is a bounded table. What falls out comes back from the store, less
+// its budget and pause; but while anybody still holds it, as a watch or a stream
+// does, it is found again, so that there never are two objects for one
+// credential, of which one would not hear that it was refused.
 type partitions struct {
 	shards [partitionShards]partitionShard
 }
 
 type partitionShard struct {
-	mu   sync.RWMutex
-	byID map[cache.ID]*Partition
+	mu      sync.RWMutex // guards what follows
+	byID    map[cache.ID]*Partition
+	evicted map[cache.ID]weak.Pointer[Partition] // held by somebody, or about to go
 }
 
 func (t *partitions) init() {
 	for i := range t.shards {
 		t.shards[i].byID = map[cache.ID]*Partition{}
+		t.shards[i].evicted = map[cache.ID]weak.Pointer[Partition]{}
 	}
 }
 
@@ -236,27 +242,50 @@ func (t *partitions) shard(id *cache.ID) *partitionShard {
 	return &t.shards[binary.LittleEndian.Uint64(id[:8])%partitionShards]
 }
 
+// get returns the partition if it is in memory.
 func (t *partitions) get(id *cache.ID) *Partition {
 	s := t.shard(id)
 	s.mu.RLock()
-	part := s.byID[*id]
+	part, evicted := s.byID[*id], len(s.evicted) > 0
 	s.mu.RUnlock()
+	if part != nil || !evicted {
+		return part
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(id)
+}
+
+// find is get under the lock. What was evicted and is still held comes back.
+func (s *partitionShard) find(id *cache.ID) *Partition {
+	if part := s.byID[*id]; part != nil {
+		return part
+	}
+	part := s.evicted[*id].Value()
+	if part != nil {
+		delete(s.evicted, *id)
+		s.put(part)
+	}
 	return part
 }
 
-// add puts part in the table, unless another one was faster: that one is returned.
+// add puts part in the table, unless there is one already: that one is returned.
 func (t *partitions) add(part *Partition) *Partition {
 	s := t.shard(&part.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if there := s.byID[part.ID]; there != nil {
+	if there := s.find(&part.ID); there != nil {
 		return there
 	}
+	s.put(part)
+	return part
+}
+
+func (s *partitionShard) put(part *Partition) {
 	if len(s.byID) >= partitionsInShard {
 		s.evict()
 	}
 	s.byID[part.ID] = part
-	return part
 }
 
 // evict drops one partition: of a few at random, one that never saw a
@@ -273,6 +302,14 @@ func (s *partitionShard) evict() {
 		}
 	}
 	delete(s.byID, victim.ID)
+	s.evicted[victim.ID] = weak.Make(victim)
+	runtime.AddCleanup(victim, func(id cache.ID) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.evicted[id].Value() == nil {
+			delete(s.evicted, id)
+		}
+	}, victim.ID)
 }
 
 // each calls f with every partition in memory of the named upstream.
