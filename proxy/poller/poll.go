@@ -289,10 +289,11 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	u, r := f.r.Upstream, f.r
 	ctx, cancel := context.WithTimeout(p.base, u.Config.Timeout) // of waiting and asking together
 	defer cancel()
-	if u.inFlight.Acquire(ctx, 1) != nil {
+	release, err := u.inFlight.Acquire(ctx, &r.Partition.ID)
+	if err != nil {
 		return nil, providers.Verdict{}, &busyError{}
 	}
-	defer u.inFlight.Release(1)
+	defer release()
 	if failed := p.spend(u, r.Partition, time.Now()); failed != nil {
 		return nil, providers.Verdict{}, failed
 	}

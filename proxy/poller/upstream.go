@@ -9,11 +9,10 @@ import (
 	"net/url"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller/adaptive"
+	"pollux/proxy/poller/schedule"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
@@ -30,7 +29,7 @@ type Upstream struct {
 
 	held      providers.Credential
 	transport transport
-	inFlight  *semaphore.Weighted
+	inFlight  *schedule.Slots // max_in_flight
 	breaker   *breaker
 	witnesses *witnesses
 	stats     *upstreamStats
@@ -78,7 +77,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 	u := &Upstream{
 		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: base,
 		Held:      !cfg.Credential.Caller,
-		inFlight:  semaphore.NewWeighted(int64(max(1, cfg.MaxInFlight))),
+		inFlight:  schedule.NewSlots(cfg.MaxInFlight),
 		witnesses: &witnesses{},
 		stats:     &upstreamStats{},
 		groups:    newGroups(cfg, provider),
