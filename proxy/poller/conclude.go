@@ -77,7 +77,7 @@ func (f *flight) refusal(kind problem.Type, status int, res *response, v provide
 	if v.RetryAfter > 0 {
 		why.RetryAfter = clampRetryAfter(v.RetryAfter)
 	}
-	return failure{problem: why, asked: true, final: true, raw: rawOf(res, v)}
+	return failure{problem: why, asked: true, final: true, wait: why.RetryAfter, raw: rawOf(res, v)}
 }
 
 // refused ends a flight whose poll the upstream refused.
