@@ -3,11 +3,12 @@ package proxy
 import (
 	"fmt"
 	"net/http"
-	"pollux/proxy/access"
-	"pollux/proxy/wire"
 	"strings"
 	"sync"
 	"testing"
+
+	"pollux/proxy/access"
+	"pollux/proxy/wire"
 )
 
 func withClients(c *Config) {

@@ -115,7 +115,7 @@ func TestBadBatches(t *testing.T) {
 		`{`, `[]`, `null`, `"x"`, `{"tasks":null}`, `{"tasks":{}}`, `{"tasks":"shannon/a"}`, `{}`, `{"Tasks":[]}`, `{"tasks":[],"x":1}`,
 		`{"tasks":[],"tasks":[]}`, `{"tasks":[{"upstream":"a","upstream":"b"}]}`, `{"tasks":[` + deep + `]}`, `{"tasks":[]} {}`, `{"tasks":[]}]`,
 		`{"tasks":[],"wait":-1}`, `{"tasks":[],"wait":1.5}`, `{"tasks":[],"wait":"1"}`, `{"tasks":[],"wait":null}`, `{"tasks":[],"until":"some"}`, `{"tasks":[],"until":null}`,
-		`{"tasks":["a","b","c","d"]}`, "{\"tasks\":[\"\xff\"]}", `{"tasks":[],"credentials":[]}`, `{"tasks":[],"credentials":{"nope":{}}}`,
+		`{"tasks":["a","b","c","d"]}`, `{"tasks":["shannon/\ud800"]}`, "{\"tasks\":[\"\xff\"]}", `{"tasks":[],"credentials":[]}`, `{"tasks":[],"credentials":{"nope":{}}}`,
 		`{"tasks":[],"credentials":{"held":{"X-API-Key":"k"}}}`, `{"tasks":[],"credentials":{"orq":{"Cookie":"secret"}}}`,
 		`{"tasks":[],"credentials":{"orq":{"Authorization":"sec\nret"}}}`, `{"tasks":[],"credentials":{"orq":{"Authorization":"a","authorization":"b"}}}`,
 		`{"tasks":[],"credentials":{"orq":{"Authorization":7}}}`, `{"tasks":[],"credentials":{"orq":null}}`,

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"pollux/proxy/access"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"pollux/proxy/access"
 )
 
 // listPage is an answer of /v1/tasks.

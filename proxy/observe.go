@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"pollux/proxy/wire"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/proxy/wire"
 )
 
 // metrics are the face's. Labels come from our own tables only: routes, codes

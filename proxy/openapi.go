@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed" // for the description
 	"encoding/hex"
+
 	"pollux/proxy/wire"
 )
 

@@ -110,7 +110,6 @@ func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret
 		SecureErrorLogMessage:        true,
 		ReadTimeout:                  readTimeout,
 		IdleTimeout:                  idleTimeout,
-		WriteTimeout:                 wire.WriteTimeout,
 		MaxIdleWorkerDuration:        idleWorker,
 		ReadBufferSize:               int(cfg.Limits.RequestHeaderBytes),
 		MaxRequestBodySize:           defaultBodyLimit,

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"pollux/proxy/access"
-	"pollux/proxy/wire"
 	"slices"
 	"strconv"
 	"strings"
+
+	"pollux/proxy/access"
+	"pollux/proxy/wire"
 )
 
 // KeyError is one fault of a Config. Its text never holds a value that could

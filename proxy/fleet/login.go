@@ -7,11 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"pollux/proxy/access"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
-
-	"github.com/valyala/fasthttp"
 )
 
 var (

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"pollux/proxy/access"
 	"pollux/proxy/wire"
@@ -148,7 +147,6 @@ func (s *Service) passOnUnframed(x *access.Request, d *download) {
 	x.Ctx.Hijack(func(net.Conn) {
 		defer s.life.Streams.Done()
 		defer d.Close()
-		_ = c.SetWriteDeadline(time.Now().Add(wire.WriteTimeout))
 		if _, err := c.Write(head); err == nil {
 			_, _ = d.WriteTo(c) // the client sees a failure as the connection's end
 		}

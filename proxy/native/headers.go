@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"net/http"
 	"net/textproto"
-	"pollux/proxy/access"
-	"pollux/proxy/wire"
 	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"pollux/proxy/access"
+	"pollux/proxy/wire"
 )
 
 // hopByHop are the headers that are about one connection (RFC 9110, section

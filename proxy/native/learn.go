@@ -170,7 +170,7 @@ func decoded(h http.Header, body []byte) []byte {
 
 func isEventStream(h http.Header) bool {
 	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(media), string(wire.EventStream))
+	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
 }
 
 // relinked reads the answer of a create whose links have to lead through

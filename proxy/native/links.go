@@ -2,9 +2,10 @@ package native
 
 import (
 	"net/url"
+	"strings"
+
 	"pollux/proxy/access"
 	"pollux/proxy/wire"
-	"strings"
 )
 
 // throughPollux returns what an upstream's reference (RFC 3986, section 4.1) is

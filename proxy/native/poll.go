@@ -17,7 +17,7 @@ var headerLocation = []byte("Location")
 // serveNativePoll answers a status poll with the upstream's own bytes.
 func (s *Service) serveNativePoll(x *access.Request, t *access.Target) {
 	part := x.EnterTask(t)
-	d := wire.ReadDirectives(x.Ctx.Request.Header.PeekCanonical(wire.HeaderCacheControl))
+	d := x.Directives()
 	if !d.NoCache || d.OnlyIfCached {
 		if a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now); ok {
 			s.answerNative(x, t, part, &a)

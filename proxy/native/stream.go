@@ -113,9 +113,6 @@ func (d *download) WriteTo(w io.Writer) (written int64, err error) {
 			d.lesson.finished() // before the client can know that this is the end
 		}
 		if n > 0 {
-			if err := d.conn.SetWriteDeadline(time.Now().Add(wire.WriteTimeout)); err != nil {
-				return written, err
-			}
 			m, err := w.Write(buf[:n])
 			written += int64(m)
 			if err == nil && buffered {

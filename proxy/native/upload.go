@@ -4,10 +4,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"pollux/proxy/wire"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"pollux/proxy/wire"
 )
 
 // uploadPause is how long a client may be silent within a body. A whole body

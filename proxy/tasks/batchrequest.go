@@ -3,9 +3,10 @@ package tasks
 import (
 	"encoding/json"
 	"fmt"
+	"time"
+
 	"pollux/proxy/access"
 	"pollux/proxy/wire"
-	"time"
 )
 
 // batchRequest is the body of a batch, checked as far as it does not concern

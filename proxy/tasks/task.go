@@ -21,7 +21,7 @@ func (s *Service) ServeTask(x *access.Request) {
 		x.Deny(denied)
 		return
 	}
-	d := wire.ReadDirectives(x.Ctx.Request.Header.PeekCanonical(wire.HeaderCacheControl))
+	d := x.Directives()
 	if x.WantsStream() {
 		s.serveStream(x, t, part, o, d)
 		return

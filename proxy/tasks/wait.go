@@ -1,7 +1,6 @@
 package tasks
 
 import (
-	"bytes"
 	"strconv"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 )
 
 var (
-	headerPrefer            = []byte("Prefer")
 	headerPreferenceApplied = []byte("Preference-Applied")
 )
 
@@ -24,24 +22,9 @@ var (
 func waitWanted(x *access.Request, o options) time.Duration {
 	d := o.wait
 	if !o.waits {
-		d = preferredWait(x.Ctx.Request.Header.PeekCanonical(headerPrefer))
+		d, _ = parseWait(x.Preferred("wait"))
 	}
 	return min(d, x.Settings.Limits.Wait)
-}
-
-func preferredWait(value []byte) time.Duration {
-	for len(value) > 0 {
-		var one []byte
-		one, value, _ = bytes.Cut(value, []byte(","))
-		one, _, _ = bytes.Cut(one, []byte(";"))
-		name, seconds, ok := bytes.Cut(wire.TrimOWS(one), []byte("="))
-		if !ok || !wire.FoldEqual(wire.TrimOWS(name), "wait") {
-			continue
-		}
-		d, _ := parseWait(bytes.Trim(wire.TrimOWS(seconds), `"`))
-		return d
-	}
-	return 0
 }
 
 // serveWait answers a poll once there is something to tell, at the latest
@@ -89,7 +72,7 @@ func preferenceApplied(x *access.Request, wait time.Duration) {
 // differs from the one it has, or without one, a task that has ended or wants
 // something. What can never change any more is not waited for either.
 func satisfied(x *access.Request, o options, e *cache.Entry) bool {
-	if have := x.Ctx.Request.Header.PeekCanonical(wire.HeaderIfNoneMatch); len(have) > 0 {
+	if have := x.IfNoneMatch(); len(have) > 0 {
 		return e.Frozen || !wire.Matches(have, o.validator(e))
 	}
 	return over(e)

@@ -73,7 +73,7 @@ func TestDirectives(t *testing.T) {
 		"no-store": {}, "foo, no-cache": {NoCache: true}, "only-if-cached": {OnlyIfCached: true},
 		"only-if-cached,max-age=0": {NoCache: true, OnlyIfCached: true}, "no-cachex": {}, ",,": {},
 	} {
-		if got := ReadDirectives([]byte(value)); got != want {
+		if got := readDirectives([]byte(value)); got != want {
 			t.Errorf("readDirectives(%q) = %+v, want %+v", value, got, want)
 		}
 	}

@@ -34,9 +34,12 @@ func Matches(ifNoneMatch []byte, etag string) bool {
 	return false
 }
 
+// IfNoneMatch is the list of validators that the caller has.
+func (x *Exchange) IfNoneMatch() []byte { return x.list("If-None-Match") }
+
 // has reports whether the caller says that it has what etag stands for.
 func (x *Exchange) has(etag string) bool {
-	return Matches(x.Ctx.Request.Header.PeekCanonical(HeaderIfNoneMatch), etag)
+	return Matches(x.IfNoneMatch(), etag)
 }
 
 // Unchanged makes the answer a 304 if the caller has what etag stands for.
@@ -69,13 +72,15 @@ func opaque(tag []byte) []byte {
 // Directives are those of a request's Cache-Control that a poll obeys.
 type Directives struct{ NoCache, OnlyIfCached bool }
 
-// ReadDirectives reads Cache-Control (RFC 9111, section 5.2.1). max-age=0
+// Directives are those of the request's Cache-Control.
+func (x *Exchange) Directives() Directives { return readDirectives(x.list("Cache-Control")) }
+
+// readDirectives reads Cache-Control (RFC 9111, section 5.2.1). max-age=0
 // counts as no-cache; what else is there is ignored.
-func ReadDirectives(value []byte) (d Directives) {
+func readDirectives(value []byte) (d Directives) {
 	for len(value) > 0 {
 		var one []byte
-		one, value, _ = bytes.Cut(value, []byte(","))
-		switch one = TrimOWS(one); {
+		switch one, value = nextMember(value); {
 		case FoldEqual(one, "no-cache"), FoldEqual(one, "max-age=0"), FoldEqual(one, `max-age="0"`):
 			d.NoCache = true
 		case FoldEqual(one, "only-if-cached"):

@@ -60,7 +60,7 @@ func newHeaderRules(identity []string) headerRules {
 	for _, name := range identity {
 		add(name, roleIdentity, true)
 	}
-	for _, name := range []string{"content-type", "cookie", "range", "if-none-match", "prefer"} {
+	for _, name := range []string{"content-type", "cookie", "range"} {
 		add(name, roleSingle, true)
 	}
 	return r

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -34,11 +33,6 @@ const (
 	// heartbeat is how often a silent stream sends a comment, so that
 	// intermediaries keep it open.
 	heartbeat = 15 * time.Second
-	// writeEvent bounds the writing of one event: a reader that stalls longer
-	// is cut off, and harms nobody else.
-	writeEvent = 10 * time.Second
-	// writeTimeout bounds one answer that is not a stream.
-	WriteTimeout = 15 * time.Second
 	// lookForClient is how often somebody who waits is checked for having left.
 	LookForClient = time.Second
 )
@@ -48,23 +42,19 @@ var (
 	EventStream  = []byte("text/event-stream")
 )
 
-// WantsStream reports whether an event stream is asked for. HEAD has none.
+// WantsStream reports whether an event stream is asked for: Accept names it, and
+// likes no JSON better. HEAD has none.
 func (x *Exchange) WantsStream() bool {
-	return acceptsEvents(x.Ctx.Request.Header.PeekCanonical(headerAccept)) && !x.Ctx.IsHead()
-}
-
-// acceptsEvents reports whether Accept asks for an event stream.
-func acceptsEvents(accept []byte) bool {
-	for len(accept) > 0 {
-		var one []byte
-		one, accept, _ = bytes.Cut(accept, []byte(","))
-		media, params, _ := bytes.Cut(one, []byte(";"))
-		if bytes.EqualFold(TrimOWS(media), EventStream) {
-			q := bytes.ReplaceAll(params, []byte(" "), nil)
-			return !bytes.Equal(q, []byte("q=0")) && !bytes.HasPrefix(q, []byte("q=0;"))
-		}
+	accept := x.list("Accept")
+	if len(accept) == 0 || x.Ctx.IsHead() {
+		return false
 	}
-	return false
+	stream, named := accepted(accept, "text", "event-stream")
+	if !named || stream == 0 {
+		return false
+	}
+	document, _ := accepted(accept, "application", "json")
+	return stream >= document
 }
 
 // EventWriter writes server-sent events straight to a connection that was
@@ -73,9 +63,6 @@ func acceptsEvents(accept []byte) bool {
 type EventWriter struct{ conn net.Conn }
 
 func (w EventWriter) Send(b []byte) error {
-	if err := w.conn.SetWriteDeadline(time.Now().Add(writeEvent)); err != nil {
-		return err
-	}
 	_, err := w.conn.Write(b)
 	return err
 }

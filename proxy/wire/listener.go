@@ -66,7 +66,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		pause = acceptPauseMin
 		if from, ok := l.admit(c.RemoteAddr()); ok {
 			keepAlive(c)
-			return &Conn{Conn: c, listener: l, from: from}, nil
+			return &Conn{Conn: patient{c}, listener: l, from: from}, nil
 		}
 		l.metrics.refused.Inc()
 		c.Close()
