@@ -89,7 +89,10 @@ func (m *Mapping) Paths() []PathSpec { return m.paths }
 
 // Decides reports whether an HTTP code says all about the status, so that a
 // body may be empty or no JSON.
-func (m *Mapping) Decides(code int) bool { _, decides := m.codes[code]; return decides }
+func (m *Mapping) Decides(code int) bool { return m.StatusOf(code) != "" }
+
+// StatusOf is the status that an HTTP code alone decides, "" if it does not.
+func (m *Mapping) StatusOf(code int) Status { return m.codes[code].Status }
 
 func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 	doc := newDocument(n.Body)
@@ -214,6 +217,9 @@ func (f *field) read(e *evaluation, status Status, traces *[]FieldTrace) (r read
 			r = reading{v, true}
 			if traces != nil {
 				trace.Value = v.appendJSON(nil, f.member.typ)
+				for _, s := range f.sources[i+1:] {
+					trace.Tried = append(trace.Tried, SourceTrace{s.label(), outcomeLater, s.at.Line})
+				}
 			}
 			break
 		}

@@ -269,7 +269,7 @@ func TestExplain(t *testing.T) {
 		t.Errorf("first trace = %+v, want the status", traces[0])
 	}
 	text := byField["output.text"]
-	if string(text.Value) != `"Last words"` || len(text.Tried) != 2 || text.Tried[0].Outcome != outcomeEmpty || text.Tried[1].Outcome != outcomeUsed {
+	if string(text.Value) != `"Last words"` || len(text.Tried) != 3 || text.Tried[0].Outcome != outcomeEmpty || text.Tried[1].Outcome != outcomeUsed || text.Tried[2].Outcome != outcomeLater {
 		t.Errorf("trace of output.text = %+v", text)
 	}
 	if message := byField["error.message"]; message.Value != nil || message.Tried[0].Outcome != "not while completed" {

@@ -46,6 +46,7 @@ const (
 	outcomeNull      = "null"
 	outcomeNoMatch   = "does not match"
 	outcomeEmpty     = "empty"
+	outcomeLater     = "not needed: one before it gave the value"
 	outcomeNoResult  = "no result was fetched"
 	outcomeNoNumber  = "not a number"
 )

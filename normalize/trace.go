@@ -9,7 +9,7 @@ import (
 type FieldTrace struct {
 	Field string        // "status", or as in the provider file
 	Value Raw           // as the document shows it; nil if nothing filled it
-	Tried []SourceTrace // in the order in which they were tried, the last one used if Value is set
+	Tried []SourceTrace // in the order in which they are tried, the one that was used among them if Value is set
 }
 
 // SourceTrace tells what became of one source or rule.

@@ -21,15 +21,28 @@ import (
 func explainCommand(_ context.Context, t *console.Terminal, args []string) int {
 	fs := t.Flags("explain", `Shows what Pollux makes of an upstream's answer to a status poll: the task
 document, and where each of its members came from. The body is a file, or - for
-the standard input. Exits 1 if a 200 is no usable answer.`,
+the standard input. Exits 1 if an answer with a document's code is no usable one.`,
 		"pollux explain shannon answer.json",
+		"pollux explain --status 202 --header 'Retry-After: 5' fal answer.json",
+		"pollux explain --result result.json fal answer.json  # with the answer to the second request",
 		"curl -s $URL | pollux explain orq -  # what is this answer?",
 		"pollux explain --json openai answer.json")
 	file := configFlag(fs)
 	dir := fs.String("provider-dir", "", "`directory` of your own provider files, instead of the config's")
 	id := fs.String("id", "", "the task's `id`, as it was asked for; taken from the body without it")
 	status := fs.Int("status", http.StatusOK, "HTTP status of the answer")
+	resultFile := fs.String("result", "", "`file` with the answer to the request for the task's result")
+	resultStatus := fs.Int("result-status", http.StatusOK, "HTTP status of that answer")
 	asJSON := fs.Bool("json", false, "print one JSON object")
+	header := http.Header{}
+	fs.Func("header", "a header of the answer, as `'Name: value'`; may be repeated", func(s string) error {
+		name, value, ok := strings.Cut(s, ":")
+		if !ok || name == "" {
+			return errors.New("want 'Name: value'")
+		}
+		header.Add(name, strings.TrimSpace(value))
+		return nil
+	})
 	params := map[string]string{}
 	fs.Func("param", "another parameter of the reference, as `name=value`; may be repeated", func(s string) error {
 		name, value, ok := strings.Cut(s, "=")
@@ -43,8 +56,10 @@ the standard input. Exits 1 if a 200 is no usable answer.`,
 	if done {
 		return code
 	}
-	if *status < 100 || *status > 599 {
-		return t.Misused(fs, "--status is from 100 to 599")
+	for name, code := range map[string]int{"--status": *status, "--result-status": *resultStatus} {
+		if code < 100 || code > 599 {
+			return t.Misused(fs, "%s is from 100 to 599", name)
+		}
 	}
 	provider, err := explainedProvider(t, *file, *dir, rest[0])
 	if err != nil {
@@ -54,11 +69,16 @@ the standard input. Exits 1 if a 200 is no usable answer.`,
 	if err != nil {
 		return t.Fail("explain", err)
 	}
-	reference, err := explainedReference(provider, *id, params, body)
+	first := providers.Answer{Code: *status, Header: header, Body: body}
+	result, err := explainedResult(t, provider, *resultFile, *resultStatus)
 	if err != nil {
 		return t.Fail("explain", err)
 	}
-	e := explain(provider, reference, *status, body)
+	reference, err := explainedReference(provider, *id, params, first)
+	if err != nil {
+		return t.Fail("explain", err)
+	}
+	e := explain(provider, reference, first, result)
 	if *asJSON {
 		err = e.writeJSON(t.Stdout)
 	} else {
@@ -67,7 +87,7 @@ the standard input. Exits 1 if a 200 is no usable answer.`,
 	switch {
 	case err != nil:
 		return t.Fail("explain", err)
-	case *status == http.StatusOK && e.verdict.Kind != providers.Answered:
+	case provider.IsDocument(*status) && e.verdict.Kind != providers.Answered:
 		return exitFailure
 	}
 	return exitOK
@@ -90,9 +110,24 @@ func explainedProvider(t *console.Terminal, file, dir, name string) (*providers.
 	return nil, fmt.Errorf("there is no provider %q, there are %s", name, strings.Join(known, ", "))
 }
 
+// explainedResult is the answer to the request for a result, nil without one.
+func explainedResult(t *console.Terminal, p *providers.Provider, file string, status int) (*providers.Answer, error) {
+	if file == "" {
+		return nil, nil
+	}
+	if p.Result == nil {
+		return nil, fmt.Errorf("--result: provider %s has no result: what its task came to is in the answer to its poll", p.Name)
+	}
+	body, err := t.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	return &providers.Answer{Code: status, Header: http.Header{}, Body: body}, nil
+}
+
 // explainedReference is what was asked for. Parameters that nobody named stay
 // empty; the id is then what the body says.
-func explainedReference(p *providers.Provider, id string, params map[string]string, body []byte) (providers.Reference, error) {
+func explainedReference(p *providers.Provider, id string, params map[string]string, first providers.Answer) (providers.Reference, error) {
 	r := providers.Reference{Values: make([]string, len(p.Params))}
 	task := -1
 	for i, param := range p.Params {
@@ -114,7 +149,7 @@ func explainedReference(p *providers.Provider, id string, params map[string]stri
 		return r, nil
 	}
 	if id == "" {
-		if _, verdict := p.Explain(r, providers.Answer{Code: http.StatusOK, Body: body}, nil, time.Now()); verdict.Kind == providers.Answered {
+		if _, verdict := p.Explain(r, first, nil, time.Now()); verdict.Kind == providers.Answered {
 			id = verdict.Task.ID
 		}
 	}
@@ -124,42 +159,78 @@ func explainedReference(p *providers.Provider, id string, params map[string]stri
 
 // explanation is what became of one answer.
 type explanation struct {
+	provider *providers.Provider
+	code     int
 	verdict  providers.Verdict
 	document json.RawMessage // nil if it is no answer
 	traces   []normalize.FieldTrace
+	fetched  bool // the result's answer is known
 }
 
-func explain(p *providers.Provider, r providers.Reference, status int, body []byte) explanation {
+func explain(p *providers.Provider, r providers.Reference, first providers.Answer, result *providers.Answer) explanation {
 	now := time.Now().UTC().Truncate(time.Second)
-	e := explanation{verdict: p.Judge(r, status, http.Header{}, body, now)}
+	e := explanation{provider: p, code: first.Code, fetched: result != nil}
+	e.traces, e.verdict = p.Explain(r, first, result, now)
 	if e.verdict.Kind != providers.Answered {
+		e.traces = nil
 		return e
 	}
-	e.traces, _ = p.Explain(r, providers.Answer{Code: status, Body: body}, nil, now)
+	if e.verdict.Task.Status.Terminal() {
+		p.ExpiresAt(&e.verdict, now)
+	}
 	task := e.verdict.Task
-	task.Upstream, task.Provider, task.UpdatedAt = p.Name, p.Name, now
+	task.Upstream, task.Provider = p.Name, p.Name
+	if task.UpdatedAt.IsZero() {
+		task.UpdatedAt = now
+	}
 	e.document = task.AppendJSON(nil)
 	return e
 }
 
-// kindNames say what an answer means, in the words of the problem types.
-var kindNames = map[providers.Kind]string{
-	providers.Answered: "answered", providers.Rejected: "upstream-rejected", providers.Unauthorized: "unauthorized",
-	providers.Forbidden: "forbidden", providers.NotFound: "task-not-found", providers.RateLimited: "rate-limited",
-	providers.BadAnswer: "upstream-error", providers.TooSlow: "upstream-timeout",
+// remarks are what a reader of the table has to know beside it.
+func (e *explanation) remarks() (all []string) {
+	switch v := e.verdict; {
+	case v.Kind != providers.Answered:
+	case v.UnknownWord && v.Task.Status == normalize.Unknown:
+		all = append(all, "The native status is not in the provider file, so the task counts as unknown.")
+	case v.UnknownWord:
+		all = append(all, "The native status is not in the provider file; what the task counts as comes from a rule.")
+	}
+	if e.verdict.WantsResult && !e.fetched {
+		where := e.verdict.ResultLink
+		if request := e.provider.Result.Request; request != nil {
+			where = request.String()
+		}
+		if where == "" {
+			where = "nowhere, since the answer has no link to it"
+		}
+		all = append(all, "Its result is a request of its own: "+where+". Give the answer to that with --result.")
+	}
+	return all
+}
+
+// codeMeaning says in words what an answer with a code is.
+func codeMeaning(m providers.CodeMeaning) string {
+	switch {
+	case m.Document && m.Status != "":
+		return "a document: " + string(m.Status) + ", whatever its word"
+	case m.Document:
+		return "a document"
+	}
+	return m.Kind.String()
 }
 
 func (e *explanation) writeText(w io.Writer) error {
 	if e.document == nil {
-		fmt.Fprintf(w, "no document: %s", kindNames[e.verdict.Kind])
+		fmt.Fprintf(w, "no document: %s", e.verdict.Kind.String())
 		if e.verdict.Code != "" {
 			fmt.Fprintf(w, " (%s)", e.verdict.Code)
 		}
 		if e.verdict.Reason != "" {
 			fmt.Fprintf(w, ": %s", e.verdict.Reason)
 		}
-		_, err := fmt.Fprintln(w)
-		return err
+		fmt.Fprint(w, "\n\n")
+		return e.writeCodes(w)
 	}
 	var pretty bytes.Buffer
 	if err := json.Indent(&pretty, e.document, "", "  "); err != nil {
@@ -188,11 +259,25 @@ func (e *explanation) writeText(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if e.verdict.UnknownWord {
-		_, err := fmt.Fprintln(w, "\nThe native status is not in the provider file, so the task counts as unknown.")
-		return err
+	fmt.Fprintln(w)
+	for _, remark := range e.remarks() {
+		fmt.Fprintf(w, "%s\n\n", remark)
 	}
-	return nil
+	return e.writeCodes(w)
+}
+
+// writeCodes says what each code is, the one at hand first.
+func (e *explanation) writeCodes(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CODE\tMEANS")
+	for _, m := range e.provider.Codes() {
+		here := ""
+		if m.Code == e.code {
+			here = "  (this answer)"
+		}
+		fmt.Fprintf(table, "%d\t%s%s\n", m.Code, codeMeaning(m), here)
+	}
+	return table.Flush()
 }
 
 // shorten keeps a table readable; control characters would break it.
@@ -217,6 +302,11 @@ func (e *explanation) writeJSON(w io.Writer) error {
 		Value  json.RawMessage `json:"value"` // null if nothing filled it
 		Tried  []source        `json:"tried"`
 	}
+	type codeRow struct {
+		Code     int    `json:"code"`
+		Document bool   `json:"document"`
+		Means    string `json:"means"`
+	}
 	out := struct {
 		Verdict     string          `json:"verdict"`
 		Code        string          `json:"code,omitempty"`
@@ -224,13 +314,18 @@ func (e *explanation) writeJSON(w io.Writer) error {
 		UnknownWord bool            `json:"unknown_word"`
 		Document    json.RawMessage `json:"document"`
 		Fields      []field         `json:"fields"`
-	}{kindNames[e.verdict.Kind], e.verdict.Code, e.verdict.Reason, e.verdict.UnknownWord, e.document, []field{}}
+		Codes       []codeRow       `json:"codes"`
+		Remarks     []string        `json:"remarks"`
+	}{e.verdict.Kind.String(), e.verdict.Code, e.verdict.Reason, e.verdict.UnknownWord, e.document, []field{}, []codeRow{}, append([]string{}, e.remarks()...)}
 	for _, trace := range e.traces {
 		f := field{Member: trace.Field, Value: json.RawMessage(trace.Value), Tried: []source{}}
 		for _, tried := range trace.Tried {
 			f.Tried = append(f.Tried, source{tried.Source, tried.Line, tried.Outcome})
 		}
 		out.Fields = append(out.Fields, f)
+	}
+	for _, m := range e.provider.Codes() {
+		out.Codes = append(out.Codes, codeRow{m.Code, m.Document, codeMeaning(m)})
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)

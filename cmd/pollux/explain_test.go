@@ -75,6 +75,15 @@ func TestExplainOther(t *testing.T) {
 		{"not found", `{"error":"Task not found"}`, []string{"--status", "404", "shannon"}, exitOK, "no document: task-not-found"},
 		{"broken upstream", `oops`, []string{"--status", "500", "shannon"}, exitOK, "no document: upstream-error"},
 		{"unknown word", `{"task_id":"t","status":"DANCING"}`, []string{"shannon"}, exitOK, "counts as unknown"},
+		{"unknown word, rescued", `{"task_id":"t","status":"odd","pending_tool_calls":[{"id":"c"}]}`, []string{"orq"}, exitOK, "comes from a rule"},
+		{"a code that is no document", `{}`, []string{"--status", "202", "shannon"}, exitOK, "202   upstream-error  (this answer)"},
+		{"a code that decides", ``, []string{"--status", "202", "http-202"}, exitOK, "202   a document: in_progress, whatever its word  (this answer)"},
+		{"a document's code", `{"status":"IN_QUEUE"}`, []string{"--status", "202", "fal"}, exitOK, `"status": "queued"`},
+		{"a document without a status", `{}`, []string{"--status", "202", "fal"}, exitFailure, "no document: upstream-error"},
+		{"a header", ``, []string{"--status", "303", "--header", "Location: /things/1", "http-202"}, exitOK, "request of its own: /things/1."},
+		{"a result to come", `{"status":"COMPLETED","request_id":"r"}`, []string{"fal"}, exitOK, "request of its own: GET /{owner}/{app}/requests/{request_id}."},
+		{"no result", `{"task_id":"t","status":"RUNNING"}`, []string{"--result", "x.json", "shannon"}, exitFailure, "provider shannon has no result"},
+		{"wrong header", `{}`, []string{"--header", "x", "shannon"}, exitUsage, "want 'Name: value'"},
 		{"own provider", `{"id":"j","state":"DONE","result":"r"}`, []string{"--provider-dir", dir, "acme"}, exitOK, `"provider": "acme"`},
 		{"no such directory", `{}`, []string{"--provider-dir", "nowhere", "acme"}, exitFailure, "is not a directory"},
 	}
@@ -96,5 +105,20 @@ func TestExplainReadsProviderDirOfAConfigWithFaults(t *testing.T) {
 	got := runWith(t, "", "explain", "acme", body, "--config", config)
 	if got.code != exitOK || !strings.Contains(got.stdout, `"status": "in_progress"`) {
 		t.Errorf("explain: %+v", got)
+	}
+}
+
+func TestExplainResult(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const completed = `{"status":"COMPLETED","request_id":"r"}`
+	result := write(t, "result.json", `{"images":[{"url":"u"}],"seed":196619188014358660}`)
+	got := runWith(t, completed, "explain", "--result", result, "fal", "-")
+	if got.code != exitOK || !strings.Contains(got.stdout, `"seed": 196619188014358660`) || !strings.Contains(got.stdout, "the whole result") || strings.Contains(got.stdout, "Give the answer") {
+		t.Errorf("explain --result: %+v", got)
+	}
+	failed := write(t, "failed.json", `{"detail":[{"msg":"field required","type":"missing"}]}`)
+	got = runWith(t, completed, "explain", "--result", failed, "--result-status", "422", "fal", "-")
+	if got.code != exitOK || !strings.Contains(got.stdout, `"status": "failed"`) || !strings.Contains(got.stdout, `"message": "field required"`) {
+		t.Errorf("explain --result of a failed task: %+v", got)
 	}
 }
