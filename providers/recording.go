@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"pollux/normalize"
 )
 
 // Recording is a recorded answer and what was asked, as it stands in a file
@@ -50,6 +52,18 @@ func ParseRecording(data []byte) (*Recording, error) {
 		return nil, fmt.Errorf("want a JSON object with http_status, headers and body: %w", err)
 	}
 	return r, nil
+}
+
+// Outcomes are the words that Outcome may sum a recording up with.
+func Outcomes() []string {
+	all := []string{"created", "accepted"}
+	for word := range kinds {
+		all = append(all, word)
+	}
+	for _, status := range normalize.Statuses {
+		all = append(all, string(status))
+	}
+	return all
 }
 
 // Answer is what was on the wire.

@@ -102,6 +102,21 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 	return data, nil
 }
 
+// LoadFile reads and checks one provider file, whatever else is beside it. Its
+// error is strictyaml.Faults.
+func LoadFile(fsys fs.FS, name string) (*Set, error) {
+	data, err := readFile(fsys, name)
+	if err != nil {
+		return nil, strictyaml.Faults{{File: name, Message: err.Error()}}
+	}
+	p, faults := parseProvider(name, data)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	set, _ := newSet([]*Provider{p})
+	return set, nil
+}
+
 func newSet(all []*Provider) (s *Set, faults strictyaml.Faults) {
 	s = &Set{byName: make(map[string]*Provider, len(all))}
 	for _, p := range all {

@@ -101,19 +101,20 @@ func readLimited(path string, regular bool) ([]byte, error) {
 }
 
 // loadProviderSet loads only the providers: the built-in ones, and those of dir
-// or else of the config's provider_dir. Nothing else in the config matters.
-func loadProviderSet(path, dir string, env func(string) (string, bool)) (*providers.Set, error) {
+// or else of the config's provider_dir, which it returns too. Nothing else in the
+// config matters.
+func loadProviderSet(path, dir string, env func(string) (string, bool)) (set *providers.Set, own string, err error) {
 	l := &loaded{Config: DefaultConfig(), File: path}
 	if path == "" {
 		l.File = defaultConfigFile
 	}
 	data, err := readLimited(l.File, false)
 	if err != nil && path != "" {
-		return nil, strictyaml.Faults{{File: path, Message: "cannot be read: " + plainCause(err)}}
+		return nil, "", strictyaml.Faults{{File: path, Message: "cannot be read: " + plainCause(err)}}
 	}
 	root, faults := strictyaml.Parse(l.File, data, env)
 	if root == nil {
-		return nil, faults
+		return nil, "", faults
 	}
 	if named := root.Get("provider_dir"); named != nil && !named.Broken() {
 		l.ProviderDir = named.Scalar()
@@ -122,9 +123,9 @@ func loadProviderSet(path, dir string, env func(string) (string, bool)) (*provid
 		l.ProviderDir = dir
 	}
 	if faults := l.loadProviders(root); len(faults) > 0 {
-		return nil, faults
+		return nil, "", faults
 	}
-	return l.Providers, nil
+	return l.Providers, l.ProviderDir, nil
 }
 
 // loadProviders merges the built-in providers and those of provider_dir.

@@ -39,6 +39,7 @@ func commands() []console.Command {
 		{Name: "sandbox", Summary: "only the simulated upstreams, with faults on demand", Run: sandboxCommand},
 		{Name: "check", Args: "[<config.yaml>]", Summary: "check config and provider files, and print every fault", Run: checkCommand},
 		{Name: "explain", Args: "<provider> <body.json>", Summary: "show how a native answer becomes a task document", Run: explainCommand},
+		{Name: "test", Args: "[<dir>]", Summary: "compare recorded answers with the documents that they must become", Run: testCommand},
 	}
 	all = append(all, client.Commands()...)
 	return append(all,

@@ -42,7 +42,7 @@ While it runs it is controlled under /_sandbox/:
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	set, err := loadProviderSet(*file, "", t.Env)
+	set, _, err := loadProviderSet(*file, "", t.Env)
 	if err != nil {
 		return t.Fail("sandbox", err)
 	}
