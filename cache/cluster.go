@@ -10,6 +10,9 @@ import (
 // meanwhile and nothing stands yet.
 var ErrSuperseded = errors.New("a later poll of the task was granted meanwhile")
 
+// ErrUnavailable is returned at once by a shared store that cannot be reached.
+var ErrUnavailable = errors.New("the store cannot be reached")
+
 // Cluster is a Store that one or several processes share, and what they agree
 // on through it: who asks an upstream about a task, what a credential may still
 // spend, and what has changed. One process alone is a cluster of one (Alone).

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Webhook is a registration as a store keeps it.
@@ -47,6 +48,15 @@ type Outbox interface {
 	DeliveryPayload(ctx context.Context, id string) ([]byte, error)
 	// Webhooks returns everything; the deliveries come without Payload.
 	Webhooks(ctx context.Context) ([]Webhook, []Delivery, error)
+}
+
+// Claims are what replicas that share an Outbox agree on before they send. An
+// Outbox of one process needs none.
+type Claims interface {
+	// Claim reports whether this process may make an attempt of a delivery.
+	// Nobody else may for as long as hold, nor ever once a later attempt was
+	// claimed. Attempts count from 1.
+	Claim(ctx context.Context, delivery string, attempt int, hold time.Duration) (bool, error)
 }
 
 // MemoryOutbox is the Outbox of a store that keeps nothing, or none: it is gone

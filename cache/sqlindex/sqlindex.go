@@ -56,6 +56,11 @@ var Enough = errors.New("enough rows")
 // Cell is one upstream and status of which there are tasks.
 type Cell struct{ Upstream, Status string }
 
+// In reports whether q may have rows of c.
+func (c Cell) In(q *cache.Query) bool {
+	return (q.Statuses == nil || slices.Contains(q.Statuses, c.Status)) && (q.Upstreams == nil || slices.Contains(q.Upstreams, c.Upstream))
+}
+
 // Head is a row of a page, still sealed.
 type Head struct {
 	At             cache.Position

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +150,7 @@ func (c *counts) scope(q *cache.Query) (in sqlindex.Scope) {
 		for status, n := range byStatus {
 			cell := sqlindex.Cell{Upstream: upstream, Status: status}
 			in.Rows += n
-			if n > 0 && !seen[cell] && (q.Statuses == nil || slices.Contains(q.Statuses, status)) && (q.Upstreams == nil || slices.Contains(q.Upstreams, upstream)) {
+			if n > 0 && !seen[cell] && cell.In(q) {
 				seen[cell] = true
 				in.Cells = append(in.Cells, cell)
 			}

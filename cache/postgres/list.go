@@ -1,0 +1,182 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"pollux/cache"
+	"pollux/cache/sqlindex"
+)
+
+// maxRounds bounds how often a list reads on because rows could not be opened.
+const maxRounds = 10
+
+// source runs the statements of sqlindex.
+type source struct {
+	ctx context.Context
+	db  interface {
+		Query(ctx context.Context, text string, args ...any) (pgx.Rows, error)
+	}
+}
+
+// named gives the table its name here.
+var named = strings.NewReplacer(" tasks ", " pollux_tasks ", " tasks)", " pollux_tasks)")
+
+// Rows implements sqlindex.Source.
+func (s source) Rows(text string, args []any, each func(scan func(...any) error) error) error {
+	rows, err := s.db.Query(s.ctx, named.Replace(text), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		switch err := each(rows.Scan); {
+		case errors.Is(err, sqlindex.Enough):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// List implements cache.Index.
+func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.Position, error) {
+	rest := *q
+	rows := make([]cache.Row, 0, q.Limit)
+	for range maxRounds {
+		rest.Limit = q.Limit - len(rows)
+		var heads []sqlindex.Head
+		err := s.snapshot(ctx, func(src source) error {
+			in, err := src.scope(q)
+			if err == nil {
+				heads, err = sqlindex.Page(src, &rest, in)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("list stored tasks: %w", err)
+		}
+		more := len(heads) > rest.Limit
+		for i := range heads[:min(len(heads), rest.Limit)] {
+			if row, ok := s.openHead(ctx, &heads[i]); ok && q.Matches(&row) {
+				rows = append(rows, row)
+			}
+			rest.After = &heads[i].At
+		}
+		if !more {
+			return rows, nil, nil
+		}
+		if len(rows) == q.Limit {
+			break
+		}
+	}
+	return rows, rest.After, nil
+}
+
+// snapshot runs f on one state of the database, after what this replica wrote.
+func (s *Store) snapshot(ctx context.Context, f func(source) error) error {
+	s.awaitFewWrites(ctx)
+	return s.call(ctx, listTimeout, func(ctx context.Context) error {
+		return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			return f(source{ctx, tx})
+		})
+	})
+}
+
+const (
+	// freshWrites is how many writes may wait for a list to wait for them, and
+	// freshFor how long: what was written a moment ago shall be found, and a
+	// flood of writes shall not delay anybody.
+	freshWrites = 8
+	freshFor    = 200 * time.Millisecond
+)
+
+// awaitFewWrites waits for the writes that are under way, if they are few.
+func (s *Store) awaitFewWrites(ctx context.Context) {
+	if n := s.writes.waiting.Load(); n == 0 || n > freshWrites {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, freshFor)
+	defer cancel()
+	s.await(ctx, &write{kind: kindBarrier, report: &cache.Report{}, done: make(chan outcome, 1)})
+}
+
+// openHead opens a row of a page. What is in it, not the columns, is what the
+// caller may be shown. The body stands in for a head that is damaged.
+func (s *Store) openHead(ctx context.Context, h *sqlindex.Head) (cache.Row, bool) {
+	var key, partition cache.ID
+	if copy(key[:], h.Key) == len(key) && copy(partition[:], h.Partition) == len(partition) {
+		if row, err := s.secret.OpenRow(&partition, &key, h.Sealed, time.Now()); err == nil {
+			return row, true
+		}
+		s.unreadable.Add(1)
+		if e, err := s.Get(ctx, &key); err == nil {
+			return cache.RowOf(e), true
+		}
+	}
+	return cache.Row{}, false
+}
+
+// Counts implements cache.Index. It is empty while the database cannot be
+// reached.
+func (s *Store) Counts(sight *cache.Sight) cache.Counts {
+	counts := cache.Counts{}
+	_ = s.snapshot(context.Background(), func(src source) error {
+		_, err := src.counts(sight, counts.Add)
+		return err
+	})
+	return counts
+}
+
+// CountsSince implements cache.Index.
+func (s *Store) CountsSince(ctx context.Context, sight *cache.Sight, since time.Time) (counts cache.Counts, err error) {
+	err = s.snapshot(ctx, func(src source) error {
+		in, err := src.scope(&cache.Query{Sight: *sight})
+		if err == nil {
+			counts, err = sqlindex.CountsSince(src, sight, in.Cells, since.UnixMicro())
+		}
+		return err
+	})
+	return counts, err
+}
+
+// counts calls each with how many tasks there are in sight, by upstream and
+// status, and returns how many in all.
+func (s source) counts(sight *cache.Sight, each func(upstream, status string, n int)) (total int, err error) {
+	text, args := `SELECT upstream, status, sum(n)::bigint FROM pollux_counts GROUP BY 1, 2 HAVING sum(n) > 0`, []any(nil)
+	if !sight.All {
+		partitions := make([][]byte, len(sight.Partitions))
+		for i := range partitions {
+			partitions[i] = sight.Partitions[i][:]
+		}
+		text = `SELECT upstream, status, sum(n)::bigint FROM pollux_counts WHERE partition = ANY ($1) GROUP BY 1, 2 HAVING sum(n) > 0`
+		args = []any{partitions}
+	}
+	err = s.Rows(text, args, func(scan func(...any) error) error {
+		var upstream, status string
+		var n int
+		err := scan(&upstream, &status, &n)
+		total += n
+		if err == nil {
+			each(upstream, status, n)
+		}
+		return err
+	})
+	return total, err
+}
+
+// scope is where rows of q can be.
+func (s source) scope(q *cache.Query) (in sqlindex.Scope, err error) {
+	in.Rows, err = s.counts(&q.Sight, func(upstream, status string, _ int) {
+		if c := (sqlindex.Cell{Upstream: upstream, Status: status}); c.In(q) {
+			in.Cells = append(in.Cells, c)
+		}
+	})
+	return in, err
+}

@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"pollux/cache"
+)
+
+const (
+	// beatEvery is how often a replica shows that it lives, and deadAfter how
+	// long after its last beat others take over from it.
+	beatEvery = time.Second
+	deadAfter = 5 * time.Second
+	// beatTimeout bounds one beat.
+	beatTimeout = time.Second
+)
+
+// sqlBeat shows that this replica lives and returns all that do.
+const sqlBeat = `WITH own AS (
+	INSERT INTO pollux_replicas AS x (id, version, started, seen, listens) VALUES ($1, $2, $3, clock_timestamp(), $4)
+	ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, listens = excluded.listens RETURNING id)
+SELECT id, version, started, listens FROM pollux_replicas
+WHERE seen > clock_timestamp() - $5 * interval '1 microsecond' AND id <> (SELECT id FROM own)`
+
+// beat shows that this replica lives, and learns who else does.
+func (s *Store) beat(ctx context.Context) error {
+	all := []cache.Member{s.self}
+	listens := !s.notices.table.Load()
+	toListeners, toReaders := listens, !listens
+	err := s.try(ctx, beatTimeout, func(ctx context.Context) error {
+		rows, err := s.pool.Query(ctx, sqlBeat, s.self.ID, s.self.Version, s.self.Started, listens, deadAfter.Microseconds())
+		if err != nil {
+			return err
+		}
+		var m cache.Member
+		var hears bool
+		_, err = pgx.ForEachRow(rows, []any{&m.ID, &m.Version, &m.Started, &hears}, func() error {
+			all = append(all, m)
+			toListeners, toReaders = toListeners || hears, toReaders || !hears
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.notices.toListeners.Store(toListeners)
+	s.notices.toReaders.Store(toReaders)
+	slices.SortFunc(all, func(a, b cache.Member) int { return a.Started.Compare(b.Started) })
+	if before := s.members.Load(); before == nil || !sameMembers(before.All, all) {
+		s.members.Store(cache.NewMembers(s.self.ID, all))
+		s.log.Info("replicas", "living", len(all), "self", s.self.ID)
+	}
+	return nil
+}
+
+func sameMembers(a, b []cache.Member) bool {
+	return slices.EqualFunc(a, b, func(a, b cache.Member) bool { return a.ID == b.ID })
+}
+
+// Members implements cache.Cluster.
+func (s *Store) Members() *cache.Members { return s.members.Load() }
+
+// runHeart shows that this replica lives, and sends it the notices by which it
+// knows that it hears. What the heart finds tells whether there is a database.
+func (s *Store) runHeart() {
+	beats, own := time.NewTicker(beatEvery), time.NewTicker(ownEvery)
+	defer beats.Stop()
+	defer own.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-beats.C:
+			if s.beat(s.ctx) == nil {
+				s.recovered()
+			}
+		case <-own.C:
+			switch {
+			case s.outage.Load() != nil: // the sooner it is back the better
+				if s.beat(s.ctx) == nil {
+					s.recovered()
+				}
+			case !s.notices.table.Load():
+				s.sendOwn(s.ctx)
+			}
+		}
+	}
+}
+
+// leave takes this replica out of the list, so that others take over at once.
+func (s *Store) leave(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM pollux_replicas WHERE id = $1`, s.self.ID)
+	return err
+}

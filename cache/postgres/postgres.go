@@ -1,0 +1,303 @@
+// Package postgres is the store that several replicas share: a PostgreSQL
+// database with sealed values. It is the truth for all of them; what they agree
+// on besides (who asks, what a credential may spend, who lives) stands in tables
+// that a crash of the database may empty. The database's clock is the only one.
+//
+// Every call has a deadline. The first that meets no database ends the waiting
+// of all others until a heartbeat came through again: meanwhile they return
+// cache.ErrUnavailable at once.
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"pollux/cache"
+)
+
+const (
+	// callTimeout bounds a look-up and a Begin, writeTimeout a durable write,
+	// listTimeout a list: a database that hangs must not hang a poll.
+	callTimeout  = time.Second
+	writeTimeout = 5 * time.Second
+	listTimeout  = 10 * time.Second
+	// closeTimeout bounds the writing of what is queued at the end.
+	closeTimeout = 5 * time.Second
+)
+
+// errClosed is returned by calls after Close.
+var errClosed = errors.New("store is closed")
+
+// How notices of other replicas are received.
+const (
+	NotifyAuto   = "auto"   // Listen, where that works
+	NotifyListen = "listen" // LISTEN on a connection of its own
+	NotifyTable  = "table"  // reading a table, through transaction poolers
+)
+
+// Config configures the store.
+type Config struct {
+	// Address is the connection string, a URL or keywords as libpq has them.
+	Address string
+	// Notify is one of the Notify constants; "" is auto.
+	Notify string
+	// Retention is how long after the upstream last said something about a task
+	// it is kept. Zero keeps it for ever.
+	Retention time.Duration
+	// Version is the program's, for the list of members.
+	Version string
+}
+
+// Store implements cache.Cluster, cache.Index and cache.Outbox. It is safe for
+// concurrent use.
+type Store struct {
+	cfg     Config
+	secret  *cache.Secret
+	log     *slog.Logger
+	pool    *pgxpool.Pool
+	self    cache.Member
+	trigger func(*cache.Entry) []cache.Delivery // set by OnPut; nil: nothing is triggered
+
+	writes  queue
+	notices notices
+	members atomic.Pointer[cache.Members]
+	outage  atomic.Pointer[error] // why nothing is asked of the database; nil while it answers
+	ctx     context.Context       // of the background; over after Close
+	cancel  context.CancelFunc
+	stop    chan struct{} // closed by Close
+	running sync.WaitGroup
+	writer  chan struct{} // closed when the writer has ended
+	closing sync.Once
+
+	unreadable atomic.Uint64
+}
+
+var (
+	_ cache.Cluster = (*Store)(nil)
+	_ cache.Index   = (*Store)(nil)
+	_ cache.Outbox  = (*Store)(nil)
+)
+
+// Stats is how the store is doing.
+type Stats struct {
+	Queued, QueueLimit int           // writes waiting, and how many may
+	Dropped            uint64        // writes of PutLater and CommitLater lost under load
+	Unreadable         uint64        // values found that could not be opened
+	Listening          bool          // notices come by LISTEN, not from the table
+	Lag                time.Duration // how long the last own notice took to be heard
+	Connections        int32         // open to the database
+}
+
+// Open connects to the database, makes or migrates its tables, and joins the
+// replicas that share it. A database that cannot be reached, belongs to another
+// application, or was made by a newer version or under another secret, is an
+// error that says so. ctx bounds the opening only; the store runs until Close.
+func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logger) (*Store, error) {
+	config, err := pgxpool.ParseConfig(cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("store.address: %w", err) // pgx leaves the password out
+	}
+	// Statements that are prepared belong to a connection, which a transaction
+	// pooler does not keep.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.ConnConfig.ConnectTimeout = 2 * time.Second
+	config.MaxConnLifetimeJitter = 5 * time.Minute
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("store.address: %w", err)
+	}
+	if err := prepare(ctx, pool, secret, log); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	var id [6]byte
+	rand.Read(id[:]) // never fails
+	s := &Store{
+		cfg: cfg, secret: secret, log: log, pool: pool,
+		self: cache.Member{ID: hex.EncodeToString(id[:]), Version: cfg.Version, Started: time.Now()},
+		stop: make(chan struct{}), writer: make(chan struct{}), writes: newQueue(),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.notices.forceTable = cfg.Notify == NotifyTable
+	if err := s.join(ctx, config.ConnConfig); err != nil {
+		s.cancel()
+		s.running.Wait()
+		pool.Close()
+		return nil, err
+	}
+	s.running.Go(s.runHeart)
+	s.running.Go(s.runSweeper)
+	go s.runWriter()
+	return s, nil
+}
+
+// Close writes what is queued, takes leave of the other replicas, and closes
+// all connections.
+func (s *Store) Close() error {
+	var err error
+	s.closing.Do(func() {
+		close(s.stop)
+		<-s.writer
+		s.cancel()
+		s.running.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if s.outage.Load() == nil {
+			err = s.leave(ctx)
+		}
+		s.pool.Close()
+	})
+	return err
+}
+
+// Healthy returns why nothing is asked of the database, nil while it answers.
+func (s *Store) Healthy() error {
+	if why := s.outage.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// Stats returns the present numbers.
+func (s *Store) Stats() Stats {
+	return Stats{
+		Queued: len(s.writes.ops), QueueLimit: cap(s.writes.ops), Dropped: s.writes.dropped.Load(), Unreadable: s.unreadable.Load(),
+		Listening: !s.notices.table.Load(), Lag: time.Duration(s.notices.lag.Load()), Connections: s.pool.Stat().TotalConns(),
+	}
+}
+
+// call runs f within limit and notes when there is no database to be met.
+func (s *Store) call(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	select {
+	case <-s.stop:
+		return errClosed
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if why := s.outage.Load(); why != nil {
+		return fmt.Errorf("%w: %w", cache.ErrUnavailable, *why)
+	}
+	return s.try(ctx, limit, f)
+}
+
+// try is call also while nothing is asked of the database.
+func (s *Store) try(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := f(bounded)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bounded.Err() != nil:
+		err = fmt.Errorf("no answer in %v", limit)
+	case !unreachable(err):
+		return err
+	}
+	s.fail(err)
+	return fmt.Errorf("%w: %w", cache.ErrUnavailable, err)
+}
+
+// unreachable reports whether err is of the database as a whole, and not of one
+// statement.
+func unreachable(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, errClosed)
+	}
+	switch refused.Code[:2] {
+	case "08", "53", "57", "58", "XX": // connection, resources, intervention, system, internal
+		return true
+	}
+	return refused.Code == "25006" // read-only
+}
+
+// fail notes that there is no database, until the heart beats again.
+func (s *Store) fail(err error) {
+	if s.outage.Swap(&err) == nil {
+		s.log.Warn("database does not answer: going on alone", "err", err)
+	}
+}
+
+// recovered notes that the database answers.
+func (s *Store) recovered() {
+	if s.outage.Swap(nil) != nil {
+		s.log.Info("database answers again")
+		s.notices.lost()
+	}
+}
+
+// Get returns the entry under key, or cache.ErrNotFound.
+func (s *Store) Get(ctx context.Context, key *cache.ID) (*cache.Entry, error) {
+	var partition, value []byte
+	err := s.call(ctx, callTimeout, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, sqlGet, key[:]).Scan(&partition, &value)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, cache.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read stored task: %w", err)
+	}
+	if e := s.openEntry(key, partition, value); e != nil {
+		return e, nil
+	}
+	return nil, cache.ErrNotFound
+}
+
+const sqlGet = `SELECT partition, value FROM pollux_tasks JOIN pollux_bodies USING (seq) WHERE key = $1`
+
+// openEntry opens a value found under key, nil if it cannot be.
+func (s *Store) openEntry(key *cache.ID, partition, value []byte) *cache.Entry {
+	var id cache.ID
+	if len(partition) == len(id) {
+		copy(id[:], partition)
+		if e, err := s.secret.OpenEntry(&id, key, value, time.Now()); err == nil {
+			return e
+		}
+	}
+	s.unreadable.Add(1)
+	return nil
+}
+
+// Partition returns what is known of a partition, or cache.ErrNotFound. It sees
+// what PutPartition queued.
+func (s *Store) Partition(ctx context.Context, id *cache.ID) (cache.PartitionState, error) {
+	if state, ok := s.writes.state(id); ok {
+		return state, nil
+	}
+	var value []byte
+	err := s.call(ctx, callTimeout, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `SELECT value FROM pollux_partitions WHERE id = $1`, id[:]).Scan(&value)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return cache.PartitionState{}, cache.ErrNotFound
+	}
+	if err != nil {
+		return cache.PartitionState{}, fmt.Errorf("read stored partition: %w", err)
+	}
+	return s.openState(id, value)
+}
+
+func (s *Store) openState(id *cache.ID, value []byte) (cache.PartitionState, error) {
+	state, err := s.secret.OpenPartition(id, value, time.Now())
+	if err != nil {
+		s.unreadable.Add(1)
+		return cache.PartitionState{}, cache.ErrNotFound
+	}
+	return state, nil
+}

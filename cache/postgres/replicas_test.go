@@ -1,0 +1,164 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pollux/cache"
+	"pollux/cache/internal/pgtest"
+	"pollux/cache/internal/storetest"
+)
+
+func TestReplicas(t *testing.T) {
+	ways(t, func(t *testing.T, fresh func(t testing.TB) Config) {
+		storetest.RunReplicas(t, func(t *testing.T) func() storetest.Replica {
+			cfg := fresh(t)
+			return func() storetest.Replica {
+				s, _ := open(t, cfg)
+				return s
+			}
+		})
+	})
+}
+
+// TestBothWays: a replica that listens and one that reads the table hear of each
+// other.
+func TestBothWays(t *testing.T) {
+	database := server.Database(t)
+	listens, _ := open(t, Config{Address: server.Address(database)})
+	reads, _ := open(t, Config{Address: server.Bouncer(t, database), Notify: NotifyTable})
+	heard := make(chan cache.Notice, 100)
+	for _, s := range []*Store{listens, reads} {
+		s.Listen(func(news []cache.Notice, _ bool) {
+			for _, n := range news {
+				heard <- n
+			}
+		})
+	}
+	storetest.Eventually(t, "both know of each other", func() bool {
+		return listens.notices.toReaders.Load() && reads.notices.toListeners.Load()
+	})
+	for n, s := range []*Store{listens, reads} {
+		if _, err := s.Put(context.Background(), storetest.Running(n, 1)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case notice := <-heard:
+			if notice.Key != *storetest.Key(n) {
+				t.Errorf("heard of %x", notice.Key)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("what replica %d wrote was not heard", n)
+		}
+	}
+}
+
+// TestOutage: while the database stands still, calls end soon, and nobody waits
+// for it; then everything goes on, and whoever listens is told that it missed
+// something.
+func TestOutage(t *testing.T) {
+	for name, c := range map[string]struct {
+		begin, end func(t *testing.T, own *pgtest.Server)
+	}{
+		"frozen": {
+			func(t *testing.T, own *pgtest.Server) { must(t, own.Signal(syscall.SIGSTOP)) },
+			func(t *testing.T, own *pgtest.Server) { must(t, own.Signal(syscall.SIGCONT)) },
+		},
+		"stopped": {
+			func(t *testing.T, own *pgtest.Server) { own.Stop() },
+			func(t *testing.T, own *pgtest.Server) { must(t, own.Restart()) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			own, err := pgtest.Start()
+			must(t, err)
+			defer own.Close()
+			s, log := open(t, Config{Address: own.Address("postgres")})
+			lost := make(chan bool, 100)
+			s.Listen(func(_ []cache.Notice, missing bool) { lost <- missing })
+			e, err := s.Put(context.Background(), storetest.Frozen(1, 1))
+			must(t, err)
+			c.begin(t, own)
+			storetest.Eventually(t, "the outage is noticed", func() bool { return s.Healthy() != nil && !s.Current() })
+			began := time.Now()
+			if _, err := s.Begin(context.Background(), &cache.Poll{Key: *storetest.Key(1), Lease: time.Minute}); !errors.Is(err, cache.ErrUnavailable) {
+				t.Errorf("Begin without a database: %v, want ErrUnavailable", err)
+			}
+			if _, err := s.Put(context.Background(), storetest.Frozen(2, 1)); !errors.Is(err, cache.ErrUnavailable) {
+				t.Errorf("Put without a database: %v, want ErrUnavailable", err)
+			}
+			if took := time.Since(began); took > callTimeout {
+				t.Errorf("two calls took %v to find out what is known", took)
+			}
+			c.end(t, own)
+			storetest.Eventually(t, "the database is back", func() bool { return s.Healthy() == nil && s.Current() })
+			if got, err := s.Get(context.Background(), storetest.Key(1)); err != nil || got.ETag != e.ETag {
+				t.Errorf("Get after the outage: %v, %v", got, err)
+			}
+			if _, err := s.Put(context.Background(), storetest.Frozen(3, 1)); err != nil {
+				t.Errorf("Put after the outage: %v", err)
+			}
+			storetest.Eventually(t, "the gap is told", func() bool {
+				select {
+				case missing := <-lost:
+					return missing
+				default:
+					return false
+				}
+			})
+			if text := log.String(); !strings.Contains(text, "going on alone") || !strings.Contains(text, "database answers again") {
+				t.Errorf("log: %s", text)
+			}
+		})
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCutNotices: whose listening connection is killed does not believe its
+// memory until it hears again, and is told that something may be missing.
+func TestCutNotices(t *testing.T) {
+	database := server.Database(t)
+	s, _ := open(t, Config{Address: server.Address(database)})
+	lost := make(chan bool, 100)
+	s.Listen(func(_ []cache.Notice, missing bool) { lost <- missing })
+	for range 3 {
+		server.Exec(t, database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
+		deadline := time.After(30 * time.Second)
+		for told := false; !told; {
+			select {
+			case told = <-lost:
+			case <-deadline:
+				t.Fatal("a cut is never told")
+			}
+		}
+		storetest.Eventually(t, "notices flow again", s.Current)
+	}
+}
+
+// TestDeath: the slots of a replica that died are taken over within ten seconds,
+// and of one that closed at once.
+func TestDeath(t *testing.T) {
+	cfg := fresh(t)
+	a, _ := open(t, cfg)
+	b, err := Open(context.Background(), cfg, testSecret(t, secret), slog.New(slog.DiscardHandler))
+	must(t, err)
+	storetest.Eventually(t, "slots are shared", func() bool { return len(a.Members().All) == 2 && len(b.Members().All) == 2 })
+	b.cancel() // its heart stops
+	died := time.Now()
+	storetest.Eventually(t, "the slots are taken over", func() bool { return a.Members().Owned() == cache.Slots })
+	if took := time.Since(died); took > 10*10*time.Second {
+		t.Errorf("taken over after %v", took)
+	}
+	b.Close()
+}
