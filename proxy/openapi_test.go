@@ -186,6 +186,7 @@ func TestOtherAnswersConform(t *testing.T) {
 		{open, 200, "/dashboard/{file}", "GET", "/dashboard/icon.svg", "", ""},
 		{open, 404, "/dashboard/{file}", "GET", "/dashboard/none", "", ""},
 		{open, 200, "/openapi.json", "GET", "/openapi.json", "", ""},
+		{open, 200, "/problems/", "GET", "/problems/", "", ""},
 		{open, 200, "/problems/{type}", "GET", "/problems/task-gone", "", ""},
 		{open, 404, "/problems/{type}", "GET", "/problems/none", "", ""},
 		{open, 200, "/metrics", "GET", "/metrics", "", ""},

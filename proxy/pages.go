@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html"
+	"strings"
 
 	"github.com/prometheus/common/expfmt"
 
@@ -64,8 +65,24 @@ func (x *serving) html(title, body string) {
 	x.Ctx.SetBodyString(fmt.Sprintf(page, html.EscapeString(title), body))
 }
 
-// serveProblemPage explains one problem type.
+// problemList leads to the page of each problem type, by relative links.
+func problemList() string {
+	var b strings.Builder
+	b.WriteString("<ul>\n")
+	for i := range problem.Kinds {
+		kind := &problem.Kinds[i]
+		name := html.EscapeString(string(kind.Type))
+		fmt.Fprintf(&b, "<li><a href=\"%s\"><code>%s</code></a>: %s. %s</li>\n", name, name, html.EscapeString(kind.Title), html.EscapeString(kind.About))
+	}
+	return b.String() + "</ul>"
+}
+
+// serveProblemPage explains one problem type, or lists them all.
 func (s *Server) serveProblemPage(x *serving) {
+	if len(x.Rest) == 0 {
+		x.html("Problems", problemList())
+		return
+	}
 	kind := problem.KindOf(problem.Type(x.Rest))
 	if kind == nil {
 		x.Problem(&problem.Problem{Type: problem.AboutBlank, Status: 404, Detail: "there is no such problem type"})

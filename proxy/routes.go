@@ -157,7 +157,7 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		}
 		return r.native, name, nil
 	}
-	if rest, ok := bytes.CutPrefix(path, []byte(problemPath)); ok && len(rest) > 0 {
+	if rest, ok := bytes.CutPrefix(path, []byte(problemPath)); ok {
 		return r.problem, nil, rest
 	}
 	if bytes.HasPrefix(path, []byte(fleet.DashboardPath+"/")) {

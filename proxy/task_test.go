@@ -216,7 +216,7 @@ func TestRoutes(t *testing.T) {
 	}{
 		{"GET", "/", 302, ""}, {"HEAD", "/", 302, ""},
 		{"GET", "/healthz", 200, ""}, {"HEAD", "/healthz", 200, ""}, {"GET", "/readyz", 200, ""}, {"GET", "/metrics", 200, ""},
-		{"GET", "/problems/task-gone", 200, ""}, {"GET", "/problems/nope", 404, ""}, {"GET", "/problems/", 404, ""},
+		{"GET", "/problems/task-gone", 200, ""}, {"GET", "/problems/nope", 404, ""}, {"GET", "/problems/", 200, ""},
 		{"GET", "/healthz/", 404, ""}, {"GET", "//healthz", 404, ""}, {"GET", "/HEALTHZ", 404, ""}, {"GET", "/%68ealthz", 404, ""},
 		{"GET", "/v1/../healthz", 404, ""}, {"GET", "/v1", 404, ""}, {"GET", "/v1/tasks/nope/x", 404, ""}, {"GET", "/v1/tasks/Shannon/x", 404, ""},
 		{"GET", "/v1/tasks/batch", 405, "POST, OPTIONS"}, {"DELETE", "/v1/tasks/batch", 405, "POST, OPTIONS"},
@@ -314,7 +314,11 @@ func TestUpstreamTrouble(t *testing.T) {
 
 func TestProblemsAreExplained(t *testing.T) {
 	f := newFace(t, func(c *Config) { c.PublicURL = "https://pollux.test/p/" })
+	list := f.do("GET", "/problems/", "")
 	for _, kind := range problem.Kinds {
+		if link := fmt.Sprintf("<a href=%q>", kind.Type); !strings.Contains(list.body, link) {
+			t.Errorf("/problems/ has no %s", link)
+		}
 		a := f.do("GET", "/problems/"+string(kind.Type), "")
 		a.expect(t, 200, map[string]string{"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'.*"})
 		if !strings.Contains(a.body, kind.Title) || !strings.Contains(a.body, html.EscapeString(kind.About)) {
