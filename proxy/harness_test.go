@@ -39,6 +39,7 @@ type face struct {
 	poller   *poller.Poller
 	registry *prometheus.Registry
 	address  string
+	base     string // the upstream's URL
 	log      *lockedBuffer
 	level    slog.LevelVar
 
@@ -75,6 +76,7 @@ func newFace(t testing.TB, change func(*Config)) *face {
 		(*f.upstream.Load())(w, r)
 	}))
 	t.Cleanup(up.Close)
+	f.base = up.URL
 	cfg := DefaultConfig()
 	if change != nil {
 		change(&cfg)

@@ -27,7 +27,7 @@ func (s *Server) serveReady(x *serving) {
 
 // serveMetrics writes all metrics in the text format of Prometheus.
 func (s *Server) serveMetrics(x *serving) {
-	if denied := x.Rules.Enter(&x.Ctx.Request.Header, access.ScopeFleet, nil); denied != nil {
+	if _, denied := x.Rules.Enter(&x.Ctx.Request.Header, access.ScopeFleet, nil); denied != nil {
 		x.Deny(denied)
 		return
 	}

@@ -161,7 +161,7 @@ func (s *Server) Prepare(cfg Config, upstreams []*poller.Upstream) (use func(), 
 		return nil, err
 	}
 	return func() {
-		s.settings.Store(st)
+		s.settings.Swap(st).access.Succeed(st.access)
 		if s.webhooks != nil {
 			s.webhooks.Use(st.webhooks)
 		}

@@ -40,10 +40,10 @@ func prepare(c Config, upstreams []*poller.Upstream, engine access.Partitions, s
 		Strict:    wire.NewStrictness(c.PublicURL, host, access.IdentityNames(upstreams)),
 		PublicURL: strings.TrimRight(c.PublicURL, "/"),
 	}}
-	st.webhooks = webhooks.Prepare(c.Webhooks, c.Limits.WatchedTasks, st.wire.PublicURL)
 	if st.access, err = access.NewRules(c.Clients, upstreams, &st.wire.Strict, engine, secret); err != nil {
 		return nil, err
 	}
+	st.webhooks = webhooks.Prepare(c.Webhooks, c.Limits.WatchedTasks, st.wire.PublicURL, st.access)
 	st.Clients = nil // only hashes are kept
 	return st, nil
 }

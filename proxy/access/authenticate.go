@@ -107,12 +107,11 @@ func Permit(c *Client, scope string, t *Target) *problem.Problem {
 // Enter lets a request in to t, or, with t nil, to say that there is no such
 // upstream. A held upstream takes Pollux keys wherever its own key would be; in
 // caller mode those headers belong to the upstream.
-func (st *Rules) Enter(h *fasthttp.RequestHeader, scope string, t *Target) *wire.Denial {
+func (st *Rules) Enter(h *fasthttp.RequestHeader, scope string, t *Target) (c *Client, d *wire.Denial) {
 	if !st.Keyed() {
-		return nil
+		return nil, nil
 	}
 	var p *problem.Problem
-	var c *Client
 	if t == nil {
 		c, _, p = st.Authenticate(h, true)
 	} else {
@@ -121,8 +120,8 @@ func (st *Rules) Enter(h *fasthttp.RequestHeader, scope string, t *Target) *wire
 	if p == nil {
 		p = Permit(c, scope, t)
 	}
-	if p == nil {
-		return nil
+	if p != nil {
+		return nil, &wire.Denial{Problem: p, Challenge: KeyChallenge}
 	}
-	return &wire.Denial{Problem: p, Challenge: KeyChallenge}
+	return c, nil
 }

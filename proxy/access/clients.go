@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"slices"
+	"strings"
 )
 
 // Scopes a client may hold.
@@ -55,10 +56,28 @@ func (c *Client) Has(scope string) bool { return slices.Contains(c.Scopes, scope
 
 func (c *Client) May(upstream string) bool { return c.any || slices.Contains(c.upstreams, upstream) }
 
-// Fingerprint names a client over restarts and reloads, "" for nobody.
-func (c *Client) Fingerprint() string {
+// ownerPrefix stands before the name of a client who owns something. Stores of
+// older versions have the hash of its key instead.
+const ownerPrefix = "client:"
+
+// Owner names a client over restarts, reloads and new keys; "" for nobody.
+func (c *Client) Owner() string {
 	if c == nil {
 		return ""
 	}
-	return hex.EncodeToString(c.hash[:])
+	return ownerPrefix + c.Name
+}
+
+// Owner returns how an owner is called now, false if there is no such client any
+// more.
+func (st *Rules) Owner(owner string) (now string, ok bool) {
+	if name, ok := strings.CutPrefix(owner, ownerPrefix); ok {
+		return owner, st.named(name) != nil
+	}
+	for i := range st.clients {
+		if c := &st.clients[i]; hex.EncodeToString(c.hash[:]) == owner {
+			return c.Owner(), true
+		}
+	}
+	return "", false
 }

@@ -47,6 +47,7 @@ func (x *Request) Reach(credentials map[string][]byte) (*Reach, *wire.Denial) {
 	if p != nil {
 		return nil, &wire.Denial{Problem: p, Challenge: KeyChallenge}
 	}
+	x.Client = client
 	v := &Reach{}
 	sent := false
 	for _, t := range x.Rules.Sorted {

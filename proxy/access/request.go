@@ -18,8 +18,9 @@ import (
 type Request struct {
 	wire.Exchange
 	Rules    *Rules
-	Upstream []byte // path segment
-	Rest     []byte // path after it
+	Client   *Client // once it was let in; nil for anybody, while there are no clients
+	Upstream []byte  // path segment
+	Rest     []byte  // path after it
 
 	Caller      Caller
 	View        providers.View
@@ -38,7 +39,7 @@ func (x *Request) Begin(ctx *fasthttp.RequestCtx, st *wire.Settings, r *Rules) {
 // credential alive.
 func (x *Request) Release() {
 	x.Exchange.Release()
-	x.Rules, x.Upstream, x.Rest = nil, nil, nil
+	x.Rules, x.Client, x.Upstream, x.Rest = nil, nil, nil, nil
 	clear(x.Caller.headers)
 	clear(x.Caller.query)
 	clear(x.scratch[:cap(x.scratch)])
@@ -51,7 +52,8 @@ func (x *Request) Release() {
 func (x *Request) Identify(scope string, own func(name, value []byte) (bool, *problem.Problem)) (*Target, *poller.Partition, *wire.Denial) {
 	h := &x.Ctx.Request.Header
 	t := x.Rules.Target(x.Upstream)
-	if d := x.Rules.Enter(h, scope, t); d != nil {
+	var d *wire.Denial
+	if x.Client, d = x.Rules.Enter(h, scope, t); d != nil {
 		return nil, nil, d
 	}
 	if t == nil {

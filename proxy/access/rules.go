@@ -2,6 +2,7 @@ package access
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"pollux/cache"
@@ -16,7 +17,7 @@ type Partitions interface {
 }
 
 // Rules is the part of a configuration that decides who may do what. It is
-// immutable.
+// immutable, but for its successor.
 type Rules struct {
 	Secret     *cache.Secret
 	Partitions Partitions
@@ -24,12 +25,16 @@ type Rules struct {
 	clients    []Client
 	Targets    map[string]*Target // by name
 	Sorted     []*Target          // the same, by name
+
+	replaced chan struct{} // closed once next is set
+	next     atomic.Pointer[Rules]
 }
 
 // NewRules prepares the rules for validated clients and for upstreams that are
 // sorted by name.
 func NewRules(clients []ClientConfig, upstreams []*poller.Upstream, strict *wire.Strictness, engine Partitions, secret *cache.Secret) (*Rules, error) {
-	r := &Rules{Secret: secret, Partitions: engine, Strict: strict, Targets: make(map[string]*Target, len(upstreams))}
+	r := &Rules{Secret: secret, Partitions: engine, Strict: strict, Targets: make(map[string]*Target, len(upstreams)),
+		replaced: make(chan struct{})}
 	for i := range clients {
 		c, err := newClient(&clients[i])
 		if err != nil {

@@ -39,7 +39,7 @@ func (s *Service) ServeDashboard(x *access.Request) {
 	h := &x.Ctx.Response.Header
 	code := fasthttp.StatusOK
 	if path := string(x.Path); path == DashboardPath || path == DashboardPath+"/" {
-		if denied := x.Rules.Enter(&x.Ctx.Request.Header, access.ScopeFleet, nil); denied != nil {
+		if _, denied := x.Rules.Enter(&x.Ctx.Request.Header, access.ScopeFleet, nil); denied != nil {
 			if code = denied.Status; code == fasthttp.StatusUnauthorized {
 				h.Set("WWW-Authenticate", denied.Challenge)
 			}

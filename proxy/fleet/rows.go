@@ -23,7 +23,7 @@ func (s *Service) serveRows(x *access.Request, q *listQuery) {
 		x.Problem(p)
 		return
 	}
-	publicURL := x.Settings.PublicURL
+	g := x.ReachGrant()
 	s.life.TakeOver(&x.Exchange, "", end, func(w wire.EventWriter) {
 		now := time.Now()
 		page := []byte(":\n\n") // so that an empty page shows that the stream is there
@@ -31,7 +31,7 @@ func (s *Service) serveRows(x *access.Request, q *listQuery) {
 			page = s.appendRow(page, &rows[i], now)
 		}
 		if w.Send(page) == nil {
-			s.streamRows(w, sub, publicURL)
+			s.streamRows(w, g, sub)
 		}
 	})
 }
@@ -56,8 +56,8 @@ func (s *Service) appendRow(dst []byte, r *cache.Row, now time.Time) []byte {
 	return follow.AppendEvent(dst, "row", "", wire.Marshal(s.rendered(r, now)))
 }
 
-func (s *Service) streamRows(w wire.EventWriter, sub *subscriber, publicURL string) {
-	s.life.Pump(w, sub.wake, func() bool {
+func (s *Service) streamRows(w wire.EventWriter, g *access.Grant, sub *subscriber) {
+	s.life.Pump(w, g, sub.wake, func() bool {
 		rows, why, over := sub.take()
 		var events []byte
 		now := time.Now()
@@ -66,7 +66,7 @@ func (s *Service) streamRows(w wire.EventWriter, sub *subscriber, publicURL stri
 		}
 		switch {
 		case why != nil:
-			events = follow.AppendEvent(events, "problem", "", why.AppendJSON(nil, publicURL))
+			events = follow.AppendEvent(events, "problem", "", why.AppendJSON(nil, g.PublicURL))
 		case over:
 			events = append(events, "retry: 1000\n\n"...)
 		}

@@ -24,22 +24,22 @@ func (s *Service) serveFleetStream(x *access.Request, v *access.Reach) {
 		x.Problem(p)
 		return
 	}
-	r := x.Rules
+	g := x.ReachGrant()
 	s.life.TakeOver(&x.Exchange, "", leave, func(w wire.EventWriter) {
 		if w.Send(follow.AppendEvent(nil, "fleet", "", wire.Marshal(first))) == nil {
-			s.streamFleet(w, r, v, first)
+			s.streamFleet(w, g, v, first)
 		}
 	})
 }
 
-func (s *Service) streamFleet(w wire.EventWriter, r *access.Rules, v *access.Reach, last *document) {
+func (s *Service) streamFleet(w wire.EventWriter, g *access.Grant, v *access.Reach, last *document) {
 	wake := make(chan struct{}, 1)
 	tick := time.AfterFunc(fleetEvery, func() { wake <- struct{}{} })
 	defer tick.Stop()
-	s.life.Pump(w, wake, func() bool {
+	s.life.Pump(w, g, wake, func() bool {
 		defer tick.Reset(fleetEvery)
 		now := time.Now()
-		v.Look(r, now)
+		v.Look(g.Rules, now)
 		next, p := s.fleet(v, now)
 		if p != nil || sameFleet(last, next) {
 			return true

@@ -20,7 +20,7 @@ func (s *Service) forward(x *access.Request, t *access.Target) {
 		return
 	}
 	ctx, cancel := context.WithCancel(s.life.Polls)
-	f := &forwarding{cancel: cancel, service: s}
+	f := &forwarding{cancel: cancel, service: s, grant: x.Grant(access.ScopeSubmit, t)}
 	f.lesson = s.newLesson(x, t)
 	req := outgoing(x, t, target, f)
 	f.watch(wire.NetConn(x.Ctx), s.life.Ending)

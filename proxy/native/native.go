@@ -29,7 +29,8 @@ func (s *Service) ServeNative(x *access.Request) {
 		}
 	}
 	h := &x.Ctx.Request.Header
-	if denied := x.Rules.Enter(h, scope, t); denied != nil {
+	var denied *wire.Denial
+	if x.Client, denied = x.Rules.Enter(h, scope, t); denied != nil {
 		x.Deny(denied)
 		return
 	}

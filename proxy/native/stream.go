@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pollux/proxy/access"
 	"pollux/proxy/poller"
 	"pollux/proxy/wire"
 )
@@ -20,7 +21,8 @@ type forwarding struct {
 	conn    net.Conn
 	upload  *upload // nil: the request has no body
 	lesson  *lesson
-	events  atomic.Bool  // the answer is an event stream
+	events  atomic.Bool // the answer is an event stream
+	grant   *access.Grant
 	active  atomic.Int64 // when something last moved, in nanoseconds
 
 	mu    sync.Mutex  // guards what follows
@@ -29,8 +31,8 @@ type forwarding struct {
 }
 
 // watch gives the request up once its client is gone, once nothing has moved
-// for too long, or, for an event stream, when the server is ending: a client
-// takes those up again elsewhere.
+// for too long, or, for an event stream, when the server is ending or the
+// grant: a client takes those up again elsewhere.
 func (f *forwarding) watch(conn net.Conn, ending <-chan struct{}) {
 	f.conn = conn
 	f.moved()
@@ -52,6 +54,9 @@ func (f *forwarding) look(ending <-chan struct{}) {
 	select {
 	case <-ending:
 		unwanted = unwanted || f.events.Load()
+	case <-f.grant.Replaced():
+		p, _ := f.grant.Renew()
+		unwanted = unwanted || p != nil && f.events.Load()
 	default:
 	}
 	if unwanted {

@@ -32,6 +32,7 @@ func (s *Service) ServeBatch(x *access.Request) {
 		x.Unauthorized(p, access.KeyChallenge)
 		return
 	}
+	x.Client = c
 	body, ok := x.WantedBody()
 	if !ok {
 		return

@@ -63,12 +63,22 @@ func (s *Service) awaitBatch(x *access.Request, answers []batchAnswer, untilAny 
 		defer release()
 		a.Answer = s.told(a.target, a.part, a.Entry) // what was told before the following began
 	}
+	g := x.Grant(access.ScopeRead)
 	look := time.NewTicker(wire.LookForClient)
 	defer look.Stop()
 	for !enough(answers, untilAny) {
 		select {
 		case <-wake:
 			s.takeNews(answers, followers)
+		case <-g.Replaced():
+			if p, _ := g.Renew(); p != nil {
+				return p
+			}
+			for i := range answers {
+				if a := &answers[i]; !a.finished() {
+					a.Problem = g.Rules.Keeps(g.Client, a.target)
+				}
+			}
 		case <-timer.C:
 			return nil
 		case <-s.life.Ending:

@@ -48,20 +48,20 @@ func (s *Service) serveStream(x *access.Request, t *access.Target, part *poller.
 	}
 	x.Header = a.Cache.Append(append(x.Header[:0], "Cache-Status: "...))
 	extra := string(append(append(append(x.Header, "\r\nVary: "...), t.Vary...), "\r\n"...))
-	publicURL := x.Settings.PublicURL
+	g := x.Grant(access.ScopeRead, t)
 	first := &follow.News{Entry: a.Entry}
 	if seen {
 		first = nil
 	}
-	s.life.TakeOver(&x.Exchange, extra, end, func(w wire.EventWriter) { s.follow(w, follower, first, last, o, publicURL) })
+	s.life.TakeOver(&x.Exchange, extra, end, func(w wire.EventWriter) { s.follow(w, g, follower, first, last, o) })
 }
 
 // follow writes the changes of a task until it has ended for good. last is the
 // id of the event that the client has; first is nil if that is the present one.
-func (s *Service) follow(w wire.EventWriter, f *follow.Follower, first *follow.News, last string, o options, publicURL string) {
+func (s *Service) follow(w wire.EventWriter, g *access.Grant, f *follow.Follower, first *follow.News, last string, o options) {
 	tell := func(news *follow.News) (more bool) {
 		if news.Problem != nil {
-			_ = w.Send(follow.AppendEvent(nil, "problem", "", news.Problem.AppendJSON(nil, publicURL)))
+			_ = w.Send(follow.AppendEvent(nil, "problem", "", news.Problem.AppendJSON(nil, g.PublicURL)))
 			return false
 		}
 		if id, event := eventOf(news, o); id != last {
@@ -75,7 +75,7 @@ func (s *Service) follow(w wire.EventWriter, f *follow.Follower, first *follow.N
 	if first != nil && !tell(first) {
 		return
 	}
-	s.life.Pump(w, f.Wake(), func() bool {
+	s.life.Pump(w, g, f.Wake(), func() bool {
 		news := f.Take()
 		return news == nil || tell(news)
 	})

@@ -103,6 +103,7 @@ func (s *Service) await(x *access.Request, t *access.Target, part *poller.Partit
 	defer release()
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
+	g := x.Grant(access.ScopeRead, t)
 	look := time.NewTicker(wire.LookForClient)
 	defer look.Stop()
 	for {
@@ -118,6 +119,10 @@ func (s *Service) await(x *access.Request, t *access.Target, part *poller.Partit
 			a = s.told(t, part, news.Entry)
 			if satisfied(x, o, a.Entry) {
 				return a
+			}
+		case <-g.Replaced():
+			if p, _ := g.Renew(); p != nil {
+				return poller.Answer{Problem: p}
 			}
 		case <-timer.C:
 			return s.told(t, part, a.Entry)

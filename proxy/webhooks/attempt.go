@@ -60,7 +60,7 @@ func (w *Service) attempt(ctx context.Context, d *delivery) {
 	defer w.recovered()
 	st := w.settings.Load()
 	w.mu.RLock()
-	held := w.rooms[d.partition] != nil && w.rooms[d.partition].suspended
+	held := w.rooms[d.partition] != nil && w.rooms[d.partition].suspended || d.hook.barred(d)
 	secrets := d.hook.signers(time.Now())
 	w.mu.RUnlock()
 	var a answer
@@ -92,6 +92,8 @@ func (w *Service) conclude(d *delivery, a answer, held, cut bool, giveUpAfter ti
 	switch {
 	case d.hook.deleted:
 		return false
+	case d.hook.barred(d) && !a.ok:
+		d.state = DeliveryGaveUp
 	case cut && !a.ok:
 		w.queue.add(d)
 		return false

@@ -81,7 +81,7 @@ func validEvents(on []string) bool {
 // ServeRegister answers POST /v1/webhooks. One bad reference fails all of it:
 // a webhook that follows less than was asked for would be noticed too late.
 func (s *Face) ServeRegister(x *access.Request, st *Settings) {
-	c, inHeader, _, ok := s.enterWebhooks(x)
+	inHeader, _, ok := s.enterWebhooks(x, func(string) bool { return false }, access.ScopeWebhooks)
 	if !ok {
 		return
 	}
@@ -98,7 +98,7 @@ func (s *Face) ServeRegister(x *access.Request, st *Settings) {
 		x.Problem(wire.Invalid(err.Error()))
 		return
 	}
-	reg, denied := registration(x, c, inHeader, r)
+	reg, denied := registration(x, x.Client, inHeader, r)
 	if denied != nil {
 		x.Deny(denied)
 		return
@@ -143,7 +143,7 @@ func registration(x *access.Request, c *access.Client, inHeader bool, r registra
 	if err != nil {
 		return reg, &wire.Denial{Problem: wire.Invalid(err.Error())}
 	}
-	reg = Registration{URL: r.url, On: r.on, Owner: c.Fingerprint()}
+	reg = Registration{URL: r.url, On: r.on, Owner: c.Owner(), Origins: map[string]access.Origin{}}
 	for i := range refs {
 		t := refs[i].Target
 		caller := callers[t]
@@ -156,10 +156,12 @@ func registration(x *access.Request, c *access.Client, inHeader bool, r registra
 		if slices.ContainsFunc(reg.Tasks, func(o Task) bool { return o.Key == task.Key }) {
 			continue // named twice
 		}
+		credential := caller.Credential(t)
+		reg.Origins[t.Name] = x.Rules.Origin(t, credential)
 		reg.Tasks = append(reg.Tasks, task)
 		reg.Requests = append(reg.Requests, poller.Request{
 			Upstream: t.Upstream, Partition: x.Rules.Partitions.Partition(t.Upstream, &task.Partition), Key: task.Key,
-			Reference: refs[i].Ref, Credential: caller.Credential(t),
+			Reference: refs[i].Ref, Credential: credential,
 		})
 	}
 	return reg, nil
@@ -174,11 +176,11 @@ func atTask(i int, p *problem.Problem) *problem.Problem {
 
 // ServeWebhook answers GET of a webhook.
 func (s *Face) ServeWebhook(x *access.Request) {
-	id, shown, ok := s.findWebhook(x)
+	a, ok := s.findWebhook(x)
 	if !ok {
 		return
 	}
-	if v := s.service.View(id, shown); v != nil {
+	if v := s.service.View(a.id, a.shown); v != nil {
 		x.Json(v)
 		return
 	}
@@ -187,7 +189,7 @@ func (s *Face) ServeWebhook(x *access.Request) {
 
 // ServeEndWebhook answers DELETE.
 func (s *Face) ServeEndWebhook(x *access.Request) {
-	id, _, ok := s.findWebhook(x)
+	id, ok := s.managedWebhook(x)
 	if !ok {
 		return
 	}
@@ -200,18 +202,21 @@ func (s *Face) ServeEndWebhook(x *access.Request) {
 
 // ServeRedeliver answers POST {id}:redeliver: what there is, is sent again.
 func (s *Face) ServeRedeliver(x *access.Request) {
-	id, _, ok := s.findWebhook(x)
+	a, ok := s.findWebhook(x)
 	if !ok {
 		return
 	}
-	s.service.Redeliver(id)
+	if !s.service.Redeliver(a.id) {
+		x.Problem(problemWebhookOver)
+		return
+	}
 	x.Ctx.SetStatusCode(fasthttp.StatusAccepted)
 	x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
 }
 
 // ServeRotate answers POST {id}:rotate with a new secret.
 func (s *Face) ServeRotate(x *access.Request) {
-	id, _, ok := s.findWebhook(x)
+	id, ok := s.managedWebhook(x)
 	if !ok {
 		return
 	}

@@ -47,9 +47,10 @@ func (w *Service) lookAt(ctx context.Context, t *followed) {
 	defer w.recovered()
 	w.follow(t)
 	w.mu.RLock()
-	r := t.request
+	credential, done := t.hook.credentials[t.Upstream], t.done
 	w.mu.RUnlock()
-	if r == nil {
+	r, ok := w.resume(&t.Task, credential) // a reload may have come between
+	if done || !ok {
 		return
 	}
 	a := w.engine.Poll(ctx, *r)
@@ -113,7 +114,7 @@ func (w *Service) sweep(ctx context.Context) {
 
 // lastMoved is when something last happened for w.
 func (w *webhook) lastMoved() time.Time {
-	at := w.created
+	at := later(w.created, w.barredAt)
 	for _, d := range w.deliveries {
 		if d.created.After(at) {
 			at = d.created
@@ -179,6 +180,7 @@ func (w *Service) Load(ctx context.Context) error {
 			t.done = t.done || hook.gone || w.sent[w.vault.deliveryID(hook.id, &t.Key, OnTerminal, "")] != nil
 		}
 		w.index(hook)
+		w.enforce(w.settings.Load().rules, hook)
 		if hook.forget() {
 			w.dirty[hook] = struct{}{}
 		}
@@ -191,7 +193,7 @@ func (w *Service) Load(ctx context.Context) error {
 	now := time.Now()
 	window := min(30*time.Second, time.Duration(len(pending))*10*time.Millisecond)
 	for _, d := range pending { // spread, so that a restart is no flood
-		if d.next = later(d.next, now.Add(time.Duration(rand.Float64()*float64(window)))); d.hook.gone {
+		if d.next = later(d.next, now.Add(time.Duration(rand.Float64()*float64(window)))); d.hook.gone || d.hook.barred(d) {
 			d.state = DeliveryGaveUp
 			continue
 		}

@@ -129,12 +129,13 @@ func (w *Service) work(ctx context.Context) {
 		case <-again.C:
 		}
 		w.mu.Lock()
-		fresh, releases := w.fresh, w.releases
-		w.fresh, w.releases = nil, nil
+		fresh, releases, ended := w.fresh, w.releases, w.ended
+		w.fresh, w.releases, w.ended = nil, nil, nil
 		w.mu.Unlock()
 		for _, release := range releases {
 			release()
 		}
+		each(ended, w.keep)
 		refused := w.storeFresh(ctx, fresh)
 		w.mu.Lock()
 		w.fresh = append(w.fresh, refused...)
@@ -171,7 +172,7 @@ func (w *Service) storeFresh(ctx context.Context, fresh []freshDelivery) (refuse
 		}
 		switch {
 		case !first || d.hook.deleted || d.state != DeliveryPending:
-		case d.hook.gone:
+		case d.hook.gone || d.hook.barred(d):
 			d.state = DeliveryGaveUp
 		default:
 			w.enqueue(d)

@@ -13,57 +13,121 @@ import (
 // somebody else: nobody learns which.
 var problemNoWebhook = &problem.Problem{Type: problem.AboutBlank, Status: 404, Detail: "there is no such webhook"}
 
-// enterWebhooks lets a request about webhooks in, or answers it. inHeader says
-// that its Pollux key stands where an upstream's credential could; credentials
-// are identity query parameters that were sent, escaped.
-func (s *Face) enterWebhooks(x *access.Request) (c *access.Client, inHeader bool, credentials map[string][]byte, ok bool) {
+var (
+	problemNotYours = &problem.Problem{Type: problem.Forbidden, Status: 403,
+		Detail: "only the client that registered a webhook, or the scope purge, may change or end it"}
+	problemWebhookOver = &problem.Problem{Type: problem.AboutBlank, Status: 409,
+		Detail: "the client or the upstreams of this webhook were taken away: nothing is sent for it any more"}
+)
+
+// enterWebhooks lets a request about webhooks in that holds one of the scopes, or
+// answers it. inHeader says that its Pollux key stands where an upstream's
+// credential could; credentials are identity query parameters that were sent,
+// escaped, those of an upstream or which known names.
+func (s *Face) enterWebhooks(x *access.Request, known func(param string) bool, scopes ...string) (inHeader bool, credentials map[string][]byte, ok bool) {
 	if s.service == nil {
 		x.Problem(&wire.RefusePath.Problem)
-		return nil, false, nil, false
+		return false, nil, false
 	}
-	_, credentials, p := access.ParsePairs(x.Facts.Query, x.Rules.IdentityParam, func(string) bool { return false })
+	identity := func(name string) bool { return x.Rules.IdentityParam(name) || known(name) }
+	_, credentials, p := access.ParsePairs(x.Facts.Query, identity, func(string) bool { return false })
 	if p != nil {
 		x.Problem(p)
-		return nil, false, nil, false
+		return false, nil, false
 	}
-	c, inHeader, p = x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldTargets()...)
-	if p == nil {
-		p = access.Permit(c, access.ScopeWebhooks, nil)
+	x.Client, inHeader, p = x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldTargets()...)
+	if p == nil && (x.Client == nil || !slices.ContainsFunc(scopes, x.Client.Has)) {
+		p = access.Permit(x.Client, access.ScopeWebhooks, nil)
 	}
 	if p != nil {
 		x.Unauthorized(p, access.KeyChallenge)
-		return nil, false, nil, false
+		return false, nil, false
 	}
-	return c, inHeader, credentials, true
+	return inHeader, credentials, true
 }
 
-// findWebhook finds the webhook that a request names and decides who may see
-// it: whoever registered it, those who share one of its partitions (of these
-// only, each sees its own), and the scope fleet. It answers the request itself
-// if that is nobody.
-func (s *Face) findWebhook(x *access.Request) (id string, shown func(*cache.ID) bool, ok bool) {
-	c, inHeader, credentials, ok := s.enterWebhooks(x)
+// webhookAccess is what a caller may do with a webhook.
+type webhookAccess struct {
+	id      string
+	shown   func(partition *cache.ID) bool // what it may see of
+	manages bool                           // it may change and end it
+}
+
+// findWebhook finds the webhook that a request names and decides what the caller
+// may do with it. Who registered it, as a client or with a credential, may do
+// everything, whatever became of the upstreams since; so may the scope purge. Who
+// shares one of its partitions sees that, and the scope fleet sees all. It answers
+// the request itself if that is nothing.
+func (s *Face) findWebhook(x *access.Request) (a webhookAccess, ok bool) {
+	a.id = string(x.Rest)
+	owner, origins, tasks, known := s.owners(a.id)
+	param := func(name string) bool {
+		for _, o := range origins {
+			if slices.Contains(o.Query, name) {
+				return true
+			}
+		}
+		return false
+	}
+	inHeader, credentials, ok := s.enterWebhooks(x, param, access.ScopeWebhooks, access.ScopePurge)
 	if !ok {
-		return "", nil, false
+		return a, false
 	}
 	if x.HasBody() { // of no use, but what follows it on the connection is
 		if _, refused := x.ReadBody(); refused != nil {
 			x.Refuse(refused)
-			return "", nil, false
+			return a, false
 		}
 	}
-	id = string(x.Rest)
-	owner, tasks, known := s.service.Owners(id)
+	c := x.Client
 	mine, sent := partitionsOf(x, c, inHeader, credentials)
+	proven := false
+	for upstream, o := range origins {
+		if inHeader || !x.Rules.Proves(upstream, o, &x.Ctx.Request.Header, credentials) {
+			continue
+		}
+		proven, sent = true, true
+		for _, t := range tasks {
+			if t.Upstream == upstream {
+				mine[t.Partition] = true
+			}
+		}
+	}
+	all := func(*cache.ID) bool { return true }
+	a.shown = func(p *cache.ID) bool { return mine[*p] }
+	a.manages = owner == "" && (proven || c == nil)
 	switch {
 	case !known:
-	case c != nil && (c.Has(access.ScopeFleet) || owner == c.Fingerprint()), c == nil && !sent && x.Rules.Strict.Loopback:
-		return id, func(*cache.ID) bool { return true }, true
-	case slices.ContainsFunc(tasks, func(t Task) bool { return mine[t.Partition] }):
-		return id, func(p *cache.ID) bool { return mine[*p] }, true
+		ok = false
+	case c != nil && (owner == c.Owner() || c.Has(access.ScopePurge)), c == nil && !sent && x.Rules.Strict.Loopback:
+		a.shown, a.manages = all, true
+	case c != nil && c.Has(access.ScopeFleet):
+		a.shown = all
+	default:
+		ok = slices.ContainsFunc(tasks, func(t Task) bool { return mine[t.Partition] })
 	}
-	x.Problem(problemNoWebhook)
-	return "", nil, false
+	if !ok {
+		x.Problem(problemNoWebhook)
+	}
+	return a, ok
+}
+
+// owners is Owners of the service, if there is one.
+func (s *Face) owners(id string) (owner string, origins map[string]access.Origin, tasks []Task, known bool) {
+	if s.service == nil {
+		return "", nil, nil, false
+	}
+	return s.service.Owners(id)
+}
+
+// managedWebhook is findWebhook for what only some may do who may see it.
+func (s *Face) managedWebhook(x *access.Request) (id string, ok bool) {
+	a, ok := s.findWebhook(x)
+	if ok && !a.manages {
+		x.Problem(problemNotYours)
+		return "", false
+	}
+	return a.id, ok
 }
 
 // partitionsOf are the partitions that a request belongs to, by what it sent to

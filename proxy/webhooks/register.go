@@ -9,6 +9,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/access"
 	"pollux/proxy/problem"
 )
 
@@ -23,7 +24,7 @@ func (w *Service) Register(ctx context.Context, st *Settings, r Registration) (i
 	if err != nil {
 		return "", "", &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
 	}
-	hook := &webhook{id: newWebhookID(), on: r.On, owner: r.Owner, created: time.Now().UTC(), secret: newSecret(),
+	hook := &webhook{id: newWebhookID(), on: r.On, owner: r.Owner, origins: r.Origins, created: time.Now().UTC(), secret: newSecret(),
 		credentials: map[string]providers.Credential{}}
 	if err := hook.setURL(u.String()); err != nil {
 		return "", "", &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Detail: err.Error()}
@@ -49,6 +50,7 @@ func (w *Service) Register(ctx context.Context, st *Settings, r Registration) (i
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.index(hook)
+	w.enforce(w.settings.Load().rules, hook) // a reload may have come between
 	w.looks = append(w.looks, hook.tasks...)
 	w.pokeLooker()
 	return hook.id, secretText(hook.secret), nil
@@ -105,19 +107,19 @@ func (w *webhook) releaseAll() {
 	}
 }
 
-// Owners returns who registered a webhook and what it follows, for the decision
-// who may see it; false if there is none.
-func (w *Service) Owners(id string) (owner string, tasks []Task, ok bool) {
+// Owners returns who registered a webhook, how it reached its upstreams and what
+// it follows, for the decision who may see it; false if there is none.
+func (w *Service) Owners(id string) (owner string, origins map[string]access.Origin, tasks []Task, ok bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	hook := w.byID[id]
 	if hook == nil {
-		return "", nil, false
+		return "", nil, nil, false
 	}
 	for _, t := range hook.tasks {
 		tasks = append(tasks, t.Task)
 	}
-	return hook.owner, tasks, true
+	return hook.owner, hook.origins, tasks, true
 }
 
 // Delete ends a webhook; one that is not there has ended.
@@ -146,9 +148,18 @@ func (w *Service) Delete(ctx context.Context, id string) *problem.Problem {
 }
 
 // Redeliver sends again, under the same ids, what a webhook's receiver has not
-// confirmed; if it has confirmed everything, all of it.
-func (w *Service) Redeliver(id string) {
+// confirmed; if it has confirmed everything, all of it. It reports false if
+// nothing may be sent any more.
+func (w *Service) Redeliver(id string) bool {
+	w.mu.RLock()
+	hook := w.byID[id]
+	over := hook != nil && hook.over()
+	w.mu.RUnlock()
+	if over {
+		return false
+	}
 	each(w.restart(id), w.keep) // so that a crash now does not lose it
+	return true
 }
 
 // restart begins a new round for every delivery of a webhook, and returns them.
@@ -167,7 +178,7 @@ func (w *Service) restart(id string) (again []*delivery) {
 	all := !slices.ContainsFunc(hook.deliveries, func(d *delivery) bool { return d.state != DeliveryDelivered })
 	for _, d := range hook.deliveries {
 		waiting := d.index >= 0
-		if d.state == DeliveryPending && !waiting || d.state == DeliveryDelivered && !all {
+		if hook.barred(d) || d.state == DeliveryPending && !waiting || d.state == DeliveryDelivered && !all {
 			continue // being stored or sent right now, or not what is missing
 		}
 		w.queue.remove(d)

@@ -74,6 +74,7 @@ type Settings struct {
 	timeout, giveUpAfter time.Duration
 	maxTasks             int
 	publicURL            string
+	rules                Rules
 }
 
 // Service tells receivers of tasks that have ended or want something. It keeps
@@ -98,6 +99,7 @@ type Service struct {
 	queue    queue
 	fresh    []freshDelivery // to be stored, then sent
 	looks    []*followed     // to be polled once
+	ended    []*delivery     // given up outside of an attempt, to be stored
 	releases []func()        // of watches that are not needed any more
 	dirty    map[*webhook]struct{}
 	news     chan struct{} // of capacity 1: there is something fresh, to release or dirty
@@ -132,7 +134,7 @@ func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume
 // Prepare builds what c needs, which has been validated. Webhooks follow maxTasks
 // tasks at the same time; publicURL has no slash at its end, "" makes links
 // relative.
-func Prepare(c Config, maxTasks int, publicURL string) *Settings {
+func Prepare(c Config, maxTasks int, publicURL string, rules Rules) *Settings {
 	var allow []netip.Prefix
 	for _, network := range c.AllowNetworks {
 		if p, err := netip.ParsePrefix(network); err == nil {
@@ -142,14 +144,20 @@ func Prepare(c Config, maxTasks int, publicURL string) *Settings {
 	t := newAddresses(allow, nil)
 	return &Settings{
 		addresses: t, plain: t.transport(true), secure: t.transport(false),
-		timeout: c.Timeout, giveUpAfter: c.GiveUpAfter, maxTasks: maxTasks, publicURL: publicURL,
+		timeout: c.Timeout, giveUpAfter: c.GiveUpAfter, maxTasks: maxTasks, publicURL: publicURL, rules: rules,
 	}
 }
 
-// Use puts st in force, also for webhooks that are there already.
+// Use puts st in force, also for webhooks that are there already: those that it
+// leaves without their client or upstream end.
 func (w *Service) Use(st *Settings) {
 	if old := w.settings.Swap(st); old != nil {
 		old.closeIdle()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, hook := range w.byID {
+		w.enforce(st.rules, hook)
 	}
 }
 

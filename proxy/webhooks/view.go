@@ -13,7 +13,7 @@ type View struct {
 	ID         string         `json:"id"`
 	URL        string         `json:"url"` // without its query
 	On         []string       `json:"on"`
-	State      string         `json:"state"` // active, or gone once the receiver has answered 410
+	State      string         `json:"state"` // active, gone once the receiver has answered 410, ended once its client or all its upstreams were taken away
 	CreatedAt  time.Time      `json:"created_at"`
 	Tasks      []TaskView     `json:"tasks"`
 	Deliveries []DeliveryView `json:"deliveries"`
@@ -50,6 +50,9 @@ func (w *Service) View(id string, shown func(partition *cache.ID) bool) *View {
 		Tasks: []TaskView{}, Deliveries: []DeliveryView{}}
 	if hook.gone {
 		v.State = "gone"
+	}
+	if hook.over() {
+		v.State = "ended"
 	}
 	for _, t := range hook.tasks {
 		if shown(&t.Partition) {

@@ -10,6 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/access"
 	"pollux/proxy/poller"
 )
 
@@ -41,7 +42,8 @@ type Task struct {
 type Registration struct {
 	URL      string
 	On       []string
-	Owner    string // who registers, beside the partitions; "" if that is nobody in particular
+	Owner    string                   // the client who registers; "" if that is nobody in particular
+	Origins  map[string]access.Origin // by upstream
 	Tasks    []Task
 	Requests []poller.Request
 }
@@ -53,6 +55,7 @@ type webhook struct {
 	shown   string // url without its query
 	on      []string
 	owner   string
+	origins map[string]access.Origin // by upstream; of webhooks stored by older versions there are none
 	created time.Time
 
 	secret      []byte
@@ -61,6 +64,7 @@ type webhook struct {
 	credentials map[string]providers.Credential // by upstream; only of those whose tasks are not done
 	deliveries  []*delivery                     // oldest first
 	gone        bool                            // the receiver answered 410
+	barredAt    time.Time                       // when a task was last barred
 	deleted     bool
 
 	saving sync.Mutex // held while it is written, so that the newest is what stays
@@ -80,6 +84,7 @@ type followed struct {
 
 	status  string // last known, "" before the first answer
 	done    bool
+	barred  bool            // done because what it rested on was taken away
 	problem string          // type of the problem that ended or suspends it, "" if none
 	request *poller.Request // nil when done, or while the upstream is not configured
 	release func()          // of the watch; nil while there is none
@@ -152,10 +157,12 @@ type storedWebhook struct {
 	URL         string                      `json:"url"`
 	On          []string                    `json:"on"`
 	Owner       string                      `json:"owner,omitempty"`
+	Origins     map[string]access.Origin    `json:"origins,omitempty"`
 	Created     time.Time                   `json:"created"`
 	Secret      []byte                      `json:"secret"`
 	Former      []formerSecret              `json:"former,omitempty"`
 	Gone        bool                        `json:"gone,omitempty"`
+	BarredAt    time.Time                   `json:"barred_at,omitzero"`
 	Tasks       []storedTask                `json:"tasks"`
 	Credentials map[string]storedCredential `json:"credentials,omitempty"`
 }
@@ -168,6 +175,7 @@ type storedTask struct {
 	Partition []byte   `json:"partition"`
 	Status    string   `json:"status,omitempty"`
 	Done      bool     `json:"done,omitempty"`
+	Barred    bool     `json:"barred,omitempty"`
 	Problem   string   `json:"problem,omitempty"`
 }
 
@@ -178,10 +186,11 @@ type storedCredential struct {
 
 // encode renders w to be sealed.
 func (w *webhook) encode() []byte {
-	s := storedWebhook{URL: w.url, On: w.on, Owner: w.owner, Created: w.created, Secret: w.secret, Former: w.former, Gone: w.gone}
+	s := storedWebhook{URL: w.url, On: w.on, Owner: w.owner, Origins: w.origins, Created: w.created, Secret: w.secret,
+		Former: w.former, Gone: w.gone, BarredAt: w.barredAt}
 	for _, t := range w.tasks {
 		s.Tasks = append(s.Tasks, storedTask{Ref: t.Ref, Upstream: t.Upstream, Values: t.Values,
-			Key: t.Key[:], Partition: t.Partition[:], Status: t.status, Done: t.done, Problem: t.problem})
+			Key: t.Key[:], Partition: t.Partition[:], Status: t.status, Done: t.done, Barred: t.barred, Problem: t.problem})
 	}
 	for upstream, c := range w.credentials {
 		if s.Credentials == nil {
@@ -202,13 +211,14 @@ func decodeWebhook(id string, text []byte) (*webhook, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
 	}
-	w := &webhook{id: id, on: s.On, owner: s.Owner, created: s.Created, secret: s.Secret, former: s.Former, gone: s.Gone,
+	w := &webhook{id: id, on: s.On, owner: s.Owner, origins: s.Origins, created: s.Created, secret: s.Secret,
+		former: s.Former, gone: s.Gone, barredAt: s.BarredAt,
 		credentials: map[string]providers.Credential{}}
 	if err := w.setURL(s.URL); err != nil {
 		return nil, err
 	}
 	for _, t := range s.Tasks {
-		f := &followed{hook: w, Task: Task{Ref: t.Ref, Upstream: t.Upstream, Values: t.Values}, status: t.Status, done: t.Done, problem: t.Problem}
+		f := &followed{hook: w, Task: Task{Ref: t.Ref, Upstream: t.Upstream, Values: t.Values}, status: t.Status, done: t.Done, barred: t.Barred, problem: t.Problem}
 		copy(f.Key[:], t.Key)
 		copy(f.Partition[:], t.Partition)
 		w.tasks = append(w.tasks, f)

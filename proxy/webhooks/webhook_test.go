@@ -22,6 +22,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/access"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
 )
@@ -121,6 +122,12 @@ func always(code int) func(message) (int, http.Header, error) {
 	return func(message) (int, http.Header, error) { return code, nil, nil }
 }
 
+// anything goes.
+type anything struct{}
+
+func (anything) Owner(owner string) (string, bool)  { return owner, true }
+func (anything) Reaches(string, access.Origin) bool { return true }
+
 // rig is webhooks between an engine and receivers that are not real.
 type rig struct {
 	*Service
@@ -153,7 +160,7 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Use(Prepare(DefaultConfig(), 10_000, ""))
+	g.Use(Prepare(DefaultConfig(), 10_000, "", anything{}))
 	st := *g.settings.Load()
 	st.plain, st.secure = r, r
 	g.settings.Store(&st)

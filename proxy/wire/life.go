@@ -97,9 +97,19 @@ func (l *Life) TakeOver(x *Exchange, extra string, leave func(), serve func(Even
 	})
 }
 
+// Grant is what a stream rests on after it was let in. A reload may take it away.
+type Grant interface {
+	// Replaced is closed once another configuration is in force.
+	Replaced() <-chan struct{}
+	// Last takes the grant over to that configuration. It returns what a stream
+	// sends before it ends, nil if it goes on.
+	Last() []byte
+}
+
 // Pump calls send whenever wake receives, with heartbeats between, until send
-// returns false, the client has left or the server shuts down.
-func (l *Life) Pump(w EventWriter, wake <-chan struct{}, send func() bool) {
+// returns false, g does not hold any more, the client has left or the server
+// shuts down.
+func (l *Life) Pump(w EventWriter, g Grant, wake <-chan struct{}, send func() bool) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	look := time.NewTicker(LookForClient)
@@ -108,6 +118,11 @@ func (l *Life) Pump(w EventWriter, wake <-chan struct{}, send func() bool) {
 		select {
 		case <-wake:
 			if !send() {
+				return
+			}
+		case <-g.Replaced():
+			if last := g.Last(); last != nil {
+				_ = w.Send(last)
 				return
 			}
 		case <-beat.C:
