@@ -142,8 +142,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	if !s.listener.CompareAndSwap(nil, g) {
 		return errors.New("serve: already called")
 	}
-	if n, enough := wire.DescriptorsFor(st.Limits.Connections); !enough {
-		s.log.Warn("the process may open too few files for limits.connections", "fd_limit", n, "connections", st.Limits.Connections)
+	if limit, wanted := wire.DescriptorsFor(st.Limits.Connections); limit < wanted {
+		s.log.Warn("the process may open too few files for limits.connections: raise the limit (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of containers), or lower limits.connections",
+			"fd_limit", limit, "fd_wanted", wanted)
 	}
 	s.log.Info("listening", "address", ln.Addr().String())
 	return s.fast.Serve(g)

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -54,11 +58,16 @@ while others than this machine can connect`)
 
 // serve runs s on its configured address, and reloads src on a hangup.
 func (s *service) serve(ctx context.Context, src source, hangups chan os.Signal) (err error) {
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() {
+		if err = errors.Join(err, s.close()); err == nil {
+			s.log.Info("stopped")
+		}
+	}()
 	ln, err := s.server.Listen()
 	if err != nil {
 		return err
 	}
+	s.announce(src.File, ln.Addr())
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
 	serving, stop := context.WithCancel(ctx)
@@ -66,4 +75,18 @@ func (s *service) serve(ctx context.Context, src source, hangups chan os.Signal)
 	reloads.Go(func() { s.reloads(serving, src, hangups) })
 	reloads.Go(func() { watchFiles(serving, func() []string { return *s.watched.Load() }, hangups, s.log) })
 	return s.run(ctx, ln)
+}
+
+// announce says in the log what is about to serve, and where.
+func (s *service) announce(file string, at net.Addr) {
+	if file == "" {
+		file = "none: the defaults"
+	}
+	store := s.config.Store.Driver
+	if store == "sqlite" {
+		store += " " + s.config.Store.Path
+	}
+	v, revision := buildVersion()
+	s.log.Info("pollux starts", "version", v, "commit", revision, "config", file,
+		"upstreams", strings.Join(slices.Sorted(maps.Keys(s.config.Upstreams)), " "), "store", store, "address", at.String())
 }

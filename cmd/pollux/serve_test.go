@@ -155,6 +155,8 @@ func TestServeReloadRestart(t *testing.T) {
 
 	p := start(t, "serve", "--config", file)
 	base := "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
+	p.stderr.await(t, `level=INFO msg="pollux starts" version=\S+ commit=\S+ config=`+regexp.QuoteMeta(file)+` upstreams=one store="sqlite `+
+		regexp.QuoteMeta(filepath.Join(dir, "pollux.db"))+`" address=127.0.0.1:\d+\n`)
 	if code, body, _ := get(t, base+"/v1/tasks/one/"+id); code != http.StatusOK || !strings.Contains(body, `"terminal":true`) {
 		t.Fatalf("first poll: %d %s", code, body)
 	}
@@ -181,7 +183,7 @@ func TestServeReloadRestart(t *testing.T) {
 	if _, body, _ := get(t, base+"/metrics"); !strings.Contains(body, "\npollux_config_reload_success 1\n") {
 		t.Error("the metric does not say that the reload succeeded")
 	}
-	if code := p.end(t); code != exitOK {
+	if code := p.end(t); code != exitOK || !strings.HasSuffix(p.stderr.String(), "level=INFO msg=stopped\n") {
 		t.Fatalf("serve ended with %d:\n%s", code, p.stderr)
 	}
 

@@ -8,14 +8,13 @@ import "syscall"
 // beside the connections of clients.
 const spareDescriptors = 512
 
-// DescriptorsFor reports how many descriptors the process may open, and
-// whether that is enough for so many connections. Once they run out, accepting
-// pauses, and the store is in trouble.
-func DescriptorsFor(connections int) (limit uint64, enough bool) {
+// DescriptorsFor reports how many descriptors the process may open, and how many
+// it wants for so many connections. Once they run out, accepting pauses, and the
+// store is in trouble.
+func DescriptorsFor(connections int) (limit, wanted uint64) {
 	var r syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil {
-		return 0, true
+		return 0, 0
 	}
-	limit = uint64(r.Cur)
-	return limit, limit >= uint64(connections)+spareDescriptors
+	return uint64(r.Cur), uint64(connections) + spareDescriptors
 }

@@ -4,5 +4,5 @@ package wire
 
 import "net"
 
-// gone always says no: here a client that left is noticed by the next write.
-func gone(net.Conn) bool { return false }
+// Gone always says no: here a client that left is noticed by the next write.
+func Gone(net.Conn) bool { return false }
