@@ -21,7 +21,8 @@ var mayImport = map[string][]string{
 	"proxy/problem":            {},
 	"proxy/poller/upstream":    {"cache"},
 	"proxy/poller/schedule":    {"cache"},
-	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/address":            {},
+	"proxy/poller":             {"proxy/address", "proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	// what faces share, then the faces, which do not know each other
@@ -31,7 +32,7 @@ var mayImport = map[string][]string{
 	"proxy/tasks":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/native":   {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
 	"proxy/fleet":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
-	"proxy/webhooks": {"proxy/access", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy/webhooks": {"proxy/access", "proxy/address", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy": {"proxy/tasks", "proxy/native", "proxy/fleet", "proxy/webhooks",
 		"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 }

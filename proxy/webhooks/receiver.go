@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"pollux/proxy/address"
 )
 
 // maxTarget is the longest URL of a webhook, in bytes.
@@ -48,7 +50,7 @@ func (t *addresses) check(a netip.Addr, plain bool) error {
 	switch {
 	case slices.ContainsFunc(t.allow, func(p netip.Prefix) bool { return p.Contains(a) }):
 		return nil
-	case !public(a):
+	case !address.Public(a):
 		return ErrAddress
 	case plain:
 		return ErrPlain

@@ -1,4 +1,5 @@
-package webhooks
+// Package address tells addresses of the open internet from all others.
+package address
 
 import (
 	"encoding/binary"
@@ -6,7 +7,7 @@ import (
 	"slices"
 )
 
-// special are the networks that no webhook may lead to: the IANA special-purpose
+// special are the networks that no request may lead to whose target others choose: the IANA special-purpose
 // address registries for IPv4 and IPv6, with multicast, and what netip's own
 // predicates let through. Of IPv6 only 2000::/3 is global at all, so what lies
 // outside it (loopback, unique local, link-local, site-local, multicast,
@@ -35,17 +36,17 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// public reports whether a is an address of the open internet. An address that
+// Public reports whether a is an address of the open internet. An address that
 // carries an IPv4 address in it is judged by that one: a gateway on the way
 // would take the connection there.
-func public(a netip.Addr) bool {
+func Public(a netip.Addr) bool {
 	a = a.Unmap()
 	if !a.IsValid() || a.Zone() != "" {
 		return false
 	}
 	if a.Is6() {
 		for _, inside := range embedded(a) {
-			if !public(inside) {
+			if !Public(inside) {
 				return false
 			}
 		}
