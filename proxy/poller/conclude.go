@@ -21,7 +21,6 @@ const (
 // conclude ends a flight whose poll the upstream answered.
 func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
 	u, part := f.r.Upstream, f.r.Partition
-	wait, asked := askedToWait(res, now)
 	switch v.Kind {
 	case providers.Answered:
 		p.accepted(u, part, now)
@@ -44,10 +43,16 @@ func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now tim
 		if f.r.settle {
 			p.settleWithout(f) // or its followers would wait for an end for ever
 		}
+		if f.known != nil && u.expiring(f.known) { // the last answer stands
+			refused := f.refusal(problem.UpstreamRejected, v.Status, res, v)
+			refused.final, refused.detail = false, problem.DetailStaleIfError
+			return p.fallBack(f, refused)
+		}
 		return p.refused(f, f.refusal(problem.UpstreamRejected, v.Status, res, v), now)
 	case providers.RateLimited:
-		if !asked {
-			wait = defaultPause
+		wait := defaultPause
+		if asked, ok := providers.RetryAfter(res.header.Get("Retry-After"), now); ok || v.RetryAfter > 0 { // 0 is a wish too
+			wait = clampRetryAfter(max(asked, v.RetryAfter))
 		}
 		part.pause(now, wait)
 		limited := *rateLimited(u, wait, res.code, "the upstream's rate limit is used up")
@@ -55,15 +60,6 @@ func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now tim
 		return p.fallBack(f, limited)
 	}
 	return p.fallBack(f, failureByVerdict(u, res, v))
-}
-
-// askedToWait is how long the upstream wants not to be asked about the task.
-func askedToWait(res *response, now time.Time) (wait time.Duration, asked bool) {
-	wait, asked = providers.RetryAfter(res.header.Get("Retry-After"), now)
-	if !asked { // 0 is a wish too
-		return 0, false
-	}
-	return clampRetryAfter(wait), true
 }
 
 // refusal is the failure of a poll that the upstream refused: no document is
@@ -96,6 +92,11 @@ func (p *Poller) accept(f *flight, res *response, v providers.Verdict, now time.
 		out.Entry = p.settleWithout(f)
 		return out
 	}
+	if known != nil && known.Frozen && v.WantsResult && v.Task.NativeStatus == known.NativeStatus {
+		out.Entry = p.confirm(f, now) // its result was not asked for again
+		out.Cache.Stored = out.Entry.Stored
+		return out
+	}
 	next := p.render(f.r, known, v, rawEntry{code: res.code, contentType: out.Raw.ContentType, body: res.body}, now)
 	next.Generation, next.Version = f.generation, f.version
 	entry, err := p.learn(f.r.Upstream, f.rec, fact{entry: next, basis: f.known})
@@ -113,6 +114,23 @@ func (p *Poller) accept(f *flight, res *response, v providers.Verdict, now time.
 		p.scheduleSettling(f.r, entry)
 	}
 	return out
+}
+
+// confirm notes that the upstream says what is known for good.
+func (p *Poller) confirm(f *flight, now time.Time) *cache.Entry {
+	again := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known == nil || !known.Frozen {
+			return nil, false
+		}
+		next := *known
+		next.ObservedAt = now
+		return &next, false
+	}
+	standing, _ := p.learn(f.r.Upstream, f.rec, fact{revise: again, basis: f.known})
+	if standing == nil { // it was forgotten meanwhile: the answer is for those who asked before
+		return f.known
+	}
+	return standing
 }
 
 // before is what was known of the task before this flight asked, over answers
@@ -133,11 +151,19 @@ func (p *Poller) lost(f *flight, res *response, v providers.Verdict, now time.Ti
 	u, code := f.r.Upstream, res.code
 	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: code}}}
 	known := f.known
-	wait, _ := askedToWait(res, now)
+	wait := time.Duration(0)
+	if v.RetryAfter > 0 {
+		wait = clampRetryAfter(v.RetryAfter)
+	}
 	denied := failure{problem: saidWith(u.notFound, code), asked: true, final: true, raw: out.Raw, wait: wait}
 	switch {
 	case known != nil && known.Terminal && f.r.Partition.excusedAfterLoss():
-		if out.Entry = p.settleWithout(f); out.Entry == nil {
+		if u.expiring(known) {
+			out.Entry = p.standOn(f)
+		} else {
+			out.Entry = p.settleWithout(f)
+		}
+		if out.Entry == nil {
 			out.Entry = known
 		}
 		out.Cache.Forward, out.Cache.Detail = problem.FwdStale, problem.DetailGoneUpstream

@@ -19,7 +19,7 @@ type UpstreamConfig struct {
 	Timeout   time.Duration   `yaml:"timeout"`
 	Freshness FreshnessConfig `yaml:"freshness"`
 
-	Schedule    string        `yaml:"schedule"` // fixed | adaptive
+	Schedule    string        `yaml:"schedule"` // fixed | vendor | adaptive
 	TargetDelay Delay         `yaml:"target_delay"`
 	MaxDelay    Delay         `yaml:"max_delay"`
 	MinInterval time.Duration `yaml:"min_interval"`

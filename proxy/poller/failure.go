@@ -94,6 +94,9 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 	if known != nil && known.Settling && (f.r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
 		known = p.settleWithout(f)
 	}
+	if failed.asked && known != nil && u.expiring(known) {
+		known = p.standOn(f)
+	}
 	if !f.r.Partition.mayFallBack(u, known, now) {
 		return out
 	}

@@ -40,17 +40,24 @@ func (e *fetchError) Error() string { return e.reason }
 // connection: the next answer on it would be as foreign. fetch returns a
 // *fetchError when no whole answer came; judge is not called then.
 func (u *Upstream) fetch(ctx context.Context, part *Partition, req *http.Request, judge func(*response) providers.Verdict) (*response, providers.Verdict, error) {
+	return u.send(ctx, req, int64(u.Config.MaxResponseBytes), judge,
+		func(req *http.Request) (*http.Response, error) { return u.transport.RoundTrip(&part.ID, req) })
+}
+
+// send is fetch by another way, for an answer of at most limit bytes.
+func (u *Upstream) send(ctx context.Context, req *http.Request, limit int64, judge func(*response) providers.Verdict,
+	roundTrip func(*http.Request) (*http.Response, error)) (*response, providers.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.Config.Timeout)
 	defer cancel()
 	req = req.WithContext(ctx)
 	req.Header.Set("Via", "1.1 "+hop)
-	res, err := u.transport.RoundTrip(&part.ID, req)
+	res, err := roundTrip(req)
 	if err != nil {
 		return nil, providers.Verdict{}, explain(ctx, err, "reach the upstream")
 	}
 	defer res.Body.Close()
 	out := &response{code: res.StatusCode, header: res.Header}
-	body, err := readBody(res, int64(u.Config.MaxResponseBytes))
+	body, err := readBody(res, limit)
 	var unusable *unusableBody
 	switch {
 	case errors.As(err, &unusable):

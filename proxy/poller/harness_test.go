@@ -160,14 +160,19 @@ func newBench(t testing.TB, provider string, answer func(int64, *http.Request) (
 
 func newBenchOver(t testing.TB, store *memStore, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*UpstreamConfig)) *bench {
 	t.Helper()
+	set, err := providers.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newBenchOfSet(t, set, store, provider, answer, tweak...)
+}
+
+func newBenchOfSet(t testing.TB, set *providers.Set, store *memStore, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*UpstreamConfig)) *bench {
+	t.Helper()
 	cfg := DefaultUpstreamConfig()
 	cfg.Provider, cfg.BaseURL = provider, "http://upstream.test"
 	for _, f := range tweak {
 		f(&cfg)
-	}
-	set, err := providers.Builtin()
-	if err != nil {
-		t.Fatal(err)
 	}
 	secret, err := cache.NewSecret([]byte("a secret of the tests, long enough"))
 	if err != nil {

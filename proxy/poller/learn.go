@@ -123,8 +123,14 @@ func (p *Poller) mustStand(u *Upstream, known, next *cache.Entry) *cache.Entry {
 	if known == nil || known.Missing || !known.Terminal || u.Provider.Reopenable {
 		return nil
 	}
-	if !known.Frozen && next.Terminal {
+	if !known.Frozen && next.Terminal && !(u.expiring(known) && lacks(next, known)) {
 		return nil // settling may change the document, its status included
+	}
+	if u.expiring(known) {
+		stands := *known
+		stands.ObservedAt, stands.Version = next.ObservedAt, next.Version
+		stands.FreshUntil = next.ObservedAt.Add(u.Config.Freshness.Reopenable)
+		return &stands
 	}
 	if known.Digest != next.Digest {
 		u.metrics.regressions.Inc()

@@ -65,7 +65,10 @@ func job(e *cache.Entry, now time.Time) (j adaptive.Job, start time.Time) {
 // the configured freshness, or by what was learned about such tasks. It also
 // teaches what the answer tells.
 func (u *Upstream) pollAgain(known, e *cache.Entry, task *normalize.Task, retryAfter time.Duration, now time.Time) time.Duration {
-	if u.groups == nil || e.Status == string(normalize.RequiresAction) {
+	switch {
+	case u.Config.Schedule == "vendor" && !e.Terminal && e.Status != string(normalize.RequiresAction):
+		return u.vendorPause(e, retryAfter)
+	case u.groups == nil, e.Status == string(normalize.RequiresAction):
 		return u.lifetime(task.Status, retryAfter)
 	}
 	next, start := job(e, now)
@@ -92,6 +95,28 @@ func (u *Upstream) pollAgain(known, e *cache.Entry, task *normalize.Task, retryA
 		hint.Percent = percent
 	}
 	return u.groups.Next(group, next, hint)
+}
+
+// vendorPause is the pause that the provider file advises after the n-th answer
+// about a task: its steps and then max, or first, growing up to max.
+func (u *Upstream) vendorPause(e *cache.Entry, retryAfter time.Duration) time.Duration {
+	poll := &u.Provider.Poll
+	longest := poll.Max
+	if e.Status == string(normalize.Queued) && poll.MaxQueued > 0 {
+		longest = poll.MaxQueued
+	}
+	pause, n := longest, max(1, e.Polls)
+	switch {
+	case n <= len(poll.Steps):
+		pause = poll.Steps[n-1]
+	case len(poll.Steps) == 0:
+		pause = time.Duration(min(float64(longest), float64(poll.First)*math.Pow(max(1, poll.Growth), float64(n-1))))
+	}
+	pause = max(pause, poll.Min)
+	if retryAfter > 0 {
+		pause = max(pause, clampRetryAfter(retryAfter))
+	}
+	return pause
 }
 
 // urgency orders tasks when polls are short: by the delay that is expected to

@@ -214,8 +214,11 @@ func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 	}
 	header := http.Header{"Content-Type": {e.NativeType}}
 	v := u.Provider.Judge(r.Reference, e.NativeCode, header, e.Native, e.ObservedAt)
-	if v.Kind != providers.Answered {
+	switch {
+	case v.Kind != providers.Answered:
 		return nil
+	case v.WantsResult: // which is not stored apart: what the older file made of it stands
+		return e
 	}
 	next := p.render(r, e, v, rawEntry{code: e.NativeCode, contentType: e.NativeType, body: e.Native}, e.ObservedAt)
 	next.Generation, next.Version = e.Generation, e.Version
@@ -319,6 +322,9 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 			return nil, providers.Verdict{}, &busyError{} // it had waited for longer than it asked
 		}
 		return nil, providers.Verdict{}, err
+	}
+	if v.WantsResult && (f.known == nil || !f.known.Frozen) {
+		v = p.withResult(ctx, f, res, v)
 	}
 	u.metrics.judged(v)
 	u.stats.fetched(took, true, v.ServerFault, start.Add(took))

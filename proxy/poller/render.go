@@ -23,9 +23,15 @@ type rawEntry struct {
 }
 
 // render makes the entry of an answer. An answer whose digest is the known
-// one's changes nothing but its age: document, validator and history stay.
+// one's changes nothing but its age and what is volatile in the document:
+// validator and history stay.
 func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw rawEntry, now time.Time) *cache.Entry {
-	u, task := r.Upstream, v.Task
+	u := r.Upstream
+	var expires time.Time
+	if v.Task.Status.Terminal() {
+		expires = u.Provider.ExpiresAt(&v, firstEnded(known, now))
+	}
+	task := v.Task
 	e := &cache.Entry{
 		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Provider: u.Provider.Name, Revision: u.Provider.Revision,
 		Ref: u.Name + "/" + u.Parser.Format(r.Reference), Values: r.Reference.Values,
@@ -43,13 +49,13 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 		e.FirstSeen, e.Submitted, e.History, e.PersistedAt = known.FirstSeen, known.Submitted, known.History, known.PersistedAt
 	}
 	if known != nil && known.Digest == e.Digest && known.Document != nil && known.Revision == e.Revision {
-		e.UpdatedAt, e.Document, e.ETag, e.Stored = known.UpdatedAt, known.Document, known.ETag, known.Stored
-	} else {
-		task.Upstream, task.Provider = u.Name, u.Provider.Name
-		if task.UpdatedAt.IsZero() { // unless the file trusts the upstream's own
-			task.UpdatedAt = e.UpdatedAt
-		}
-		e.Document = task.AppendJSON(nil)
+		e.UpdatedAt, e.ETag, e.Stored = known.UpdatedAt, known.ETag, known.Stored
+	}
+	task.Upstream, task.Provider = u.Name, u.Provider.Name
+	if task.UpdatedAt.IsZero() { // unless the file trusts the upstream's own
+		task.UpdatedAt = e.UpdatedAt
+	}
+	if e.Document = task.AppendJSON(nil); e.ETag == "" {
 		e.ETag = validator(xxh3.Hash128(e.Document).Bytes())
 	}
 	e.NativeETag = nativeValidator(e.ETag, v.NativeDigest)
@@ -63,7 +69,8 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 		}
 	}
 	e.FreshUntil = now.Add(u.pollAgain(known, e, &task, v.RetryAfter, now))
-	p.settleState(u, known, e, v.Settled, now)
+	p.settleState(u, known, e, v.Settled || u.Provider.Result != nil && !v.WantsResult && len(u.Provider.Settle) == 0, v.WantsResult, now)
+	u.expire(e, expires, now)
 	return e
 }
 

@@ -15,12 +15,16 @@ const settleSlack = time.Second
 
 // settleState decides whether a terminal answer is final. Providers whose
 // first terminal answer is completed a little later are asked again, after the
-// delays in their file counted from that first answer, or until complete.
-func (p *Poller) settleState(u *Upstream, known, e *cache.Entry, settled bool, now time.Time) {
+// delays in their file counted from that first answer, or until complete; so is
+// a task whose result could not be had.
+func (p *Poller) settleState(u *Upstream, known, e *cache.Entry, settled, lacksResult bool, now time.Time) {
 	if !e.Terminal || u.Provider.Reopenable {
 		return
 	}
 	after := u.Provider.Settle
+	if lacksResult {
+		after = resultRetries
+	}
 	if known != nil && known.Settling {
 		e.SettleStep = known.SettleStep
 		if due := known.FreshUntil.Add(-settleSlack); !settled && now.Before(due) { // a client's no-cache
@@ -50,7 +54,8 @@ func (p *Poller) settleWithout(f *flight) *cache.Entry {
 		}
 		next := *known
 		next.Settling, next.Stored = false, false
-		p.settleState(f.r.Upstream, known, &next, false, time.Now())
+		u := f.r.Upstream
+		p.settleState(u, known, &next, false, u.Provider.Result != nil && len(u.Provider.Settle) == 0, time.Now())
 		return &next, false
 	}
 	standing, err := p.learn(f.r.Upstream, f.rec, fact{revise: step, basis: f.known})

@@ -31,6 +31,9 @@ func (u *Upstream) MaxAge(part *Partition, e *cache.Entry, now time.Time) (maxAg
 		return e.Age(now).Truncate(time.Second) + left, true
 	case e.Settling:
 		return settlingMaxAge, false
+	case u.expiring(e):
+		left := time.Duration(problem.WholeSeconds(part.reauthorizeLeft(u, now))) * time.Second
+		return max(0, min(e.Age(now).Truncate(time.Second)+left, e.FreshUntil.Sub(e.ObservedAt))), false
 	case e.Terminal:
 		return u.Config.Freshness.Reopenable, false
 	}

@@ -120,8 +120,8 @@ func (v *validation) durations(c *UpstreamConfig) {
 }
 
 func (v *validation) schedule(c *UpstreamConfig) {
-	if c.Schedule != "fixed" && c.Schedule != "adaptive" {
-		v.fault("schedule", "want fixed or adaptive")
+	if !slices.Contains([]string{"fixed", "vendor", "adaptive"}, c.Schedule) {
+		v.fault("schedule", "want fixed, vendor or adaptive")
 	}
 	for _, d := range []struct {
 		key   string

@@ -1,0 +1,152 @@
+package poller
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/address"
+)
+
+// resultRetries are when a task's result is asked for again that could not be
+// had with its end, counted from there.
+var resultRetries = []time.Duration{2 * time.Second, 10 * time.Second, 60 * time.Second}
+
+// withResult asks for the result of a task whose poll was answered with v, in
+// the same flight and timeout, and returns the verdict on both answers. Where
+// the result cannot be had, it returns v as it is, which still WantsResult.
+func (p *Poller) withResult(ctx context.Context, f *flight, first *response, v providers.Verdict) providers.Verdict {
+	u, r := f.r.Upstream, f.r
+	req, away, err := u.Provider.ResultRequest(p.base, u.Base, r.Reference, v, u.credential(r.Credential))
+	if err != nil || !p.spendAlso(ctx, u, r.Partition) {
+		return v
+	}
+	r.trace(req.Header)
+	limit := int64(u.Config.MaxResponseBytes)
+	if own := u.Provider.Result.MaxBytes; own > 0 {
+		limit = own
+	}
+	send := func(req *http.Request) (*http.Response, error) { return u.transport.RoundTrip(&r.Partition.ID, req) }
+	if away {
+		send = elsewhere.RoundTrip
+	}
+	both := func(res *response) providers.Verdict {
+		if res.unusable != "" {
+			return providers.Verdict{Kind: providers.BadAnswer}
+		}
+		answers := [2]providers.Answer{{Code: first.code, Header: first.header, Body: first.body}, {Code: res.code, Header: res.header, Body: res.body}}
+		return u.Provider.JudgeResult(r.Reference, answers[0], answers[1], time.Now())
+	}
+	_, result, err := u.send(ctx, req, limit, both, send)
+	switch {
+	case err != nil:
+		return v
+	case result.Kind == providers.RateLimited && !away:
+		r.Partition.pause(time.Now(), clampRetryAfter(max(result.RetryAfter, defaultPause)))
+		return v
+	case result.Kind != providers.Answered:
+		return v
+	}
+	result.WantsResult = false
+	return result
+}
+
+// spendAlso takes a second poll from the budget, and waits for it as long as ctx
+// allows.
+func (p *Poller) spendAlso(ctx context.Context, u *Upstream, part *Partition) bool {
+	for {
+		wait := part.spend(u.Config.Rate, time.Now())
+		if wait == 0 {
+			return true
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+			return false
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// elsewhere is how results are fetched that are not at the upstream itself:
+// without its credential, from public addresses only, on a connection that
+// serves nothing else.
+var elsewhere = &http.Transport{
+	DialContext: (&net.Dialer{Timeout: 10 * time.Second, Control: func(_, target string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(target)
+		if err != nil || !address.Public(at.Addr()) {
+			return errPrivate
+		}
+		return nil
+	}}).DialContext,
+	ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
+	TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+}
+
+var errPrivate = &fetchError{reason: "its address is not public"}
+
+// expiring reports whether e has ended for good but holds what can be used for a
+// while only: it is asked for again when that is over.
+func (u *Upstream) expiring(e *cache.Entry) bool {
+	return e.Terminal && !e.Frozen && !e.Settling && !u.Provider.Reopenable
+}
+
+// expire makes an entry that has ended for good one that expires at a time.
+func (u *Upstream) expire(e *cache.Entry, at, now time.Time) {
+	if !e.Frozen || at.IsZero() {
+		return
+	}
+	if e.Frozen, e.FreshUntil = false, at; !at.After(now) {
+		e.FreshUntil = now.Add(u.Config.Freshness.Reopenable)
+	}
+}
+
+// standOn keeps what a task ended with that could not be had anew, until it is
+// asked for again. It returns what stands.
+func (p *Poller) standOn(f *flight) *cache.Entry {
+	u := f.r.Upstream
+	stand := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known == nil || !u.expiring(known) || known.Fresh(time.Now()) {
+			return nil, false
+		}
+		next := *known
+		next.FreshUntil = time.Now().Add(u.Config.Freshness.Reopenable)
+		return &next, false
+	}
+	standing, _ := p.learn(u, f.rec, fact{revise: stand, basis: f.known})
+	return standing
+}
+
+// lacks reports whether next lacks a member of the output that known has.
+func lacks(next, known *cache.Entry) bool {
+	return missesMember(gjson.GetBytes(next.Document, "output"), gjson.GetBytes(known.Document, "output"))
+}
+
+func missesMember(next, known gjson.Result) (missing bool) {
+	known.ForEach(func(key, value gjson.Result) bool {
+		if value.Type == gjson.Null {
+			return true
+		}
+		there := next.Get(gjson.Escape(key.Str))
+		missing = !there.Exists() || there.Type == gjson.Null || value.IsObject() && missesMember(there, value)
+		return !missing
+	})
+	return missing
+}
+
+// firstEnded is when a task was first seen to have ended.
+func firstEnded(known *cache.Entry, now time.Time) time.Time {
+	if known == nil || !known.Terminal {
+		return now
+	}
+	return known.StatusSince()
+}
