@@ -13,8 +13,9 @@ import (
 // mayImport is who may import whom of ours; a room that is missing may import
 // nothing. Tests are free.
 var mayImport = map[string][]string{
-	"cache/sqlite":             {"cache"},
-	"cache/redis":              {"cache"},
+	"cache/sqlindex":           {"cache"},
+	"cache/sqlite":             {"cache", "cache/sqlindex"},
+	"cache/postgres":           {"cache", "cache/sqlindex"},
 	"cache/internal/storetest": {"cache"},
 	"providers":                {"normalize", "providers/strictyaml"},
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
@@ -31,9 +32,10 @@ var mayImport = map[string][]string{
 	"proxy/access":   {"proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy/tasks":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/native":   {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
+	"proxy/agents":   {"proxy/access", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/fleet":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
 	"proxy/webhooks": {"proxy/access", "proxy/address", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
-	"proxy": {"proxy/tasks", "proxy/native", "proxy/fleet", "proxy/webhooks",
+	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/webhooks",
 		"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 }
 

@@ -78,20 +78,34 @@ func (s *Service) ServeCancel(x *access.Request) {
 		x.Deny(denied)
 		return
 	}
-	err := s.engine.Cancel(s.life.Polls, x.PollRequest(t, part))
+	switch p := s.cancel(s.life.Polls, t, x.PollRequest(t, part)); {
+	case p == nil:
+		x.Ctx.SetStatusCode(fasthttp.StatusAccepted)
+		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
+	case p == problemCannotCancel:
+		x.MethodNotAllowed("GET, HEAD, DELETE, OPTIONS")
+	default:
+		x.Unauthorized(p, t.Challenge)
+	}
+}
+
+var problemCannotCancel = &problem.Problem{Type: problem.AboutBlank, Status: fasthttp.StatusMethodNotAllowed,
+	Detail: "the upstream's API has no request that cancels a task"}
+
+// cancel asks the upstream to cancel. It returns nil once it has accepted.
+func (s *Service) cancel(ctx context.Context, t *access.Target, r poller.Request) *problem.Problem {
+	err := s.engine.Cancel(ctx, r)
 	var p *problem.Problem
 	switch {
 	case err == nil:
-		x.Ctx.SetStatusCode(fasthttp.StatusAccepted)
-		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
+		return nil
 	case errors.Is(err, poller.ErrCannotCancel):
-		x.MethodNotAllowed("GET, HEAD, DELETE, OPTIONS")
+		return problemCannotCancel
 	case errors.As(err, &p):
-		x.Unauthorized(p, t.Challenge)
+		return p
 	case errors.Is(err, context.Canceled):
-		x.Problem(&problem.Problem{Type: problem.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: time.Second, Detail: "shutting down"})
-	default:
-		s.log.Warn("a cancel request failed", "upstream", t.Name, "err", err)
-		x.Problem(&problem.Problem{Type: problem.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the cancel request failed"})
+		return &problem.Problem{Type: problem.Overloaded, Status: 503, Upstream: t.Name, RetryAfter: time.Second, Detail: "shutting down"}
 	}
+	s.log.Warn("a cancel request failed", "upstream", t.Name, "err", err)
+	return &problem.Problem{Type: problem.UpstreamError, Status: 502, Upstream: t.Name, Detail: "the cancel request failed"}
 }

@@ -129,8 +129,7 @@ func (s *Service) await(x *access.Request, t *access.Target, part *poller.Partit
 		case <-s.life.Ending:
 			return s.told(t, part, a.Entry)
 		case <-look.C:
-			if wire.Gone(wire.NetConn(x.Ctx)) {
-				x.HangUp()
+			if x.Left() {
 				return s.told(t, part, a.Entry)
 			}
 		}

@@ -82,6 +82,16 @@ func (x *Exchange) Refuse(r *Refusal) {
 // even if it is still sending.
 func (x *Exchange) HangUp() { HangUp(x.Ctx) }
 
+// Left reports whether the client has gone. Then nothing more is read from its
+// connection.
+func (x *Exchange) Left() bool {
+	if !Gone(NetConn(x.Ctx)) {
+		return false
+	}
+	x.HangUp()
+	return true
+}
+
 // SetHeader sets a header whose name is in canonical form. The value is copied.
 func (x *Exchange) SetHeader(name, value []byte) { x.Ctx.Response.Header.SetCanonical(name, value) }
 

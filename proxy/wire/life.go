@@ -62,6 +62,9 @@ func (x *Exchange) WantsStream() bool {
 // between.
 type EventWriter struct{ conn net.Conn }
 
+// Left reports whether the client has gone.
+func (w EventWriter) Left() bool { return Gone(w.conn) }
+
 func (w EventWriter) Send(b []byte) error {
 	_, err := w.conn.Write(b)
 	return err
