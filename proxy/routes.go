@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/proxy/access"
+	"pollux/proxy/agents"
 	"pollux/proxy/fleet"
 	"pollux/proxy/problem"
 	"pollux/proxy/webhooks"
@@ -45,7 +46,7 @@ type endpoint struct {
 // routes is every endpoint. The one named other stands for what has none.
 type routes struct {
 	index, dashboard, session, openAPI, health, ready, metrics, problem, batch, list, fleet, upstreams, task, cancel, native, other *endpoint
-	webhooks, webhook, redeliver, rotate                                                                                            *endpoint
+	webhooks, webhook, redeliver, rotate, agents                                                                                    *endpoint
 
 	all []*endpoint
 }
@@ -77,6 +78,7 @@ func newRoutes() *routes {
 	r.webhook = add(endpoint{name: "webhook", get: func(s *Server, x *serving) { s.hooks.ServeWebhook(&x.Request) }, delete: func(s *Server, x *serving) { s.hooks.ServeEndWebhook(&x.Request) }})
 	r.redeliver = add(endpoint{name: "redeliver", post: func(s *Server, x *serving) { s.hooks.ServeRedeliver(&x.Request) }, bodyLimit: 64 << 10})
 	r.rotate = add(endpoint{name: "rotate", post: func(s *Server, x *serving) { s.hooks.ServeRotate(&x.Request) }, bodyLimit: 64 << 10})
+	r.agents = add(endpoint{name: "mcp", post: func(s *Server, x *serving) { s.agents.Serve(&x.Request) }, bodyLimit: agents.BodyLimit})
 	r.native = add(endpoint{name: "native", every: func(s *Server, x *serving) { s.native.ServeNative(&x.Request) }})
 	return r
 }
@@ -131,6 +133,8 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		return r.metrics, nil, nil
 	case batchPath:
 		return r.batch, nil, nil
+	case agents.Path:
+		return r.agents, nil, nil
 	case webhooks.WebhooksPath:
 		return r.webhooks, nil, nil
 	case listPath:

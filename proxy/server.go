@@ -16,6 +16,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/access"
+	"pollux/proxy/agents"
 	"pollux/proxy/fleet"
 	"pollux/proxy/follow"
 	"pollux/proxy/native"
@@ -61,6 +62,7 @@ type Server struct {
 	tasks    *tasks.Service
 	native   *native.Service
 	fleet    *fleet.Service
+	agents   *agents.Face
 	hooks    *webhooks.Face
 	webhooks *webhooks.Service // nil until OpenWebhooks
 	waits    follow.Gate
@@ -93,6 +95,7 @@ func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret
 	s.life = wire.NewLife(polls, s.metrics.panics, log)
 	s.tasks = tasks.New(engine, s.hub, s.life, &s.waits, &s.streams, log)
 	s.native = native.New(engine, s.life)
+	s.agents = agents.NewFace(agents.New(buildVersion()), s.life, s.openDesk)
 	if s.fleet, err = fleet.New(engine, engine.Index(), s.life, &s.streams, secret, reg, log); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -104,6 +105,35 @@ func (s *Service) ServeList(x *access.Request) {
 		answer.Next = &cursor
 	}
 	x.Json(answer)
+}
+
+// Rows is the page of a list that query asks for, as GET /v1/tasks has it, and
+// the cursor of the next one, "" on the last.
+func (s *Service) Rows(x *access.Request, query []byte) (rows []json.RawMessage, next string, p *problem.Problem) {
+	q, credentials, p := s.parseList(x.Rules, query)
+	if p != nil {
+		return nil, "", p
+	}
+	v, denied := x.Reach(credentials)
+	if denied != nil {
+		return nil, "", denied.Problem
+	}
+	v.Restrict(&q.Query)
+	found, position, p := s.list(&q.Query)
+	if p != nil {
+		return nil, "", p
+	}
+	for i := range found {
+		row, err := json.Marshal(s.rendered(&found[i], x.Now))
+		if err != nil {
+			panic("BUG: a row cannot be rendered: " + err.Error())
+		}
+		rows = append(rows, row)
+	}
+	if position != nil {
+		next = s.sealCursor(q, position)
+	}
+	return rows, next, nil
 }
 
 // list asks the index.

@@ -17,7 +17,7 @@ import (
 	"pollux/normalize"
 )
 
-// Commands lists get, wait, watch, list, upstreams and top.
+// Commands lists get, wait, watch, list, upstreams, mcp and top.
 func Commands() []console.Command {
 	return []console.Command{
 		{Name: "get", Args: "<task>", Summary: "show a task", Run: getCommand},
@@ -25,6 +25,7 @@ func Commands() []console.Command {
 		{Name: "watch", Args: "<task>", Summary: "show every change of a task until it has ended", Run: watchCommand},
 		{Name: "list", Args: "[<upstream> | <task>]", Summary: "list the tasks that Pollux knows", Run: listCommand},
 		{Name: "upstreams", Summary: "the state of each upstream, those in trouble first", Run: upstreamsCommand},
+		{Name: "mcp", Summary: "MCP server on standard input and output, for language models", Run: mcpCommand},
 		{Name: "top", Summary: "live view of the fleet: upstreams, failures, slowest tasks", Run: topCommand},
 	}
 }

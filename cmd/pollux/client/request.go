@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,9 @@ const (
 
 // request is one question to Pollux.
 type request struct {
+	method      string // "" for GET
 	path, query string // escaped
+	body        []byte
 	upstream    string // whose credential goes along; "" for that of the command
 	header      http.Header
 	wait        time.Duration // how long the answer may wait for something to tell
@@ -74,7 +77,7 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 	if r.query != "" {
 		target += "?" + r.query
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	request, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, wrongUsage("this makes no URL")
 	}
@@ -96,8 +99,11 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 		return nil, c.unreachable(ctx, err)
 	}
 	switch response.StatusCode {
-	case http.StatusOK, http.StatusNoContent, http.StatusNotModified:
+	case http.StatusOK, http.StatusAccepted, http.StatusNoContent, http.StatusNotModified:
 		return response, nil
+	}
+	if media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); r.path == pathMCP && media == "application/json" {
+		return response, nil // an error of JSON-RPC
 	}
 	defer response.Body.Close()
 	return nil, problemOf(response)
