@@ -1,8 +1,10 @@
 package providers
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"pollux/normalize"
@@ -18,6 +20,9 @@ func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte
 		v.RetryAfter, _ = RetryAfter(h.Get("Retry-After"), now)
 		return v
 	}
+	if isPage(h.Get("Content-Type"), body) {
+		return Verdict{Kind: BadAnswer, Reason: "the upstream answers the cancel request with a web page, which cannot be its API's", ServerFault: true}
+	}
 	if p.Cancel.refused == nil || normalize.CheckBody(body) != nil {
 		return Verdict{Kind: Answered}
 	}
@@ -25,6 +30,17 @@ func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte
 		return Verdict{Kind: Answered}
 	}
 	return Verdict{Kind: Rejected, Status: http.StatusConflict, Reason: "the upstream says that the task cannot be cancelled any more"}
+}
+
+// isPage reports whether an answer is a web page: of a login, a proxy, a portal.
+func isPage(contentType string, body []byte) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(media)) {
+	case "text/html", "application/xhtml+xml":
+		return true
+	}
+	start := strings.ToLower(string(bytes.TrimSpace(body[:min(len(body), 64)])))
+	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
 }
 
 func (a *Action) accepts(code int) bool {

@@ -326,12 +326,26 @@ func TestJudgeCancel(t *testing.T) {
 		{"another 2xx", "shannon", 200, `{"success":true}`, BadAnswer, 0},
 		{"refused", "shannon", 409, `{"success":false}`, Rejected, 409},
 		{"missing", "shannon", 404, `{"error":"Task not found"}`, NotFound, 0},
+		{"a page", "shannon", 202, "\n<!DOCTYPE html><title>Sign in</title>", BadAnswer, 0},
 		{"flow refused", "gumloop-flow", 200, `{"success":false}`, Rejected, 409},
 	}
 	for _, test := range tests {
 		v := builtins(t).Get(test.provider).JudgeCancel(referenceFor(t, test.provider), test.code, nil, []byte(test.body), noon)
 		if v.Kind != test.kind || v.Status != test.status {
 			t.Errorf("%s: JudgeCancel(%d %s) = %s, %d, want %s, %d", test.name, test.code, test.body, v.Kind.String(), v.Status, test.kind.String(), test.status)
+		}
+	}
+}
+
+func TestJudgeCancelByContentType(t *testing.T) {
+	p := builtins(t).Get("shannon")
+	for contentType, want := range map[string]Kind{
+		"application/json": Answered, "": Answered, "text/plain": Answered, "application/problem+json": Answered,
+		"text/html": BadAnswer, "Text/HTML; charset=utf-8": BadAnswer, "application/xhtml+xml": BadAnswer,
+	} {
+		h := http.Header{"Content-Type": {contentType}}
+		if v := p.JudgeCancel(referenceFor(t, "shannon"), 202, h, []byte("done"), noon); v.Kind != want {
+			t.Errorf("%q: %s, want %s", contentType, v.Kind.String(), want.String())
 		}
 	}
 }

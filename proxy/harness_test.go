@@ -27,7 +27,8 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreTopFunction("time.Sleep"), // fasthttp's clock
+		goleak.IgnoreTopFunction("time.Sleep"),                                       // fasthttp's clock
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp/stackless.funcWorker"), // its encoders, which tests use
 	)
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"pollux/cache"
 	"pollux/proxy/problem"
 )
@@ -53,6 +55,16 @@ func zipped(s string) string {
 	return b.String()
 }
 
+func coded(write func(io.Writer, []byte) (int, error), s string) string {
+	var b bytes.Buffer
+	_, _ = write(&b, []byte(s)) // into memory
+	return b.String()
+}
+
+func zstandard(s string) string {
+	return coded(func(w io.Writer, p []byte) (int, error) { return fasthttp.WriteZstdLevel(w, p, 1) }, s)
+}
+
 // TestNativeCreate: when the answer to a create has arrived, its task is known.
 func TestNativeCreate(t *testing.T) {
 	f := newFace(t, nil)
@@ -74,6 +86,12 @@ func TestNativeCreate(t *testing.T) {
 			"orq/my%20agent%2Fx/o1", "2026-11-20T10:00:00Z"},
 		{"parameter in the body", "/native/gumloop/start_agent", `{"user_id":"u 1"}`, 200, "application/json", "", `{"interaction_id":"g1"}`, "gumloop/g1?user_id=u%201", ""},
 		{"compressed", "/native/vessl/async", `{}`, 201, "application/json", "gzip", zipped(`{"id":"v2"}`), "vessl/v2", ""},
+		{"gzip in two members", "/native/vessl/async", `{}`, 201, "application/json", "gzip", zipped(`{"id":`) + zipped(`"v20"}`), "vessl/v20", ""},
+		{"br", "/native/vessl/async", `{}`, 201, "application/json", "br", coded(fasthttp.WriteBrotli, `{"id":"v21"}`), "vessl/v21", ""},
+		{"zstd", "/native/vessl/async", `{}`, 201, "application/json", "zstd", zstandard(`{"id":"v22"}`), "vessl/v22", ""},
+		{"deflate", "/native/vessl/async", `{}`, 201, "application/json", "deflate", coded(fasthttp.WriteDeflate, `{"id":"v23"}`), "vessl/v23", ""},
+		{"a coding of nobody", "/native/vessl/async", `{}`, 201, "application/json", "lzma", `{"id":"v24"}`, "", ""},
+		{"a bomb", "/native/vessl/async", `{}`, 201, "application/json", "br", coded(fasthttp.WriteBrotli, `{"id":"v25","x":"`+strings.Repeat("x", 8<<20)+`"}`), "", ""},
 		{"refused", "/native/vessl/async", `{}`, 422, "application/json", "", `{"id":"v3"}`, "", ""},
 		{"a stream", "/native/vessl/async", `{}`, 200, "text/event-stream", "", `{"id":"v4"}`, "", ""},
 		{"not a create", "/native/vessl/other", `{}`, 200, "application/json", "", `{"id":"v5"}`, "", ""},

@@ -98,12 +98,15 @@ func TestRequestID(t *testing.T) {
 		{"", "[A-Z2-7]{16}"},
 		{"not plain", "[A-Z2-7]{16}"},
 		{strings.Repeat("x", 65), "[A-Z2-7]{16}"},
+		{strings.TrimPrefix(key1, "X-API-Key: "), "[A-Z2-7]{16}"}, // the credential itself
+		{"tok-en", "[A-Z2-7]{16}"},
+		{"in-query", "[A-Z2-7]{16}"},
 	} {
-		headers := []string{key1}
+		headers := []string{key1, "Authorization: Bearer tok-en"}
 		if c.sent != "" {
 			headers = append(headers, "X-Request-ID: "+c.sent)
 		}
-		a := f.do("GET", "/v1/tasks/nope/t", "", headers...)
+		a := f.do("GET", "/v1/tasks/nope/t?api_key=in-query", "", headers...)
 		a.expect(t, 404, map[string]string{"X-Request-Id": c.want})
 		if id := a.Header.Get("X-Request-Id"); !strings.Contains(f.log.String(), "request_id="+id) {
 			t.Errorf("the log has no request %s", id)

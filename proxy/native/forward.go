@@ -20,7 +20,7 @@ func (s *Service) forward(x *access.Request, t *access.Target) {
 		return
 	}
 	ctx, cancel := context.WithCancel(s.life.Polls)
-	f := &forwarding{cancel: cancel, service: s, grant: x.Grant(access.ScopeSubmit, t)}
+	f := &forwarding{cancel: cancel, service: s, target: t, grant: x.Grant(access.ScopeSubmit, t)}
 	f.lesson = s.newLesson(x, t)
 	req := outgoing(x, t, target, f)
 	f.watch(wire.NetConn(x.Ctx), s.life.Ending)
@@ -95,7 +95,7 @@ func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwardin
 	f.lesson.prepare(header)
 	switch {
 	case x.HasBody():
-		f.upload = newUpload(wire.NetConn(x.Ctx), x.Ctx.RequestBodyStream(), x.BodyLength, f.lesson.listens())
+		f.upload = newUpload(wire.NetConn(x.Ctx), x.Ctx.RequestBodyStream(), x.BodyLength, f.lesson.listen())
 		f.lesson.sent = f.upload
 		req.Body, req.ContentLength = f.upload, x.BodyLength
 	case req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH":
@@ -112,7 +112,7 @@ func (s *Service) passOn(x *access.Request, t *access.Target, f *forwarding, res
 		resp.Header.SetStatusMessage([]byte(reason))
 	}
 	relinked := f.lesson.relinked(res, x.Settings.PublicURL)
-	f.events.Store(isEventStream(res.Header))
+	f.answering(res.Header)
 	passHeader(t, &resp.Header, res.Header, x.Settings.PublicURL)
 	d := &download{forwarding: f, body: res.Body, left: res.ContentLength}
 	switch {

@@ -2,14 +2,15 @@ package native
 
 import (
 	"bytes"
-	"compress/gzip"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
+	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
 	"pollux/normalize"
@@ -23,20 +24,36 @@ import (
 // longer passes all the same, and teaches nothing.
 const lessonBytes = 1 << 20
 
-// excerpt keeps a body of at most lessonBytes. A nil one keeps nothing.
+// lessonsBytes is how much is kept for that of all requests together.
+const lessonsBytes = 64 << 20
+
+// excerpt keeps a body of at most lessonBytes, as long as all together keep
+// less than lessonsBytes. A nil one keeps nothing.
 type excerpt struct {
+	all     *atomic.Int64 // bytes that all excerpts keep
 	b       []byte
 	tooLong bool
 }
 
 func (e *excerpt) hear(p []byte) {
-	switch {
-	case e == nil || e.tooLong || len(p) == 0:
-	case len(e.b)+len(p) > lessonBytes:
-		e.b, e.tooLong = nil, true
-	default:
-		e.b = append(e.b, p...)
+	if e == nil || e.tooLong || len(p) == 0 {
+		return
 	}
+	if len(e.b)+len(p) > lessonBytes || e.all.Load()+int64(len(p)) > lessonsBytes {
+		e.drop()
+		return
+	}
+	e.all.Add(int64(len(p)))
+	e.b = append(e.b, p...)
+}
+
+// drop keeps nothing any more.
+func (e *excerpt) drop() {
+	if e == nil {
+		return
+	}
+	e.all.Add(-int64(len(e.b)))
+	e.b, e.tooLong = nil, true
 }
 
 func (e *excerpt) bytes() []byte {
@@ -88,10 +105,14 @@ func (l *lesson) prepare(h http.Header) {
 	}
 }
 
-// listens reports whether the request's body may say which task is meant.
-func (l *lesson) listens() bool {
+// listen returns what is to hear the request's body, nil unless that may say
+// which task is meant.
+func (l *lesson) listen() *excerpt {
 	cancel := l.target.Provider.Cancel
-	return l.partition != nil && (l.create != nil || cancel != nil && len(cancel.Body) > 0 && cancel.Request.Method == string(l.method))
+	if l.partition != nil && (l.create != nil || cancel != nil && len(cancel.Body) > 0 && cancel.Request.Method == string(l.method)) {
+		return &excerpt{all: &l.service.lessons}
+	}
+	return nil
 }
 
 // begun is told of the answer's head, nil if none came. A task that the request
@@ -112,7 +133,7 @@ func (l *lesson) begun(res *http.Response) {
 	l.code, l.header = res.StatusCode, res.Header.Clone()
 	made := l.create != nil && res.StatusCode/100 == 2 && !isEventStream(res.Header)
 	if made || res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
-		l.said = &excerpt{}
+		l.said = &excerpt{all: &l.service.lessons}
 	}
 }
 
@@ -126,13 +147,21 @@ func (l *lesson) about(r providers.Reference) poller.Request {
 // hear is told of the answer's body, piece by piece.
 func (l *lesson) hear(p []byte) { l.said.hear(p) }
 
+// over is told that nothing more can be learned.
+func (l *lesson) over() {
+	l.said.drop()
+	l.sent.forget()
+}
+
 // finished is told that the whole answer has been heard.
 func (l *lesson) finished() {
 	if l.said == nil {
 		return
 	}
-	body := decoded(l.header, l.said.bytes())
+	said := l.said
 	l.said = nil
+	defer said.drop()
+	body := decoded(l.header, said.bytes())
 	if l.code/100 != 2 {
 		l.service.engine.Overheard(l.target.Upstream, l.partition, l.code, l.header, body)
 		return
@@ -149,23 +178,40 @@ func (l *lesson) finished() {
 	l.service.engine.Register(l.about(r), created)
 }
 
+// decoders undo the content codings that creates may be answered in: their
+// clients choose them.
+var decoders = map[string]func(io.Writer, []byte) (int, error){
+	"gzip": fasthttp.WriteGunzip, "x-gzip": fasthttp.WriteGunzip, "deflate": fasthttp.WriteInflate,
+	"br": fasthttp.WriteUnbrotli, "zstd": fasthttp.WriteUnzstd,
+}
+
 // decoded is body without its content coding, nil if that is not known or the
 // result is too long.
 func decoded(h http.Header, body []byte) []byte {
-	switch strings.ToLower(h.Get("Content-Encoding")) {
-	case "", "identity":
+	coding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
+	if coding == "" || coding == "identity" {
 		return body
-	case "gzip", "x-gzip":
-		zr, err := gzip.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return nil
-		}
-		plain, err := io.ReadAll(io.LimitReader(zr, lessonBytes+1))
-		if err == nil && len(plain) <= lessonBytes {
-			return plain
-		}
 	}
-	return nil
+	decode := decoders[coding]
+	if decode == nil || body == nil {
+		return nil
+	}
+	var plain atMost
+	if _, err := decode(&plain, body); err != nil {
+		return nil
+	}
+	return plain
+}
+
+// atMost takes lessonBytes, and fails at more.
+type atMost []byte
+
+func (a *atMost) Write(p []byte) (int, error) {
+	if len(*a)+len(p) > lessonBytes {
+		return 0, io.ErrShortBuffer
+	}
+	*a = append(*a, p...)
+	return len(p), nil
 }
 
 func isEventStream(h http.Header) bool {

@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"pollux/cache"
@@ -24,8 +25,9 @@ type Engine interface {
 // Service passes requests on to upstreams, and answers status polls as
 // they would. Its methods are safe for concurrent use.
 type Service struct {
-	engine Engine
-	life   *wire.Life
+	engine  Engine
+	life    *wire.Life
+	lessons atomic.Int64 // bytes of bodies that are kept in order to learn from them
 }
 
 // New returns what serves everything below /native/.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,12 +21,14 @@ import (
 type forwarding struct {
 	cancel  context.CancelFunc
 	service *Service
+	target  *access.Target
 	conn    net.Conn
 	upload  *upload // nil: the request has no body
 	lesson  *lesson
-	events  atomic.Bool // the answer is an event stream
 	grant   *access.Grant
-	active  atomic.Int64 // when something last moved, in nanoseconds
+	events  atomic.Bool  // the answer is an event stream
+	active  atomic.Int64 // when something last moved, on the monotonic clock
+	down    pace         // of the answer's body
 
 	mu    sync.Mutex  // guards what follows
 	timer *time.Timer // looks whether somebody still wants the answer
@@ -41,7 +46,50 @@ func (f *forwarding) watch(conn net.Conn, ending <-chan struct{}) {
 	f.timer = time.AfterFunc(wire.LookForClient, func() { f.look(ending) })
 }
 
-func (f *forwarding) moved() { f.active.Store(time.Now().UnixNano()) }
+// monotonic is a time that no clock that is set can move.
+func monotonic() int64 { return int64(time.Since(started)) }
+
+var started = time.Now()
+
+func (f *forwarding) moved() { f.active.Store(monotonic()) }
+
+// answering is told of the answer's head. A stream may say as little as it
+// likes; any other body has a least rate.
+func (f *forwarding) answering(h http.Header) {
+	f.events.Store(isEventStream(h))
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	f.down.free.Store(slices.Contains(streamTypes, strings.ToLower(strings.TrimSpace(media))))
+}
+
+// streamTypes are the media types of bodies that are made while they are read.
+var streamTypes = []string{
+	string(wire.EventStream), "application/x-ndjson", "application/jsonl", "application/json-seq", "application/stream+json", "multipart/x-mixed-replace",
+}
+
+// pace is how fast a body moves. It is safe for concurrent use.
+type pace struct {
+	free  atomic.Bool // may be as slow as it likes
+	bytes atomic.Int64
+	began atomic.Int64 // monotonic time of the first byte; 0: none has come
+}
+
+func (p *pace) moved(n int) {
+	if n > 0 {
+		p.began.CompareAndSwap(0, max(1, monotonic()))
+		p.bytes.Add(int64(n))
+	}
+}
+
+// slow reports whether fewer than rate bytes a second have come, not counting
+// the time of grace. A rate of 0 allows everything.
+func (p *pace) slow(rate int, grace time.Duration) bool {
+	began := p.began.Load()
+	if began == 0 || p.free.Load() {
+		return false
+	}
+	counted := time.Duration(monotonic()-began) - grace
+	return counted > 0 && float64(p.bytes.Load()) < float64(rate)*counted.Seconds()
+}
 
 func (f *forwarding) look(ending <-chan struct{}) {
 	f.mu.Lock()
@@ -49,8 +97,8 @@ func (f *forwarding) look(ending <-chan struct{}) {
 	if f.ended { // the connection may be serving another request by now
 		return
 	}
-	silent := time.Duration(time.Now().UnixNano() - f.active.Load())
-	unwanted := wire.Gone(f.conn) || silent > poller.ForwardPatience
+	silent := time.Duration(monotonic() - f.active.Load())
+	unwanted := wire.Gone(f.conn) || silent > poller.ForwardPatience || f.slow()
 	select {
 	case <-ending:
 		unwanted = unwanted || f.events.Load()
@@ -66,6 +114,16 @@ func (f *forwarding) look(ending <-chan struct{}) {
 	f.timer.Reset(wire.LookForClient)
 }
 
+// slow reports whether a body moves more slowly than forward_rate, either way.
+func (f *forwarding) slow() bool {
+	rate, grace := f.target.Config.ForwardRate, f.target.Config.ForwardGrace
+	if f.upload != nil && !f.upload.complete.Load() && f.upload.pace.slow(rate, grace) {
+		f.upload.slow.Store(true)
+		return true
+	}
+	return f.down.slow(rate, grace)
+}
+
 // end lets go of the connection: nothing reads from it or looks at it when end
 // has returned. It is idempotent.
 func (f *forwarding) end() {
@@ -77,6 +135,7 @@ func (f *forwarding) end() {
 	if f.upload != nil {
 		f.upload.detach()
 	}
+	f.lesson.over()
 }
 
 // download is the body of a forwarded answer. fasthttp has it write itself, on
@@ -105,11 +164,15 @@ func (d *download) WriteTo(w io.Writer) (written int64, err error) {
 		}
 	}()
 	buf := streamBuffers.Get().(*[32 << 10]byte)
-	defer streamBuffers.Put(buf)
+	defer func() {
+		clear(buf[:]) // an answer may hold credentials
+		streamBuffers.Put(buf)
+	}()
 	flusher, buffered := w.(interface{ Flush() error })
 	for {
 		n, readErr := d.body.Read(buf[:])
 		d.moved()
+		d.down.moved(n)
 		d.lesson.hear(buf[:n])
 		if d.left >= 0 {
 			d.left -= int64(n)

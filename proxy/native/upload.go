@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"pollux/proxy/wire"
 )
 
-// uploadPause is how long a client may be silent within a body. A whole body
-// may take as long as it likes.
+// uploadPause is how long a client may be silent within a body; how long a
+// whole one may take follows from its length and forward_rate.
 const uploadPause = 30 * time.Second
 
 var errDetached = errors.New("the exchange is over")
@@ -24,6 +25,8 @@ type upload struct {
 	conn      net.Conn
 	complete  atomic.Bool // every byte has been read
 	detaching atomic.Bool
+	slow      atomic.Bool // slower than forward_rate
+	pace      pace
 
 	mu     sync.Mutex // guards what follows; held while reading
 	r      io.Reader  // nil once detached
@@ -32,12 +35,10 @@ type upload struct {
 	tee    *excerpt   // nil: nobody listens
 }
 
-func newUpload(conn net.Conn, r io.Reader, length int64, listen bool) *upload {
-	u := &upload{conn: conn, r: r, left: length}
-	if listen {
-		u.tee = &excerpt{}
-	}
-	return u
+// newUpload returns the body that r brings from conn. tee, if there is one,
+// hears it.
+func newUpload(conn net.Conn, r io.Reader, length int64, tee *excerpt) *upload {
+	return &upload{conn: conn, r: r, left: length, tee: tee}
 }
 
 // Read reads from the client.
@@ -60,6 +61,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, errDetached
 	}
 	n, err := u.r.Read(p)
+	u.pace.moved(n)
 	u.tee.hear(p[:n])
 	if u.left >= 0 {
 		if u.left -= int64(n); u.left == 0 {
@@ -94,6 +96,9 @@ func (u *upload) detach() {
 
 // failure is what went wrong on the client's side, nil if nothing did.
 func (u *upload) failure() error {
+	if u.slow.Load() {
+		return os.ErrDeadlineExceeded
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.failed
@@ -108,6 +113,15 @@ func (u *upload) heard() []byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.tee.bytes()
+}
+
+// forget drops what was heard of the body.
+func (u *upload) forget() {
+	if u != nil {
+		u.mu.Lock()
+		u.tee.drop()
+		u.mu.Unlock()
+	}
 }
 
 func uploadRefusal(err error) *wire.Refusal {

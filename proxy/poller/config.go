@@ -36,9 +36,18 @@ type UpstreamConfig struct {
 	// Unset means as long again as Reauthorize.
 	ReauthorizeGrace *time.Duration `yaml:"reauthorize_grace"`
 
-	Rate             *RateConfig      `yaml:"rate"` // nil: unlimited
-	Breaker          BreakerConfig    `yaml:"breaker"`
-	MaxInFlight      int              `yaml:"max_in_flight"`
+	Rate        *RateConfig   `yaml:"rate"` // nil: unlimited
+	Breaker     BreakerConfig `yaml:"breaker"`
+	MaxInFlight int           `yaml:"max_in_flight"` // polls
+	// MaxForwards and MaxForwardsPerPartition bound the requests that are
+	// passed on at once, until their answers have ended.
+	MaxForwards             int `yaml:"max_forwards"`
+	MaxForwardsPerPartition int `yaml:"max_forwards_per_partition"`
+	// ForwardRate is the least rate in bytes per second of a body that is
+	// passed on, either way, event streams excepted. ForwardGrace is how long
+	// after its first byte a body may be slower. A rate of zero means none.
+	ForwardRate      int              `yaml:"forward_rate"`
+	ForwardGrace     time.Duration    `yaml:"forward_grace"`
 	MaxResponseBytes strictyaml.Bytes `yaml:"max_response_bytes"`
 }
 
@@ -103,7 +112,8 @@ func DefaultUpstreamConfig() UpstreamConfig {
 			Failures: 5, Window: 30 * time.Second, Ratio: 0.5, Minimum: 20,
 			OpenFor: 10 * time.Second, OpenForMax: 5 * time.Minute, Probes: 1,
 		},
-		MaxInFlight:      64,
+		MaxInFlight: 64,
+		MaxForwards: 256, MaxForwardsPerPartition: 32, ForwardRate: 32, ForwardGrace: 30 * time.Second,
 		MaxResponseBytes: 16 << 20,
 	}
 }

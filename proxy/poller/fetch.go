@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -109,43 +108,80 @@ func (e *unusableBody) Error() string { return e.reason }
 const maxRatio = 200
 
 // readBody reads and decodes a body of at most limit bytes. It takes memory as
-// bytes arrive, never by a declared length.
+// bytes arrive, never by a declared length, and at most twice the body's size.
 func readBody(res *http.Response, limit int64) ([]byte, error) {
 	wire := &countingReader{r: io.LimitReader(res.Body, limit+1)}
 	var r io.Reader = wire
 	switch coding := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Encoding"))); coding {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		zr, err := gzip.NewReader(wire)
+		zr, err := gzip.NewReader(wire) // of all members (RFC 1952, section 2.2)
 		if err != nil {
 			return nil, gzipFault(err)
 		}
-		zr.Multistream(false)
 		r = zr
 	default:
 		return nil, &unusableBody{"its content coding was not asked for"}
 	}
 	coded := r != io.Reader(wire)
-	var buf bytes.Buffer
-	chunk := make([]byte, 32<<10)
+	var body pieces
 	for {
-		n, err := r.Read(chunk)
-		buf.Write(chunk[:n])
-		switch size := int64(buf.Len()); {
-		case size > limit, wire.n > limit:
+		n, err := r.Read(body.room())
+		body.took(n)
+		switch {
+		case body.size > limit, wire.n > limit:
 			return nil, &unusableBody{fmt.Sprintf("its body is longer than max_response_bytes (%d)", limit)}
-		case coded && size > 1<<20 && size > maxRatio*wire.n:
+		case coded && body.size > 1<<20 && body.size > maxRatio*wire.n:
 			return nil, &unusableBody{"its compressed body grows beyond reason"}
 		}
 		switch {
 		case err == io.EOF:
-			return bytes.Clone(buf.Bytes()), nil
+			return body.joined(), nil
 		case err != nil && coded:
 			return nil, gzipFault(err)
 		case err != nil:
 			return nil, err
 		}
 	}
+}
+
+const (
+	firstPiece = 4 << 10
+	maxPiece   = 256 << 10
+)
+
+// pieces is a body as it arrives: a growing slice would have been copied, and
+// left behind, over and over.
+type pieces struct {
+	full [][]byte
+	last []byte
+	size int64
+}
+
+// room is where the next bytes go.
+func (p *pieces) room() []byte {
+	if len(p.last) == cap(p.last) {
+		next := firstPiece
+		if p.last != nil {
+			p.full = append(p.full, p.last)
+			next = min(2*cap(p.last), maxPiece)
+		}
+		p.last = make([]byte, 0, next)
+	}
+	return p.last[len(p.last):cap(p.last)]
+}
+
+func (p *pieces) took(n int) {
+	p.last = p.last[:len(p.last)+n]
+	p.size += int64(n)
+}
+
+func (p *pieces) joined() []byte {
+	whole := make([]byte, 0, p.size)
+	for _, piece := range p.full {
+		whole = append(whole, piece...)
+	}
+	return append(whole, p.last...)
 }
 
 // gzipFault tells a damaged coding from a connection that broke.

@@ -3,15 +3,18 @@ package poller
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"pollux/proxy/problem"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/cache"
+	"pollux/proxy/problem"
 )
 
 const (
@@ -36,13 +39,67 @@ func (u *Upstream) Forward(part *Partition, req *http.Request) (*http.Response, 
 	if part != nil {
 		owner = &part.ID
 	}
+	leave, full := u.passing.enter(owner, &u.Config)
+	if full != "" {
+		u.metrics.forwardRefused.Inc()
+		return nil, &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, Upstream: u.Name, RetryAfter: time.Second, Detail: full}
+	}
 	res, err := u.transport.RoundTrip(owner, req)
 	if err != nil {
+		leave()
 		u.metrics.forwardFailed(req.Context())
 		return nil, u.forwardProblem(req.Context(), err)
 	}
 	u.metrics.forwarded[res.StatusCode/100%len(u.metrics.forwarded)].Inc()
+	res.Body = &passingBody{ReadCloser: res.Body, leave: sync.OnceFunc(leave)}
 	return res, nil
+}
+
+// passingBody is the body of a forwarded answer, whose end makes room for
+// another request.
+type passingBody struct {
+	io.ReadCloser
+	leave func()
+}
+
+func (b *passingBody) Close() error {
+	defer b.leave()
+	return b.ReadCloser.Close()
+}
+
+// passing counts the requests that are being passed on to one upstream, from
+// their start to the end of their answers. Polls are bounded apart from them.
+type passing struct {
+	mu  sync.Mutex // guards what follows
+	all int
+	by  map[cache.ID]int // of each partition; the zero one is nobody's
+}
+
+// enter counts one request of owner's, nil being nobody, and returns what ends
+// it, or which limit is reached.
+func (p *passing) enter(owner *cache.ID, c *UpstreamConfig) (leave func(), full string) {
+	var id cache.ID
+	if owner != nil {
+		id = *owner
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.all >= c.MaxForwards:
+		return nil, fmt.Sprintf("%d requests are being passed on to the upstream (max_forwards)", p.all)
+	case p.by[id] >= c.MaxForwardsPerPartition:
+		return nil, fmt.Sprintf("%d requests of this credential are being passed on to the upstream (max_forwards_per_partition)", p.by[id])
+	}
+	p.all++
+	p.by[id]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.all--
+		if p.by[id]--; p.by[id] == 0 {
+			delete(p.by, id)
+		}
+	}, ""
 }
 
 func (u *Upstream) forwardProblem(ctx context.Context, err error) *problem.Problem {
@@ -64,8 +121,9 @@ var forwardClasses = [...]string{"unreachable", "1xx", "2xx", "3xx", "4xx", "5xx
 
 // forwardMetrics are one upstream's handles, by class of the answer's code.
 type forwardMetrics struct {
-	forwarded [len(forwardClasses)]prometheus.Counter
-	abandoned prometheus.Counter // the caller left before there was an answer
+	forwarded      [len(forwardClasses)]prometheus.Counter
+	abandoned      prometheus.Counter // the caller left before there was an answer
+	forwardRefused prometheus.Counter // by max_forwards or max_forwards_per_partition
 }
 
 func newForwardMetrics(v *prometheus.CounterVec, upstream string) (m forwardMetrics) {
@@ -73,6 +131,7 @@ func newForwardMetrics(v *prometheus.CounterVec, upstream string) (m forwardMetr
 		m.forwarded[i] = v.WithLabelValues(upstream, class)
 	}
 	m.abandoned = v.WithLabelValues(upstream, "abandoned")
+	m.forwardRefused = v.WithLabelValues(upstream, "refused")
 	return m
 }
 

@@ -30,6 +30,7 @@ type Upstream struct {
 	held      providers.Credential
 	transport transport
 	inFlight  *schedule.Slots // max_in_flight
+	passing   *passing
 	breaker   *breaker
 	witnesses *witnesses
 	stats     *upstreamStats
@@ -78,6 +79,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: base,
 		Held:      !cfg.Credential.Caller,
 		inFlight:  schedule.NewSlots(cfg.MaxInFlight),
+		passing:   &passing{by: map[cache.ID]int{}},
 		witnesses: &witnesses{},
 		stats:     &upstreamStats{},
 		groups:    newGroups(cfg, provider),
@@ -133,7 +135,7 @@ func (u *Upstream) inherit(old *Upstream) {
 	if old == nil || old.Base.String() != u.Base.String() {
 		return
 	}
-	u.witnesses, u.stats = old.witnesses, old.stats
+	u.witnesses, u.stats, u.passing = old.witnesses, old.stats, old.passing
 	if u.groups != nil && old.groups != nil {
 		if learned, err := old.groups.MarshalBinary(); err == nil {
 			_ = u.groups.UnmarshalBinary(learned) // it was written a line above

@@ -176,8 +176,19 @@ func (v *validation) limits(c *UpstreamConfig) {
 			v.fault("rate.burst", "want 0 or more")
 		}
 	}
-	if c.MaxInFlight < 1 {
-		v.fault("max_in_flight", "want at least 1")
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"max_in_flight", c.MaxInFlight}, {"max_forwards", c.MaxForwards}, {"max_forwards_per_partition", c.MaxForwardsPerPartition}} {
+		if n.value < 1 {
+			v.fault(n.key, "want at least 1")
+		}
+	}
+	if c.ForwardRate < 0 {
+		v.fault("forward_rate", "want 0 or more")
+	}
+	if c.ForwardGrace < 0 {
+		v.fault("forward_grace", "want 0 or more")
 	}
 	if c.MaxResponseBytes < 1 {
 		v.fault("max_response_bytes", "want at least 1")

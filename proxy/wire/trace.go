@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 
@@ -83,7 +84,7 @@ func (x *Exchange) RequestID() string {
 	if x.id != "" {
 		return x.id
 	}
-	if sent := x.Ctx.Request.Header.Peek(requestIDHeader); plainID(sent) {
+	if sent := x.Ctx.Request.Header.Peek(requestIDHeader); plainID(sent) && !isCredential(sent, &x.Ctx.Request) {
 		x.id = string(sent)
 	} else {
 		x.id = rand.Text()[:16]
@@ -92,6 +93,29 @@ func (x *Exchange) RequestID() string {
 }
 
 const requestIDHeader = "X-Request-Id" // canonical form, as fasthttp makes it
+
+// isCredential reports whether id is what a header or a query of r that may
+// hold a credential holds: it would stand in the log in clear.
+func isCredential(id []byte, r *fasthttp.Request) bool {
+	for name, value := range r.Header.All() {
+		name = bytes.ToLower(name)
+		secret := false
+		for _, word := range [...]string{"key", "token", "auth", "secret", "cookie"} {
+			secret = secret || bytes.Contains(name, []byte(word))
+		}
+		_, token, _ := bytes.Cut(value, []byte(" ")) // after a scheme
+		if secret && (bytes.Equal(value, id) || bytes.Equal(token, id)) {
+			return true
+		}
+	}
+	_, query, _ := bytes.Cut(r.Header.RequestURI(), []byte("?"))
+	for pair := range bytes.SplitSeq(query, []byte("&")) {
+		if _, value, _ := bytes.Cut(pair, []byte("=")); bytes.Equal(value, id) {
+			return true
+		}
+	}
+	return false
+}
 
 func plainID(b []byte) bool {
 	for _, c := range b {
