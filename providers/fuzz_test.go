@@ -2,12 +2,14 @@ package providers
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -151,6 +153,96 @@ func FuzzLoad(f *testing.F) {
 		}
 		if v := p.Judge(r, 200, nil, []byte(`{"status":"completed"}`), noon); v.Kind == Answered && v.Task.Status == normalize.Status("") {
 			t.Errorf("%q: a document without a status", data)
+		}
+	})
+}
+
+// FuzzResult: whatever comes back for a result, a verdict is one of ours, and a
+// link leads nowhere that the file does not allow.
+func FuzzResult(f *testing.F) {
+	for _, name := range []string{"fal", "http-202"} {
+		for _, recorded := range fixtures(f, name) {
+			if recorded.Result != nil {
+				f.Add(recorded.Result.Answer().Code, "application/json", recorded.Result.Answer().Body, "https://cdn.example/r")
+			}
+		}
+	}
+	f.Add(200, "text/plain", []byte("text\xff"), "//evil.example/")
+	f.Add(422, "", []byte(`{"detail":[{"msg":"m","type":"t"}]}`), "/x/../y?z=1#f")
+	p := parse(f, "fetched", fetched)
+	base, _ := ParseBaseURL(p.BaseURL)
+	f.Fuzz(func(t *testing.T, code int, contentType string, body []byte, link string) {
+		r := Reference{[]string{"1"}}
+		link64, _ := json.Marshal(link)
+		first := Answer{200, http.Header{}, []byte(`{"status":"DONE","url":` + string(link64) + `}`)}
+		v := p.JudgeResult(r, first, Answer{code, http.Header{"Content-Type": {contentType}}, bytes.Clone(body)}, noon)
+		if v.Kind < Answered || v.Kind > TooSlow {
+			t.Fatalf("JudgeResult(%d %q) = kind %d", code, body, v.Kind)
+		}
+		if document := v.Task.AppendJSON(nil); v.Kind == Answered && (!json.Valid(document) || !v.Task.Status.Terminal()) {
+			t.Fatalf("the document of %q is %q", body, document)
+		}
+		req, away, err := p.ResultRequest(t.Context(), base, r, Verdict{ResultLink: link}, Credential{Headers: []Field{{"Authorization", "Bearer k"}}})
+		if err != nil {
+			return
+		}
+		if host := strings.ToLower(req.URL.Hostname()); away != (host == "cdn.example") || !away && host != "api.fetched.example" || away && req.Header.Get("Authorization") != "" {
+			t.Fatalf("the link %q leads to %s, away %v, with %v", link, req.URL, away, req.Header)
+		}
+	})
+}
+
+// FuzzSweep: an item tells about the task that it names, if that is wanted, and
+// about no task twice.
+func FuzzSweep(f *testing.F) {
+	names := []string{"openai-batches", "slurm", "dbt-cloud", "gemini-batches", "databricks", "github-actions"}
+	f.Add(byte(0), []byte(`{"data":[{"id":"batch_1","status":"completed"},{"id":"batch_1","status":"failed"}],"has_more":true,"last_id":"x"}`))
+	f.Add(byte(1), []byte(`{"jobs":[{"job_id":41,"job_state":"RUNNING"}]}`))
+	f.Add(byte(2), []byte(`{"data":[{"id":5678,"status":3}]}`))
+	f.Add(byte(3), []byte(`{"operations":[{"name":"batches/b1","metadata":{"state":"BATCH_STATE_RUNNING"}}],"nextPageToken":"n"}`))
+	f.Add(byte(4), []byte(`{"runs":[{"run_id":455,"state":{"life_cycle_state":"RUNNING"}}]}`))
+	f.Add(byte(5), []byte(`{"workflow_runs":[{"id":1,"status":"queued","conclusion":null}]}`))
+	f.Fuzz(func(t *testing.T, provider byte, body []byte) {
+		p := builtins(t).Get(names[int(provider)%len(names)])
+		r := Reference{make([]string, len(p.Params))}
+		for i := range r.Values {
+			r.Values[i] = "1"
+		}
+		page, v, ok := p.ReadSweep(r, Answer{200, nil, body}, func(id string) bool { return id != "unwanted" }, noon)
+		if !ok && v.Reason == "" {
+			t.Fatalf("ReadSweep(%q) is no listing for no reason", body)
+		}
+		seen := map[string]bool{}
+		for _, item := range page.Items {
+			id := p.taskID(item.Reference)
+			if id == "" || id == "unwanted" || seen[id] || item.Verdict.Kind != Answered || item.Verdict.Task.ID != id || !json.Valid(item.Body) {
+				t.Fatalf("ReadSweep(%q) tells of %q: %s about %q", body, id, item.Verdict.Kind, item.Verdict.Task.ID)
+			}
+			seen[id] = true
+		}
+	})
+}
+
+// FuzzInbound: nothing but the right signature is accepted, and no message
+// ends the process.
+func FuzzInbound(f *testing.F) {
+	f.Add(byte(0), "v1,AAAA", "1780405477", []byte(`{"type":"batch.completed","data":{"id":"b"}}`))
+	f.Add(byte(1), "sha256=00", "", []byte(`{"workflow_run":{"id":1}}`))
+	f.Add(byte(2), "00", "1780405477", []byte(`{"request_id":"r"}`))
+	f.Add(byte(3), "token", "", []byte(`{"id":"r"}`))
+	names := []string{"openai-batches", "github-actions", "fal", "runpod"}
+	f.Fuzz(func(t *testing.T, provider byte, signature, stamp string, body []byte) {
+		in := builtins(t).Get(names[int(provider)%len(names)]).Inbound
+		h := http.Header{}
+		for _, name := range []string{"Webhook-Signature", "X-Hub-Signature-256", "X-Fal-Webhook-Signature"} {
+			h.Set(name, signature)
+		}
+		h.Set("Webhook-Timestamp", stamp)
+		h.Set("X-Fal-Webhook-Timestamp", stamp)
+		// A secret that the fuzzer does not know, so whatever it sends is forged.
+		m, err := in.Receive(h, url.Values{"token": {signature}}, body, Sender{Secret: "whsec_" + rand.Text() + "AA"}, noon)
+		if err == nil {
+			t.Fatalf("%q with %q is accepted as %+v", body, signature, m)
 		}
 	})
 }
