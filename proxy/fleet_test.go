@@ -54,6 +54,14 @@ func TestFleet(t *testing.T) {
 		t.Errorf("a stranger's fleet: %+v", stranger)
 	}
 	f.do("GET", "/v1/fleet?limit=1", "").expect(t, 400, nil)
+	f.do("GET", "/v1/fleet?window=2h", "").problem(t, 400, "invalid-request")
+	for _, window := range []string{"15m", "1h", "24h", "all"} {
+		var in fleetShape
+		must(t, json.Unmarshal([]byte(f.do("GET", "/v1/fleet?window="+window, "").body), &in))
+		if in.Tasks.Total != 4 || in.Polls != v.Polls || len(in.Failures) != 1 || in.Oldest == nil {
+			t.Errorf("within %s, in which everything happened: %+v", window, in)
+		}
+	}
 	if n, err := testutil.GatherAndCount(f.registry, "pollux_stuck_tasks"); n != 5 || err != nil {
 		t.Errorf("pollux_stuck_tasks: %d series, %v, want one for each upstream", n, err)
 	}

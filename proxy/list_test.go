@@ -76,8 +76,8 @@ func TestListRow(t *testing.T) {
 			t.Errorf("%s = %v, want %v", name, row[name], want)
 		}
 	}
-	if e, ok := row["error"].(map[string]any); !ok || len(e) != 1 {
-		t.Errorf("error = %v, want an object with a code", row["error"])
+	if e, ok := row["error"].(map[string]any); !ok || len(e) != 2 || e["message"] != "it broke <here>" {
+		t.Errorf("error = %v, want an object with a code and the message", row["error"])
 	}
 	var names []string
 	for name := range row {

@@ -120,5 +120,6 @@ type rowShape struct {
 }
 
 type rowErrorShape struct {
-	Code *string `json:"code"`
+	Code    *string `json:"code"`
+	Message *string `json:"message"`
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"time"
 
 	"pollux/cache"
@@ -8,6 +9,7 @@ import (
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
+	"pollux/proxy/wire"
 )
 
 const (
@@ -80,21 +82,35 @@ type failureJSON struct {
 
 // ServeFleet answers GET /v1/fleet.
 func (s *Service) ServeFleet(x *access.Request) {
-	v, ok := s.plainView(x)
-	if !ok {
+	params, credentials, p := access.ParsePairs(x.Facts.Query, x.Rules.IdentityParam, func(name string) bool { return name == "window" })
+	if p != nil {
+		x.Problem(p)
+		return
+	}
+	span, known := windows[params["window"]]
+	if !known {
+		x.Problem(wire.Invalid("window wants 15m, 1h, 24h or all"))
+		return
+	}
+	v, denied := x.Reach(credentials)
+	if denied != nil {
+		x.Deny(denied)
 		return
 	}
 	if x.WantsStream() {
-		s.serveFleetStream(x, v)
+		s.serveFleetStream(x, v, span)
 		return
 	}
-	fleet, p := s.fleet(v, x.Now)
+	fleet, p := s.fleet(v, span, x.Now)
 	if p != nil {
 		x.Problem(p)
 		return
 	}
 	x.Json(fleet)
 }
+
+// windows are the times that a fleet may be about. 0 is all of it.
+var windows = map[string]time.Duration{"": 0, "all": 0, "15m": 15 * time.Minute, "1h": time.Hour, "24h": 24 * time.Hour}
 
 // plainView is the view of a request without parameters of its own. It answers
 // the request itself when there is none.
@@ -113,18 +129,33 @@ func (s *Service) plainView(x *access.Request) (*access.Reach, bool) {
 }
 
 // fleet is the fleet as v shows it: the tasks in sight, and the polls and
-// durations of the upstreams that the caller may use, whoever caused them.
-func (s *Service) fleet(v *access.Reach, now time.Time) (*document, *problem.Problem) {
+// durations of the upstreams that the caller may use, whoever caused them. With a
+// span, tasks and failures are those that changed within it, and polls those made
+// within it; what runs longest and how long tasks take are of all.
+func (s *Service) fleet(v *access.Reach, span time.Duration, now time.Time) (*document, *problem.Problem) {
 	f := &document{Object: "fleet", At: now.UTC().Truncate(time.Millisecond), Durations: map[string]durationJSON{}, Failures: []failureJSON{}}
-	f.Tasks = s.fleetTasks(v, now)
+	var since time.Time
+	counts := s.index.Counts(&v.Sight)
+	if span > 0 {
+		since = now.Add(-span)
+		var p *problem.Problem
+		if counts, p = s.countsSince(v, since); p != nil {
+			return nil, p
+		}
+	}
+	f.Tasks = s.fleetTasks(v, counts, now)
 	for _, u := range v.Upstreams {
-		f.Polls.add(u.Tally())
+		if span > 0 {
+			f.Polls.add(u.TallySince(since))
+		} else {
+			f.Polls.add(u.Tally())
+		}
 		d := u.Durations()
 		f.Durations[u.Name] = durationJSON{secondsOf(d.P50, d.Samples), secondsOf(d.P95, d.Samples), d.Samples}
 	}
 	f.History = s.fleetHistory(v)
 	oldest := cache.Query{Limit: 1, Statuses: running}
-	failed := cache.Query{Limit: failuresSeen, Statuses: failures, Order: cache.ByUpdated, Descending: true}
+	failed := cache.Query{Limit: failuresSeen, Statuses: failures, Order: cache.ByUpdated, Descending: true, Since: since}
 	for _, q := range []*cache.Query{&oldest, &failed} {
 		v.Restrict(q)
 	}
@@ -141,6 +172,17 @@ func (s *Service) fleet(v *access.Reach, now time.Time) (*document, *problem.Pro
 	}
 	f.Failures = groupFailures(rows)
 	return f, nil
+}
+
+// countsSince asks the index for the tasks that changed lately.
+func (s *Service) countsSince(v *access.Reach, since time.Time) (cache.Counts, *problem.Problem) {
+	ctx, cancel := context.WithTimeout(s.life.Polls, listTimeout)
+	defer cancel()
+	counts, err := s.index.CountsSince(ctx, &v.Sight, since)
+	if err != nil {
+		return nil, s.unlisted(err)
+	}
+	return counts, nil
 }
 
 var (
@@ -165,12 +207,12 @@ func noTasks() statusCounts {
 	return c
 }
 
-func (s *Service) fleetTasks(v *access.Reach, now time.Time) fleetTasks {
+func (s *Service) fleetTasks(v *access.Reach, counts cache.Counts, now time.Time) fleetTasks {
 	t := fleetTasks{ByStatus: noTasks(), ByUpstream: map[string]statusCounts{}}
 	for _, u := range v.Upstreams {
 		t.ByUpstream[u.Name] = noTasks()
 	}
-	for upstream, byStatus := range s.index.Counts(&v.Sight) {
+	for upstream, byStatus := range counts {
 		for status, n := range byStatus {
 			if v.May(upstream) && normalize.Status(status).Valid() { // a store may be damaged
 				t.Total += n

@@ -34,7 +34,8 @@ type rowJSON struct {
 }
 
 type rowError struct {
-	Code *string `json:"code"`
+	Code    *string `json:"code"`
+	Message *string `json:"message"` // its beginning
 }
 
 // rendered is r as it stands now.
@@ -50,7 +51,7 @@ func (s *Service) rendered(r *cache.Row, now time.Time) rowJSON {
 		Age: int64(max(0, now.Sub(observed)) / time.Second), Model: orNull(r.Model), Stuck: s.engine.Stuck(r, now), Ref: r.Ref,
 	}
 	if slices.Contains(failures, r.Status) {
-		out.Error = &rowError{Code: orNull(r.ErrorCode)}
+		out.Error = &rowError{Code: orNull(r.ErrorCode), Message: orNull(r.ErrorMessage)}
 	}
 	return out
 }
@@ -142,8 +143,13 @@ func (s *Service) list(q *cache.Query) ([]cache.Row, *cache.Position, *problem.P
 	defer cancel()
 	rows, next, err := s.index.List(ctx, q)
 	if err != nil {
-		s.log.Warn("tasks cannot be listed", "err", err)
-		return nil, nil, &problem.Problem{Type: problem.Overloaded, Status: 503, RetryAfter: time.Second, Detail: "the index of tasks did not answer"}
+		return nil, nil, s.unlisted(err)
 	}
 	return rows, next, nil
+}
+
+// unlisted is the problem of an index that did not answer.
+func (s *Service) unlisted(err error) *problem.Problem {
+	s.log.Warn("tasks cannot be listed", "err", err)
+	return &problem.Problem{Type: problem.Overloaded, Status: 503, RetryAfter: time.Second, Detail: "the index of tasks did not answer"}
 }

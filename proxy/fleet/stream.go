@@ -13,12 +13,12 @@ import (
 const fleetEvery = time.Second
 
 // serveFleetStream sends the fleet, and again when it has changed.
-func (s *Service) serveFleetStream(x *access.Request, v *access.Reach) {
+func (s *Service) serveFleetStream(x *access.Request, v *access.Reach, span time.Duration) {
 	leave, ok := s.enterStream(x, &v.Sight)
 	if !ok {
 		return
 	}
-	first, p := s.fleet(v, x.Now)
+	first, p := s.fleet(v, span, x.Now)
 	if p != nil {
 		leave()
 		x.Problem(p)
@@ -27,12 +27,12 @@ func (s *Service) serveFleetStream(x *access.Request, v *access.Reach) {
 	g := x.ReachGrant()
 	s.life.TakeOver(&x.Exchange, "", leave, func(w wire.EventWriter) {
 		if w.Send(follow.AppendEvent(nil, "fleet", "", wire.Marshal(first))) == nil {
-			s.streamFleet(w, g, v, first)
+			s.streamFleet(w, g, v, span, first)
 		}
 	})
 }
 
-func (s *Service) streamFleet(w wire.EventWriter, g *access.Grant, v *access.Reach, last *document) {
+func (s *Service) streamFleet(w wire.EventWriter, g *access.Grant, v *access.Reach, span time.Duration, last *document) {
 	wake := make(chan struct{}, 1)
 	tick := time.AfterFunc(fleetEvery, func() { wake <- struct{}{} })
 	defer tick.Stop()
@@ -40,7 +40,7 @@ func (s *Service) streamFleet(w wire.EventWriter, g *access.Grant, v *access.Rea
 		defer tick.Reset(fleetEvery)
 		now := time.Now()
 		v.Look(g.Rules, now)
-		next, p := s.fleet(v, now)
+		next, p := s.fleet(v, span, now)
 		if p != nil || sameFleet(last, next) {
 			return true
 		}

@@ -19,6 +19,8 @@ const (
 // upstreamStats is what one upstream's polls were like lately. It outlives a
 // reload that keeps the base URL.
 type upstreamStats struct {
+	window window
+
 	inFlight  atomic.Int64
 	latency   samples // of status requests that were answered
 	durations samples // of whole tasks
