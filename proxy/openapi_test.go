@@ -218,6 +218,9 @@ func TestAnswersOfWebhooksConform(t *testing.T) {
 	}{
 		{400, all, "POST", all, `{"tasks":[]}`},
 		{400, all, "POST", all, `{"tasks":["shannon/a"],"url":"http://192.168.0.1/"}`},
+		{200, all, "GET", all, ""},
+		{200, all, "GET", all + "?limit=1", ""},
+		{400, all, "GET", all + "?limit=0", ""},
 		{200, one, "GET", all + "/" + id, ""},
 		{202, one + ":redeliver", "POST", all + "/" + id + ":redeliver", ""},
 		{200, one + ":rotate", "POST", all + "/" + id + ":rotate", ""},

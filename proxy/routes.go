@@ -74,7 +74,7 @@ func newRoutes() *routes {
 	r.upstreams = add(endpoint{name: "upstreams", get: func(s *Server, x *serving) { s.fleet.ServeUpstreams(&x.Request) }})
 	r.task = add(endpoint{name: "task", get: func(s *Server, x *serving) { s.tasks.ServeTask(&x.Request) }, delete: func(s *Server, x *serving) { s.tasks.ServeForget(&x.Request) }})
 	r.cancel = add(endpoint{name: "cancel", post: func(s *Server, x *serving) { s.tasks.ServeCancel(&x.Request) }, bodyLimit: 64 << 10})
-	r.webhooks = add(endpoint{name: "webhooks", post: func(s *Server, x *serving) { s.hooks.ServeRegister(&x.Request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
+	r.webhooks = add(endpoint{name: "webhooks", get: func(s *Server, x *serving) { s.hooks.ServeList(&x.Request) }, post: func(s *Server, x *serving) { s.hooks.ServeRegister(&x.Request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
 	r.webhook = add(endpoint{name: "webhook", get: func(s *Server, x *serving) { s.hooks.ServeWebhook(&x.Request) }, delete: func(s *Server, x *serving) { s.hooks.ServeEndWebhook(&x.Request) }})
 	r.redeliver = add(endpoint{name: "redeliver", post: func(s *Server, x *serving) { s.hooks.ServeRedeliver(&x.Request) }, bodyLimit: 64 << 10})
 	r.rotate = add(endpoint{name: "rotate", post: func(s *Server, x *serving) { s.hooks.ServeRotate(&x.Request) }, bodyLimit: 64 << 10})

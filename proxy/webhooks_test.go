@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -199,8 +200,8 @@ func TestWebhookRefusals(t *testing.T) {
 	if n := h.poller.Watched(); n != 0 {
 		t.Errorf("%d tasks are watched, and nothing was registered", n)
 	}
-	if a := h.do("GET", "/v1/webhooks", "", alice); a.StatusCode != 405 || a.Header.Get("Allow") != "POST, OPTIONS" {
-		t.Errorf("GET of all: %d, Allow %q", a.StatusCode, a.Header.Get("Allow"))
+	if a := h.do("DELETE", "/v1/webhooks", "", alice); a.StatusCode != 405 || a.Header.Get("Allow") != "GET, HEAD, POST, OPTIONS" {
+		t.Errorf("DELETE of all: %d, Allow %q", a.StatusCode, a.Header.Get("Allow"))
 	}
 }
 
@@ -233,4 +234,66 @@ func TestWebhookScopes(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", key, a.StatusCode, a.body, want)
 		}
 	}
+}
+
+// TestWebhookList: everybody sees their own, page by page, the newest first.
+func TestWebhookList(t *testing.T) {
+	h := newHooked(t, nil)
+	var made []string
+	for range 5 {
+		made = append(made, gjson.Get(h.register(`["shannon/task_1"]`, alice).body, "id").Str)
+	}
+	h.register(`["shannon/task_1"]`, bob)
+	walk := func(headers ...string) (ids []string) {
+		for cursor := ""; ; {
+			a := h.do("GET", "/v1/webhooks?limit=2&cursor="+cursor, "", headers...)
+			if a.StatusCode != 200 || strings.Contains(a.body, "hidden") || len(ids) > 10 {
+				t.Fatalf("%d %s", a.StatusCode, a.body)
+			}
+			for _, id := range gjson.Get(a.body, "data.#.id").Array() {
+				ids = append(ids, id.Str)
+			}
+			if cursor = gjson.Get(a.body, "next_cursor").Str; cursor == "" {
+				return ids
+			}
+		}
+	}
+	slices.Reverse(made)
+	if got := walk(alice); !slices.Equal(got, made) {
+		t.Errorf("got %v, want %v", got, made)
+	}
+	if got := walk(bob); len(got) != 1 {
+		t.Errorf("another sees %d", len(got))
+	}
+	if got := walk(); len(got) != 6 {
+		t.Errorf("who sits at this machine sees %d, want all", len(got))
+	}
+	for _, query := range []string{"?limit=0", "?limit=x", "?cursor=x", "?x=1"} {
+		h.do("GET", "/v1/webhooks"+query, "", alice).problem(t, 400, "invalid-request")
+	}
+}
+
+// TestWebhookOwner: a client that shares an upstream sees what others follow there,
+// and may neither end it nor take its secret. A new key changes nothing.
+func TestWebhookOwner(t *testing.T) {
+	var clients []access.ClientConfig
+	for _, name := range []string{"maker", "other", "purger"} {
+		scopes := []string{access.ScopeRead, access.ScopeWebhooks}
+		if name == "purger" {
+			scopes = append(scopes, access.ScopePurge)
+		}
+		clients = append(clients, access.ClientConfig{Name: name, Key: "key-" + name, Upstreams: []string{"held"}, Scopes: scopes})
+	}
+	var cfg Config
+	h := newHooked(t, func(c *Config) { c.Clients = clients; cfg = *c })
+	id := gjson.Get(h.register(`["held/task_1"]`, "X-Pollux-Key: key-maker").body, "id").Str
+	path := "/v1/webhooks/" + id
+	h.do("GET", path, "", "X-Pollux-Key: key-other").expect(t, 200, nil)
+	h.do("POST", path+":rotate", "", "X-Pollux-Key: key-other").problem(t, 403, "forbidden")
+	h.do("DELETE", path, "", "X-Pollux-Key: key-other").problem(t, 403, "forbidden")
+	cfg.Clients = slices.Clone(clients)
+	cfg.Clients[0].Key = "key-new"
+	must(t, h.reload(cfg))
+	h.do("POST", path+":rotate", "", "X-Pollux-Key: key-new").expect(t, 200, nil)
+	h.do("DELETE", path, "", "X-Pollux-Key: key-purger").expect(t, 204, nil)
 }

@@ -20,6 +20,8 @@ const (
 	// heldFor is how long a message waits to be looked at again whose partition
 	// is suspended.
 	heldFor = time.Minute
+	// unreadFor is how long a message waits that the store did not give.
+	unreadFor = 5 * time.Second
 )
 
 // answer is how one attempt went.
@@ -28,6 +30,7 @@ type answer struct {
 	ok, gone   bool
 	retryAfter time.Duration
 	busy       bool // the receiver itself asks for a rest: 429 or 503
+	unread     bool // our own store did not give the message: that says nothing of the receiver
 }
 
 // dispatch sends what is due until ctx ends and the attempts under way have
@@ -65,12 +68,14 @@ func (w *Service) attempt(ctx context.Context, d *delivery) {
 	w.mu.RUnlock()
 	var a answer
 	if !held {
-		body, err := w.message(ctx, d)
+		body, done, err := w.message(ctx, d)
 		if err != nil {
-			a = answer{Attempt: Attempt{At: time.Now().UTC(), Error: ptr("the message cannot be read from the store")}}
+			w.log.Warn("the message of a webhook delivery cannot be read", "delivery", d.id, "err", err)
+			a.unread = true
 		} else {
 			a = st.send(ctx, d.hook.url, d.id, body, secrets)
 		}
+		done()
 	}
 	cut := ctx.Err() != nil // shutting down: that says nothing of the receiver
 	if !w.conclude(d, a, held, cut, st.giveUpAfter) {
@@ -99,6 +104,8 @@ func (w *Service) conclude(d *delivery, a answer, held, cut bool, giveUpAfter ti
 		return false
 	case held:
 		d.postpone(now.Add(heldFor), giveUpAfter)
+	case a.unread:
+		d.postpone(now.Add(unreadFor), giveUpAfter)
 	case a.ok:
 		d.state = DeliveryDelivered
 	case a.gone:
@@ -107,7 +114,7 @@ func (w *Service) conclude(d *delivery, a answer, held, cut bool, giveUpAfter ti
 	default:
 		d.failed(now, a.retryAfter, giveUpAfter)
 	}
-	if !held {
+	if !held && !a.unread {
 		rest := time.Duration(0)
 		if a.busy {
 			rest = a.retryAfter
@@ -126,20 +133,6 @@ func (w *Service) conclude(d *delivery, a answer, held, cut bool, giveUpAfter ti
 		w.metrics.gaveUp.Inc()
 	}
 	return true
-}
-
-// message is the body of d, as it was when the event happened.
-func (w *Service) message(ctx context.Context, d *delivery) ([]byte, error) {
-	w.mu.RLock()
-	sealed := d.payload
-	w.mu.RUnlock()
-	if sealed == nil {
-		var err error
-		if sealed, err = w.outbox.DeliveryPayload(ctx, d.id); err != nil {
-			return nil, err
-		}
-	}
-	return w.vault.open(sealedPayload, d.id, sealed)
 }
 
 // keep stores what became of d so far. A message whose success is lost is sent

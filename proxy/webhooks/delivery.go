@@ -42,6 +42,7 @@ type delivery struct {
 	id        string
 	hook      *webhook
 	kind      string // the message's type
+	event     string // see event.id; "" in what was stored before events had payloads
 	partition cache.ID
 	created   time.Time
 
@@ -92,6 +93,7 @@ func (d *delivery) restart(now time.Time) {
 // storedState is what is sealed of a delivery, beside its payload.
 type storedState struct {
 	Type      string        `json:"type"`
+	Event     string        `json:"event,omitempty"`
 	Partition []byte        `json:"partition"`
 	Created   time.Time     `json:"created"`
 	State     DeliveryState `json:"state"`
@@ -102,7 +104,7 @@ type storedState struct {
 }
 
 func (d *delivery) encode() []byte {
-	text, err := json.Marshal(&storedState{Type: d.kind, Partition: d.partition[:], Created: d.created, State: d.state,
+	text, err := json.Marshal(&storedState{Type: d.kind, Event: d.event, Partition: d.partition[:], Created: d.created, State: d.state,
 		Since: d.since, Failures: d.failures, Next: d.next, Attempts: d.attempts})
 	if err != nil {
 		panic("BUG: a delivery cannot be rendered: " + err.Error())
@@ -116,14 +118,22 @@ func decodeDelivery(id string, hook *webhook, text []byte) (*delivery, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
 	}
-	d := &delivery{id: id, hook: hook, kind: s.Type, created: s.Created, state: s.State,
+	d := &delivery{id: id, hook: hook, kind: s.Type, event: s.Event, created: s.Created, state: s.State,
 		since: s.Since, failures: s.Failures, next: s.Next, attempts: s.Attempts, index: -1}
 	copy(d.partition[:], s.Partition)
 	return d, nil
 }
 
-// newDelivery is the message that e is to hook.
-func newDelivery(id string, hook *webhook, e *cache.Entry, now time.Time) *delivery {
-	return &delivery{id: id, hook: hook, kind: eventType(e.Status), partition: e.Partition, created: now,
+// newDelivery is the message about ev to hook.
+func newDelivery(id string, hook *webhook, ev *event, now time.Time) *delivery {
+	return &delivery{id: id, hook: hook, kind: eventType(ev.entry.Status), event: ev.id, partition: ev.entry.Partition, created: now,
 		state: DeliveryPending, since: now, next: now, index: -1}
+}
+
+// sealedUnder is what its payload is bound to.
+func (d *delivery) sealedUnder() string {
+	if d.event == "" {
+		return d.id
+	}
+	return d.event
 }

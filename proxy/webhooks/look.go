@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"pollux/cache"
@@ -21,17 +22,46 @@ const (
 	keepFinished = 7 * 24 * time.Hour
 )
 
-// look polls the tasks of new webhooks once, since what is known already is
-// not published again, and goes through all of them now and then.
+// looks are the tasks of one upstream that have to be polled once. They have
+// lookers of their own, so that a slow upstream delays nobody else's.
+type looks struct {
+	waiting []*followed
+	running int
+}
+
+// lookersPerUpstream bounds the first polls under way at one upstream.
+const lookersPerUpstream = 16
+
+// lookLater has the tasks polled once: what is known already is not published
+// again. The lock is held.
+func (w *Service) lookLater(tasks ...*followed) {
+	for _, t := range tasks {
+		l := w.looks[t.Upstream]
+		if l == nil {
+			l = &looks{}
+			w.looks[t.Upstream] = l
+		}
+		l.waiting = append(l.waiting, t)
+	}
+	w.pokeLooker()
+}
+
+// look has lookers poll the tasks of new webhooks once, and goes through all of
+// them now and then.
 func (w *Service) look(ctx context.Context) {
+	var lookers sync.WaitGroup
+	defer lookers.Wait()
 	sweep := time.NewTicker(lookEvery)
 	defer sweep.Stop()
 	for {
 		w.mu.Lock()
-		looks := w.looks
-		w.looks = nil
+		for upstream, l := range w.looks {
+			for range min(lookersPerUpstream, l.running+len(l.waiting)) - l.running {
+				l.running++
+				lookers.Go(func() { w.lookAll(ctx, upstream, l) })
+			}
+		}
 		w.mu.Unlock()
-		each(looks, func(t *followed) { w.lookAt(ctx, t) })
 		select {
 		case <-ctx.Done():
 			return
@@ -39,6 +69,24 @@ func (w *Service) look(ctx context.Context) {
 		case <-sweep.C:
 			w.sweep(ctx)
 		}
+	}
+}
+
+// lookAll looks at what waits in l until nothing does.
+func (w *Service) lookAll(ctx context.Context, upstream string, l *looks) {
+	for {
+		w.mu.Lock()
+		if len(l.waiting) == 0 || ctx.Err() != nil {
+			if l.running--; l.running == 0 && len(l.waiting) == 0 && w.looks[upstream] == l {
+				delete(w.looks, upstream)
+			}
+			w.mu.Unlock()
+			return
+		}
+		t := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		w.mu.Unlock()
+		w.lookAt(ctx, t)
 	}
 }
 
@@ -186,7 +234,7 @@ func (w *Service) Load(ctx context.Context) error {
 		}
 		for _, t := range hook.tasks {
 			if !t.done {
-				w.looks = append(w.looks, t)
+				w.lookLater(t)
 			}
 		}
 	}

@@ -26,29 +26,29 @@ func (w *Service) caused(e *cache.Entry) []cache.Delivery {
 	if len(followers) == 0 {
 		return nil
 	}
-	event, occasion := eventOn(e)
+	ev := w.eventOf(e)
 	var out []cache.Delivery
 	now := time.Now()
 	for _, t := range followers {
-		if !t.hook.wants(event) {
+		if !t.hook.wants(ev.name) {
 			continue
 		}
-		id := w.vault.deliveryID(t.hook.id, &e.Key, event, occasion)
+		id := w.vault.deliveryID(t.hook.id, &e.Key, ev.name, ev.occasion)
 		w.mu.RLock()
 		known := w.sent[id] != nil
 		w.mu.RUnlock()
 		if !known {
-			out = append(out, w.stored(newDelivery(id, t.hook, e, now), e))
+			out = append(out, w.stored(newDelivery(id, t.hook, ev, now), ev))
 		}
 	}
 	return out
 }
 
 // stored is a fresh delivery as the outbox takes it.
-func (w *Service) stored(d *delivery, e *cache.Entry) cache.Delivery {
+func (w *Service) stored(d *delivery, ev *event) cache.Delivery {
 	return cache.Delivery{
-		ID: d.id, Webhook: d.hook.id,
-		Payload: w.vault.seal(sealedPayload, d.id, payload(e, w.settings.Load().publicURL)),
+		ID: d.id, Webhook: d.hook.id, Event: ev.shared,
+		Payload: ev.payload(w),
 		State:   w.vault.seal(sealedState, d.id, d.encode()),
 	}
 }
@@ -61,19 +61,19 @@ func (w *Service) Published(e *cache.Entry) {
 	if !concerned {
 		return
 	}
-	event, occasion := eventOn(e)
+	ev := w.eventOf(e)
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range slices.Clone(w.byKey[e.Key]) {
 		t.status, t.problem = e.Status, ""
-		if t.hook.wants(event) {
-			id := w.vault.deliveryID(t.hook.id, &e.Key, event, occasion)
+		if t.hook.wants(ev.name) {
+			id := w.vault.deliveryID(t.hook.id, &e.Key, ev.name, ev.occasion)
 			if w.sent[id] == nil {
-				d := newDelivery(id, t.hook, e, now)
+				d := newDelivery(id, t.hook, ev, now)
 				w.sent[id] = d
 				t.hook.deliveries = append(t.hook.deliveries, d)
-				w.fresh = append(w.fresh, freshDelivery{d, e})
+				w.fresh = append(w.fresh, freshDelivery{d, ev})
 			}
 		}
 		if settled(e) {
@@ -152,7 +152,7 @@ func (w *Service) storeFresh(ctx context.Context, fresh []freshDelivery) (refuse
 	var mu sync.Mutex // guards refused
 	each(fresh, func(f freshDelivery) {
 		defer w.recovered()
-		row := w.stored(f.delivery, f.entry)
+		row := w.stored(f.delivery, f.event)
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		err := w.outbox.AddDelivery(ctx, row)

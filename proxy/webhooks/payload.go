@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
+	"github.com/zeebo/xxh3"
 
 	"pollux/cache"
 )
@@ -28,9 +30,16 @@ func eventOn(e *cache.Entry) (event, occasion string) {
 	case settled(e):
 		return OnTerminal, ""
 	case e.Status == OnRequiresAction:
-		return OnRequiresAction, strconv.FormatInt(enteredStatus(e).UnixMicro(), 10)
+		return OnRequiresAction, strconv.FormatInt(enteredStatus(e).UnixMicro(), 10) + " " + need(e)
 	}
 	return "", ""
+}
+
+// need stands for what a task wants: what it calls, in the upstream's word. It may
+// want a second thing without anything between that Pollux sees.
+func need(e *cache.Entry) string {
+	wanted := gjson.GetBytes(e.Document, "required_action").Raw
+	return strconv.FormatUint(xxh3.HashString(wanted+" "+e.NativeStatus), 36)
 }
 
 // enteredStatus is when the task got the status that it has.
@@ -56,46 +65,96 @@ func (v vault) deliveryID(webhook string, key *cache.ID, event, occasion string)
 	return deliveryPrefix + base64.RawURLEncoding.EncodeToString(id[:16])
 }
 
+// eventID names an event, whoever is told of it.
+func (v vault) eventID(key *cache.ID, event, occasion string) string {
+	h := v.secret.Hash("webhooks")
+	h.PartString("event")
+	h.Part(key[:])
+	h.PartString(event)
+	h.PartString(occasion)
+	var id cache.ID
+	h.Sum(&id)
+	return base64.RawURLEncoding.EncodeToString(id[:16])
+}
+
 // payload renders what a receiver gets of e. It depends on e alone.
 func payload(e *cache.Entry, publicURL string) []byte {
+	var head []byte
+	head = append(append(append(head, `{"type":"`...), eventType(e.Status)...), `","timestamp":"`...)
+	head = append(e.UpdatedAt.UTC().AppendFormat(head, time.RFC3339Nano), `","data":`...)
 	document := e.Document
 	if len(document) > maxDocument {
-		document = truncated(e, publicURL)
+		document = truncated(e, publicURL, maxDocument-len(head)-1)
 	}
-	b := append(make([]byte, 0, len(document)+128), `{"type":"`...)
-	b = append(append(b, eventType(e.Status)...), `","timestamp":"`...)
-	b = e.UpdatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
-	return append(append(append(b, `","data":`...), document...), '}')
+	b := make([]byte, 0, len(head)+len(document)+1)
+	return append(append(append(b, head...), document...), '}')
 }
 
 // eventType is the type of a message about a task in that status.
 func eventType(status string) string { return "task." + status }
 
-// truncated is the document of e without its output, and with where to read
-// all of it.
-func truncated(e *cache.Entry, publicURL string) []byte {
-	short := withoutMember(e.Document, "output", "null")
-	if len(short) > maxDocument {
-		short = withoutMember(short, "metadata", "{}")
-	}
-	out := slices.Clone(short[:len(short)-1]) // without its closing brace
-	for _, m := range [][2]string{{"ref", e.Ref}, {"url", publicURL + "/v1/tasks/" + e.Ref}} {
-		text, err := json.Marshal(m[1])
-		if err != nil {
-			panic("BUG: a string cannot be rendered: " + err.Error())
+// keptText is how much of a text is kept where a document has to become shorter,
+// in bytes.
+const keptText = 1000
+
+// shortened is what takes the place of members, one after the other, until a
+// document is short enough.
+var shortened = []struct {
+	path string
+	with func(gjson.Result) string
+}{
+	{"output", null},
+	{"metadata", func(gjson.Result) string { return "{}" }},
+	{"required_action", func(r gjson.Result) string {
+		if !r.IsObject() {
+			return r.Raw
 		}
-		out = append(append(out, `,"`+m[0]+`":`...), text...)
-	}
-	return append(out, `,"truncated":true}`...)
+		return `{"type":` + start(r.Get("type")) + `,"tool_calls":[]}`
+	}},
+	{"error.message", start}, {"error.code", start}, {"error.type", start},
+	{"progress.stage", start}, {"status_reason", start}, {"native_status", start}, {"model", start},
+	{"usage", func(gjson.Result) string {
+		return `{"input_tokens":null,"output_tokens":null,"total_tokens":null,"cost_usd":null}`
+	}},
 }
 
-// withoutMember puts value in place of a member of the top level.
-func withoutMember(document []byte, name, value string) []byte {
-	found := gjson.GetBytes(document, name)
+func null(gjson.Result) string { return "null" }
+
+// start is the beginning of a string, and what is no string as it is.
+func start(r gjson.Result) string {
+	if r.Type != gjson.String || len(r.Str) <= keptText {
+		return r.Raw
+	}
+	return jsonString(strings.ToValidUTF8(r.Str[:keptText], ""))
+}
+
+func jsonString(s string) string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic("BUG: a string cannot be rendered: " + err.Error())
+	}
+	return string(text)
+}
+
+// truncated is the document of e without its output, and without what else makes
+// it longer than limit, with where to read all of it.
+func truncated(e *cache.Entry, publicURL string, limit int) []byte {
+	tail := `,"ref":` + jsonString(e.Ref) + `,"url":` + jsonString(publicURL+"/v1/tasks/"+e.Ref) + `,"truncated":true}`
+	short := e.Document
+	for i, member := range shortened {
+		if i > 0 && len(short)-1+len(tail) <= limit {
+			break
+		}
+		short = replaced(short, member.path, member.with)
+	}
+	return append(slices.Clone(short[:len(short)-1]), tail...)
+}
+
+// replaced puts what with returns in place of a member that is there.
+func replaced(document []byte, path string, with func(gjson.Result) string) []byte {
+	found := gjson.GetBytes(document, path)
 	if !found.Exists() || found.Index == 0 {
 		return document
 	}
-	out := append([]byte{}, document[:found.Index]...)
-	out = append(out, value...)
-	return append(out, document[found.Index+len(found.Raw):]...)
+	return slices.Concat(document[:found.Index], []byte(with(found)), document[found.Index+len(found.Raw):])
 }

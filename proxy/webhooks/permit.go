@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"maps"
 	"slices"
 
 	"pollux/cache"
@@ -25,7 +26,7 @@ var (
 // credential could; credentials are identity query parameters that were sent,
 // escaped, those of an upstream or which known names.
 func (s *Face) enterWebhooks(x *access.Request, known func(param string) bool, scopes ...string) (inHeader bool, credentials map[string][]byte, ok bool) {
-	if s.service == nil {
+	if s == nil {
 		x.Problem(&wire.RefusePath.Problem)
 		return false, nil, false
 	}
@@ -35,15 +36,23 @@ func (s *Face) enterWebhooks(x *access.Request, known func(param string) bool, s
 		x.Problem(p)
 		return false, nil, false
 	}
+	inHeader, ok = s.enter(x, scopes...)
+	return inHeader, credentials, ok
+}
+
+// enter lets a request about webhooks in that holds one of the scopes, or answers
+// it.
+func (s *Face) enter(x *access.Request, scopes ...string) (inHeader, ok bool) {
+	var p *problem.Problem
 	x.Client, inHeader, p = x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldTargets()...)
 	if p == nil && (x.Client == nil || !slices.ContainsFunc(scopes, x.Client.Has)) {
 		p = access.Permit(x.Client, access.ScopeWebhooks, nil)
 	}
 	if p != nil {
 		x.Unauthorized(p, access.KeyChallenge)
-		return false, nil, false
+		return false, false
 	}
-	return inHeader, credentials, true
+	return inHeader, true
 }
 
 // webhookAccess is what a caller may do with a webhook.
@@ -79,14 +88,40 @@ func (s *Face) findWebhook(x *access.Request) (a webhookAccess, ok bool) {
 			return a, false
 		}
 	}
-	c := x.Client
-	mine, sent := partitionsOf(x, c, inHeader, credentials)
-	proven := false
+	if known {
+		a, ok = s.decide(x, s.callerOf(x, inHeader, credentials), a.id, owner, origins, tasks)
+	}
+	if !known || !ok {
+		x.Problem(problemNoWebhook)
+		return a, false
+	}
+	return a, true
+}
+
+// webhookCaller is who asks about webhooks.
+type webhookCaller struct {
+	inHeader    bool // see enterWebhooks
+	credentials map[string][]byte
+	mine        map[cache.ID]bool // partitions that it belongs to
+	sent        bool              // any credential
+}
+
+func (s *Face) callerOf(x *access.Request, inHeader bool, credentials map[string][]byte) webhookCaller {
+	w := webhookCaller{inHeader: inHeader, credentials: credentials}
+	w.mine, w.sent = partitionsOf(x, x.Client, inHeader, credentials)
+	return w
+}
+
+// decide says what a caller may do with a webhook; ok is false if that is nothing.
+func (s *Face) decide(x *access.Request, w webhookCaller, id, owner string, origins map[string]access.Origin, tasks []Task) (a webhookAccess, ok bool) {
+	c, mine, sent, proven := x.Client, w.mine, w.sent, false
 	for upstream, o := range origins {
-		if inHeader || !x.Rules.Proves(upstream, o, &x.Ctx.Request.Header, credentials) {
+		if w.inHeader || !x.Rules.Proves(upstream, o, &x.Ctx.Request.Header, w.credentials) {
 			continue
 		}
-		proven, sent = true, true
+		if !proven {
+			proven, sent, mine = true, true, maps.Clone(mine)
+		}
 		for _, t := range tasks {
 			if t.Upstream == upstream {
 				mine[t.Partition] = true
@@ -94,27 +129,21 @@ func (s *Face) findWebhook(x *access.Request) (a webhookAccess, ok bool) {
 		}
 	}
 	all := func(*cache.ID) bool { return true }
-	a.shown = func(p *cache.ID) bool { return mine[*p] }
-	a.manages = owner == "" && (proven || c == nil)
+	a = webhookAccess{id: id, shown: func(p *cache.ID) bool { return mine[*p] }, manages: owner == "" && (proven || c == nil)}
 	switch {
-	case !known:
-		ok = false
 	case c != nil && (owner == c.Owner() || c.Has(access.ScopePurge)), c == nil && !sent && x.Rules.Strict.Loopback:
 		a.shown, a.manages = all, true
 	case c != nil && c.Has(access.ScopeFleet):
 		a.shown = all
 	default:
-		ok = slices.ContainsFunc(tasks, func(t Task) bool { return mine[t.Partition] })
+		return a, slices.ContainsFunc(tasks, func(t Task) bool { return mine[t.Partition] })
 	}
-	if !ok {
-		x.Problem(problemNoWebhook)
-	}
-	return a, ok
+	return a, true
 }
 
 // owners is Owners of the service, if there is one.
 func (s *Face) owners(id string) (owner string, origins map[string]access.Origin, tasks []Task, known bool) {
-	if s.service == nil {
+	if s == nil {
 		return "", nil, nil, false
 	}
 	return s.service.Owners(id)

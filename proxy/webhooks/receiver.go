@@ -73,22 +73,31 @@ func (t *addresses) register(ctx context.Context, raw string) (*url.URL, error) 
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return u, t.check(a, plain)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	resolver := t.resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	found, err := resolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil {
-		return u, nil
-	}
-	for _, a := range found {
+	for _, a := range t.lookUp(ctx, u.Hostname()) {
 		if err := t.check(a, plain); err != nil {
 			return nil, err
 		}
 	}
 	return u, nil
+}
+
+// lookUpTime is how long a registration waits for a name.
+const lookUpTime = 500 * time.Millisecond
+
+// lookUp returns the addresses of a name, none if they are not known soon: a name
+// server that does not answer must not hold up registrations.
+func (t *addresses) lookUp(ctx context.Context, name string) []netip.Addr {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	resolver := t.resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	found, err := resolver.LookupNetIP(ctx, "ip", name)
+	if err != nil {
+		return nil
+	}
+	return found
 }
 
 // parseURL accepts one spelling only of what a URL may say: whatever another

@@ -51,8 +51,7 @@ func (w *Service) Register(ctx context.Context, st *Settings, r Registration) (i
 	defer w.mu.Unlock()
 	w.index(hook)
 	w.enforce(w.settings.Load().rules, hook) // a reload may have come between
-	w.looks = append(w.looks, hook.tasks...)
-	w.pokeLooker()
+	w.lookLater(hook.tasks...)
 	return hook.id, secretText(hook.secret), nil
 }
 
@@ -116,10 +115,14 @@ func (w *Service) Owners(id string) (owner string, origins map[string]access.Ori
 	if hook == nil {
 		return "", nil, nil, false
 	}
-	for _, t := range hook.tasks {
+	return hook.owner, hook.origins, hook.followedTasks(), true
+}
+
+func (w *webhook) followedTasks() (tasks []Task) {
+	for _, t := range w.tasks {
 		tasks = append(tasks, t.Task)
 	}
-	return hook.owner, hook.origins, tasks, true
+	return tasks
 }
 
 // Delete ends a webhook; one that is not there has ended.

@@ -97,10 +97,11 @@ type Service struct {
 	rooms    map[cache.ID]*room
 	open     int // tasks that are not done
 	queue    queue
-	fresh    []freshDelivery // to be stored, then sent
-	looks    []*followed     // to be polled once
-	ended    []*delivery     // given up outside of an attempt, to be stored
-	releases []func()        // of watches that are not needed any more
+	fresh    []freshDelivery   // to be stored, then sent
+	looks    map[string]*looks // by upstream
+	bodies   openPayloads
+	ended    []*delivery // given up outside of an attempt, to be stored
+	releases []func()    // of watches that are not needed any more
 	dirty    map[*webhook]struct{}
 	news     chan struct{} // of capacity 1: there is something fresh, to release or dirty
 	looking  chan struct{} // of capacity 1: there are looks
@@ -109,7 +110,7 @@ type Service struct {
 // freshDelivery is a message that was not stored yet.
 type freshDelivery struct {
 	delivery *delivery
-	entry    *cache.Entry
+	event    *event
 }
 
 var _ poller.Observer = (*Service)(nil)
@@ -121,7 +122,7 @@ func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume
 	w := &Service{
 		engine: engine, outbox: outbox, vault: vault{secret}, resume: resume, log: log,
 		byID: map[string]*webhook{}, byKey: map[cache.ID][]*followed{}, sent: map[string]*delivery{}, rooms: map[cache.ID]*room{},
-		queue: newQueue(), dirty: map[*webhook]struct{}{}, news: make(chan struct{}, 1), looking: make(chan struct{}, 1),
+		queue: newQueue(), dirty: map[*webhook]struct{}{}, news: make(chan struct{}, 1), looking: make(chan struct{}, 1), looks: map[string]*looks{},
 	}
 	var err error
 	if w.metrics, err = newMetrics(reg, w); err != nil {

@@ -46,14 +46,8 @@ func (w *Service) View(id string, shown func(partition *cache.ID) bool) *View {
 	if hook == nil {
 		return nil
 	}
-	v := &View{ID: hook.id, URL: hook.shown, On: hook.on, State: "active", CreatedAt: hook.created,
+	v := &View{ID: hook.id, URL: hook.shown, On: hook.on, State: hook.state(), CreatedAt: hook.created,
 		Tasks: []TaskView{}, Deliveries: []DeliveryView{}}
-	if hook.gone {
-		v.State = "gone"
-	}
-	if hook.over() {
-		v.State = "ended"
-	}
 	for _, t := range hook.tasks {
 		if shown(&t.Partition) {
 			v.Tasks = append(v.Tasks, w.viewTask(t))
