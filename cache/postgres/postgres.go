@@ -99,6 +99,19 @@ type Stats struct {
 	Connections        int32         // open to the database
 }
 
+// Password returns the password in an address, "" if there is none or the
+// address is none.
+func Password(address string) string {
+	if address == "" {
+		return ""
+	}
+	config, err := pgconn.ParseConfig(address)
+	if err != nil {
+		return ""
+	}
+	return config.Password
+}
+
 // Open connects to the database, makes or migrates its tables, and joins the
 // replicas that share it. A database that cannot be reached, belongs to another
 // application, or was made by a newer version or under another secret, is an

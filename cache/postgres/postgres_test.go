@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 
 	"pollux/cache"
-	"pollux/cache/internal/pgtest"
 	"pollux/cache/internal/storetest"
+	"pollux/cache/postgres/pgtest"
 )
 
 var server *pgtest.Server

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/cache/internal/pgtest"
 	"pollux/cache/internal/storetest"
+	"pollux/cache/postgres/pgtest"
 )
 
 func TestReplicas(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"pollux/cache/postgres"
 	"pollux/providers"
 	"pollux/providers/strictyaml"
 	"pollux/proxy"
@@ -29,8 +30,10 @@ type CacheConfig struct {
 
 // StoreConfig is the durable tier.
 type StoreConfig struct {
-	Driver    string    `yaml:"driver"` // sqlite | none
-	Path      string    `yaml:"path"`   // of the database; the store key lies beside it
+	Driver    string    `yaml:"driver"`  // sqlite | postgres | none
+	Path      string    `yaml:"path"`    // of the database of sqlite; the store key lies beside it
+	Address   string    `yaml:"address"` // of the database of postgres, with its password
+	Notify    string    `yaml:"notify"`  // of postgres: auto | listen | table
 	Retention Retention `yaml:"retention"`
 }
 
@@ -63,7 +66,7 @@ func DefaultConfig() Config {
 	return Config{
 		Config: proxy.DefaultConfig(),
 		Cache:  CacheConfig{MaxBytes: defaultCache(usableMemory())},
-		Store:  StoreConfig{Driver: "sqlite", Path: "pollux.db"},
+		Store:  StoreConfig{Driver: "sqlite", Path: "pollux.db", Notify: postgres.NotifyAuto},
 		Reload: "signal",
 		Log:    LogConfig{Level: "info", Format: "text"},
 	}
@@ -103,6 +106,9 @@ func (c *Config) secrets() []string {
 	}
 	for _, u := range c.Upstreams {
 		all = append(all, u.Credential.Value)
+	}
+	if password := postgres.Password(c.Store.Address); password != "" {
+		all = append(all, c.Store.Address, password)
 	}
 	return all
 }

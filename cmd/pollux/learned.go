@@ -28,7 +28,7 @@ type learned struct {
 
 func newLearned(c StoreConfig, secret *cache.Secret, p *poller.Poller, log *logger) *learned {
 	k := &learned{secret: secret, poller: p, log: log}
-	if c.Driver != "none" {
+	if c.Driver == "sqlite" {
 		k.path = c.Path + ".learned"
 	}
 	h := secret.Hash("learned")

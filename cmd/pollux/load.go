@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 
+	"pollux/cache/postgres"
 	"pollux/providers"
 	"pollux/providers/strictyaml"
 )
@@ -209,6 +210,9 @@ func holdsSecrets(root *strictyaml.Node) bool {
 				return true
 			}
 		}
+	}
+	if store := root.Get("store"); store != nil && inClear(store.Get("address")) && postgres.Password(store.Get("address").Scalar()) != "" {
+		return true
 	}
 	if upstreams := root.Get("upstreams"); upstreams != nil {
 		for _, u := range upstreams.Map() {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"pollux/cache"
+	"pollux/cache/postgres"
 	"pollux/cache/sqlite"
 )
 
@@ -71,6 +72,9 @@ func storeMetrics(reg prometheus.Registerer, store cache.Store) {
 		}
 		return 1
 	}))
+	if db, ok := store.(*postgres.Store); ok {
+		sharedMetrics(reg, db)
+	}
 	db, ok := store.(*sqlite.Store)
 	if !ok {
 		return
@@ -88,4 +92,32 @@ func storeMetrics(reg prometheus.Registerer, store cache.Store) {
 	counter("pollux_store_dropped_total", "Writes that may be lost, lost under load.", func(s sqlite.Stats) uint64 { return s.Dropped })
 	counter("pollux_store_reject_total", "Stored values that could not be opened and count as missing.", func(s sqlite.Stats) uint64 { return s.Unreadable })
 	counter("pollux_store_replaced_total", "Times a damaged store file was moved aside.", func(s sqlite.Stats) uint64 { return s.Replaced })
+}
+
+// sharedMetrics are of a store that several replicas share.
+func sharedMetrics(reg prometheus.Registerer, db *postgres.Store) {
+	gauge := func(name, help string, of func(postgres.Stats) float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return of(db.Stats()) }))
+	}
+	counter := func(name, help string, of func(postgres.Stats) uint64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(of(db.Stats())) }))
+	}
+	gauge("pollux_store_queue", "Writes waiting for the store.", func(s postgres.Stats) float64 { return float64(s.Queued) })
+	gauge("pollux_store_queue_limit", "How many writes may wait.", func(s postgres.Stats) float64 { return float64(s.QueueLimit) })
+	counter("pollux_store_dropped_total", "Writes that may be lost, lost under load.", func(s postgres.Stats) uint64 { return s.Dropped })
+	counter("pollux_store_reject_total", "Stored values that could not be opened and count as missing.", func(s postgres.Stats) uint64 { return s.Unreadable })
+	gauge("pollux_store_connections", "Connections to the database.", func(s postgres.Stats) float64 { return float64(s.Connections) })
+	gauge("pollux_notice_lag_seconds", "How long the last notice of this replica took to be heard; 0 where they are read from a table.", func(s postgres.Stats) float64 { return s.Lag.Seconds() })
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pollux_notices_current", Help: "1 while notices of other replicas flow, else 0."}, func() float64 {
+		if db.Current() {
+			return 1
+		}
+		return 0
+	}))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pollux_replicas", Help: "Replicas that live and share the store."}, func() float64 {
+		return float64(len(db.Members().All))
+	}))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pollux_slots_owned", Help: "Of 1,024 slots, how many this replica looks after."}, func() float64 {
+		return float64(db.Members().Owned())
+	}))
 }

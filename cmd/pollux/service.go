@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/cache"
+	"pollux/cache/postgres"
 	"pollux/cache/sqlite"
 	"pollux/proxy"
 	"pollux/proxy/poller"
@@ -80,24 +81,37 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 }
 
 // storeSecret is the key that seals the store: ${POLLUX_STORE_KEY}, or a file
-// beside the store. Without a store nothing outlives the process, and neither
-// need its key.
+// beside the store of one process. Without a store nothing outlives the process,
+// and neither need its key.
 func storeSecret(c StoreConfig, env func(string) (string, bool)) (*cache.Secret, error) {
-	if c.Driver == "none" {
+	key, _ := env("POLLUX_STORE_KEY")
+	switch {
+	case c.Driver == "none":
 		var raw [32]byte
 		rand.Read(raw[:]) // never fails
 		return cache.NewSecret(raw[:])
+	case c.Driver == "postgres" && key == "":
+		return nil, errors.New("store.driver: postgres needs ${POLLUX_STORE_KEY}, the same on every replica: make one with openssl rand -hex 32 and keep it")
+	case c.Driver == "postgres":
+		return cache.LoadSecret("", key)
 	}
 	if err := os.MkdirAll(filepath.Dir(c.Path), 0o700); err != nil {
 		return nil, fmt.Errorf("store directory: %w", err)
 	}
-	key, _ := env("POLLUX_STORE_KEY")
 	return cache.LoadSecret(c.Path+".key", key)
 }
 
 func openStore(ctx context.Context, c StoreConfig, secret *cache.Secret, log *logger) (cache.Store, error) {
-	if c.Driver == "none" {
+	switch c.Driver {
+	case "none":
 		return cache.None{}, nil
+	case "postgres":
+		version, _ := buildVersion()
+		db, err := postgres.Open(ctx, postgres.Config{Address: c.Address, Notify: c.Notify, Retention: time.Duration(c.Retention), Version: version}, secret, log.Logger)
+		if err != nil {
+			return nil, err // and not db, which would be a store that is not nil
+		}
+		return db, nil
 	}
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: c.Path, Retention: time.Duration(c.Retention)}, secret, log.Logger)
 	if err != nil {

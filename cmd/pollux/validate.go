@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"pollux/cache/postgres"
 	"pollux/providers"
 	"pollux/providers/strictyaml"
 	"pollux/proxy"
@@ -48,16 +49,28 @@ func (c *Config) validate(set *providers.Set) strictyaml.Faults {
 	if c.Cache.MaxBytes < 1<<20 {
 		fault("cache.max_bytes", "want at least 1MiB")
 	}
-	if !slices.Contains([]string{"sqlite", "none"}, c.Store.Driver) {
-		fault("store.driver", "want sqlite or none")
-	} else if c.Store.Driver == "sqlite" && c.Store.Path == "" {
-		fault("store.path", "want a file name")
-	}
+	c.Store.validate(fault)
 	if c.Reload != "signal" && c.Reload != "watch" {
 		fault("reload", "want signal or watch")
 	}
 	c.Log.validate(fault)
 	return faults
+}
+
+func (c *StoreConfig) validate(fault func(key, format string, args ...any)) {
+	switch {
+	case !slices.Contains([]string{"sqlite", "postgres", "none"}, c.Driver):
+		fault("store.driver", "want sqlite, postgres or none")
+	case c.Driver == "sqlite" && c.Path == "":
+		fault("store.path", "want a file name")
+	case c.Driver == "postgres" && c.Address == "":
+		fault("store.address", "want where the database is, as in ${DATABASE_URL}")
+	case c.Driver != "postgres" && c.Address != "":
+		fault("store.address", "is for driver: postgres")
+	}
+	if !slices.Contains([]string{postgres.NotifyAuto, postgres.NotifyListen, postgres.NotifyTable}, c.Notify) {
+		fault("store.notify", "want auto, listen or table")
+	}
 }
 
 func (c *LogConfig) validate(fault func(key, format string, args ...any)) {
