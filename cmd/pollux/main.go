@@ -43,6 +43,9 @@ func commands() []console.Command {
 	}
 	all = append(all, client.Commands()...)
 	return append(all,
+		console.Command{Name: "backup", Args: "<file>", Summary: "write everything in the store to a file, also while Pollux runs", Run: backupCommand},
+		console.Command{Name: "restore", Args: "<file>", Summary: "fill an empty store from a backup", Run: restoreCommand},
+		console.Command{Name: "migrate", Summary: "copy the store of one config into that of another", Run: migrateCommand},
 		console.Command{Name: "key", Args: "new <name>", Words: []string{"new"}, Summary: "make a Pollux key and its hash for clients:", Run: keyCommand},
 		console.Command{Name: "schema", Summary: "print the JSON Schema of config.yaml or of a provider file, for editors", Run: schemaCommand},
 		console.Command{Name: "completion", Args: "bash|zsh|fish", Words: []string{"bash", "zsh", "fish"}, Summary: "print a script that teaches a shell to complete pollux", Run: completionCommand},
