@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/proxy/access"
+	"pollux/proxy/edge"
 	"pollux/proxy/webhooks"
 	"pollux/proxy/wire"
 )
@@ -17,7 +18,12 @@ type Config struct {
 	PublicURL      string                `yaml:"public_url"` // for links; "" makes them relative
 	Clients        []access.ClientConfig `yaml:"clients"`
 	AllowAnonymous bool                  `yaml:"allow_anonymous"`
-	Limits         wire.Limits           `yaml:"limits"`
+	// TLS makes the listener speak TLS; nil means plain.
+	TLS *edge.TLSConfig `yaml:"tls"`
+	// TrustedProxies are networks (CIDR) whose PROXY protocol headers and
+	// X-Forwarded-For are believed, for limits per address.
+	TrustedProxies []string    `yaml:"trusted_proxies"`
+	Limits         wire.Limits `yaml:"limits"`
 
 	Webhooks webhooks.Config `yaml:"webhooks"`
 }

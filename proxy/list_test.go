@@ -279,7 +279,7 @@ func TestListAnonymous(t *testing.T) {
 	f.know("X-API-Key: a", "shannon/mine", "held/shared")
 	cfg := DefaultConfig()
 	cfg.Listen, cfg.AllowAnonymous = "0.0.0.0:0", true
-	st, err := prepare(cfg, f.poller.Upstreams(), f.poller, f.server.secret)
+	st, err := prepare(cfg, f.poller.Upstreams(), f.poller, f.server.secret, f.server.log)
 	must(t, err)
 	f.server.settings.Store(st)
 	if got := sorted(ids(f.list(""))); got != "shared" {

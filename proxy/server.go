@@ -79,7 +79,7 @@ type Server struct {
 // New returns a Server that answers from engine about the given upstreams, sorted by name. It starts nothing. The error joins every fault
 // of cfg, each a *KeyError.
 func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
-	st, err := prepare(cfg, upstreams, engine, secret)
+	st, err := prepare(cfg, upstreams, engine, secret, log)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +142,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	st := s.settings.Load()
 	g := wire.Guard(ln, s.metrics.listener, s.log)
 	g.Limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
+	g.Use(st.door)
 	if !s.listener.CompareAndSwap(nil, g) {
 		return errors.New("serve: already called")
 	}
@@ -160,7 +161,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) Prepare(cfg Config, upstreams []*poller.Upstream) (use func(), err error) {
 	old := s.settings.Load()
 	cfg.Listen, cfg.Limits.RequestHeaderBytes = old.Listen, old.Limits.RequestHeaderBytes
-	st, err := prepare(cfg, upstreams, s.engine, s.secret)
+	st, err := prepare(cfg, upstreams, s.engine, s.secret, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +172,7 @@ func (s *Server) Prepare(cfg Config, upstreams []*poller.Upstream) (use func(), 
 		}
 		if g := s.listener.Load(); g != nil {
 			g.Limit(st.Limits.Connections, st.Limits.ConnectionsPerIP)
+			g.Use(st.door)
 		}
 	}, nil
 }

@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"strings"
 
 	"pollux/cache"
 	"pollux/proxy/access"
+	"pollux/proxy/edge"
 	"pollux/proxy/poller"
 	"pollux/proxy/webhooks"
 	"pollux/proxy/wire"
@@ -19,11 +21,12 @@ type settings struct {
 	wire     wire.Settings
 	access   *access.Rules
 	webhooks *webhooks.Settings
+	door     *wire.Door
 }
 
 // prepare returns settings for a configuration whose clients may name any of
 // the given upstreams. The error joins every fault.
-func prepare(c Config, upstreams []*poller.Upstream, engine access.Partitions, secret *cache.Secret) (*settings, error) {
+func prepare(c Config, upstreams []*poller.Upstream, engine access.Partitions, secret *cache.Secret, log *slog.Logger) (*settings, error) {
 	names := make([]string, len(upstreams))
 	for i, u := range upstreams {
 		names[i] = u.Name
@@ -44,6 +47,28 @@ func prepare(c Config, upstreams []*poller.Upstream, engine access.Partitions, s
 		return nil, err
 	}
 	st.webhooks = webhooks.Prepare(c.Webhooks, c.Limits.WatchedTasks, st.wire.PublicURL, st.access)
+	if st.door, err = openDoor(&c, log); err != nil {
+		return nil, err
+	}
+	st.wire.Trusted, st.wire.Secure = st.door.Trusted, c.TLS != nil || strings.HasPrefix(c.PublicURL, "https:")
 	st.Clients = nil // only hashes are kept
 	return st, nil
+}
+
+// openDoor reads what connections go through before HTTP.
+func openDoor(c *Config, log *slog.Logger) (*wire.Door, error) {
+	door := &wire.Door{}
+	for _, network := range c.TrustedProxies {
+		prefix, err := edge.ParseTrusted(network)
+		if err != nil {
+			return nil, err
+		}
+		door.Trusted = append(door.Trusted, prefix)
+	}
+	if c.TLS == nil {
+		return door, nil
+	}
+	var err error
+	door.TLS, err = edge.NewTLS(*c.TLS, log)
+	return door, err
 }

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"strings"
 
 	"pollux/proxy/access"
+	"pollux/proxy/edge"
 	"pollux/proxy/wire"
 )
 
@@ -27,6 +30,7 @@ func (c *Config) Validate(upstreams []string) []error {
 	v := validation{upstreams: upstreams}
 	v.listen(c)
 	v.publicURL(c.PublicURL)
+	v.door(c)
 	v.clients(c.Clients)
 	v.limits(&c.Limits)
 	c.Webhooks.Validate(func(key, format string, args ...any) { v.fault("webhooks."+key, format, args...) })
@@ -53,6 +57,28 @@ func (v *validation) listen(c *Config) {
 	}
 	if len(c.Clients) == 0 && !c.AllowAnonymous && !wire.LoopbackHost(host) {
 		v.fault("listen", "want a loopback address while there are no clients: add clients, or set allow_anonymous")
+	}
+}
+
+// door checks what connections go through before HTTP.
+func (v *validation) door(c *Config) {
+	for i, network := range c.TrustedProxies {
+		if _, err := edge.ParseTrusted(network); err != nil {
+			v.fault(fmt.Sprintf("trusted_proxies[%d]", i), "%v", err)
+		}
+	}
+	if c.TLS == nil {
+		return
+	}
+	if c.TLS.Cert == "" || c.TLS.Key == "" {
+		v.fault("tls", "want cert and key, both files in PEM")
+		return
+	}
+	_, err := edge.NewTLS(*c.TLS, slog.New(slog.DiscardHandler))
+	if wrong, ok := errors.AsType[*edge.FileError](err); ok {
+		v.fault("tls."+wrong.Key, "%v", wrong.Err)
+	} else if err != nil {
+		v.fault("tls", "%v", err)
 	}
 }
 

@@ -40,6 +40,7 @@ func TestExampleHasEveryDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := DefaultConfig()
+	want.TrustedProxies = []string{}
 	want.Cache.MaxBytes = mostCache // and less in a small container
 	want.Clients, want.Webhooks.AllowNetworks = []access.ClientConfig{}, []string{}
 	want.Upstreams = map[string]poller.UpstreamConfig{}

@@ -27,7 +27,8 @@ var mayImport = map[string][]string{
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	// what faces share, then the faces, which do not know each other
-	"proxy/wire":     {"proxy/problem", "providers/strictyaml"},
+	"proxy/edge":     {},
+	"proxy/wire":     {"proxy/edge", "proxy/problem", "providers/strictyaml"},
 	"proxy/follow":   {"proxy/problem", "cache"},
 	"proxy/access":   {"proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy/tasks":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "cache", "normalize"},
@@ -36,7 +37,7 @@ var mayImport = map[string][]string{
 	"proxy/fleet":    {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
 	"proxy/webhooks": {"proxy/access", "proxy/address", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/webhooks",
-		"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
+		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 }
 
 // TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers

@@ -68,9 +68,6 @@ func NewTLS(files TLSConfig, log *slog.Logger) (*TLS, error) {
 // so that their deadlines bound it and accepting waits for nobody.
 func (t *TLS) Server(c net.Conn) net.Conn { return tls.Server(c, t.outer) }
 
-// Same reports whether t is what NewTLS would make of files.
-func (t *TLS) Same(files TLSConfig) bool { return t.files == files }
-
 func (t *TLS) current(now time.Time) *tls.Config {
 	t.mu.Lock()
 	defer t.mu.Unlock()

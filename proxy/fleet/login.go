@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -27,7 +26,7 @@ func setSession(x *access.Request, token string) {
 		age = 0
 	}
 	cookie := access.SessionCookie + "=" + token + "; Path=/; Max-Age=" + strconv.Itoa(age) + "; HttpOnly; SameSite=Strict"
-	if strings.HasPrefix(x.Settings.PublicURL, "https:") {
+	if x.Settings.Secure {
 		cookie += "; Secure"
 	}
 	x.Ctx.Response.Header.Set("Set-Cookie", cookie)
@@ -54,7 +53,7 @@ func (s *Service) ServeLogin(x *access.Request) {
 	case !x.Rules.Keyed():
 		x.Problem(problemNoClients)
 		return
-	case !s.limit.allow(wire.PrefixOf(x.Ctx.RemoteAddr()), x.Now):
+	case !s.limit.allow(wire.ClientOf(x.Ctx, x.Settings.Trusted), x.Now):
 		s.logins.WithLabelValues(loginLimited).Inc()
 		x.Problem(problemLogins)
 		return

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"pollux/proxy/edge"
 )
 
 // A refused client may still be sending. Closing at once would answer its bytes
@@ -22,9 +24,12 @@ const (
 type Conn struct {
 	net.Conn
 	listener *Listener
-	from     netip.Prefix
+	from     netip.Prefix // whom it counts for; guarded by the listener's mutex
 	closing  sync.Once
 	linger   atomic.Bool // the client may still be sending
+	// announced is set until a trusted proxy has said whose connection it is.
+	// Only the connection's own goroutine uses it.
+	announced *edge.Announced
 
 	// lineSeen tells a request line that is too long from headers that are.
 	// Only the connection's own goroutine uses it.
@@ -39,6 +44,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.announced != nil {
+		client := c.announced.Client()
+		c.announced = nil
+		if client != nil && !c.listener.identify(c, client) {
+			return 0, net.ErrClosed
+		}
+	}
 	n, err := c.Conn.Read(p)
 	if !c.LineSeen {
 		for _, b := range p[:n] {
@@ -61,7 +73,7 @@ func (c *Conn) Close() error {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 		}
 		err = c.Conn.Close()
-		c.listener.release(c.from)
+		c.listener.release(c)
 	})
 	return err
 }

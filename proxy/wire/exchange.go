@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"pollux/proxy/edge"
 	"pollux/proxy/problem"
 )
 
@@ -38,6 +39,8 @@ type Settings struct {
 	Limits    Limits
 	Strict    Strictness
 	PublicURL string // without a slash at its end; "" makes links relative
+	Secure    bool   // clients come by https
+	Trusted   edge.Trusted
 }
 
 // Begin prepares x for a request that has just arrived.

@@ -11,6 +11,13 @@ import (
 // from it: fasthttp does not tell, and a byte read here would be missing from
 // the next request.
 func Gone(c net.Conn) bool {
+	for {
+		above, ok := c.(interface{ NetConn() net.Conn }) // TLS, the PROXY protocol
+		if !ok {
+			break
+		}
+		c = above.NetConn()
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return false

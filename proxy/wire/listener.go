@@ -9,6 +9,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"pollux/proxy/edge"
 )
 
 const (
@@ -24,6 +28,7 @@ const (
 type Listener struct {
 	net.Listener
 	maxTotal, maxPerIP atomic.Int64
+	door               atomic.Pointer[Door]
 	metrics            *Metrics
 	log                *slog.Logger
 	closed             chan struct{}
@@ -34,9 +39,23 @@ type Listener struct {
 	perIP map[netip.Prefix]int64
 }
 
-func Guard(ln net.Listener, m *Metrics, log *slog.Logger) *Listener {
-	return &Listener{Listener: ln, metrics: m, log: log, closed: make(chan struct{}), perIP: map[netip.Prefix]int64{}}
+// Door is what a connection goes through before HTTP. It is immutable.
+type Door struct {
+	TLS     *edge.TLS    // nil: plain
+	Trusted edge.Trusted // proxies that are believed about their clients
 }
+
+// announceTimeout is how long a trusted proxy has to say whose connection it is.
+const announceTimeout = 5 * time.Second
+
+func Guard(ln net.Listener, m *Metrics, log *slog.Logger) *Listener {
+	l := &Listener{Listener: ln, metrics: m, log: log, closed: make(chan struct{}), perIP: map[netip.Prefix]int64{}}
+	l.door.Store(&Door{})
+	return l
+}
+
+// Use makes connections to come go through d.
+func (l *Listener) Use(d *Door) { l.door.Store(d) }
 
 func (l *Listener) Limit(total, perIP int) {
 	l.maxTotal.Store(int64(total))
@@ -64,9 +83,15 @@ func (l *Listener) Accept() (net.Conn, error) {
 			continue
 		}
 		pause = acceptPauseMin
-		if from, ok := l.admit(c.RemoteAddr()); ok {
+		door := l.door.Load()
+		from := PrefixOf(c.RemoteAddr())
+		behind := from.IsValid() && door.Trusted.Has(from.Addr())
+		if behind {
+			from = netip.Prefix{} // it stands for many clients
+		}
+		if l.admit(from) {
 			keepAlive(c)
-			return &Conn{Conn: patient{c}, listener: l, from: from}, nil
+			return l.enter(c, door, from, behind), nil
 		}
 		l.metrics.refused.Inc()
 		c.Close()
@@ -109,27 +134,59 @@ func errnoOf(err error) string {
 	return "unknown"
 }
 
-func (l *Listener) admit(remote net.Addr) (netip.Prefix, bool) {
-	from := PrefixOf(remote)
+// enter takes an admitted connection through the door. Nothing is read yet:
+// accepting waits for nobody.
+func (l *Listener) enter(c net.Conn, door *Door, from netip.Prefix, behind bool) *Conn {
+	conn := &Conn{Conn: patient{c}, listener: l, from: from}
+	if behind {
+		announced := edge.Announce(conn.Conn, announceTimeout)
+		conn.Conn, conn.announced = announced, &announced
+	}
+	if door.TLS != nil {
+		conn.Conn = door.TLS.Server(conn.Conn)
+	}
+	return conn
+}
+
+// identify counts c for the client that a proxy named, and reports whether that
+// one may have another connection.
+func (l *Listener) identify(c *Conn, client net.Addr) bool {
+	from := PrefixOf(client)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !from.IsValid() || c.from.IsValid() {
+		return true
+	}
+	if l.perIP[from] >= l.maxPerIP.Load() {
+		l.metrics.refused.Inc()
+		return false
+	}
+	c.from = from
+	l.perIP[from]++
+	return true
+}
+
+// admit counts a connection of from, one that is not valid only in total.
+func (l *Listener) admit(from netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.total >= l.maxTotal.Load() || from.IsValid() && l.perIP[from] >= l.maxPerIP.Load() {
-		return from, false
+		return false
 	}
 	l.total++
 	if from.IsValid() {
 		l.perIP[from]++
 	}
 	l.metrics.connections.Set(float64(l.total))
-	return from, true
+	return true
 }
 
-func (l *Listener) release(from netip.Prefix) {
+func (l *Listener) release(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.total--
-	if l.perIP[from]--; l.perIP[from] <= 0 {
-		delete(l.perIP, from)
+	if l.perIP[c.from]--; l.perIP[c.from] <= 0 {
+		delete(l.perIP, c.from)
 	}
 	l.metrics.connections.Set(float64(l.total))
 }
@@ -141,7 +198,21 @@ func PrefixOf(remote net.Addr) netip.Prefix {
 	if !ok {
 		return netip.Prefix{}
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	return prefixOfAddr(tcp.AddrPort().Addr())
+}
+
+// ClientOf is what counts as the client of a request: whoever a trusted proxy
+// says sent it, else whoever is connected.
+func ClientOf(ctx *fasthttp.RequestCtx, trusted edge.Trusted) netip.Prefix {
+	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	return prefixOfAddr(trusted.Client(tcp.AddrPort().Addr(), ctx.Request.Header.PeekAll("X-Forwarded-For")))
+}
+
+func prefixOfAddr(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
 	bits := 32
 	if addr.Is6() {
 		bits = 64
