@@ -150,6 +150,7 @@ func (sub *subscriber) take() (rows []*cache.Row, why *problem.Problem, over boo
 	for _, key := range sub.order {
 		if row := sub.pending[key]; row != nil {
 			rows = append(rows, row)
+			delete(sub.pending, key) // it may be in order twice: lost in between
 		}
 	}
 	sub.order = sub.order[:0]

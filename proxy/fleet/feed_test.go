@@ -20,6 +20,12 @@ func TestFeedCoalesces(t *testing.T) {
 	if len(got) != 1 || problem != nil || over {
 		t.Errorf("got %d rows, %v, %v, want one", len(got), problem, over)
 	}
+	sub.add(&rows[0])
+	f.Lost(&rows[0].Key, nil)
+	sub.add(&rows[0])
+	if got, _, _ := sub.take(); len(got) != 1 {
+		t.Errorf("got %d rows of a task that was lost in between, want one", len(got))
+	}
 	for i := range maxPendingRows + 1 {
 		row := rows[0]
 		row.Key[0], row.Key[1], row.Key[2] = byte(i), byte(i>>8), byte(i>>16)
