@@ -29,6 +29,7 @@ func (e *openError) Error() string { return "circuit breaker open" }
 // time that doubles while probes fail.
 type breaker struct {
 	cfg     BreakerConfig
+	base    string // where a partition's upstream is
 	cb      *gobreaker.CircuitBreaker[struct{}]
 	tripped atomic.Int64 // instant until which the gate is shut
 

@@ -206,6 +206,25 @@ func newBenchOfSet(t testing.TB, set *providers.Set, store *memStore, provider s
 
 func (b *bench) up() *Upstream { return b.Upstream([]byte(b.name)) }
 
+// reload changes the configuration of the upstream.
+func (b *bench) reload(change func(*UpstreamConfig)) {
+	b.t.Helper()
+	set, err := providers.Builtin()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cfg := b.up().Config
+	change(&cfg)
+	built, use, err := b.Prepare(Config{Upstreams: map[string]UpstreamConfig{b.name: cfg, otherName: b.beside().up().Config}}, set)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, u := range built {
+		u.transport = map[string]*script{b.name: b.script, otherName: b.other}[u.Name]
+	}
+	use()
+}
+
 // request is a poll of the task by the holder of a credential.
 func (b *bench) request(credential string, ref string) Request {
 	b.t.Helper()

@@ -44,6 +44,7 @@ type Partition struct {
 	pausedUntil atomic.Int64 // instant
 	persisted   atomic.Int64 // instant of the last write to the store
 	breaker     atomic.Pointer[breaker]
+	accepted    atomic.Pointer[[16]byte] // Upstream.account of the last success; nil: none, or not known
 
 	mu      sync.Mutex    // guards what follows
 	budget  *rate.Limiter // upstream polls; nil until the first
@@ -57,6 +58,9 @@ func (part *Partition) restore(s cache.PartitionState, now time.Time) {
 	part.suspended.Store(s.Suspended)
 	if s.LastSuccess.IsZero() {
 		return
+	}
+	if s.Credential != ([16]byte{}) {
+		part.accepted.Store(&s.Credential)
 	}
 	ago := max(0, now.Round(0).Sub(s.LastSuccess))
 	part.lastSuccess.Store(instant(now.Add(-ago)))
@@ -78,11 +82,22 @@ func (part *Partition) within(u *Upstream, now time.Time, d time.Duration) bool 
 	if part.suspended.Load() {
 		return false
 	}
-	if u.Held {
-		return true // callers are let in by their Pollux key; the credential is ours
+	if u.Held { // callers are let in by their Pollux key; the credential is ours
+		return part.holds(u)
 	}
 	last := part.lastSuccess.Load()
 	return last != 0 && instant(now)-last <= int64(d)
+}
+
+// holds reports whether the upstream has accepted the credential that is held
+// now: after it was replaced, what is stored may be another account's. A store
+// from before credentials were kept is believed.
+func (part *Partition) holds(u *Upstream) bool {
+	accepted := part.accepted.Load()
+	if accepted == nil {
+		return part.lastSuccess.Load() != 0
+	}
+	return *accepted == u.account
 }
 
 // reauthorizeLeft is how long stored answers may still be served.
@@ -97,18 +112,25 @@ func (part *Partition) reauthorizeLeft(u *Upstream, now time.Time) time.Duration
 const persistEvery = 30 * time.Second
 
 // succeeded notes that the upstream let the credential in. It reports whether
-// that ends a suspension.
+// that ends a suspension, or is the first of a credential that Pollux holds.
 func (part *Partition) succeeded(u *Upstream, store cache.Store, now time.Time) (resumed bool) {
 	at := instant(now)
 	part.lastSuccess.Store(at)
 	resumed = part.suspended.CompareAndSwap(true, false)
+	if u.Held {
+		if before := part.accepted.Load(); before == nil || *before != u.account {
+			account := u.account
+			part.accepted.Store(&account)
+			resumed = true
+		}
+	}
 	last := part.persisted.Load()
 	every := min(persistEvery, u.Config.Reauthorize/20)
 	if !resumed && last != 0 && at-last < int64(every) {
 		return false
 	}
 	part.persisted.Store(at)
-	store.PutPartition(&part.ID, cache.PartitionState{Upstream: part.Upstream, LastSuccess: now})
+	store.PutPartition(&part.ID, cache.PartitionState{Upstream: part.Upstream, LastSuccess: now, Credential: u.account})
 	return resumed
 }
 
@@ -119,6 +141,9 @@ func (part *Partition) suspend(store cache.Store) bool {
 		return false
 	}
 	state := cache.PartitionState{Upstream: part.Upstream, Suspended: true}
+	if accepted := part.accepted.Load(); accepted != nil {
+		state.Credential = *accepted
+	}
 	if last := part.lastSuccess.Load(); last != 0 {
 		state.LastSuccess = fromInstant(last)
 	}

@@ -368,10 +368,15 @@ func (p *Poller) guard(u *Upstream, part *Partition, f func() error) error {
 		})
 	}
 	b := part.breaker.Load()
+	if b != nil && (b.cfg != u.Config.Breaker || b.base != u.Base.String()) { // from before a reload
+		part.breaker.CompareAndSwap(b, nil)
+		b = nil
+	}
 	if b == nil {
 		err := classified()
 		if errors.Is(err, errServer) {
 			b = newBreaker(u.Config.Breaker, func(err error) bool { return errors.Is(err, errServer) }, nil)
+			b.base = u.Base.String()
 			if part.breaker.CompareAndSwap(nil, b) {
 				_ = b.run(func() error { return err })
 			}

@@ -97,6 +97,7 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream,
 			faults = append(faults, fmt.Errorf("upstreams.%s: %w", name, err))
 			continue
 		}
+		u.account = p.accountOf(u)
 		if old != nil {
 			u.inherit(old.byName[name])
 		}
@@ -115,6 +116,28 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream,
 			}
 		}
 	}, nil
+}
+
+// accountOf is a keyed hash of the credential that Pollux holds for u, by which
+// it is known again after a restart; zero if it holds none.
+func (p *Poller) accountOf(u *Upstream) (account [16]byte) {
+	if !u.Held {
+		return account
+	}
+	h := p.secret.Hash("held credential")
+	for _, f := range u.held.Headers {
+		h.PartString(f.Name)
+		h.PartString(f.Value)
+	}
+	h.Absent()
+	for _, f := range u.held.Query {
+		h.PartString(f.Name)
+		h.PartString(f.Value)
+	}
+	var sum cache.ID
+	h.Sum(&sum)
+	copy(account[:], sum[:])
+	return account
 }
 
 // Upstream returns the upstream of that name, nil if there is none.

@@ -438,3 +438,18 @@ func TestCancel(t *testing.T) {
 		t.Errorf("cancel at vessl: %v, want ErrCannotCancel", err)
 	}
 }
+
+// TestPartitionBreakerFollowsReloads: a breaker of one credential that is open
+// under the old config is none under the new one.
+func TestPartitionBreakerFollowsReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", always(500, `{"message":"boom"}`))
+		for range 5 {
+			b.poll("a", "job1")
+			b.later()
+		}
+		b.want(b.poll("a", "job2"), "503 upstream-unavailable; pollux; detail=breaker-open")
+		b.reload(func(c *UpstreamConfig) { c.Breaker.Failures = 50 })
+		b.want(b.poll("a", "job3"), "502 upstream-error; pollux; fwd=uri-miss; fwd-status=500")
+	})
+}

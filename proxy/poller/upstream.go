@@ -28,6 +28,7 @@ type Upstream struct {
 	Held     bool // Pollux holds the credential; callers bring a Pollux key
 
 	held      providers.Credential
+	account   [16]byte // keyed hash of held; zero: not held
 	transport transport
 	inFlight  *schedule.Slots // max_in_flight
 	passing   *passing

@@ -66,6 +66,7 @@ func (w *Service) attempt(ctx context.Context, d *delivery) {
 	held := w.rooms[d.partition] != nil && w.rooms[d.partition].suspended || d.hook.barred(d)
 	secrets := d.hook.signers(time.Now())
 	w.mu.RUnlock()
+	held = held || w.engine.Withholds(&d.partition)
 	var a answer
 	if !held {
 		body, done, err := w.message(ctx, d)

@@ -31,6 +31,7 @@ type Engine interface {
 	Watch(r poller.Request) (release func(), why *problem.Problem)
 	Known(key *cache.ID) *cache.Entry
 	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
+	Withholds(partition *cache.ID) bool
 }
 
 // Resume makes the poll of a task again that was registered before a restart,
