@@ -402,29 +402,6 @@ func TestRequiresActionOncePerEntering(t *testing.T) {
 	})
 }
 
-// TestSecondNeed: what a task wants next is a new event, also when nobody saw it
-// go on in between.
-func TestSecondNeed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &receivers{answer: always(200)}
-		g := newRig(t, &cache.MemoryOutbox{}, r)
-		defer g.stop()
-		g.register(receiverURL, []string{OnRequiresAction}, 1)
-		begin := time.Now()
-		for _, need := range []string{"call A", "call A", "call B", "call B"} {
-			e := ended(1, OnRequiresAction)
-			e.Terminal, e.Frozen = false, false
-			e.History = []cache.Change{{Status: OnRequiresAction, At: begin}}
-			e.Document = []byte(`{"required_action":{"type":"tool_calls","tool_calls":[{"id":"` + need + `"}]}}`)
-			g.Published(e)
-			synctest.Wait()
-		}
-		if got := r.messages(); len(got) != 2 {
-			t.Errorf("%d messages, want one for each need", len(got))
-		}
-	})
-}
-
 func TestGoneReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receivers{answer: always(410)}
