@@ -23,12 +23,14 @@ const (
 // An empty value counts as not sent: it is neither keyed nor forwarded.
 type Caller struct {
 	headers [][]byte // by target.headers; nil: not sent
+	selects [][]byte // by target.selects, likewise; no part of the credential itself
 	query   [][]byte // by target.query, escaped as sent; nil: not sent
 }
 
 // Reset makes room for the identity of t.
 func (c *Caller) Reset(t *Target) {
 	c.headers = resized(c.headers, len(t.headers))
+	c.selects = resized(c.selects, len(t.selects))
 	c.query = resized(c.query, len(t.Query))
 }
 
@@ -43,9 +45,19 @@ func resized(b [][]byte, n int) [][]byte {
 
 // ReadHeaders takes the identity headers of a request.
 func (c *Caller) ReadHeaders(t *Target, h *fasthttp.RequestHeader) {
-	for i, name := range t.headers {
-		if value := h.PeekCanonical(name); len(value) > 0 {
-			c.headers[i] = value
+	readHeaders(c.headers, t.headers, h)
+}
+
+// ReadSelects takes the headers of a request that select a version or form.
+// They are no secret, so they count whoever holds the credential.
+func (c *Caller) ReadSelects(t *Target, h *fasthttp.RequestHeader) {
+	readHeaders(c.selects, t.selects, h)
+}
+
+func readHeaders(values, names [][]byte, h *fasthttp.RequestHeader) {
+	for i, name := range names {
+		if value := h.PeekCanonical(name); len(value) > 0 && values[i] == nil {
+			values[i] = value
 		}
 	}
 }
@@ -88,17 +100,18 @@ func (c *Caller) Sufficient(t *Target) bool {
 }
 
 // Partition stores in id who may share answers: everybody who sends exactly
-// this, to this upstream. All callers of a held upstream share one.
+// this, to this upstream. All callers of a held upstream share one, apart from
+// what they select.
 func (c *Caller) Partition(secret *cache.Secret, t *Target, id *cache.ID) {
 	h := secret.Hash(partitionDomain)
 	h.PartString(t.Name)
 	h.Part(t.base)
+	parts := [...][][]byte{c.headers, c.query, c.selects}
 	if t.Held {
 		h.PartString("held")
-		h.Sum(id)
-		return
+		parts = [...][][]byte{nil, nil, c.selects}
 	}
-	for _, values := range [...][][]byte{c.headers, c.query} {
+	for _, values := range parts {
 		for _, v := range values {
 			if v == nil {
 				h.Absent()
@@ -112,18 +125,19 @@ func (c *Caller) Partition(secret *cache.Secret, t *Target, id *cache.ID) {
 
 // Credential returns a copy that outlives the request.
 func (c *Caller) Credential(t *Target) providers.Credential {
-	if t.Held {
-		return t.HeldCredential
+	out := t.HeldCredential
+	if !t.Held {
+		out = providers.Credential{Headers: sentFields(t.headers, c.headers), Query: sentFields(t.Query, c.query)}
 	}
-	var out providers.Credential
-	for i, v := range c.headers {
+	out.Select = sentFields(t.selects, c.selects)
+	return out
+}
+
+// sentFields copies what was sent under names.
+func sentFields(names, values [][]byte) (out []providers.Field) {
+	for i, v := range values {
 		if v != nil {
-			out.Headers = append(out.Headers, providers.Field{Name: string(t.headers[i]), Value: string(v)})
-		}
-	}
-	for i, v := range c.query {
-		if v != nil {
-			out.Query = append(out.Query, providers.Field{Name: string(t.Query[i]), Value: string(v)})
+			out = append(out, providers.Field{Name: string(names[i]), Value: string(v)})
 		}
 	}
 	return out
@@ -176,6 +190,8 @@ func (c *Caller) readFields(t *Target, fields map[string]string) error {
 		var slot *[]byte
 		if i := slices.IndexFunc(t.headers, func(h []byte) bool { return strings.EqualFold(string(h), name) }); i >= 0 {
 			slot = &c.headers[i]
+		} else if i := slices.IndexFunc(t.selects, func(h []byte) bool { return strings.EqualFold(string(h), name) }); i >= 0 {
+			slot = &c.selects[i]
 		} else if i := IndexOf(t.Query, []byte(name)); i >= 0 {
 			slot, value = &c.query[i], url.QueryEscape(value)
 		}

@@ -62,3 +62,58 @@ func TestPartitionsDiffer(t *testing.T) {
 		}
 	})
 }
+
+// TestSelects: what a caller selects parts the cache and is forwarded, whoever
+// holds the credential, and is no credential itself.
+func TestSelects(t *testing.T) {
+	set, err := providers.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := cache.NewSecret(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, held := poller.DefaultUpstreamConfig(), poller.DefaultUpstreamConfig()
+	own.Provider, held.Provider = "openai", "openai"
+	held.Credential = poller.CredentialConfig{Value: "k"}
+	p, err := poller.New(poller.Config{Upstreams: map[string]poller.UpstreamConfig{"own": own, "held": held}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, isHeld := range map[string]bool{"own": false, "held": true} {
+		tgt := newTarget(p.Upstream([]byte(name)), false)
+		identify := func(project string) (cache.ID, providers.Credential, *Caller) {
+			var h fasthttp.RequestHeader
+			h.Set("OpenAI-Project", project)
+			c := &Caller{}
+			c.Reset(tgt)
+			c.ReadHeaders(tgt, &h)
+			c.ReadSelects(tgt, &h)
+			var id cache.ID
+			c.Partition(secret, tgt, &id)
+			return id, c.Credential(tgt), c
+		}
+		none, _, _ := identify("")
+		one, credential, c := identify("p1")
+		two, _, _ := identify("p2")
+		if one == two || one == none {
+			t.Errorf("%s: two projects share a partition", name)
+		}
+		if len(credential.Select) != 1 || credential.Select[0].Value != "p1" || len(credential.Headers) == 1 != isHeld {
+			t.Errorf("%s: %d selected and %d identity headers", name, len(credential.Select), len(credential.Headers))
+		}
+		if c.SentAny() || c.Sufficient(tgt) {
+			t.Errorf("%s: a project counts as a credential", name)
+		}
+		var again Caller
+		again.Reset(tgt)
+		var id cache.ID
+		if restored := again.restore(tgt, credential); isHeld != restored {
+			t.Errorf("%s: restored %v", name, restored)
+		}
+		if again.Partition(secret, tgt, &id); id != one {
+			t.Errorf("%s: a restored caller is another", name)
+		}
+	}
+}

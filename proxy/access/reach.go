@@ -52,6 +52,7 @@ func (x *Request) Reach(credentials map[string][]byte) (*Reach, *wire.Denial) {
 	sent := false
 	for _, t := range x.Rules.Sorted {
 		x.Caller.Reset(t)
+		x.Caller.ReadSelects(t, &x.Ctx.Request.Header)
 		if !inHeader {
 			x.Caller.ReadHeaders(t, &x.Ctx.Request.Header)
 			x.Caller.ReadQuery(t, credentials)

@@ -136,6 +136,9 @@ func (st *Rules) Callers(h *fasthttp.RequestHeader, credentials map[string]map[s
 			return nil, err
 		}
 	}
+	for t, c := range callers {
+		c.ReadSelects(t, h)
+	}
 	if named == 1 && !inHeader {
 		for t, c := range callers {
 			if _, given := credentials[t.Name]; !t.Held && !given {

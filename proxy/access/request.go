@@ -79,6 +79,7 @@ func (x *Request) Identify(scope string, own func(name, value []byte) (bool, *pr
 func (x *Request) ReadCaller(t *Target, own func(name, value []byte) (bool, *problem.Problem)) (rest []byte, p *problem.Problem) {
 	x.Caller.Reset(t)
 	x.Caller.ReadHeaders(t, &x.Ctx.Request.Header)
+	x.Caller.ReadSelects(t, &x.Ctx.Request.Header)
 	rest, x.scratch, p = splitQuery(x.Facts.Query, t, &x.Caller, own, x.scratch)
 	return rest, p
 }

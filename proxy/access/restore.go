@@ -17,7 +17,7 @@ func (st *Rules) Restore(upstream string, values []string, partition, key *cache
 	}
 	var who Caller
 	who.Reset(t)
-	if !t.Held && !who.restore(t, c) {
+	if !who.restore(t, c) {
 		return nil, false
 	}
 	r := poller.Request{Upstream: t.Upstream, Reference: providers.Reference{Values: values}, Credential: who.Credential(t)}
@@ -31,21 +31,22 @@ func (st *Rules) Restore(upstream string, values []string, partition, key *cache
 	return &r, true
 }
 
-// restore is the reverse of credential. It reports false if c is not of t.
+// restore is the reverse of credential. It reports false if c is not of t. Of a
+// held upstream only what was selected is the caller's.
 func (c *Caller) restore(t *Target, from providers.Credential) bool {
-	for _, f := range from.Headers {
-		i := IndexOf(t.headers, []byte(f.Name))
+	if !restoreFields(c.selects, t.selects, from.Select) {
+		return false
+	}
+	return t.Held || restoreFields(c.headers, t.headers, from.Headers) && restoreFields(c.query, t.Query, from.Query) && c.Sufficient(t)
+}
+
+func restoreFields(values, names [][]byte, from []providers.Field) bool {
+	for _, f := range from {
+		i := IndexOf(names, []byte(f.Name))
 		if i < 0 {
 			return false
 		}
-		c.headers[i] = []byte(f.Value)
+		values[i] = []byte(f.Value)
 	}
-	for _, f := range from.Query {
-		i := IndexOf(t.Query, []byte(f.Name))
-		if i < 0 {
-			return false
-		}
-		c.query[i] = []byte(f.Value)
-	}
-	return c.Sufficient(t)
+	return true
 }

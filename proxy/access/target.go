@@ -15,6 +15,7 @@ type Target struct {
 	*poller.Upstream
 	base           []byte
 	headers        [][]byte // identity headers, canonical
+	selects        [][]byte // headers that select a version or form, canonical
 	Query          [][]byte // identity query parameters
 	HeldCredential providers.Credential
 	Vary           []byte
@@ -26,9 +27,12 @@ type Target struct {
 func newTarget(u *poller.Upstream, keyed bool) *Target {
 	id := &u.Provider.Identity
 	t := &Target{Upstream: u, base: []byte(u.Base.String())}
-	vary := slices.Clone(id.Headers)
+	vary := slices.Concat(id.Headers, id.Select)
 	for _, name := range id.Headers {
 		t.headers = append(t.headers, []byte(name))
+	}
+	for _, name := range id.Select {
+		t.selects = append(t.selects, []byte(name))
 	}
 	for _, name := range id.Query {
 		t.Query = append(t.Query, []byte(name))
@@ -61,11 +65,12 @@ func appendOnce(list []string, s string) []string {
 	return append(list, s)
 }
 
-// IdentityNames are the headers of all upstreams that name callers.
+// IdentityNames are the headers of all upstreams that name callers, or part what
+// they see.
 func IdentityNames(upstreams []*poller.Upstream) []string {
 	var names []string
 	for _, u := range upstreams {
-		for _, name := range u.Provider.Identity.Headers {
+		for _, name := range slices.Concat(u.Provider.Identity.Headers, u.Provider.Identity.Select) {
 			names = appendOnce(names, name)
 		}
 	}

@@ -150,13 +150,15 @@ func (u *Upstream) inherit(old *Upstream) {
 	}
 }
 
-// Credential is what Pollux sends for callers of a held upstream, and what the
-// caller sent otherwise.
+// Credential is what Pollux sends for callers of a held upstream, with what the
+// caller selects, and what the caller sent otherwise.
 func (u *Upstream) credential(caller providers.Credential) providers.Credential {
-	if u.Held {
-		return u.held
+	if !u.Held {
+		return caller
 	}
-	return caller
+	held := u.held
+	held.Select = caller.Select
+	return held
 }
 
 // grace is how much longer than reauthorize a partition is served while the

@@ -165,6 +165,7 @@ func partitionsOf(x *access.Request, c *access.Client, inHeader bool, credential
 	mine = map[cache.ID]bool{}
 	for _, t := range x.Rules.Sorted {
 		x.Caller.Reset(t)
+		x.Caller.ReadSelects(t, &x.Ctx.Request.Header)
 		if !inHeader {
 			x.Caller.ReadHeaders(t, &x.Ctx.Request.Header)
 			x.Caller.ReadQuery(t, credentials)

@@ -182,6 +182,7 @@ type storedTask struct {
 type storedCredential struct {
 	Headers [][2]string `json:"headers,omitempty"`
 	Query   [][2]string `json:"query,omitempty"`
+	Select  [][2]string `json:"select,omitempty"`
 }
 
 // encode renders w to be sealed.
@@ -196,7 +197,7 @@ func (w *webhook) encode() []byte {
 		if s.Credentials == nil {
 			s.Credentials = map[string]storedCredential{}
 		}
-		s.Credentials[upstream] = storedCredential{Headers: pairs(c.Headers), Query: pairs(c.Query)}
+		s.Credentials[upstream] = storedCredential{Headers: pairs(c.Headers), Query: pairs(c.Query), Select: pairs(c.Select)}
 	}
 	text, err := json.Marshal(&s)
 	if err != nil {
@@ -224,7 +225,7 @@ func decodeWebhook(id string, text []byte) (*webhook, error) {
 		w.tasks = append(w.tasks, f)
 	}
 	for upstream, c := range s.Credentials {
-		w.credentials[upstream] = providers.Credential{Headers: fields(c.Headers), Query: fields(c.Query)}
+		w.credentials[upstream] = providers.Credential{Headers: fields(c.Headers), Query: fields(c.Query), Select: fields(c.Select)}
 	}
 	return w, nil
 }
