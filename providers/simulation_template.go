@@ -32,8 +32,8 @@ var (
 		"id", "percent", "step", "steps", "stage", "canary", "filler", "uuid", "base",
 		"retry_after", "rate_limit", "rate_remaining", "tasks", "cursor",
 	}
-	sizedNames = []string{"hex", "alnum", "base32", "nonce"} // {hex:16} or {hex:16:label}
-	namedNames = []string{"param", "request", "uuid"}        // {param:user_id}, {uuid:label}, {request:path} or {request:path:value}
+	sizedNames = []string{"hex", "digits", "alnum", "base32", "nonce"} // {hex:16} or {hex:16:label}
+	namedNames = []string{"param", "request", "uuid"}                  // {param:user_id}, {uuid:label}, {request:path} or {request:path:value}
 )
 
 // ParseTemplate reads a template without checking the names in it.

@@ -162,6 +162,10 @@ func innermost(err error) error {
 
 func noEnvironment(string) (string, bool) { return "", false }
 
+// shownTasks is of how many upstreams a task is shown: what fits a screen, of
+// the shortest references.
+const shownTasks = 6
+
 // greet prints what to open and what to type.
 func (f *fleet) greet(ctx context.Context, w io.Writer) {
 	fmt.Fprintf(w, "Pollux is at %s, its upstreams are simulated.\n\n", f.base)
@@ -169,13 +173,15 @@ func (f *fleet) greet(ctx context.Context, w io.Writer) {
 		fmt.Fprintf(w, "open   %s/dashboard\n       where a task wants the credential of its team: team-1, team-2 or team-3, in Authorization after Bearer\n", f.base)
 	}
 	fmt.Fprintln(w, "try")
-	for i, task := range f.firstOfEach() {
+	each := f.firstOfEach()
+	for i, task := range each[:min(shownTasks, len(each))] {
 		flags := ""
 		if i == 0 {
 			flags = "-i "
 		}
 		fmt.Fprintf(w, "  curl %s%s '%s%s'\n", flags, task.curlCredential(), f.base, task.path)
 	}
+	fmt.Fprintf(w, "  pollux list --server %s  # tasks of all %d upstreams\n", f.base, len(each))
 	fmt.Fprintf(w, "  curl %s/metrics\n  pollux top --server %s\n\n", f.base, f.base)
 }
 

@@ -165,9 +165,21 @@ func (f *fleet) create(u *poller.Upstream, team int) (*demoTask, error) {
 	return &demoTask{
 		upstream:   u.Name,
 		path:       "/v1/tasks/" + u.Name + "/" + u.Parser.Format(reference),
-		credential: u.Provider.HeldCredential(key),
+		credential: credentialOf(u.Provider, key),
 		keep:       time.Duration(rand.Float64() * float64(keepEnded)),
 	}, nil
+}
+
+// credentialOf is what a team sends: its key, and whatever else the provider
+// wants to see beside it.
+func credentialOf(p *providers.Provider, key string) providers.Credential {
+	c := p.HeldCredential(key)
+	if p.Identity.Need == providers.NeedAll {
+		for _, name := range p.Identity.Headers[1:] {
+			c.Headers = append(c.Headers, providers.Field{Name: name, Value: "demo"})
+		}
+	}
+	return c
 }
 
 // optional reports whether a reference does without param. Of a one-of group
@@ -179,8 +191,12 @@ func optional(p *providers.Provider, param providers.Param) bool {
 
 // sample is a value that param's pattern takes.
 func sample(param providers.Param) string {
-	for _, value := range []string{"demo-" + param.Name, "demo", "1", strings.Repeat("0", 24)} {
-		if param.Pattern == nil || param.Pattern.Match([]byte(value)) {
+	values := []string{"demo-" + param.Name, "demo", "1", strings.Repeat("0", 24)}
+	if param.Pattern == nil {
+		return values[0]
+	}
+	for _, value := range append(values, strings.Split(param.Pattern.String(), "|")...) {
+		if param.Pattern.Match([]byte(value)) {
 			return value
 		}
 	}
@@ -301,7 +317,8 @@ func (t *demoTask) saw(status string, terminal bool) {
 	}
 }
 
-// firstOfEach is one task of the first team per upstream.
+// firstOfEach is one task of the first team per upstream, the shortest
+// references first.
 func (f *fleet) firstOfEach() []*demoTask {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -311,6 +328,7 @@ func (f *fleet) firstOfEach() []*demoTask {
 			first = append(first, t)
 		}
 	}
+	slices.SortStableFunc(first, func(a, b *demoTask) int { return len(a.path) - len(b.path) })
 	return first
 }
 

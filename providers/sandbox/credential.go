@@ -27,17 +27,26 @@ func ownerOf(values []string) owner {
 	return owner(h.Sum(nil))
 }
 
-// presented lists the identity values of a request, headers first, without the
-// scheme Bearer: a key names the same caller in whichever place it stands.
+// presented lists the identity values of a request, headers first, without
+// their scheme: a key names the same caller in whichever place it stands.
 func presented(id providers.Identity, h http.Header, query url.Values) []string {
 	var values []string
 	add := func(all []string) {
-		if len(all) > 0 && bare(all[0]) != "" {
-			values = append(values, bare(all[0]))
+		if len(all) == 0 {
+			return
+		}
+		value := bare(all[0])
+		if scheme, rest, ok := strings.Cut(value, " "); ok && strings.EqualFold(scheme, id.Scheme) {
+			value = strings.TrimSpace(rest)
+		}
+		if value != "" {
+			values = append(values, value)
 		}
 	}
 	for _, name := range id.Headers {
-		add(h.Values(name))
+		if add(h.Values(name)); id.Need == providers.NeedAll {
+			break // the others say more about whose it is
+		}
 	}
 	for _, name := range id.Query {
 		add(query[name])

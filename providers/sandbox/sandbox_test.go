@@ -64,8 +64,28 @@ var braces = regexp.MustCompile(`\{[a-z_]+\}`)
 // create sends the provider's first creating request and returns the new id.
 func (c caller) create(lifecycle string) string {
 	c.t.Helper()
+	if len(c.p.Creates) == 0 { // its tasks begin in ways that the file does not know
+		params := map[string]string{}
+		for i, param := range c.p.Params {
+			if param.Name != idParam(c.p) {
+				params[param.Name] = c.reference("").Values[i]
+			}
+		}
+		id, err := c.s.Create(c.p.Name, params, c.credential, lifecycle)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return id
+	}
 	make := c.p.Creates[0]
-	path := braces.ReplaceAllString(strings.TrimPrefix(make.Request.String(), "POST "), sampleValue)
+	path := braces.ReplaceAllStringFunc(strings.TrimPrefix(make.Request.String(), "POST "), func(name string) string {
+		for _, param := range c.p.Params {
+			if name == "{"+param.Name+"}" {
+				return sampleOf(param)
+			}
+		}
+		return sampleValue
+	})
 	w := c.send("POST", path, `{"user_id": "u", "message": "hi"}`, LifecycleHeader, lifecycle)
 	id := make.TaskID(w.Header(), w.Body.Bytes())
 	if w.Code/100 != 2 || id == "" {
@@ -77,11 +97,24 @@ func (c caller) create(lifecycle string) string {
 func (c caller) reference(id string) providers.Reference {
 	ref := providers.Reference{Values: make([]string, len(c.p.Params))}
 	for i, param := range c.p.Params {
-		if ref.Values[i] = sampleValue; param.Name == idParam(c.p) {
+		switch {
+		case param.Name == idParam(c.p):
 			ref.Values[i] = id
+		case !param.Optional || slices.ContainsFunc(c.p.OneOf, func(group []string) bool { return group[0] == param.Name }):
+			ref.Values[i] = sampleOf(param)
 		}
 	}
 	return ref
+}
+
+// sampleOf is a value that the parameter may have.
+func sampleOf(p providers.Param) string {
+	for _, value := range []string{sampleValue, "1", "query"} {
+		if fits(p, value) {
+			return value
+		}
+	}
+	panic("no sample fits " + p.Name)
 }
 
 // poll sends the request that Pollux would and returns its judgement.
@@ -280,9 +313,15 @@ func TestDialects(t *testing.T) {
 
 // A task answers only the credential that made it, and only as long as that is accepted.
 func TestAccess(t *testing.T) {
+	s := newServer(t, builtin(t), Options{})
 	for _, p := range simulated(t) {
 		t.Run(p.Name, func(t *testing.T) {
-			s := newServer(t, builtin(t), Options{})
+			unknown := "nosuchtask"
+			for _, param := range p.Params {
+				if param.Name == idParam(p) && !fits(param, unknown) {
+					unknown = "999999999"
+				}
+			}
 			mine := caller{t, s, p, "key"}
 			id := mine.create("")
 			kind := func(c caller, id string) providers.Kind {
@@ -302,7 +341,7 @@ func TestAccess(t *testing.T) {
 				{"another credential", kind(caller{t, s, p, "other"}, id), foreign},
 				{"no credential", kind(caller{t, s, p, ""}, id), providers.Unauthorized},
 				{"a refused credential", kind(caller{t, s, p, "invalid"}, id), providers.Unauthorized},
-				{"an unknown task", kind(mine, "nosuchtask"), providers.NotFound},
+				{"an unknown task", kind(mine, unknown), providers.NotFound},
 			}
 			for _, test := range tests {
 				if test.got != test.want {
@@ -358,6 +397,9 @@ func TestRate(t *testing.T) {
 	for _, p := range simulated(t) {
 		c := caller{t, s, p, "key"}
 		id := c.create("")
+		if len(p.Creates) == 0 { // what made the task was no request
+			c.poll(id)
+		}
 		c.poll(id)
 		c.poll(id)
 		v, w := c.poll(id)

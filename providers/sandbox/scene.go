@@ -93,7 +93,7 @@ func (c *scene) fill(dst []byte, p providers.Piece) []byte {
 		return strconv.AppendInt(dst, int64(c.quota.limit), 10)
 	case "rate_remaining":
 		return strconv.AppendInt(dst, int64(c.quota.remaining), 10)
-	case "uuid", "hex", "alnum", "base32", "nonce":
+	case "uuid", "hex", "digits", "alnum", "base32", "nonce":
 		return c.random(dst, p)
 	}
 	moment, style, _ := strings.Cut(p.Name, "_")
@@ -155,6 +155,7 @@ func (c *scene) progress(dst []byte, name string) []byte {
 
 const (
 	hexDigits    = "0123456789abcdef"
+	numberDigits = "123456789" // without 0, so that they are a number in JSON, too
 	alnumDigits  = "0123456789abcdefghijklmnopqrstuvwxyz"
 	base32Digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" // Crockford's, as in a ULID
 )
@@ -174,6 +175,8 @@ func (c *scene) random(dst []byte, p providers.Piece) []byte {
 	n, _ := strconv.Atoi(size) // checked at load
 	digits := hexDigits
 	switch p.Name {
+	case "digits":
+		digits = numberDigits
 	case "alnum":
 		digits = alnumDigits
 	case "base32":
