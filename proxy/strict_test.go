@@ -1,8 +1,13 @@
 package proxy
 
 import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -214,4 +219,88 @@ func TestRawRequests(t *testing.T) {
 	if log := f.log.String(); strings.Contains(log, "evil") || strings.Contains(log, "localhost") {
 		t.Errorf("the log quotes requests:\n%s", log)
 	}
+}
+
+// TestChunkSyntax: a chunked body is what RFC 9112, section 7.1, says, or the
+// request is answered 400, its connection closed, and the upstream has no body.
+func TestChunkSyntax(t *testing.T) {
+	f := newFace(t, nil)
+	got := make(chan string, 100)
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			got <- string(body)
+		}
+	})
+	const head = "POST /native/shannon/api/v1/other HTTP/1.1\r\nHost: localhost\r\nX-API-Key: k\r\nTransfer-Encoding: chunked\r\n\r\n"
+	const hello, end = "5\r\nhello\r\n", "0\r\n\r\n"
+	for _, c := range []struct {
+		name, body string
+		want       string // what the upstream gets; "" with a refusal
+	}{
+		{"one chunk", hello + end, "hello"},
+		{"two", hello + "1\r\n!\r\n" + end, "hello!"},
+		{"hexadecimal in either case", "a\r\n0123456789\r\nA\r\n0123456789\r\n" + end, "01234567890123456789"},
+		{"leading zeros", "0005\r\nhello\r\n" + "000\r\n\r\n", "hello"},
+		{"an extension", "5;a\r\nhello\r\n" + end, "hello"},
+		{"with a value", "5;a=b;c=\"d;e\\\"\"\r\nhello\r\n" + end, "hello"},
+		{"a trailer", hello + "0\r\nX-A: b\r\n\r\n", "hello"},
+		{"an extension without a name", "5;\r\nhello\r\n" + end, ""},
+		{"a bracket in one", "5;bad[=x\r\nhello\r\n" + end, ""},
+		{"one without a value", "5;a=\r\nhello\r\n" + end, ""},
+		{"a quoted value without an end", "5;a=\"b\r\nhello\r\n" + end, ""},
+		{"a blank after the size", "5 \r\nhello\r\n" + end, ""},
+		{"a tab after the size", "5\t\r\nhello\r\n" + end, ""},
+		{"a blank before the size", " 5\r\nhello\r\n" + end, ""},
+		{"a sign", "+5\r\nhello\r\n" + end, ""},
+		{"a prefix", "0x5\r\nhello\r\n" + end, ""},
+		{"no size", "\r\nhello\r\n" + end, ""},
+		{"a size of more than 63 bits", "ffffffffffffffff\r\nhello\r\n" + end, ""},
+		{"a bare line feed after the size", "5\nhello\r\n" + end, ""},
+		{"a carriage return in an extension", "5;a\rb\r\nhello\r\n" + end, ""},
+		{"a chunk that is longer", "4\r\nhello\r\n" + end, ""},
+		{"a bare line feed after a chunk", "5\r\nhello\n" + end, ""},
+		{"an extension of 10 MB", "5;" + strings.Repeat("a", 10<<20) + "\r\nhello\r\n" + end, ""},
+		{"a bare line feed at the end", hello + "0\r\n\n", ""},
+		{"a bare line feed after the last size", hello + "0\n\r\n", ""},
+		{"a folded trailer", hello + "0\r\nX-A: b\r\n c\r\n\r\n", ""},
+		{"a blank before a colon", hello + "0\r\nX-A : b\r\n\r\n", ""},
+		{"a blank in a name", hello + "0\r\nX A: b\r\n\r\n", ""},
+		{"a trailer without a name", hello + "0\r\n: b\r\n\r\n", ""},
+		{"a trailer without a colon", hello + "0\r\nX-A\r\n\r\n", ""},
+	} {
+		status, open := f.rawLenient(head + c.body)
+		if c.want == "" {
+			if status != 400 || open || len(got) > 0 {
+				t.Errorf("%s: got %d, open %v, %d bodies at the upstream; want 400, closed, none", c.name, status, open, len(got))
+			}
+			continue
+		}
+		if status != 200 || !open {
+			t.Errorf("%s: got %d, open %v; want 200, kept", c.name, status, open)
+			continue
+		}
+		if body := <-got; body != c.want {
+			t.Errorf("%s: the upstream got %q, want %q", c.name, body, c.want)
+		}
+	}
+}
+
+// rawLenient is raw for requests that may be refused while they are being sent.
+func (f *face) rawLenient(request string) (status int, open bool) {
+	f.t.Helper()
+	c, err := net.Dial("tcp", f.address)
+	must(f.t, err)
+	defer c.Close()
+	must(f.t, c.SetDeadline(time.Now().Add(8*time.Second)))
+	go func() { _, _ = io.WriteString(c, request) }()
+	r := bufio.NewReader(c)
+	status, closes := readAnswer(f.t, r, request)
+	if status == 0 || closes {
+		return status, false
+	}
+	_, err = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	must(f.t, err)
+	next, _ := readAnswer(f.t, r, "GET")
+	return status, next == 200
 }

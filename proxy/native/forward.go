@@ -95,7 +95,7 @@ func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwardin
 	f.lesson.prepare(header)
 	switch {
 	case x.HasBody():
-		f.upload = newUpload(wire.NetConn(x.Ctx), x.Ctx.RequestBodyStream(), x.BodyLength, f.lesson.listen())
+		f.upload = newUpload(wire.NetConn(x.Ctx), x.BodyStream(), x.BodyLength, f.lesson.listen())
 		f.lesson.sent = f.upload
 		req.Body, req.ContentLength = f.upload, x.BodyLength
 	case req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH":

@@ -34,6 +34,7 @@ type Conn struct {
 	// lineSeen tells a request line that is too long from headers that are.
 	// Only the connection's own goroutine uses it.
 	LineSeen bool
+	requests requests // likewise
 	// unwritten says that an answer was made since the last write.
 	Unwritten bool
 }
@@ -51,7 +52,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, net.ErrClosed
 		}
 	}
+	if c.requests.bad {
+		return 0, errChunks
+	}
 	n, err := c.Conn.Read(p)
+	if good := c.requests.take(p[:n]); good < n {
+		if n, err = good, nil; n == 0 {
+			return 0, errChunks
+		}
+	}
 	if !c.LineSeen {
 		for _, b := range p[:n] {
 			if b == '\n' {

@@ -114,7 +114,7 @@ func (x *Exchange) Text(code int, s string) {
 func (x *Exchange) ReadBody() ([]byte, *Refusal) {
 	limit := x.BodyLimit
 	x.body = x.body[:0]
-	r := io.LimitReader(x.Ctx.RequestBodyStream(), limit+1)
+	r := io.LimitReader(x.BodyStream(), limit+1)
 	for {
 		x.body = slices.Grow(x.body, 512)
 		n, err := r.Read(x.body[len(x.body):cap(x.body)])

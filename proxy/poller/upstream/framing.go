@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"pollux/proxy/wire/chunked"
 )
 
 // Malformed is an answer that breaks HTTP/1's own rules of where it begins and
@@ -16,9 +18,6 @@ func (e *Malformed) Error() string { return "the upstream's answer is malformed:
 const (
 	// maxHeadLine bounds one line of a header block; net/http bounds the block.
 	maxHeadLine = headerBytes
-	// maxChunkLine bounds a chunk's size with its extensions, as net/http does,
-	// and a line of a trailer.
-	maxChunkLine = 4 << 10
 )
 
 // framing follows one HTTP/1 answer through the bytes of its connection, to
@@ -33,6 +32,7 @@ type framing struct {
 	code    int
 	http10  bool
 	chunked bool
+	coded   chunked.Body
 	length  int64 // of what is left of the body, or of a chunk; -1: not said
 }
 
@@ -139,7 +139,7 @@ func (f *framing) headEnded() error {
 	case f.head || f.code == 204 || f.code == 304 || f.code == 101:
 		f.end()
 	case f.chunked:
-		f.state = (*framing).chunkLine
+		f.state = (*framing).chunks
 	case f.length == 0:
 		f.end()
 	case f.length > 0:
@@ -158,145 +158,15 @@ func (f *framing) body(p []byte) ([]byte, error) {
 	return p[n:], nil
 }
 
-func (f *framing) untilClose([]byte) ([]byte, error) { return nil, nil }
-
-var errBareLF = &Malformed{"a line of its chunked body does not end in CRLF"}
-
-// strictLine is a line of a chunked body, which ends in CRLF and holds no
-// other CR.
-func (f *framing) strictLine(p []byte) (line, rest []byte, ok bool, err error) {
-	line, rest, ok, err = f.nextLine(p, maxChunkLine)
-	if !ok {
-		return nil, rest, false, err
-	}
-	line, crlf := bytes.CutSuffix(line, []byte("\r\n"))
-	if !crlf || bytes.IndexByte(line, '\r') >= 0 {
-		return nil, nil, false, errBareLF
-	}
-	return line, rest, true, nil
-}
-
-// chunkLine reads chunk-size [chunk-ext] CRLF (RFC 9112, section 7.1).
-func (f *framing) chunkLine(p []byte) ([]byte, error) {
-	line, rest, ok, err := f.strictLine(p)
-	if !ok {
-		return rest, err
-	}
-	digits := 0
-	for digits < len(line) && isHexDigit(line[digits]) {
-		digits++
-	}
-	size, err := strconv.ParseInt(string(line[:digits]), 16, 64)
+func (f *framing) chunks(p []byte) ([]byte, error) {
+	rest, err := f.coded.Take(p)
 	if err != nil {
-		return nil, &Malformed{"the size of a chunk is none"}
+		return nil, &Malformed{err.Error()}
 	}
-	if !isChunkExt(line[digits:]) {
-		return nil, &Malformed{"what follows the size of a chunk is no extension"}
-	}
-	if f.length, f.state = size, (*framing).chunk; size == 0 {
-		f.state = (*framing).trailerLine
-	}
-	return rest, nil
-}
-
-func (f *framing) chunk(p []byte) ([]byte, error) {
-	n := min(f.length, int64(len(p)))
-	if f.length -= n; f.length == 0 {
-		f.state = (*framing).chunkEnd
-	}
-	return p[n:], nil
-}
-
-func (f *framing) chunkEnd(p []byte) ([]byte, error) {
-	line, rest, ok, err := f.strictLine(p)
-	if !ok {
-		return rest, err
-	}
-	if len(line) > 0 {
-		return nil, &Malformed{"a chunk is longer than its size"}
-	}
-	f.state = (*framing).chunkLine
-	return rest, nil
-}
-
-// trailerLine reads a field line of the trailer, without folding and without a
-// blank before the colon (RFC 9112, sections 5.1 and 5.2).
-func (f *framing) trailerLine(p []byte) ([]byte, error) {
-	line, rest, ok, err := f.strictLine(p)
-	if !ok {
-		return rest, err
-	}
-	if len(line) == 0 {
+	if f.coded.Ended() {
 		f.end()
-		return rest, nil
-	}
-	name, _, colon := bytes.Cut(line, []byte(":"))
-	if !colon || token(name) != len(name) || len(name) == 0 {
-		return nil, &Malformed{"a line of its trailer is no field"}
 	}
 	return rest, nil
 }
 
-// isChunkExt reports whether b is *( BWS ";" BWS name [ BWS "=" BWS value ] ).
-func isChunkExt(b []byte) bool {
-	for len(b) > 0 {
-		b = skipBlanks(b)
-		if len(b) == 0 || b[0] != ';' {
-			return false
-		}
-		b = skipBlanks(b[1:])
-		n := token(b)
-		if n == 0 {
-			return false
-		}
-		b = b[n:]
-		value := skipBlanks(b)
-		if len(value) == 0 || value[0] != '=' {
-			continue
-		}
-		value = skipBlanks(value[1:])
-		if n = token(value); n == 0 {
-			n = quoted(value)
-		}
-		if n == 0 {
-			return false
-		}
-		b = value[n:]
-	}
-	return true
-}
-
-func skipBlanks(b []byte) []byte { return bytes.TrimLeft(b, " \t") }
-
-// token returns the length of the token that b begins with (RFC 9110, section
-// 5.6.2).
-func token(b []byte) (n int) {
-	for n < len(b) && (isHexDigit(b[n]) || 'g' <= b[n]|0x20 && b[n]|0x20 <= 'z' || strings.IndexByte("!#$%&'*+-.^_`|~", b[n]) >= 0) {
-		n++
-	}
-	return n
-}
-
-// quoted returns the length of the quoted string that b begins with, 0 if it
-// is none (RFC 9110, section 5.6.4).
-func quoted(b []byte) int {
-	if len(b) == 0 || b[0] != '"' {
-		return 0
-	}
-	for i := 1; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '"':
-			return i + 1
-		case c == '\\':
-			i++
-		}
-		if i < len(b) && (b[i] < ' ' && b[i] != '\t' || b[i] == 0x7f) {
-			return 0
-		}
-	}
-	return 0
-}
-
-func isHexDigit(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
-}
+func (f *framing) untilClose([]byte) ([]byte, error) { return nil, nil }
