@@ -96,3 +96,25 @@ func TestContinueWakesTheWatch(t *testing.T) {
 		b.wantPolls(2)
 	})
 }
+
+// TestOrphanComesToCostLittle: a watched task that its upstream never ends, or
+// never answers for again, is polled less and less.
+func TestOrphanComesToCostLittle(t *testing.T) {
+	for name, answer := range map[string]func(int64, *http.Request) (*http.Response, error){
+		"never ends": always(200, vesslRunning), "never answers again": always(400, `{"message":"no"}`),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "vessl", answer)
+			release, _ := b.Watch(b.request("a", "job1"))
+			defer release()
+			time.Sleep(10 * time.Minute)
+			if polls := b.polls.Load(); polls < 10 {
+				t.Errorf("%s: %d polls in the first ten minutes", name, polls)
+			}
+			time.Sleep(3 * 24 * time.Hour)
+			if polls := b.polls.Load(); polls > 2700 {
+				t.Errorf("%s: %d polls in three days, want one each %v in the end", name, polls, slowest)
+			}
+		})
+	}
+}

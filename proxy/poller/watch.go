@@ -28,8 +28,9 @@ type watch struct {
 	hurried bool // what was asked before says nothing any more
 
 	// Of the one call that is planned or under way.
-	failures int    // polls in a row that brought nothing
-	release  func() // of its share of the budget
+	failures int       // polls in a row that brought nothing
+	since    time.Time // of the first of them
+	release  func()    // of its share of the budget
 }
 
 func (p *Poller) initWatches() {
@@ -166,8 +167,13 @@ const (
 	overslept = 5 * time.Second
 	// rampUp is over how long polls spread that waited for the same event.
 	rampUp = 30 * time.Second
-	// longestPause bounds the pauses between polls that bring nothing.
+	// longestPause bounds the pauses between polls that bring nothing, for some
+	// time; then they grow with that time, as after stillFor do those between
+	// polls that find nothing changed: what never ends, or is never answered
+	// again, comes to cost a poll each slowest.
 	longestPause = time.Minute
+	stillFor     = time.Hour
+	slowest      = 15 * time.Minute
 )
 
 func spread(d time.Duration) time.Duration { return time.Duration(rand.Float64() * float64(d)) }
@@ -206,12 +212,21 @@ func (there *watch) next(out outcome, now time.Time) (due time.Time, ended bool)
 		if out.Entry.Frozen || out.Entry.Terminal && !out.Entry.Settling {
 			return time.Time{}, true
 		}
-		return out.Entry.FreshUntil, false
+		due = out.Entry.FreshUntil
+		if still := now.Sub(out.Entry.StatusSince()); still > stillFor {
+			if slow := now.Add(min(slowest, still/60)); slow.After(due) {
+				due = slow
+			}
+		}
+		return due, false
 	}
-	there.failures++
-	pause := min(longestPause, time.Second<<min(there.failures-1, 10))
+	if there.failures++; there.failures == 1 {
+		there.since = now
+	}
+	longest := max(longestPause, min(slowest, now.Sub(there.since)/60))
+	pause := min(longest, time.Second<<min(there.failures-1, 10))
 	if e := out.Entry; e != nil && !e.FirstSeen.IsZero() {
-		pause = min(longestPause, max(pause, now.Sub(e.FirstSeen)/20))
+		pause = min(longest, max(pause, now.Sub(e.FirstSeen)/20))
 	}
 	pause = max(pause, out.RetryAfter)
 	if out.Problem != nil {
