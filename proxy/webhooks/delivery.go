@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/poller/schedule"
 )
 
 // DeliveryState is what became of a message.
@@ -52,9 +53,9 @@ type delivery struct {
 	next     time.Time
 	attempts []Attempt
 
-	payload []byte // sealed; nil once the outbox has it
-	index   int    // in the queue of its receiver, -1 if it is not there
-	crowd   crowd  // while it is being sent
+	payload []byte                    // sealed; nil once the outbox has it
+	place   *schedule.Node[*delivery] // in the queue of its receiver
+	crowd   crowd                     // while it is being sent
 }
 
 // pause is how long to wait after so many failures.
@@ -119,7 +120,7 @@ func decodeDelivery(id string, hook *webhook, text []byte) (*delivery, error) {
 		return nil, err
 	}
 	d := &delivery{id: id, hook: hook, kind: s.Type, event: s.Event, created: s.Created, state: s.State,
-		since: s.Since, failures: s.Failures, next: s.Next, attempts: s.Attempts, index: -1}
+		since: s.Since, failures: s.Failures, next: s.Next, attempts: s.Attempts}
 	copy(d.partition[:], s.Partition)
 	return d, nil
 }
@@ -127,7 +128,7 @@ func decodeDelivery(id string, hook *webhook, text []byte) (*delivery, error) {
 // newDelivery is the message about ev to hook.
 func newDelivery(id string, hook *webhook, ev *event, now time.Time) *delivery {
 	return &delivery{id: id, hook: hook, kind: eventType(ev.entry.Status), event: ev.id, partition: ev.entry.Partition, created: now,
-		state: DeliveryPending, since: now, next: now, index: -1}
+		state: DeliveryPending, since: now, next: now}
 }
 
 // sealedUnder is what its payload is bound to.

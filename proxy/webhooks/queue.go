@@ -1,8 +1,9 @@
 package webhooks
 
 import (
-	"container/heap"
 	"time"
+
+	"pollux/proxy/poller/schedule"
 )
 
 const (
@@ -34,13 +35,13 @@ const (
 // receiver is one receiver's queue.
 type receiver struct {
 	name     string
-	waiting  deliveryHeap
+	waiting  *schedule.Heap[*delivery]
 	running  int
 	failures int       // in a row
 	closed   time.Time // nothing is sent before
 	dueAt    time.Time
-	index    int  // among the due, -1 if it is not there
-	parked   bool // due, and waiting for room in its crowd
+	place    *schedule.Node[*receiver] // among the due
+	parked   bool                      // due, and waiting for room in its crowd
 }
 
 func (e *receiver) crowd() crowd {
@@ -69,7 +70,7 @@ func (e *receiver) answered(ok bool, now time.Time, rest time.Duration) {
 // queue holds what waits to be sent. It is guarded by Service.mu.
 type queue struct {
 	receivers map[string]*receiver
-	due       receiverHeap
+	due       *schedule.Heap[*receiver]
 	parked    [crowds][]*receiver
 	running   [crowds]int
 	waiting   int
@@ -77,20 +78,23 @@ type queue struct {
 }
 
 func newQueue() queue {
-	return queue{receivers: map[string]*receiver{}, wake: make(chan struct{}, 1)}
+	return queue{
+		receivers: map[string]*receiver{}, wake: make(chan struct{}, 1),
+		due: schedule.NewHeap(func(a, b *receiver) bool { return a.dueAt.Before(b.dueAt) }),
+	}
 }
 
 // add queues d and reports false if too many wait for its receiver already.
 func (q *queue) add(d *delivery) bool {
 	e := q.receivers[d.hook.url]
 	if e == nil {
-		e = &receiver{name: d.hook.url, index: -1}
+		e = &receiver{name: d.hook.url, waiting: schedule.NewHeap(func(a, b *delivery) bool { return a.next.Before(b.next) })}
 		q.receivers[e.name] = e
 	}
-	if len(e.waiting) >= maxWaiting {
+	if e.waiting.Len() >= maxWaiting {
 		return false
 	}
-	heap.Push(&e.waiting, d)
+	d.place = e.waiting.Push(d)
 	q.waiting++
 	q.replan(e)
 	return true
@@ -99,10 +103,10 @@ func (q *queue) add(d *delivery) bool {
 // remove takes d out, if it waits.
 func (q *queue) remove(d *delivery) {
 	e := q.receivers[d.hook.url]
-	if d.index < 0 || e == nil {
+	if !d.place.In() || e == nil {
 		return
 	}
-	heap.Remove(&e.waiting, d.index)
+	e.waiting.Remove(d.place)
 	q.waiting--
 	q.replan(e)
 }
@@ -110,18 +114,21 @@ func (q *queue) remove(d *delivery) {
 // next takes the first message that may be sent, or says how long until there
 // may be one.
 func (q *queue) next(now time.Time) (*delivery, time.Duration) {
-	for len(q.due) > 0 {
-		e := q.due[0]
+	for {
+		e, ok := q.due.First()
+		if !ok {
+			return nil, time.Hour
+		}
 		if wait := e.dueAt.Sub(now); wait > 0 {
 			return nil, wait
 		}
 		if c := e.crowd(); q.running[c] >= perCrowd {
-			heap.Remove(&q.due, e.index)
+			q.due.Remove(e.place)
 			e.parked = true
 			q.parked[c] = append(q.parked[c], e)
 			continue
 		}
-		d := heap.Pop(&e.waiting).(*delivery)
+		d := e.waiting.Pop()
 		d.crowd = e.crowd()
 		e.running++
 		q.waiting--
@@ -129,7 +136,6 @@ func (q *queue) next(now time.Time) (*delivery, time.Duration) {
 		q.replan(e)
 		return d, 0
 	}
-	return nil, time.Hour
 }
 
 // sent ends what next began. The message itself is added again if it has to.
@@ -154,66 +160,21 @@ func (q *queue) replan(e *receiver) {
 	if e.failures > 0 {
 		limit = 1
 	}
-	if len(e.waiting) == 0 || e.running >= limit {
-		if e.index >= 0 {
-			heap.Remove(&q.due, e.index)
-		}
-		if len(e.waiting) == 0 && e.running == 0 && q.receivers[e.name] == e {
+	if e.waiting.Len() == 0 || e.running >= limit {
+		q.due.Remove(e.place)
+		if e.waiting.Len() == 0 && e.running == 0 && q.receivers[e.name] == e {
 			delete(q.receivers, e.name)
 		}
 		return
 	}
-	if e.dueAt = e.waiting[0].next; e.closed.After(e.dueAt) {
+	first, _ := e.waiting.First()
+	if e.dueAt = first.next; e.closed.After(e.dueAt) {
 		e.dueAt = e.closed
 	}
-	if e.index >= 0 {
-		heap.Fix(&q.due, e.index)
+	if e.place.In() {
+		q.due.Fix(e.place)
 	} else {
-		heap.Push(&q.due, e)
+		e.place = q.due.Push(e)
 	}
 	wake(q.wake)
-}
-
-type deliveryHeap []*delivery
-
-func (q deliveryHeap) Len() int           { return len(q) }
-func (q deliveryHeap) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
-func (q deliveryHeap) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-func (q *deliveryHeap) Push(x any) {
-	d := x.(*delivery)
-	d.index = len(*q)
-	*q = append(*q, d)
-}
-func (q *deliveryHeap) Pop() any {
-	old := *q
-	d := old[len(old)-1]
-	old[len(old)-1] = nil
-	d.index = -1
-	*q = old[:len(old)-1]
-	return d
-}
-
-type receiverHeap []*receiver
-
-func (q receiverHeap) Len() int           { return len(q) }
-func (q receiverHeap) Less(i, j int) bool { return q[i].dueAt.Before(q[j].dueAt) }
-func (q receiverHeap) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-func (q *receiverHeap) Push(x any) {
-	e := x.(*receiver)
-	e.index = len(*q)
-	*q = append(*q, e)
-}
-func (q *receiverHeap) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	e.index = -1
-	*q = old[:len(old)-1]
-	return e
 }

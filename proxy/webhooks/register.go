@@ -180,7 +180,7 @@ func (w *Service) restart(id string) (again []*delivery) {
 	now := time.Now()
 	all := !slices.ContainsFunc(hook.deliveries, func(d *delivery) bool { return d.state != DeliveryDelivered })
 	for _, d := range hook.deliveries {
-		waiting := d.index >= 0
+		waiting := d.place.In()
 		if hook.barred(d) || d.state == DeliveryPending && !waiting || d.state == DeliveryDelivered && !all {
 			continue // being stored or sent right now, or not what is missing
 		}
