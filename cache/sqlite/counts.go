@@ -130,6 +130,7 @@ func (d *database) loadCounts(ctx context.Context, secret *cache.Secret) error {
 			d.counts.apply([]delta{g})
 		}
 	}
+	d.locked = len(deltas) > 0 && len(d.counts.byPartition) == 0
 	return nil
 }
 

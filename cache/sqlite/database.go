@@ -26,6 +26,7 @@ type database struct {
 	get, getPartition *sql.Stmt // of read
 
 	counts *counts
+	locked bool        // when it was opened, it had tasks and the secret opened none
 	info   os.FileInfo // of the file that was opened
 
 	wal  os.FileInfo // of its write-ahead log, nil until it was seen; the writer's

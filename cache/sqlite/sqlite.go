@@ -112,6 +112,9 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 		stop:       make(chan struct{}),
 		writerDone: make(chan struct{}),
 	}
+	if file.locked {
+		log.Warn("the store key opens nothing in the store: all of it counts as missing; if the key was changed, put the old one back", "path", path)
+	}
 	s.file.Store(file)
 	var last integer
 	if err := file.read.QueryRowContext(ctx, sqlLastVersion).Scan(&last); err == nil && last > 0 {

@@ -153,11 +153,15 @@ func TestLostSecret(t *testing.T) {
 	s.PutPartition(storetest.Key(1), cache.PartitionState{Upstream: "orq"})
 	mustClose(t, s)
 
-	other, err := Open(context.Background(), Config{Path: path}, testSecret(t, "some other secret than before"), slog.New(slog.DiscardHandler))
+	log := &logBuffer{}
+	other, err := Open(context.Background(), Config{Path: path}, testSecret(t, "some other secret than before"), slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
+	if !strings.Contains(log.String(), "the store key opens nothing") {
+		t.Errorf("the log does not warn of the key: %s", log)
+	}
 	if e, err := other.Get(context.Background(), storetest.Key(1)); err != cache.ErrNotFound {
 		t.Errorf("Get under another secret: %v, %v, want ErrNotFound", e, err)
 	}
