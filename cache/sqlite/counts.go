@@ -96,7 +96,9 @@ func (s *Store) Counts(sight *cache.Sight) cache.Counts {
 
 const (
 	sqlCount = `SELECT partition, status, upstream, count(*) FROM tasks INDEXED BY tasks_partition GROUP BY 1, 2, 3 ORDER BY 4 DESC`
-	sqlProbe = `SELECT key, value FROM tasks JOIN bodies USING (seq) WHERE partition = ?1 LIMIT 1`
+	// sqlProbe reads a body only where there is no head, see oldTask.columns.
+	sqlProbe = `SELECT key, head, CASE WHEN length(head) = 0 THEN (SELECT value FROM bodies WHERE bodies.seq = tasks.seq) END
+FROM tasks WHERE partition = ?1 LIMIT 1`
 
 	// sureAfter is how many partitions must be found sealed under our secret
 	// before the rest is believed to be.
@@ -156,8 +158,8 @@ func (d *database) groups(ctx context.Context) (all []delta, err error) {
 
 // opens reports whether a task of the partition can be opened.
 func (d *database) opens(ctx context.Context, secret *cache.Secret, partition *cache.ID) (bool, error) {
-	var key, value []byte
-	err := d.read.QueryRowContext(ctx, sqlProbe, partition[:]).Scan(&key, &value)
+	var key, head, body blob
+	err := d.read.QueryRowContext(ctx, sqlProbe, partition[:]).Scan(&key, &head, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -169,6 +171,10 @@ func (d *database) opens(ctx context.Context, secret *cache.Secret, partition *c
 		return false, nil
 	}
 	copy(id[:], key)
-	_, err = secret.OpenEntry(partition, &id, value, time.Now())
+	if len(head) > 0 {
+		_, err = secret.OpenRow(partition, &id, head, time.Now())
+	} else {
+		_, err = secret.OpenEntry(partition, &id, body, time.Now())
+	}
 	return err == nil, nil
 }
