@@ -152,14 +152,39 @@ func (p *Poller) Upstreams() []*Upstream { return p.registry.Load().sorted }
 func (p *Poller) Run(ctx context.Context) error {
 	var children sync.WaitGroup
 	defer children.Wait()
-	spawn := func(f func()) { go f() }
-	children.Go(func() { p.settling.Run(ctx, spawn, p.settleOnce) })
-	children.Go(func() { p.watches.queue.Run(ctx, spawn, p.watchOnce) })
-	children.Go(func() { p.retryUnstored(ctx) })
-	children.Go(func() { p.history.run(ctx, p) })
-	children.Go(func() { p.remember(ctx) })
+	spawn := func(f func()) { go p.recovering("scheduled poll", f) }
+	for name, loop := range map[string]func(){
+		"settling":         func() { p.settling.Run(ctx, spawn, p.settleOnce) },
+		"watching":         func() { p.watches.queue.Run(ctx, spawn, p.watchOnce) },
+		"storing again":    func() { p.retryUnstored(ctx) },
+		"history":          func() { p.history.run(ctx, p) },
+		"remembered tasks": func() { p.remember(ctx) },
+	} {
+		children.Go(func() {
+			for p.recovering(name, loop) && ctx.Err() == nil { // after a panic it goes on
+				select {
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
 	<-ctx.Done()
 	return nil
+}
+
+// recovering runs f at the root of a goroutine, where a panic would end the
+// process, and reports whether there was one. It is counted and logged.
+func (p *Poller) recovering(root string, f func()) (panicked bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			panicked = true
+			p.metrics.panics.Inc()
+			p.log.Error("panic in the engine", "root", root, "panic", PanicText(v))
+		}
+	}()
+	f()
+	return false
 }
 
 // Close ends the polls under way: their callers get a problem. Call it after
