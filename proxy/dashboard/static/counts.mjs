@@ -5,6 +5,7 @@ import { Chart } from "./charts.mjs";
 import { now } from "./clock.mjs";
 import { byId, h, setAttr, setText } from "./dom.mjs";
 import { ago, count, instant, short } from "./format.mjs";
+import { setSubject } from "./title.mjs";
 import { icon, STATUSES, wordOf } from "./statuses.mjs";
 
 export class Counts {
@@ -82,6 +83,6 @@ class Summary {
       setText(this.#oldest, `oldest unfinished: ${oldest.upstream}, ${ago(since, now())}`);
       this.#oldest.title = oldest.id;
     }
-    document.title = stuck ? `(${stuck} stuck) Pollux` : "Pollux";
+    setSubject(stuck ? `${count(stuck)} stuck · Pollux` : "Pollux");
   }
 }

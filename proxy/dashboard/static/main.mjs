@@ -6,6 +6,7 @@ import { Overview } from "./overview.mjs";
 import { everything, format, parse } from "./route.mjs";
 import * as session from "./session.mjs";
 import { TaskPage } from "./taskpage.mjs";
+import { setSubject } from "./title.mjs";
 import { toast } from "./notice.mjs";
 
 const SEARCH_PAUSE = 250; // ms between the last key and the search
@@ -49,7 +50,7 @@ function show() {
   task.hide();
   list = state;
   if (byId("find") !== document.activeElement) byId("find").value = state.q;
-  document.title = "Pollux";
+  setSubject("Pollux");
   overview.show(state);
   if (from.view === "task") overview.table.focus(from.ref);
 }

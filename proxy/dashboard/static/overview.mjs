@@ -10,11 +10,15 @@ import { Filters } from "./filters.mjs";
 import { beat, setStream } from "./live.mjs";
 import { Savings } from "./savings.mjs";
 import { follow } from "./sse.mjs";
+import { States } from "./states.mjs";
 import { Table } from "./table.mjs";
 import { Upstreams } from "./upstreams.mjs";
 import { page } from "./visible.mjs";
 
-const UPSTREAMS_EVERY = 2000; // ms; breakers and pauses have no stream of their own
+// ms; breakers and pauses have no stream of their own. The title of a tab out of
+// sight says them too, later.
+const UPSTREAMS_EVERY = 1000;
+const UPSTREAMS_EVERY_HIDDEN = 10_000;
 
 export class Overview {
   #run = null;
@@ -32,6 +36,7 @@ export class Overview {
     const on = { open, status: (word) => filters.status(word), upstream: (name) => filters.upstream(name), clear: () => filters.clear() };
     this.table = new Table({ ...on, problem: (err) => this.#refused("tasks", err) });
     this.counts = new Counts({ pick: on.status, trouble: () => filters.trouble(), open });
+    this.states = new States(on.upstream);
     this.upstreams = new Upstreams(on.upstream);
     this.panels = [this.counts, new Savings(), new Failures(), new Durations()];
     byId("jump").append(...["tasks", "savings", "failures", "upstreams", "durations"].map((id) =>
@@ -44,6 +49,7 @@ export class Overview {
     byId("overview").hidden = false;
     this.filters.draw(state);
     this.counts.mark(state.status);
+    this.states.mark(state.upstream);
     this.upstreams.mark(state.upstream);
     const back = this.#run === null;
     if (back) this.#start();
@@ -88,9 +94,8 @@ export class Overview {
 
   async #watchUpstreams(signal) {
     while (!signal.aborted) {
-      await page.shown(signal);
-      if (signal.aborted || !(await this.#readUpstreams(signal))) return;
-      await new Promise((resolve) => setTimeout(resolve, UPSTREAMS_EVERY));
+      if (!(await this.#readUpstreams(signal))) return;
+      await new Promise((resolve) => setTimeout(resolve, document.hidden ? UPSTREAMS_EVERY_HIDDEN : UPSTREAMS_EVERY));
     }
   }
 
@@ -99,6 +104,7 @@ export class Overview {
     try {
       const answer = await getJSON(endpoint("v1/upstreams"), { signal });
       if (signal.aborted) return false;
+      this.states.draw(answer.data);
       this.upstreams.draw(answer.data);
       if (this.#fleet) this.upstreams.drawTasks(this.#fleet);
       return true;

@@ -9,7 +9,7 @@ import { badge } from "./statuses.mjs";
 
 /** COLUMNS are the headings with their classes, in order. */
 export const COLUMNS = [
-  ["Status", "c-status"], ["Task", "c-task"], ["Upstream", "c-upstream"], ["Native status", "c-native"],
+  ["Status", "c-status"], ["Task", "c-task"], ["Upstream", "c-upstream"], ["Reason or native status", "c-reason"],
   ["Model", "c-model"], ["Created", "c-time c-created"], ["Took", "c-time c-took"],
   ["Changed", "c-time c-changed"], ["Checked", "c-time c-checked"],
 ];
@@ -17,13 +17,16 @@ export const COLUMNS = [
 /** RowView draws a row and keeps its ages moving. */
 export class RowView {
   #row;
+  #several = false;
   #received = 0; // performance.now() when the row came
   #status = h("button", { type: "button", class: "link status" });
   #note = h("span", { class: "note" });
   #link = h("a", { class: "ref", tabindex: "0" });
   #sub = h("span", { class: "sub muted" });
+  #subReason = h("bdi", { class: "sub-reason" });
+  #subUpstream = h("bdi", { class: "sub-upstream" });
   #upstream = h("button", { type: "button", class: "link" });
-  #native = h("bdi");
+  #reason = h("bdi");
   #model = h("bdi");
   #created = h("time");
   #took = h("span");
@@ -37,18 +40,21 @@ export class RowView {
     const cells = [
       h("span", { class: "state" }, this.#status, this.#note),
       [h("span", { class: "id" }, this.#link, copyButton("Copy the id", () => this.#row.id, "the id")), this.#sub],
-      this.#upstream, this.#native, this.#model, this.#created, this.#took, this.#changed, this.#checked,
+      this.#upstream, this.#reason, this.#model, this.#created, this.#took, this.#changed, this.#checked,
     ];
     this.element = h("tr", { tabindex: "-1", role: "row" }, cells.map((content, i) =>
       h(i === 1 ? "th" : "td", { class: COLUMNS[i][1], scope: i === 1 ? "row" : null, role: i === 1 ? "rowheader" : "cell" }, content)));
     this.element.dataset.ref = row.ref;
-    this.draw(row, false);
+    this.#sub.append(this.#subUpstream, this.#subReason);
+    this.draw(row, {});
   }
 
-  /** draw shows row; left greys it, since it no longer belongs to the view. */
-  draw(row, left) {
+  /** draw shows row; left greys it, since it no longer belongs to the view, and
+   * several says that other rows have its reference. */
+  draw(row, { left = false, several = false }) {
     this.element.classList.toggle("left", left);
-    if (row === this.#row) return;
+    if (row === this.#row && several === this.#several) return;
+    this.#several = several;
     const before = this.#row;
     this.#row = row;
     this.#received = performance.now();
@@ -57,15 +63,18 @@ export class RowView {
       this.#status.title = `Show only ${row.status}`;
       if (before) this.#flash();
     }
-    this.#note.replaceChildren(...notes(row));
+    this.#note.replaceChildren(...notes(row, several));
     setText(this.#link, row.id);
     this.#link.href = format({ view: "task", ref: row.ref });
     this.#link.title = row.id;
-    setText(this.#sub, [row.upstream, row.native_status].filter(Boolean).join(" · "));
+    setText(this.#subUpstream, row.upstream);
     setText(this.#upstream, row.upstream);
     this.#upstream.title = `Show only ${row.upstream}`;
-    setText(this.#native, row.native_status ?? "–");
-    setAttr(this.#native, "title", row.native_status);
+    const { text, failed } = reasonOf(row);
+    setText(this.#reason, text ?? "–");
+    this.#reason.className = failed ? "reason" : "code";
+    setAttr(this.#reason, "title", text);
+    setText(this.#subReason, failed ? text : "");
     setText(this.#model, row.model ?? "–");
     setAttr(this.#model, "title", row.model);
     stamp(this.#created, row.created_at ?? row.first_seen, row.created_at ? "created" : "first seen by Pollux");
@@ -93,8 +102,16 @@ export class RowView {
   }
 }
 
-function notes(row) {
+/** reasonOf is what a row says of why it is as it is, in one line: of a failure
+ * its message, else the word of the upstream. Pure. */
+export function reasonOf(row) {
+  const message = row.error?.message?.replace(/\s+/g, " ").trim();
+  return message ? { text: message, failed: true } : { text: row.native_status, failed: false };
+}
+
+function notes(row, several) {
   const all = [];
+  if (several && row.key) all.push(h("span", { class: "pill", title: "This reference is known under several credentials; each has a row of its own." }, `credential ${row.key.slice(0, 4)}`));
   if (row.stuck) all.push(h("span", { class: "pill warn", title: "running far longer than its like" }, "stuck"));
   if (row.error?.code) all.push(h("bdi", { class: "code", title: row.error.code }, row.error.code));
   return all;

@@ -8,9 +8,13 @@ import { isFailure } from "./statuses.mjs";
 /** MANY is how many new rows are kept waiting; with more, a reload is cheaper. */
 export const MANY = 500;
 
+/** keyOf tells rows apart. Under two credentials a reference is two tasks, whose
+ * rows differ in their key; a Pollux that says none has one row of each. */
+export const keyOf = (row) => row.key ?? row.ref;
+
 export class Rows {
   shown = [];
-  #byRef = new Map();
+  #byKey = new Map();
   #waiting = new Map();
   #compare = () => 0;
   #matches = () => true;
@@ -24,7 +28,7 @@ export class Rows {
     this.#matches = matches;
     this.#waiting.clear();
     this.overflowed = false;
-    this.#byRef.clear();
+    this.#byKey.clear();
     this.shown = [];
     this.append(rows, complete);
     this.shown.sort(compare);
@@ -34,32 +38,32 @@ export class Rows {
   append(rows, complete) {
     this.#complete = complete;
     for (const row of rows) {
-      this.#waiting.delete(row.ref);
-      if (!this.#byRef.has(row.ref)) this.shown.push(row);
-      else this.shown[this.shown.findIndex((x) => x.ref === row.ref)] = row;
-      this.#byRef.set(row.ref, row);
+      this.#waiting.delete(keyOf(row));
+      if (!this.#byKey.has(keyOf(row))) this.shown.push(row);
+      else this.shown[this.shown.findIndex((x) => keyOf(x) === keyOf(row))] = row;
+      this.#byKey.set(keyOf(row), row);
     }
   }
 
   /** take learns a change: "changed" if a shown row is another now, "waiting" if
    * it is new, "ignored" otherwise. */
   take(row) {
-    const before = this.#byRef.get(row.ref);
+    const before = this.#byKey.get(keyOf(row));
     if (before) return this.#change(before, row);
     const last = this.shown.at(-1);
     const beyond = !this.#complete && last !== undefined && this.#compare(row, last) > 0;
     if (!this.#matches(row) || beyond) {
-      this.#waiting.delete(row.ref);
+      this.#waiting.delete(keyOf(row));
       return "ignored";
     }
-    if (this.#waiting.size >= MANY && !this.#waiting.has(row.ref)) this.overflowed = true;
-    else this.#waiting.set(row.ref, row);
+    if (this.#waiting.size >= MANY && !this.#waiting.has(keyOf(row))) this.overflowed = true;
+    else this.#waiting.set(keyOf(row), row);
     return "waiting";
   }
 
   #change(before, row) {
     if (instant(row.updated_at) < instant(before.updated_at)) return "ignored"; // came late
-    this.#byRef.set(row.ref, row);
+    this.#byKey.set(keyOf(row), row);
     this.shown[this.shown.indexOf(before)] = row;
     return "changed";
   }
@@ -71,19 +75,29 @@ export class Rows {
   /** merge shows what waited, puts everything in order, and drops what has left
    * the view since. */
   merge() {
-    for (const [ref, row] of this.#waiting) {
-      this.#byRef.set(ref, row);
+    for (const [key, row] of this.#waiting) {
+      this.#byKey.set(key, row);
       this.shown.push(row);
     }
     this.#waiting.clear();
-    for (const row of this.shown) if (!this.#matches(row)) this.#byRef.delete(row.ref);
+    for (const row of this.shown) if (!this.#matches(row)) this.#byKey.delete(keyOf(row));
     this.shown = this.shown.filter(this.#matches).sort(this.#compare);
   }
 
-  /** drop removes a task that was forgotten. */
+  /** drop removes a task that was forgotten. Of several rows with one reference
+   * it is not known whose was, so they stay until the list is read again. */
   drop(ref) {
-    this.#waiting.delete(ref);
-    if (this.#byRef.delete(ref)) this.shown = this.shown.filter((row) => row.ref !== ref);
+    const gone = [...this.shown, ...this.#waiting.values()].filter((row) => row.ref === ref);
+    if (gone.length !== 1) return;
+    this.#waiting.delete(keyOf(gone[0]));
+    this.#byKey.delete(keyOf(gone[0]));
+    this.shown = this.shown.filter((row) => row !== gone[0]);
+  }
+
+  /** severals are the references that are shown more than once. */
+  get severals() {
+    const seen = new Set();
+    return new Set(this.shown.map((row) => row.ref).filter((ref) => seen.has(ref) || !seen.add(ref)));
   }
 
   /** left says that a shown row no longer belongs to the view. */

@@ -9,7 +9,7 @@ import { copy, say } from "./notice.mjs";
 import { firstPage, nextPage, PAGE } from "./pages.mjs";
 import { isFiltered } from "./route.mjs";
 import { COLUMNS, RowView } from "./row.mjs";
-import { comparing, matching, MANY, Rows } from "./rows.mjs";
+import { comparing, keyOf, matching, MANY, Rows } from "./rows.mjs";
 import { follow } from "./sse.mjs";
 import { page } from "./visible.mjs";
 
@@ -133,11 +133,13 @@ export class Table {
     const on = { status: this.#on.status, upstream: this.#on.upstream };
     const make = (row) => {
       const view = new RowView(row, on);
-      this.#views.set(row.ref, view);
+      this.#views.set(keyOf(row), view);
       return view.element;
     };
-    keyed(this.#body, this.#rows.shown, (row) => row.ref, make, (_, row) => this.#views.get(row.ref).draw(row, this.#rows.left(row)));
-    for (const ref of this.#views.keys()) if (!this.#views.get(ref).element.isConnected) this.#views.delete(ref);
+    const severals = this.#rows.severals;
+    keyed(this.#body, this.#rows.shown, keyOf, make, (_, row) =>
+      this.#views.get(keyOf(row)).draw(row, { left: this.#rows.left(row), several: severals.has(row.ref) }));
+    for (const [key, view] of this.#views) if (!view.element.isConnected) this.#views.delete(key);
     this.#drawNew();
     this.#drawFoot();
   }
@@ -214,7 +216,7 @@ export class Table {
 
   /** focus puts the focus on the row of a task, if it is shown. */
   focus(ref) {
-    this.#views.get(ref)?.element.focus({ preventScroll: true });
+    [...this.#body.children].find((row) => row.dataset.ref === ref)?.focus({ preventScroll: true });
   }
 
   openFocused() {

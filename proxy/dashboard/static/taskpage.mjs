@@ -13,6 +13,7 @@ import { confirmed, copy, copyButton, say, toast } from "./notice.mjs";
 import { follow } from "./sse.mjs";
 import { badge, wordOf } from "./statuses.mjs";
 import { Timeline } from "./timeline.mjs";
+import { setSubject } from "./title.mjs";
 import { page } from "./visible.mjs";
 
 const WITH = { include: "native,history" };
@@ -136,7 +137,7 @@ export class TaskPage {
     this.#drawHistory(doc);
     this.#drawBodies(raw);
     this.#status = doc.status;
-    document.title = `${wordOf(doc.status)}: ${doc.id}`;
+    setSubject(`${wordOf(doc.status)}: ${doc.id}`);
   }
 
   // Where an answer has no history, this page keeps one of what it sees.

@@ -6,7 +6,7 @@ import { clockTime, duration, instant, whole } from "./format.mjs";
 import { icon, isTerminal, known, wordOf } from "./statuses.mjs";
 
 /** steps makes of a history what is drawn: for each state its start and its end
- * in milliseconds; the end of the last is present unless the task has ended.
+ * in milliseconds; the last runs until present unless the task has ended.
  * Time between the creation and what Pollux first saw is a step of its own,
  * with the status null. Pure. */
 export function steps(history, createdAt, present) {
@@ -18,7 +18,8 @@ export function steps(history, createdAt, present) {
   if (created < seen[0].from - 1000) seen.unshift({ status: null, native_status: null, from: created });
   return seen.map((entry, i) => {
     const next = seen[i + 1]?.from;
-    return { ...entry, to: next ?? (isTerminal(entry.status) ? entry.from : Math.max(present, entry.from)) };
+    const runs = next === undefined && !isTerminal(entry.status);
+    return { ...entry, runs, to: next ?? (runs ? Math.max(present, entry.from) : entry.from) };
   });
 }
 
@@ -70,16 +71,14 @@ export class Timeline {
 }
 
 function stateLine(state) {
-  const ended = isTerminal(state.status);
-  const lasted = state.to > state.from && !ended;
-  const unfinished = lasted && Math.abs(state.to - now()) < 1500;
+  const lasted = state.runs || (state.to > state.from && !isTerminal(state.status));
   return h("li", { class: state.status === null ? "unseen" : known(state.status) },
     h("span", { class: "when" }, h("time", { datetime: new Date(state.from).toISOString() }, clockTime(state.from, now()))),
     state.status === null ? h("span", { class: "sign" }) : icon(state.status),
     h("span", { class: "what" }, h("strong", null, state.status === null ? "created, not yet seen by Pollux" : wordOf(state.status)),
       state.native_status ? h("bdi", { class: "code" }, state.native_status) : null,
       pollNote(state.poll)),
-    h("span", { class: unfinished ? "lasted muted running" : "lasted muted" }, lasted ? `for ${duration((state.to - state.from) / 1000)}` : ""));
+    h("span", { class: state.runs ? "lasted muted running" : "lasted muted" }, lasted ? `for ${(state.runs ? whole : duration)((state.to - state.from) / 1000)}` : ""));
 }
 
 function readLine(line) {

@@ -5,6 +5,7 @@ import { now, onTick } from "./clock.mjs";
 import { byId, h, keyed, setAttr, setText } from "./dom.mjs";
 import { ago, duration, instant, percent, short, whole } from "./format.mjs";
 import { STATUSES, wordOf } from "./statuses.mjs";
+import { stateOf } from "./upstreamstate.mjs";
 
 export class Upstreams {
   #list = h("ul", { class: "cards" });
@@ -100,13 +101,12 @@ class Card {
     const u = this.#upstream;
     if (!u) return;
     const left = (seconds) => Math.max(0, (seconds ?? 0) - (performance.now() - this.#heard) / 1000);
-    const retry = left(u.retry_in_seconds);
-    const word = { closed: "answering", "half-open": "probing", open: "cut off" }[u.breaker] ?? u.breaker;
-    setText(this.#state, u.breaker === "open" && retry > 0 ? `${word}, retry in ${whole(Math.ceil(retry))}` : word);
-    this.#state.className = `pill ${{ closed: "good", "half-open": "warn", open: "bad" }[u.breaker] ?? ""}`;
+    const state = stateOf(u, (performance.now() - this.#heard) / 1000, now());
+    setText(this.#state, state.text);
+    this.#state.className = `pill ${state.tone}`;
     this.#state.title = `breaker ${u.breaker}`;
     const paused = left(u.paused_for_seconds);
-    this.#pause.hidden = paused <= 0;
+    this.#pause.hidden = paused <= 0 || state.word === "paused";
     setText(this.#pause, `paused ${whole(Math.ceil(paused))}`);
     this.#pause.title = "the upstream asked for a pause (429)";
     this.#tickError();

@@ -89,3 +89,13 @@ test("a forgotten task is gone at once", () => {
   rows.drop("u/7");
   assert.equal(refs(rows), "1");
 });
+
+test("one reference under two credentials is two rows", () => {
+  const rows = table(everything, [row(2, { key: "a" }), row(2, { key: "b", status: "failed" }), row(1, { key: "c" })]);
+  assert.equal(refs(rows), "2 2 1");
+  assert.deepEqual([...rows.severals], ["u/2"]);
+  rows.take(row(2, { key: "b", status: "completed", updated_at: at(9) }));
+  assert.deepEqual(rows.shown.map((r) => r.status), ["queued", "completed", "queued"]);
+  rows.drop("u/2");
+  assert.equal(refs(rows), "2 2 1");
+});

@@ -43,3 +43,9 @@ test("a chart of nothing lies on the ground", () => {
   assert.equal(line([0, 5], 5, true), "M0 100.0L1 0.0L1 100L0 100Z");
   assert.equal(line([], 1, true), "");
 });
+
+test("only the last state runs, and only until the task ends", () => {
+  const runs = (history) => steps(history, at(0), t0 + 29_000).map((x) => x.runs ?? false);
+  assert.deepEqual(runs([{ status: "queued", at: at(28) }, { status: "in_progress", at: at(28.9) }]), [false, false, true]);
+  assert.deepEqual(runs([{ status: "failed", at: at(28.9) }]), [false, false]);
+});

@@ -46,6 +46,7 @@ export class Fleet extends EventEmitter {
     const now = Date.now();
     for (let i = 0; i < 180; i++) this.#create(now - (180 - i) * 9_000);
     this.stray(now - 4 * 3600e3);
+    this.#twin(now - 5_000);
     for (const task of this.tasks) this.#age(task, now);
     for (let i = 0; i < 60; i++) this.#record(this.#wave(i));
   }
@@ -57,11 +58,17 @@ export class Fleet extends EventEmitter {
     Object.assign(task, { stuck: true, ends: Infinity });
   }
 
+  // The same reference under another credential.
+  #twin(at) {
+    const { id, ref } = this.#create(at, "orq");
+    Object.assign(this.#create(at, "orq"), { id, ref });
+  }
+
   #create(at, upstream = pick(Object.keys(UPSTREAMS))) {
     const u = UPSTREAMS[upstream];
     const id = u.id();
     const task = {
-      id, upstream, provider: upstream, ref: `${upstream}/${u.path ?? ""}${id}`, model: u.model && this.hostile ? this.hostile : u.model,
+      key: hex(12), id, upstream, provider: upstream, ref: `${upstream}/${u.path ?? ""}${id}`, model: u.model && this.hostile ? this.hostile : u.model,
       created: at, starts: at + u.seconds * 150 * (0.5 + random()), ends: at + u.seconds * 1000 * (0.4 + 1.2 * random()), end: this.#fate(upstream), history: [], status: "",
     };
     this.#become(task, "queued", at);
@@ -136,7 +143,7 @@ export class Fleet extends EventEmitter {
       id: t.id, upstream: t.upstream, provider: t.provider, status: t.status, native_status: t.native, terminal: ENDED.has(t.status),
       created_at: t.upstream === "vessl" ? null : iso(t.created), completed_at: t.completed && t.upstream !== "vessl" ? iso(t.completed) : null,
       updated_at: iso(t.updated), first_seen: iso(t.created + 300), age: Math.floor(Math.min(4, (Date.now() - t.updated) / 1000)),
-      error: t.code !== undefined ? { code: t.code } : null, model: t.model, stuck: t.stuck ?? false, ref: t.ref,
+      error: t.code !== undefined ? { code: t.code, message: t.message } : null, model: t.model, stuck: t.stuck ?? false, ref: t.ref, key: t.key,
     };
   }
 
