@@ -83,7 +83,7 @@ func TestListRow(t *testing.T) {
 	for name := range row {
 		names = append(names, name)
 	}
-	if got := sorted(names); got != "age completed_at created_at error first_seen id model native_status provider ref status stuck terminal updated_at upstream" {
+	if got := sorted(names); got != "age completed_at created_at error first_seen id key model native_status provider ref status stuck terminal updated_at upstream" {
 		t.Errorf("members: %s", got)
 	}
 	if f.polls.Load() != polls {
@@ -223,6 +223,21 @@ func TestListIsolation(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestListRowKeys: one reference under two credentials is two rows.
+func TestListRowKeys(t *testing.T) {
+	f := newFace(t, nil)
+	f.know("X-API-Key: a", "shannon/t1")
+	f.know("X-API-Key: b", "shannon/t1")
+	own := f.list("", "X-API-Key: a").Data
+	all := f.list("").Data
+	if len(own) != 1 || len(all) != 2 || all[0]["ref"] != all[1]["ref"] || all[0]["key"] == all[1]["key"] {
+		t.Fatalf("got %v of one credential and %v of all", own, all)
+	}
+	if key := own[0]["key"]; key != all[0]["key"] && key != all[1]["key"] {
+		t.Errorf("key %v of a row changes with who looks: %v", key, all)
+	}
 }
 
 func TestListSight(t *testing.T) {

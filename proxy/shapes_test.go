@@ -117,6 +117,7 @@ type rowShape struct {
 	Model        *string        `json:"model"`
 	Stuck        bool           `json:"stuck"`
 	Ref          string         `json:"ref"`
+	Key          string         `json:"key"`
 }
 
 type rowErrorShape struct {

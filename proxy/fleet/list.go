@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"time"
@@ -13,6 +14,9 @@ import (
 
 // listTimeout bounds the look into the index.
 const listTimeout = 2 * time.Second
+
+// rowDomain is of the hashes that are the keys of rows.
+const rowDomain = "row"
 
 // rowJSON is a row of a list as it is rendered.
 type rowJSON struct {
@@ -31,6 +35,7 @@ type rowJSON struct {
 	Model        *string    `json:"model"`
 	Stuck        bool       `json:"stuck"`
 	Ref          string     `json:"ref"`
+	Key          string     `json:"key"` // tells rows apart: a reference is a task under each credential
 }
 
 type rowError struct {
@@ -49,11 +54,21 @@ func (s *Service) rendered(r *cache.Row, now time.Time) rowJSON {
 		Terminal: r.Terminal, CreatedAt: timeOrNull(r.CreatedAt), CompletedAt: timeOrNull(r.CompletedAt),
 		UpdatedAt: r.UpdatedAt.UTC(), FirstSeen: r.FirstSeen.UTC().Truncate(time.Microsecond),
 		Age: int64(max(0, now.Sub(observed)) / time.Second), Model: orNull(r.Model), Stuck: s.engine.Stuck(r, now), Ref: r.Ref,
+		Key: s.rowKey(r),
 	}
 	if slices.Contains(failures, r.Status) {
 		out.Error = &rowError{Code: orNull(r.ErrorCode), Message: orNull(r.ErrorMessage)}
 	}
 	return out
+}
+
+// rowKey stands for the task and the credential of r, and gives neither away.
+func (s *Service) rowKey(r *cache.Row) string {
+	var sum cache.ID
+	h := s.secret.Hash(rowDomain)
+	h.Part(r.Key[:])
+	h.Sum(&sum)
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 func orNull(s string) *string {
