@@ -76,7 +76,8 @@ export function listURL(state, at, extra = {}) {
     upstream: state.upstream,
     terminal: state.terminal,
     q: state.q,
-    since: state.since ? new Date(at - SPANS[state.since]).toISOString() : "",
+    since: state.since ? new Date(at - SPANS[state.since]).toISOString() : state.from,
+    until: state.to,
     sort: state.sort,
     ...extra,
   });

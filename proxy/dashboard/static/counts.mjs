@@ -5,6 +5,7 @@ import { Chart } from "./charts.mjs";
 import { now } from "./clock.mjs";
 import { byId, h, setAttr, setText } from "./dom.mjs";
 import { ago, count, instant, short } from "./format.mjs";
+import { WINDOWS } from "./route.mjs";
 import { setSubject } from "./title.mjs";
 import { icon, STATUSES, wordOf } from "./statuses.mjs";
 
@@ -13,9 +14,9 @@ export class Counts {
   #summary;
 
   /** pick(status) is called for a cell, trouble() for the stuck ones, open(ref)
-   * for the oldest task. */
-  constructor({ pick, trouble, open }) {
-    this.#summary = new Summary(trouble, open);
+   * for the oldest task, window(word) for what the numbers are about. */
+  constructor({ pick, trouble, open, window }) {
+    this.#summary = new Summary(trouble, open, window);
     for (const status of STATUSES) {
       const cell = new Cell(status, () => pick(status));
       this.#cells.set(status, cell);
@@ -30,8 +31,9 @@ export class Counts {
     this.#summary.draw(fleet);
   }
 
-  /** mark shows which statuses the table is filtered to. */
-  mark(chosen) {
+  /** mark shows which statuses the table is filtered to, and the window. */
+  mark({ status: chosen, window }) {
+    this.#summary.mark(window);
     for (const [status, cell] of this.#cells) {
       setAttr(cell.element, "aria-pressed", String(chosen.includes(status)));
     }
@@ -61,18 +63,27 @@ class Summary {
   #total = h("strong", null, "–");
   #stuck;
   #oldest;
-  #at = h("span", { class: "muted" });
+  #words = h("span", null, "tasks");
+  #window;
   #ref = "";
 
-  constructor(trouble, open) {
+  constructor(trouble, open, pick) {
+    this.#window = h("select", { onchange: () => pick(this.#window.value) }, Object.entries(WINDOWS).map(([value, word]) => h("option", { value }, word)));
     this.#stuck = h("button", { type: "button", class: "link warn", onclick: trouble, hidden: true });
     this.#oldest = h("button", { type: "button", class: "link", hidden: true, onclick: () => open(this.#ref) });
-    byId("summary").append(this.#total, " tasks", this.#stuck, this.#oldest, this.#at);
+    byId("summary").append(
+      h("span", { class: "lately" }, this.#total, " ", this.#words, " ", h("label", null, h("span", { class: "hush" }, "What counts, failures and savings are about"), this.#window)),
+      this.#stuck, this.#oldest);
+  }
+
+  mark(window) {
+    this.#window.value = window;
   }
 
   draw(fleet) {
     const { total, stuck } = fleet.tasks;
     setText(this.#total, count(total));
+    setText(this.#words, this.#window.value === "all" ? "tasks of" : `${total === 1 ? "task" : "tasks"} changed in`);
     this.#stuck.hidden = !stuck;
     setText(this.#stuck, `${count(stuck)} stuck`);
     const oldest = fleet.oldest;

@@ -14,8 +14,10 @@ export class Failures {
     onTick(() => this.#tick());
   }
 
-  draw(fleet) {
+  draw(fleet, span) {
     this.#groups = fleet.failures ?? [];
+    setText(byId("failures-title"), `Failures in ${span}`);
+    setText(this.#empty, `No task failed in ${span}.`);
     this.#empty.hidden = this.#groups.length > 0;
     const key = (g) => JSON.stringify([g.upstream, g.code, g.message]);
     keyed(this.#list, this.#groups, key, make, update);

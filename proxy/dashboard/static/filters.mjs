@@ -2,6 +2,7 @@
 
 import { byId, h, setText } from "./dom.mjs";
 import { everything, isFiltered, SPANS, toggled } from "./route.mjs";
+import { Range, rangeText } from "./range.mjs";
 import { badge } from "./statuses.mjs";
 
 const ORDERS = {
@@ -9,6 +10,7 @@ const ORDERS = {
   updated_at: "Longest unchanged first", "-completed_at": "Last completed first", completed_at: "First completed first",
 };
 const SPAN_WORDS = { "": "Any time", "15m": "Last 15 minutes", "1h": "Last hour", "6h": "Last 6 hours", "24h": "Last day", "7d": "Last 7 days" };
+const RANGE = "range"; // the choice that opens the fields for two times
 const ENDS = { "": "Running and ended", false: "Running", true: "Ended" };
 
 export class Filters {
@@ -17,12 +19,14 @@ export class Filters {
   #trouble = h("button", { type: "button", class: "button toggle", "aria-pressed": "false", onclick: () => this.trouble() }, "Trouble first");
   #ends = this.#select("Running or ended", ENDS, "terminal");
   #span = this.#select("Created within", SPAN_WORDS, "since");
+  #range = new Range((range) => this.#set({ ...range, since: "" }));
   #order = this.#select("Order", ORDERS, "sort");
 
   /** go(state) shows another view. */
   constructor(go) {
     this.#go = go;
-    byId("tools").append(this.#trouble, this.#ends.label, this.#span.label, this.#order.label);
+    byId("tools").append(this.#trouble, this.#ends.label, this.#span.label, this.#order.label, this.#range.element);
+    this.#span.element.append(h("option", { value: RANGE }, "From … to …"));
   }
 
   #select(label, words, member) {
@@ -32,11 +36,17 @@ export class Filters {
   }
 
   #set(changes) {
+    if (changes.since === RANGE) return this.#range.open();
+    if (changes.since !== undefined) changes = { from: "", to: "", ...changes };
     this.#go({ ...this.#state, ...changes });
   }
 
   trouble() {
     this.#set({ trouble: !this.#state.trouble });
+  }
+
+  window(word) {
+    this.#set({ window: word });
   }
 
   status(word) {
@@ -49,19 +59,21 @@ export class Filters {
   }
 
   clear() {
-    this.#go({ ...everything, sort: this.#state.sort });
+    this.#go({ ...everything, sort: this.#state.sort, window: this.#state.window });
   }
 
   draw(state) {
     this.#state = state;
     this.#trouble.setAttribute("aria-pressed", String(state.trouble));
     this.#ends.element.value = state.terminal;
-    this.#span.element.value = state.since;
+    this.#span.element.value = state.from || state.to ? RANGE : state.since;
+    this.#range.draw(state);
     this.#order.element.value = state.sort;
     const chips = state.status.map((word) => chip(badge(word), word, () => this.status(word)));
     if (state.upstream) chips.push(chip(h("bdi", null, state.upstream), state.upstream, () => this.#set({ upstream: "" })));
-    if (state.q) chips.push(chip(h("bdi", null, `id ${state.q}…`), state.q, () => this.#set({ q: "" })));
+    if (state.q) chips.push(chip(h("bdi", null, `“${state.q}”`), state.q, () => this.#set({ q: "" })));
     if (state.since) chips.push(chip(SPAN_WORDS[state.since], SPAN_WORDS[state.since], () => this.#set({ since: "" })));
+    if (state.from || state.to) chips.push(chip(h("bdi", null, rangeText(state)), rangeText(state), () => this.#set({ from: "", to: "" })));
     if (state.terminal) chips.push(chip(ENDS[state.terminal], ENDS[state.terminal], () => this.#set({ terminal: "" })));
     if (chips.length > 1) chips.push(h("button", { type: "button", class: "link", onclick: () => this.clear() }, "Clear all"));
     byId("chips").replaceChildren(...chips);

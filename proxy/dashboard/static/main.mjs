@@ -72,9 +72,15 @@ async function refused() {
 
 let searching;
 
+// Of a reference, the id; a model may have a slash too.
+function idIn(text) {
+  const [first, ...rest] = text.split("/");
+  return rest.length && overview.knows(first) ? rest.pop() : text;
+}
+
 function search() {
   clearTimeout(searching);
-  const q = byId("find").value.trim().split("/").pop(); // of a reference, the id
+  const q = idIn(byId("find").value.trim());
   if (state.view === "tasks" && q === state.q) return;
   go({ ...list, q }, { replace: state.view === "tasks" });
 }
@@ -83,7 +89,7 @@ function search() {
 function openFound() {
   const text = byId("find").value.trim();
   if (!text) return;
-  const ref = text.includes("/") ? text : overview.table.find(text);
+  const ref = text.includes("/") && overview.knows(text.split("/")[0]) ? text : overview.table.find(text);
   if (ref) return go({ view: "task", ref });
   search();
 }

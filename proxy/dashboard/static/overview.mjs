@@ -8,6 +8,7 @@ import { Durations } from "./durations.mjs";
 import { Failures } from "./failures.mjs";
 import { Filters } from "./filters.mjs";
 import { beat, setStream } from "./live.mjs";
+import { WINDOWS } from "./route.mjs";
 import { Savings } from "./savings.mjs";
 import { follow } from "./sse.mjs";
 import { States } from "./states.mjs";
@@ -24,6 +25,8 @@ export class Overview {
   #run = null;
   #fleet = null;
   #scroll = 0;
+  #window = "";
+  #names = new Set();
   #login;
 
   /** go(state) shows another view; login() resolves with whether a key of this
@@ -35,7 +38,7 @@ export class Overview {
     const { filters } = this;
     const on = { open, status: (word) => filters.status(word), upstream: (name) => filters.upstream(name), clear: () => filters.clear() };
     this.table = new Table({ ...on, problem: (err) => this.#refused("tasks", err) });
-    this.counts = new Counts({ pick: on.status, trouble: () => filters.trouble(), open });
+    this.counts = new Counts({ pick: on.status, trouble: () => filters.trouble(), open, window: (word) => filters.window(word) });
     this.states = new States(on.upstream);
     this.upstreams = new Upstreams(on.upstream);
     this.panels = [this.counts, new Savings(), new Failures(), new Durations()];
@@ -48,13 +51,15 @@ export class Overview {
   show(state) {
     byId("overview").hidden = false;
     this.filters.draw(state);
-    this.counts.mark(state.status);
+    this.counts.mark(state);
     this.states.mark(state.upstream);
     this.upstreams.mark(state.upstream);
-    const back = this.#run === null;
+    const back = this.#run === null || this.#window !== state.window;
+    const returns = this.#run === null;
+    this.#window = state.window;
     if (back) this.#start();
     this.table.show(state);
-    if (back) scrollTo({ top: this.#scroll, behavior: "instant" });
+    if (returns) scrollTo({ top: this.#scroll, behavior: "instant" });
   }
 
   hide() {
@@ -71,16 +76,23 @@ export class Overview {
     if (this.#run) this.#readUpstreams(this.#run.signal);
   }
 
+  /** knows says whether there is such an upstream; where nobody may be told, any
+   * may be. */
+  knows(name) {
+    return this.#names.size === 0 || this.#names.has(name);
+  }
+
   #start() {
+    this.#run?.abort();
     this.#run = new AbortController();
     const { signal } = this.#run;
     byId("fleet-note").hidden = true;
     follow({
-      open: (_, s) => openStream(endpoint("v1/fleet"), { signal: s }),
+      open: (_, s) => openStream(endpoint("v1/fleet", { window: this.#window }), { signal: s }),
       signal,
       visible: page,
       beat,
-      event: (e) => e.event === "fleet" && this.#draw(JSON.parse(e.data)),
+      event: (e) => !signal.aborted && e.event === "fleet" && this.#draw(JSON.parse(e.data)),
       state: (word, milliseconds) => {
         if (!signal.aborted) setStream("fleet", word, milliseconds);
       },
@@ -104,6 +116,7 @@ export class Overview {
     try {
       const answer = await getJSON(endpoint("v1/upstreams"), { signal });
       if (signal.aborted) return false;
+      this.#names = new Set(answer.data.map((u) => u.name));
       this.states.draw(answer.data);
       this.upstreams.draw(answer.data);
       if (this.#fleet) this.upstreams.drawTasks(this.#fleet);
@@ -116,7 +129,7 @@ export class Overview {
   #draw(fleet) {
     this.#fleet = fleet;
     sync(fleet.at);
-    for (const panel of this.panels) panel.draw(fleet);
+    for (const panel of this.panels) panel.draw(fleet, WINDOWS[this.#window]);
     this.upstreams.drawTasks(fleet);
   }
 

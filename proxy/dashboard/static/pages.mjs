@@ -2,6 +2,7 @@
 
 import { getJSON, listURL } from "./api.mjs";
 import { now } from "./clock.mjs";
+import { everything, isFiltered } from "./route.mjs";
 import { isFailure, isTerminal } from "./statuses.mjs";
 
 /** PAGE is how many rows are fetched at a time; on a phone, less to scroll past. */
@@ -14,10 +15,14 @@ export async function firstPage(state, signal) {
   const list = (changes, extra) => getJSON(listURL({ ...state, ...changes }, now(), extra), { signal });
   const asked = [list({}, { limit: PAGE })];
   if (state.trouble) asked.push(...troubles(state).map((changes) => list(changes, { limit: changes.limit })));
-  const [page, ...more] = await Promise.all(asked);
+  const exact = isNarrowed(state) ? getJSON(listURL({ ...everything, q: state.q }, now(), { limit: 5 }), { signal }) : { data: [] };
+  const [named, page, ...more] = await Promise.all([exact, ...asked]);
   const extra = more.flatMap((answer) => answer.data).filter((row) => row.stuck || isFailure(row.status));
-  return { rows: [...page.data, ...extra], cursor: page.next_cursor };
+  return { rows: [...named.data.filter((row) => row.id === state.q), ...page.data, ...extra], cursor: page.next_cursor };
 }
+
+// A filter left over shall not hide the task whose id was typed in.
+const isNarrowed = (state) => state.q !== "" && isFiltered({ ...state, q: "" });
 
 /** nextPage resolves with the rows after a cursor. */
 export async function nextPage(state, cursor, signal) {

@@ -6,9 +6,12 @@ export const SORTS = ["-created_at", "created_at", "-updated_at", "updated_at", 
 /** How far back a list may look, by the word in the address; in milliseconds. */
 export const SPANS = { "15m": 900e3, "1h": 3600e3, "6h": 21600e3, "24h": 86400e3, "7d": 604800e3 };
 
+/** WINDOWS are the times that counts, failures and savings may be about, in words. */
+export const WINDOWS = { "15m": "the last 15 minutes", "1h": "the last hour", "24h": "the last 24 hours", all: "all time" };
+
 /** everything is the list without any filter. */
 export const everything = Object.freeze({
-  view: "tasks", status: [], upstream: "", terminal: "", q: "", since: "", sort: SORTS[0], trouble: false,
+  view: "tasks", status: [], upstream: "", terminal: "", q: "", since: "", sort: SORTS[0], trouble: false, window: "1h", from: "", to: "",
 });
 
 /** parse reads a fragment. What it does not understand is left out. */
@@ -26,7 +29,16 @@ export function parse(hash) {
     since: oneOf("since", Object.keys(SPANS)),
     sort: oneOf("sort", SORTS) || SORTS[0],
     trouble: params.get("first") === "trouble",
+    window: oneOf("window", Object.keys(WINDOWS)) || everything.window,
+    from: timeIn(params.get("from")),
+    to: timeIn(params.get("to")),
   };
+}
+
+// An instant as the address has it, RFC 3339 in UTC; "" for what is none.
+function timeIn(text) {
+  const at = Date.parse(text ?? "");
+  return Number.isFinite(at) ? new Date(at).toISOString() : "";
 }
 
 /** format is the inverse of parse; defaults are left out. */
@@ -37,8 +49,9 @@ export function format(state) {
     return `#${params}`;
   }
   if (state.status.length) params.set("status", state.status.join(","));
-  for (const name of ["upstream", "terminal", "q", "since"]) if (state[name]) params.set(name, state[name]);
+  for (const name of ["upstream", "terminal", "q", "since", "from", "to"]) if (state[name]) params.set(name, state[name]);
   if (state.sort !== SORTS[0]) params.set("sort", state.sort);
+  if (state.window !== everything.window) params.set("window", state.window);
   if (state.trouble) params.set("first", "trouble");
   return `#${params.toString().replaceAll("%2C", ",")}`;
 }
@@ -51,4 +64,4 @@ export function toggled(state, status) {
 
 /** isFiltered says whether anything narrows the list. */
 export const isFiltered = (state) =>
-  Boolean(state.status.length || state.upstream || state.terminal || state.q || state.since);
+  Boolean(state.status.length || state.upstream || state.terminal || state.q || state.since || state.from || state.to);

@@ -111,7 +111,7 @@ export function reasonOf(row) {
 
 function notes(row, several) {
   const all = [];
-  if (several && row.key) all.push(h("span", { class: "pill", title: "This reference is known under several credentials; each has a row of its own." }, `credential ${row.key.slice(0, 4)}`));
+  if (several && row.key) all.push(h("span", { class: "pill", title: "This reference is known under several credentials; each has a row of its own." }, `key ${row.key.slice(0, 4)}`));
   if (row.stuck) all.push(h("span", { class: "pill warn", title: "running far longer than its like" }, "stuck"));
   if (row.error?.code) all.push(h("bdi", { class: "code", title: row.error.code }, row.error.code));
   return all;

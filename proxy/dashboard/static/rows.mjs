@@ -122,9 +122,10 @@ export function rank(row) {
 }
 
 /** matching is the part of a filter that changes while a task lives, so that it
- * is judged here; what is fixed, the server filters in the stream. */
+ * is judged here; what is fixed, the server filters in the stream. A task whose
+ * whole id was asked for is shown whatever else is set. */
 export function matching(state) {
-  return (row) =>
+  return (row) => (state.q !== "" && row.id === state.q) ||
     (state.status.length === 0 || state.status.includes(row.status)) &&
     (state.terminal === "" || String(row.terminal) === state.terminal) &&
     (state.upstream === "" || row.upstream === state.upstream);

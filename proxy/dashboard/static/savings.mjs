@@ -37,10 +37,10 @@ export class Savings {
       this.#chart.element);
   }
 
-  draw(fleet) {
+  draw(fleet, span) {
     const { received, upstream, saved, rate_limits_avoided: avoided } = fleet.polls;
     setText(this.#rate, received > 0 ? percent(saved.total / received) : "–");
-    setText(this.#told, `of ${short(received)} polls never reached an upstream`);
+    setText(this.#told, `of ${short(received)} polls in ${span} never reached an upstream`);
     this.#strip.draw([upstream, ...PARTS.map(([member]) => saved[member] ?? 0)]);
     setText(this.#numbers.get("upstream"), count(upstream));
     for (const [member] of PARTS) setText(this.#numbers.get(member), count(saved[member]));

@@ -52,6 +52,7 @@ class Card {
   #pause = h("span", { class: "pill warn", hidden: true });
   #strip = new Strip(STATUSES, "mix");
   #values = {};
+  #legend;
   #budget;
   #error = h("p", { class: "last-error", hidden: true });
   #upstream = null;
@@ -64,9 +65,10 @@ class Card {
       this.#values[word] = h("dd", null, "–");
       return h("div", null, h("dt", null, word), this.#values[word]);
     });
+    this.#legend = h("p", { class: "mix-legend muted" });
     this.element = h("li", { class: "card" },
       h("div", { class: "card-head" }, this.#name, this.#provider, h("span", { class: "pills" }, this.#pause, this.#state)),
-      this.#strip.element, h("dl", { class: "facts" }, facts), this.#budget.element, this.#error);
+      this.#strip.element, this.#legend, h("dl", { class: "facts" }, facts), this.#budget.element, this.#error);
   }
 
   draw(u) {
@@ -88,7 +90,12 @@ class Card {
 
   drawTasks(byStatus) {
     this.#strip.draw(STATUSES.map((status) => byStatus[status] ?? 0));
-    this.element.title = STATUSES.filter((x) => byStatus[x]).map((x) => `${byStatus[x]} ${wordOf(x)}`).join(", ");
+    const there = STATUSES.filter((x) => byStatus[x]);
+    this.#legend.hidden = this.#strip.element.classList.toggle("nothing", there.length === 0);
+    const text = there.map((x) => `${x}${byStatus[x]}`).join();
+    if (this.#legend.dataset.text === text) return;
+    this.#legend.dataset.text = text;
+    this.#legend.replaceChildren(...there.map((x) => h("span", null, h("i", { class: `key ${x}`, "aria-hidden": "true" }), `${short(byStatus[x])} ${wordOf(x)}`)));
   }
 
   mark(chosen) {

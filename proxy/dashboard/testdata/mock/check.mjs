@@ -1,7 +1,9 @@
 // Uses the dashboard in a browser as a person would, and fails with the first
-// thing that is not as it should be.
+// thing that is not as it should be. With SHOTS=folder it leaves pictures there.
 
 import assert from "node:assert/strict";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Browser, ended, started } from "./browser.mjs";
 
@@ -31,6 +33,77 @@ async function withServer(args, f) {
   } finally {
     await ended(mock.child);
   }
+}
+
+const LOOKS = [1440, 1024, 400].flatMap((width) => [false, true].map((dark) => ({ width, height: 900, dark })));
+const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+
+// inEveryLook shows the page at each width in both themes: f checks it there.
+async function inEveryLook(name, f = () => {}) {
+  for (const look of LOOKS) {
+    await browser.look(look);
+    await browser.run("scrollTo(0, 0)");
+    const which = `${name} at ${look.width} px, ${look.dark ? "dark" : "light"}`;
+    assert.ok(await browser.run("document.documentElement.scrollWidth <= innerWidth"), `${which} is wider than the window`);
+    await f(which, look);
+    if (!process.env.SHOTS) continue;
+    await mkdir(process.env.SHOTS, { recursive: true });
+    await writeFile(join(process.env.SHOTS, `${name}-${look.width}-${look.dark ? "dark" : "light"}.png`), await browser.picture());
+  }
+  await browser.look();
+}
+
+async function accessible(which) {
+  await browser.run(`${axe}\n;true`);
+  const found = await browser.run("axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => `${v.id}: ${v.nodes[0].html} ${v.nodes[0].failureSummary}`))");
+  assert.deepEqual(found, [], which);
+}
+
+async function troubleIsAtTheTop(mock) {
+  await until(`${rows}.length > 20 && ${isLive} && document.querySelector('.card .pill')`);
+  const dead = async (name) => (await fetch(`${mock.url.replace("/dashboard", "")}/mock/dead?upstream=${name}`)).ok;
+  // What is seen of the row, on a phone its line, without scrolling.
+  const first = "(() => { const e = [...document.querySelectorAll('.states-line, .state-chip')].find((x) => x.checkVisibility()); const r = e?.getBoundingClientRect(); return r && r.top >= 0 && r.bottom <= innerHeight ? e.textContent : ''; })()";
+  await inEveryLook("fleet", async (which) => {
+    await until(`!${first}.startsWith('shannon')`);
+    assert.ok(await dead("shannon"));
+    await until(`(${first}.match(/^(shannon|orq|vessl|gumloop)/) ?? [''])[0] && document.querySelector('#states').textContent.includes('shannoncut off')`);
+    await until("document.title.match(/shannon cut off|in trouble/) && document.getElementById('live').dataset.trouble === 'bad'");
+    await accessible(which);
+    await dead("");
+  });
+}
+
+async function rowsSayWhy() {
+  await browser.run("document.querySelector('.count.failed').click()");
+  await until(`${rows}.length && ${rows}.every((r) => r.querySelector('.badge.failed'))`);
+  await inEveryLook("failed", async (which) => {
+    const seen = await browser.run(`${rows}.slice(0, 5).filter((r) => [...r.querySelectorAll('.reason, .sub-reason')].some((x) => x.checkVisibility() && x.textContent.length > 10 && x.getBoundingClientRect().width > 40)).length`);
+    assert.equal(seen, await browser.run(`Math.min(5, ${rows}.length)`), `${which}: rows without a reason`);
+    assert.ok(await browser.run("[...document.querySelectorAll('thead th')].filter((x) => x.checkVisibility()).every((x) => x.scrollWidth <= x.clientWidth)"), `${which}: a heading is cut`);
+  });
+  await browser.press("x");
+  await until(`${rows}.length > 20`);
+  // One reference under two credentials.
+  await until(`${rows}.some((a) => ${rows}.filter((b) => b.dataset.ref === a.dataset.ref).length === 2)`);
+}
+
+async function asksAboutLately() {
+  await until("document.getElementById('failures-title').textContent === 'Failures in the last hour'");
+  await browser.run("(() => { const s = document.querySelector('.lately select'); s.value = '15m'; s.dispatchEvent(new Event('change')); })()");
+  await until("location.hash === '#window=15m' && document.getElementById('failures-title').textContent === 'Failures in the last 15 minutes' && document.getElementById('savings').textContent.includes('in the last 15 minutes')");
+  await browser.run("location.hash = ''");
+  await until("document.getElementById('failures-title').textContent === 'Failures in the last hour'");
+}
+
+async function findsWhatIsHidden() {
+  const id = await browser.run(`${rows}.find((r) => r.querySelector('.badge.completed'))?.dataset.ref.split('/').pop()`);
+  await browser.run(`location.hash = '#status=queued&q=${id}'`);
+  await until(`${rows}.length === 1 && ${rows}[0].dataset.ref.endsWith(${JSON.stringify(id)})`);
+  await browser.run("location.hash = '#from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z'");
+  await until("document.querySelector('.tasks .empty')?.checkVisibility() && document.querySelector('#chips .chip')?.textContent.includes('2001')");
+  await browser.run("location.hash = ''");
+  await until(`${rows}.length > 20`);
 }
 
 async function readsAndMoves() {
@@ -90,10 +163,12 @@ async function rowsStay() {
 async function survivesRestart(mock) {
   await ended(mock.child);
   await until("document.getElementById('live').textContent.includes('reconnecting')");
+  await until("document.body.classList.contains('lost') && document.getElementById('lost').textContent.includes('has not been heard since')");
+  await inEveryLook("lost");
   assert.ok(await browser.run(`${rows}.length > 20`), "the rows went with the connection");
   const again = await serve("--port", new URL(mock.url).port, "--prefix", "/pollux", "--hostile");
   mock.child = again.child;
-  await until(isLive);
+  await until(`${isLive} && document.getElementById('lost').hidden`);
 }
 
 async function logsIn() {
@@ -125,10 +200,14 @@ async function takesCredential() {
 try {
   await withServer(["--prefix", "/pollux", "--hostile"], async (mock) => {
     await readsAndMoves();
+    await rowsSayWhy();
+    await asksAboutLately();
+    await findsWhatIsHidden();
     await filters();
     await rowsStay();
     await survivesRestart(mock);
   });
+  await withServer([], troubleIsAtTheTop);
   await withServer(["--login"], logsIn);
   await withServer(["--caller"], takesCredential);
 } finally {

@@ -35,6 +35,7 @@ export class Fleet extends EventEmitter {
   tasks = [];
   polls = { received: 48_210, upstream: 3_904, hit: 38_905, collapsed: 4_020, stale: 61, not_modified: 1_320 };
   avoided = 212;
+  dead = ""; // an upstream that died
   #history = { step_seconds: 10, by_status: Object.fromEntries(STATUSES.map((s) => [s, []])), polls_received: [], polls_upstream: [] };
   #ticks = 0;
 
@@ -147,13 +148,13 @@ export class Fleet extends EventEmitter {
     };
   }
 
-  rows({ upstream, status, terminal, q, since, sort }) {
+  rows({ upstream, status, terminal, q, since, until, sort }) {
     const wanted = status ? status.split(",") : STATUSES;
     const member = (sort ?? "-created_at").replace("-", "");
     const sign = (sort ?? "-").startsWith("-") ? -1 : 1;
     return this.tasks
-      .filter((t) => (!upstream || t.upstream === upstream) && wanted.includes(t.status) && (!q || t.id.startsWith(q)) &&
-        (!terminal || String(ENDED.has(t.status)) === terminal) && (!since || t.created >= Date.parse(since)))
+      .filter((t) => (!upstream || t.upstream === upstream) && wanted.includes(t.status) && (!q || t.id.startsWith(q) || t.model === q || t.code === q) &&
+        (!terminal || String(ENDED.has(t.status)) === terminal) && (!since || t.created >= Date.parse(since)) && (!until || t.created < Date.parse(until)))
       .map((t) => this.row(t))
       .sort((a, b) => sign * (Date.parse(a[member] ?? a.first_seen) - Date.parse(b[member] ?? b.first_seen)));
   }
@@ -186,9 +187,9 @@ export class Fleet extends EventEmitter {
   upstreams() {
     const left = (period, length) => Math.max(0, length - ((Date.now() / 1000) % period));
     return Object.entries(UPSTREAMS).map(([name, u], i) => {
-      const open = name === "vessl" && left(60, 25) > 0;
+      const open = name === this.dead || (name === "vessl" && left(60, 25) > 0);
       return {
-        name, provider: name, breaker: open ? "open" : "closed", retry_in_seconds: open ? left(60, 25) : null,
+        name, provider: name, breaker: open ? "open" : "closed", retry_in_seconds: open ? Math.max(3, left(60, 25)) : null,
         budget: i % 2 ? { limit: 100, per_seconds: 60, left: Math.round(18 + 50 * left(60, 60) / 60) } : null,
         paused_for_seconds: name === "gumloop-flow" && left(45, 20) > 0 ? left(45, 20) : null,
         latency: { p50_seconds: 0.04 + i * 0.03, p99_seconds: 0.31 + i * 0.17 }, error_ratio: open ? 0.41 : i * 0.004,

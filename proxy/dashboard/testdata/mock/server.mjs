@@ -131,6 +131,10 @@ createServer((request, response) => {
   const query = Object.fromEntries(url.searchParams);
   if (path === "/dashboard") return file(response, "index.html");
   if (path.startsWith("/dashboard/")) return file(response, path.slice("/dashboard/".length).replaceAll("..", ""));
+  if (path === "/mock/dead") {
+    fleet.dead = query.upstream;
+    return response.writeHead(204).end();
+  }
   if (path === "/v1/session") return serveSession(request, response);
   if (!loggedIn(request)) return problem(response, 401, "/problems/unauthorized", "a Pollux key is needed");
   if (path === "/v1/fleet") return serveFleet(request, response);
