@@ -114,6 +114,11 @@ func (i *Inbound) Receive(h http.Header, query url.Values, body []byte, from Sen
 	return m, nil
 }
 
+// Usable reports whether messages can be verified with such a secret.
+func (i *Inbound) Usable(secret string) bool {
+	return secret != "" && !(i.verify.standard && len(standardKey(secret)) == 0)
+}
+
 // Sign makes a message with that body acceptable to Receive: it adds to h, and
 // returns what the query of the URL needs. It is what simulations and tests
 // sign with. ok is false where the upstream signs with a key of its own.

@@ -6,9 +6,11 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/agents"
 	"pollux/proxy/fleet"
+	"pollux/proxy/inbound"
 	"pollux/proxy/problem"
 	"pollux/proxy/webhooks"
 	"pollux/proxy/wire"
@@ -40,13 +42,14 @@ type endpoint struct {
 	get, post, delete handler
 	every             handler // whatever the method; bodies may have any kind and length
 	bodyLimit         int64   // of a POST, in bytes
+	anyBody           bool    // it may have any kind, and come in chunks
 	allow             string
 }
 
 // routes is every endpoint. The one named other stands for what has none.
 type routes struct {
 	index, dashboard, session, openAPI, health, ready, metrics, problem, batch, list, fleet, upstreams, task, cancel, native, other *endpoint
-	webhooks, webhook, redeliver, rotate, agents                                                                                    *endpoint
+	webhooks, webhook, redeliver, rotate, agents, inbound                                                                           *endpoint
 
 	all []*endpoint
 }
@@ -79,6 +82,7 @@ func newRoutes() *routes {
 	r.redeliver = add(endpoint{name: "redeliver", post: func(s *Server, x *serving) { s.hooks.ServeRedeliver(&x.Request) }, bodyLimit: 64 << 10})
 	r.rotate = add(endpoint{name: "rotate", post: func(s *Server, x *serving) { s.hooks.ServeRotate(&x.Request) }, bodyLimit: 64 << 10})
 	r.agents = add(endpoint{name: "mcp", post: func(s *Server, x *serving) { s.agents.Serve(&x.Request) }, bodyLimit: agents.BodyLimit})
+	r.inbound = add(endpoint{name: "inbound", post: func(s *Server, x *serving) { s.inbound.Serve(&x.Request) }, bodyLimit: providers.MaxMessage, anyBody: true})
 	r.native = add(endpoint{name: "native", every: func(s *Server, x *serving) { s.native.ServeNative(&x.Request) }})
 	return r
 }
@@ -155,6 +159,9 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		e, id := r.matchWebhook(id)
 		return e, nil, id
 	}
+	if name, ok := bytes.CutPrefix(path, []byte(inbound.Path)); ok && len(name) > 0 {
+		return r.inbound, name, nil
+	}
 	if name, ok := bytes.CutPrefix(path, []byte(access.NativePath)); ok && len(name) > 0 {
 		if i := bytes.IndexByte(name, '/'); i >= 0 {
 			return r.native, name[:i], name[i:]
@@ -210,11 +217,11 @@ func (s *Server) admit(h *fasthttp.RequestHeader, x *serving) *wire.Refusal {
 		return wire.RefusePath
 	case e.handler(method) == nil:
 		return wire.RefuseNotAllowed
-	case x.BodyLength < 0:
+	case x.BodyLength < 0 && !e.anyBody:
 		return wire.RefuseChunked
 	case x.BodyLength > e.bodyLimit:
 		return wire.RefuseBodySize
-	case !isJSON(h.ContentType()):
+	case !e.anyBody && !isJSON(h.ContentType()):
 		return wire.RefuseMediaType
 	}
 	return nil

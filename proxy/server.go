@@ -19,6 +19,7 @@ import (
 	"pollux/proxy/agents"
 	"pollux/proxy/fleet"
 	"pollux/proxy/follow"
+	"pollux/proxy/inbound"
 	"pollux/proxy/native"
 	"pollux/proxy/poller"
 	"pollux/proxy/tasks"
@@ -63,6 +64,7 @@ type Server struct {
 	native   *native.Service
 	fleet    *fleet.Service
 	agents   *agents.Face
+	inbound  *inbound.Face
 	hooks    *webhooks.Face
 	webhooks *webhooks.Service // nil until OpenWebhooks
 	waits    follow.Gate
@@ -96,6 +98,9 @@ func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret
 	s.tasks = tasks.New(engine, s.hub, s.life, &s.waits, &s.streams, log)
 	s.native = native.New(engine, s.life)
 	s.agents = agents.NewFace(agents.New(buildVersion()), s.life, s.openDesk)
+	if s.inbound, err = inbound.New(engine, reg); err != nil {
+		return nil, err
+	}
 	if s.fleet, err = fleet.New(engine, engine.Index(), s.life, &s.streams, secret, reg, log); err != nil {
 		return nil, err
 	}

@@ -197,6 +197,7 @@ func TestSecretsInClear(t *testing.T) {
 		{"credential, readable", "upstreams: {o: {provider: orq, credential: {value: k3y}}}", 0o644, true},
 		{"credential, private", "upstreams: {o: {provider: orq, credential: {value: k3y}}}", 0o600, false},
 		{"variable, readable", "upstreams: {o: {provider: orq, credential: {value: \"${SHANNON_API_KEY}\"}}}", 0o644, false},
+		{"message secret, readable", "upstreams: {o: {provider: runpod, inbound: {secret: k3y}}}", 0o644, true},
 		{"client, readable", "clients: [{name: c, key: k3yk3y, upstreams: ['*'], scopes: [read]}]", 0o640, true},
 		{"hash, readable", "clients: [{name: c, key: '" + hash + "', upstreams: ['*'], scopes: [read]}]", 0o644, false},
 	}

@@ -35,9 +35,10 @@ var mayImport = map[string][]string{
 	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
 	"proxy/agents":       {"proxy/access", "proxy/problem", "proxy/wire", "cache", "normalize"},
+	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers"},
 	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
 	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
-	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/webhooks",
+	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/inbound", "proxy/webhooks",
 		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 }
 

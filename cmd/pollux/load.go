@@ -216,6 +216,9 @@ func holdsSecrets(root *strictyaml.Node) bool {
 	}
 	if upstreams := root.Get("upstreams"); upstreams != nil {
 		for _, u := range upstreams.Map() {
+			if c := u.Value.Get("inbound"); c != nil && inClear(c.Get("secret")) {
+				return true
+			}
 			if c := u.Value.Get("credential"); c != nil && inClear(c.Get("value")) {
 				return true
 			}

@@ -36,9 +36,10 @@ type UpstreamConfig struct {
 	// Unset means as long again as Reauthorize.
 	ReauthorizeGrace *time.Duration `yaml:"reauthorize_grace"`
 
-	Rate        *RateConfig   `yaml:"rate"` // nil: unlimited
-	Breaker     BreakerConfig `yaml:"breaker"`
-	MaxInFlight int           `yaml:"max_in_flight"` // polls
+	Inbound     *InboundConfig `yaml:"inbound"` // nil: messages of the upstream are not taken
+	Rate        *RateConfig    `yaml:"rate"`    // nil: unlimited
+	Breaker     BreakerConfig  `yaml:"breaker"`
+	MaxInFlight int            `yaml:"max_in_flight"` // polls
 	// MaxForwards and MaxForwardsPerPartition bound the requests that are
 	// passed on at once, until their answers have ended.
 	MaxForwards             int `yaml:"max_forwards"`

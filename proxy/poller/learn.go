@@ -71,6 +71,9 @@ func (p *Poller) learn(u *Upstream, rec *record, f fact) (standing *cache.Entry,
 		return known, errVoid
 	}
 	rec.generation = next.Generation
+	if f.entry != nil && !f.stored && next.Version < rec.hinted {
+		u.doubted(next)
+	}
 	if next.Missing {
 		return p.learnMissing(u, rec, known, next, f.lost), nil
 	}

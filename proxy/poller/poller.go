@@ -47,6 +47,7 @@ type Poller struct {
 	watches    watches
 	observers  []Observer
 	tracker    *tracker
+	hints      hints
 	history    history
 
 	base context.Context // of every flight; ends when Close is called
@@ -77,6 +78,7 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	}
 	use()
 	p.tracker = newTracker(store, func(name string) *Upstream { return p.registry.Load().byName[name] })
+	p.hints = newHints(reg)
 	reg.MustRegister(stuckMetric{p}, pressureMetric{p})
 	return p, nil
 }
@@ -113,6 +115,7 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream,
 		if old != nil {
 			for _, u := range old.sorted {
 				u.transport.Close()
+				u.signers.close()
 			}
 		}
 	}, nil
@@ -159,6 +162,7 @@ func (p *Poller) Run(ctx context.Context) error {
 		"storing again":    func() { p.retryUnstored(ctx) },
 		"history":          func() { p.history.run(ctx, p) },
 		"remembered tasks": func() { p.remember(ctx) },
+		"hints":            func() { p.followHints(ctx) },
 	} {
 		children.Go(func() {
 			for p.recovering(name, loop) && ctx.Err() == nil { // after a panic it goes on
@@ -193,6 +197,7 @@ func (p *Poller) Close() {
 	p.stop()
 	for _, u := range p.Upstreams() {
 		u.transport.Close()
+		u.signers.close()
 	}
 }
 

@@ -19,6 +19,7 @@ type record struct {
 
 	mu         sync.Mutex // guards what follows; taken before the locks of memory and observers, never inside them
 	generation uint64     // what was asked in an older one is void
+	hinted     uint64     // what was asked before, by version, is stale
 	told       told       // what observers know
 	failed     *failing   // the last poll, if it failed a moment ago
 	losses     losses     // polls in a row that said that there is no such task

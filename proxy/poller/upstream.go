@@ -35,6 +35,8 @@ type Upstream struct {
 	breaker   *breaker
 	witnesses *witnesses
 	stats     *upstreamStats
+	messages  *messages
+	signers   *signers         // nil: it signs with a secret, or not at all
 	groups    *adaptive.Groups // nil on schedule: fixed
 	metrics   upstreamMetrics
 	notFound  *problem.Problem // prepared, for the hit path
@@ -83,6 +85,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		passing:   &passing{by: map[cache.ID]int{}},
 		witnesses: &witnesses{},
 		stats:     &upstreamStats{},
+		messages:  &messages{},
 		groups:    newGroups(cfg, provider),
 		metrics:   m.upstream(name),
 		notFound: &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
@@ -97,6 +100,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 	if u.Held {
 		u.held = provider.HeldCredential(cfg.Credential.Value)
 	}
+	u.signers = newSigners(cfg, provider)
 	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.metrics.breakerChanged)
 	return u, nil
 }
@@ -136,7 +140,7 @@ func (u *Upstream) inherit(old *Upstream) {
 	if old == nil || old.Base.String() != u.Base.String() {
 		return
 	}
-	u.witnesses, u.stats, u.passing = old.witnesses, old.stats, old.passing
+	u.witnesses, u.stats, u.passing, u.messages = old.witnesses, old.stats, old.passing, old.messages
 	if u.groups != nil && old.groups != nil {
 		if learned, err := old.groups.MarshalBinary(); err == nil {
 			_ = u.groups.UnmarshalBinary(learned) // it was written a line above

@@ -83,6 +83,7 @@ func (v *validation) provider(c *UpstreamConfig, set *providers.Set) {
 	if p != nil {
 		v.params(c.Params, p)
 	}
+	v.inbound(c, p)
 }
 
 // params checks the fixed values of reference parameters.

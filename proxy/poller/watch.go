@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ type watches struct {
 	queue *schedule.Queue[*watch]
 	mu    sync.Mutex // guards what follows; taken before the queue's
 	byKey map[cache.ID]*watch
+	tasks map[hint][]*watch // by the task's own id, which several partitions may know
 	limit int
 }
 
@@ -34,7 +36,7 @@ type watch struct {
 }
 
 func (p *Poller) initWatches() {
-	p.watches.byKey = map[cache.ID]*watch{}
+	p.watches.byKey, p.watches.tasks = map[cache.ID]*watch{}, map[hint][]*watch{}
 	p.watches.queue = schedule.New(schedule.Rules[*watch]{
 		Slots: p.slots,
 		Wait: func(w *watch, now time.Time) (wait time.Duration) {
@@ -100,6 +102,7 @@ func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 	default:
 		there = &watch{request: r, refs: 1}
 		w.byKey[r.Key] = there
+		w.tasks[r.task()] = append(w.tasks[r.task()], there)
 		w.add(there, p.firstWatch(r))
 	}
 	return sync.OnceFunc(func() { w.release(there) }), nil
@@ -130,8 +133,25 @@ func (w *watches) release(there *watch) {
 	there.refs--
 	if key := there.request.Key; there.refs == 0 && w.byKey[key] == there {
 		delete(w.byKey, key)
+		task := there.request.task()
+		if w.tasks[task] = slices.DeleteFunc(w.tasks[task], func(o *watch) bool { return o == there }); len(w.tasks[task]) == 0 {
+			delete(w.tasks, task)
+		}
 		w.queue.Cancel(&key)
 	}
+}
+
+// task is what a hint about r's task would say.
+func (r *Request) task() hint { return hint{r.Upstream.Name, r.Upstream.Parser.TaskID(r.Reference)} }
+
+// ofTask are the polls of the watches of a task.
+func (w *watches) ofTask(upstream, task string) (polls []Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, there := range w.tasks[hint{upstream, task}] {
+		polls = append(polls, there.request)
+	}
+	return polls
 }
 
 // hurry polls a task at once, if it is watched.
@@ -199,7 +219,11 @@ func (p *Poller) watchOnce(ctx context.Context, there *watch, late time.Duration
 	if ctx.Err() != nil {
 		return
 	}
-	due, ended := there.next(out, time.Now())
+	now := time.Now()
+	due, ended := there.next(out, now)
+	if !ended && there.failures == 0 && !out.Entry.Terminal {
+		due = r.Upstream.unhurried(out, due, now)
+	}
 	w.plan(there, due, ended)
 }
 

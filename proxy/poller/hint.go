@@ -1,0 +1,217 @@
+package poller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/providers/strictyaml"
+)
+
+// InboundConfig makes an upstream's own messages (its webhooks) welcome.
+type InboundConfig struct {
+	// Secret is what the upstream signs or identifies its messages with; "" for
+	// one that publishes the keys that it signs with. Never printed.
+	Secret string `yaml:"secret"`
+	// SlowPoll is how often watched tasks are polled while messages come.
+	SlowPoll time.Duration `yaml:"slow_poll"`
+}
+
+// UnmarshalNode fills the defaults in before it reads what the file says.
+func (c *InboundConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	*c = InboundConfig{SlowPoll: 5 * time.Minute}
+	type plain InboundConfig // without this method, or Decode would come back here
+	return n.Decode((*plain)(c))
+}
+
+// Format and LogValue keep the secret out of logs and messages.
+func (c InboundConfig) Format(s fmt.State, _ rune) { s.Write([]byte(redacted)) }
+func (c InboundConfig) LogValue() slog.Value       { return slog.StringValue(redacted) }
+
+// inbound checks what the config says of an upstream's messages.
+func (v *validation) inbound(c *UpstreamConfig, p *providers.Provider) {
+	if c.Inbound == nil || p == nil {
+		return
+	}
+	switch {
+	case p.Inbound == nil:
+		v.fault("inbound", "provider %s does not say how messages of its upstream are verified", p.Name)
+	case p.Inbound.JWKS == "" && c.Inbound.Secret == "":
+		v.fault("inbound.secret", "is missing: what the upstream signs its messages with")
+	case p.Inbound.JWKS != "" && c.Inbound.Secret != "":
+		v.fault("inbound.secret", "must be left out: provider %s publishes the keys that it signs with", p.Name)
+	case p.Inbound.JWKS == "" && !p.Inbound.Usable(c.Inbound.Secret):
+		v.fault("inbound.secret", "is no secret of Standard Webhooks: want base64, after whsec_ as a rule")
+	}
+	if c.Inbound.SlowPoll <= 0 {
+		v.fault("inbound.slow_poll", "want more than 0")
+	}
+}
+
+const (
+	// maxHints bounds the hints that wait to be followed. One too many is
+	// dropped: the slow poll finds what it was about.
+	maxHints = 4096
+	// messagesLast is for how long an upstream that has sent a message is taken
+	// for one that sends them.
+	messagesLast = 24 * time.Hour
+	// hintPage and hintPages bound the rows among which a task is looked for.
+	hintPage, hintPages = 500, 10
+)
+
+// hint is that there may be news of a task.
+type hint struct{ upstream, task string }
+
+// hints are followed one after the other.
+type hints struct {
+	queue chan hint
+	total *prometheus.CounterVec
+}
+
+// What becomes of a hint: the task is polled, or only stale, or not known; or
+// the hint is dropped.
+const hintPolled, hintStale, hintUnknown, hintDropped = "polled", "stale", "unknown", "dropped"
+
+func newHints(reg prometheus.Registerer) hints {
+	h := hints{queue: make(chan hint, maxHints)}
+	h.total = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pollux_hints_total", Help: "Hints of upstreams that there is news of a task, by what became of them.",
+	}, []string{"upstream", "outcome"})
+	reg.MustRegister(h.total)
+	return h
+}
+
+// messages is when an upstream sent its last one.
+type messages struct{ last atomic.Int64 } // instant; 0: never
+
+// recent reports whether the upstream can be relied on to say when there is news.
+func (m *messages) recent(now time.Time) bool {
+	last := m.last.Load()
+	return last != 0 && instant(now)-last < int64(messagesLast)
+}
+
+// Hint notes that u has sent a message that is verified. If task, the task's own
+// id, is not "", what is known of that task becomes stale for everybody, and
+// it is polled at once where somebody watches it. Hint returns at once.
+func (p *Poller) Hint(u *Upstream, task string) {
+	u.messages.last.Store(instant(time.Now()))
+	if task == "" {
+		return
+	}
+	select {
+	case p.hints.queue <- hint{u.Name, task}:
+	default:
+		p.hints.total.WithLabelValues(u.Name, hintDropped).Inc()
+	}
+}
+
+// followHints follows hints until ctx ends.
+func (p *Poller) followHints(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case h := <-p.hints.queue:
+			if u := p.Upstream([]byte(h.upstream)); u != nil {
+				p.hints.total.WithLabelValues(u.Name, p.follow(u, h.task)).Inc()
+			}
+		}
+	}
+}
+
+// follow makes what is known of the task stale in every partition, and says what
+// came of it.
+func (p *Poller) follow(u *Upstream, task string) (outcome string) {
+	outcome = hintUnknown
+	followed := map[cache.ID]bool{}
+	for _, r := range p.watches.ofTask(u.Name, task) {
+		r.Upstream = u
+		p.doubt(r)
+		p.watches.hurry(&r.Key)
+		followed[r.Key] = true
+		outcome = hintPolled
+	}
+	for _, row := range p.rowsOf(u, task) {
+		if followed[row.Key] || len(row.Values) != len(u.Provider.Params) {
+			continue
+		}
+		partition := row.Partition
+		p.doubt(Request{Upstream: u, Partition: p.Partition(u, &partition), Key: row.Key, Reference: providers.Reference{Values: row.Values}})
+		if outcome == hintUnknown {
+			outcome = hintStale
+		}
+	}
+	return outcome
+}
+
+// rowsOf are the tasks of that id at u, in whichever partition.
+func (p *Poller) rowsOf(u *Upstream, task string) (found []cache.Row) {
+	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+	defer cancel()
+	q := cache.Query{Sight: cache.Sight{All: true}, Upstreams: []string{u.Name}, Text: task, Order: cache.ByUpdated, Descending: true, Limit: hintPage}
+	for range hintPages {
+		rows, next, err := p.Index().List(ctx, &q)
+		if err != nil {
+			p.metrics.storeErrors.WithLabelValues("list").Inc()
+			return found
+		}
+		for _, row := range rows {
+			if row.TaskID == task { // other ids begin like it
+				found = append(found, row)
+			}
+		}
+		if q.After = next; next == nil {
+			break
+		}
+	}
+	return found
+}
+
+// doubt makes what is known of a task stale, no earlier than the provider lets
+// it be polled again. Unlike after a change that Pollux passed on, a poll under
+// way still teaches what it brings, or frequent messages would keep a slow
+// upstream from ever being understood; but that is stale as well.
+func (p *Poller) doubt(r Request) {
+	rec := p.records.pin(&r.Key)
+	defer p.records.unpin(rec)
+	basis := p.known(rec, r)
+	stale := func(known *cache.Entry) (*cache.Entry, bool) {
+		rec.hinted = p.tokens.next()
+		p.flights.Forget(string(r.Key[:])) // whoever asks from now on wants a poll that begins now
+		if known == nil || known.Frozen {
+			return nil, false
+		}
+		next := *known
+		r.Upstream.doubted(&next)
+		return &next, false
+	}
+	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: basis})
+}
+
+// doubted makes e as stale as the provider's least interval allows.
+func (u *Upstream) doubted(e *cache.Entry) {
+	again := e.ObservedAt.Add(u.Provider.Poll.Min)
+	if now := time.Now(); again.Before(now) {
+		again = now
+	}
+	if !e.Frozen && again.Before(e.FreshUntil) {
+		e.FreshUntil = again
+	}
+}
+
+// unhurried is when a watched task is polled next that would be due: later, if
+// its upstream says when there is news.
+func (u *Upstream) unhurried(out outcome, due, now time.Time) time.Time {
+	if c := u.Config.Inbound; c != nil && out.forwarded && u.messages.recent(now) {
+		if slow := now.Add(c.SlowPoll); slow.After(due) {
+			return slow
+		}
+	}
+	return due
+}
