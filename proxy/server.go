@@ -132,6 +132,13 @@ func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret
 	return s, nil
 }
 
+// SetAbout says what the dashboard tells of this Pollux: its version, and
+// credentials that simulated upstreams take. It must be called before anything is
+// served.
+func (s *Server) SetAbout(version string, samples ...string) {
+	s.fleet.SetAbout(&fleet.About{Version: version, Samples: samples})
+}
+
 // Listen opens the configured address.
 func (s *Server) Listen() (net.Listener, error) {
 	ln, err := net.Listen("tcp", s.settings.Load().Listen)

@@ -75,6 +75,10 @@ type upstreamShape struct {
 	LastError  *lastErrorShape    `json:"last_error"`
 	Polls      upstreamPollsShape `json:"polls"`
 	InFlight   int64              `json:"in_flight"`
+	Credential *struct {
+		Header string `json:"header"`
+		Scheme string `json:"scheme"`
+	} `json:"credential"`
 }
 
 type budgetShape struct {

@@ -103,6 +103,8 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	v, _ := buildVersion()
+	s.server.SetAbout(v, teamKeys()...)
 	ln, err := s.server.Listen()
 	if err != nil {
 		return err

@@ -138,9 +138,12 @@ func (f *fleet) refill(now time.Time) {
 	}
 }
 
+// teamKeys are the credentials of the teams.
+func teamKeys() []string { return []string{"team-1", "team-2", "team-3"}[:teams] }
+
 // create starts a task at the simulated upstream.
 func (f *fleet) create(u *poller.Upstream, team int) (*demoTask, error) {
-	key := fmt.Sprintf("team-%d", team+1)
+	key := teamKeys()[team]
 	params := map[string]string{}
 	id := ""
 	for _, param := range u.Provider.Params {

@@ -72,6 +72,8 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if s.server, err = proxy.New(l.Config.Config, s.poller.Upstreams(), s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
+	v, _ := buildVersion()
+	s.server.SetAbout(v)
 	if err = s.server.OpenWebhooks(ctx, outboxOf(s.store), s.registry); err != nil {
 		return nil, err
 	}

@@ -84,6 +84,16 @@ func parseLogin(body []byte) (key string, err error) {
 	return key, nil
 }
 
+// About is what the page says of this Pollux to those whom it lets in.
+type About struct {
+	Version string `json:"version,omitempty"`
+	// Samples are credentials that simulated upstreams take.
+	Samples []string `json:"samples,omitempty"`
+}
+
+// SetAbout must be called before anything is served.
+func (s *Service) SetAbout(a *About) { s.about = a }
+
 // ServeSession answers GET /v1/session: whether a key is needed, and what the
 // one that came with the request is good for. No key, or a session that has
 // ended, is no failure here.
@@ -94,9 +104,10 @@ func (s *Service) ServeSession(x *access.Request) {
 		Required bool     `json:"login_required"`
 		Client   *string  `json:"client"`
 		Scopes   []string `json:"scopes"`
+		*About
 	}{Object: "session", Required: st.Keyed(), Scopes: []string{}}
 	if !st.Keyed() {
-		answer.Scopes = st.OpenScopes()
+		answer.Scopes, answer.About = st.OpenScopes(), s.about
 	} else {
 		c, _, p := st.Authenticate(&x.Ctx.Request.Header, true)
 		if p == access.ProblemBadKey {
@@ -104,7 +115,7 @@ func (s *Service) ServeSession(x *access.Request) {
 			return
 		}
 		if c != nil {
-			answer.Client, answer.Scopes = &c.Name, c.Scopes
+			answer.Client, answer.Scopes, answer.About = &c.Name, c.Scopes, s.about
 		}
 	}
 	x.Json(&answer)

@@ -36,6 +36,7 @@ type Service struct {
 	log     *slog.Logger
 	limit   loginLimit
 	logins  *prometheus.CounterVec
+	about   *About // nil if there is nothing to say
 }
 
 // New returns what lists the tasks of index. It has to be told of

@@ -20,6 +20,16 @@ type upstreamJSON struct {
 	LastError  *lastErrorJSON `json:"last_error"`
 	Polls      upstreamPolls  `json:"polls"`
 	InFlight   int64          `json:"in_flight"`
+	// Credential is where a caller's own goes, nil where Pollux holds it or none
+	// goes in a header.
+	Credential *credentialJSON `json:"credential"`
+}
+
+// credentialJSON is a header, and the word that stands before the credential in
+// it, "" for none.
+type credentialJSON struct {
+	Header string `json:"header"`
+	Scheme string `json:"scheme"`
 }
 
 type budgetJSON struct {
@@ -73,6 +83,9 @@ func (s *Service) upstreamState(u *poller.Upstream, v *access.Reach, now time.Ti
 	}
 	if c := u.Config.Rate; c != nil {
 		out.Budget = &budgetJSON{Limit: c.Requests, PerSeconds: c.Per.Seconds(), Left: left}
+	}
+	if id := &u.Provider.Identity; !u.Held && len(id.Headers) > 0 {
+		out.Credential = &credentialJSON{id.Headers[0], id.Scheme}
 	}
 	if e := h.LastError; e != nil {
 		out.LastError = &lastErrorJSON{At: e.At.UTC().Truncate(time.Millisecond), Type: string(e.Type), Detail: orNull(e.Detail)}

@@ -101,5 +101,27 @@ export function taskURL(ref, query = {}) {
 // A reference is written as in the address, so what is encoded stays so.
 const encodeOnce = (segment) => encodeURIComponent(segment).replace(/%25([0-9a-f]{2})/gi, "%$1");
 
+/** cancelURL is where the upstream is asked to cancel a task. */
+export function cancelURL(ref) {
+  const url = taskURL(ref);
+  url.pathname += ":cancel";
+  return url;
+}
+
+/** rowURL is the list in which the row of a task is, found by its id. */
+export function rowURL(ref) {
+  const id = ref.split("?")[0].split("/").pop();
+  return endpoint("v1/tasks", { q: decoded(id), upstream: upstreamOf(ref), limit: 20 });
+}
+
+/** decoded is a segment of a reference as it reads; what is no encoding stays. */
+export function decoded(segment) {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
 /** upstreamOf is the first segment of a reference. */
 export const upstreamOf = (ref) => ref.split("/", 1)[0];

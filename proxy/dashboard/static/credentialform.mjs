@@ -1,22 +1,46 @@
-import { remember } from "./credentials.mjs";
+import { endpoint, getJSON } from "./api.mjs";
+import { headerNameFor, remember } from "./credentials.mjs";
 import { h } from "./dom.mjs";
+import { samples } from "./session.mjs";
+
+/** placeOf resolves with {header, scheme} of an upstream's credentials. challenge
+ * is what Pollux said of it (WWW-Authenticate), for those who may not see the
+ * upstreams. */
+export async function placeOf(upstream, challenge) {
+  try {
+    const { data } = await getJSON(endpoint("v1/upstreams"));
+    const place = data.find((u) => u.name === upstream)?.credential;
+    if (place) return place;
+  } catch {
+    // Then the challenge has to do.
+  }
+  return challenge === "" || /^bearer\b/i.test(challenge) ? { header: "Authorization", scheme: "Bearer" } : { header: "X-API-Key", scheme: "" };
+}
+
+/** withScheme is value as its header has it: people paste the bare key. Pure. */
+export function withScheme(value, scheme) {
+  const bare = value.trim();
+  return scheme === "" || bare.toLowerCase().startsWith(`${scheme.toLowerCase()} `) ? bare : `${scheme} ${bare}`;
+}
 
 /** askCredential is a form for the upstream credential under which a task is
- * kept. challenge is what Pollux said about it (WWW-Authenticate), "" for
- * nothing. done is called once it was typed in. */
-export function askCredential(upstream, challenge, done) {
-  const bearer = challenge === "" || /^bearer\b/i.test(challenge);
-  const header = h("input", { type: "text", name: "header", value: bearer ? "Authorization" : "X-API-Key", list: "credential-headers", required: true,
-    pattern: "[A-Za-z0-9\\-]+", autocomplete: "off", spellcheck: "false", maxlength: "64" });
-  const value = h("input", { type: "password", name: "value", required: true, autocomplete: "off", placeholder: bearer ? "Bearer …" : "" });
-  const submit = (e) => {
-    e.preventDefault();
-    remember(upstream, header.value, value.value);
+ * kept, see placeOf. done is called once it was typed in. */
+export function askCredential(upstream, { header: name, scheme }, done) {
+  const known = headerNameFor(upstream);
+  const header = h("input", { type: "text", name: "header", value: known || name, required: true, pattern: "[A-Za-z0-9\\-]+", autocomplete: "off", spellcheck: "false", maxlength: "64" });
+  const value = h("input", { type: "password", name: "value", required: true, autocomplete: "off", placeholder: scheme ? `${scheme} …` : "" });
+  const use = (text) => {
+    remember(upstream, header.value, header.value === name ? withScheme(text, scheme) : text.trim());
     value.value = "";
     done();
   };
+  const submit = (e) => {
+    e.preventDefault();
+    use(value.value);
+  };
+  const offered = samples().map((text) => h("button", { type: "button", class: "button", onclick: () => use(text) }, text));
   return h("form", { class: "credential", onsubmit: submit },
     h("p", { class: "muted" }, "Answers belong to the credential that asked for them. This one stays in this tab's memory and is sent only with requests about tasks of ", h("bdi", null, upstream), "."),
-    h("datalist", { id: "credential-headers" }, ["Authorization", "X-API-Key"].map((v) => h("option", { value: v }))),
-    h("label", null, "Header", header), h("label", null, "Value", value), h("button", { type: "submit", class: "button" }, "Use it"));
+    offered.length ? h("p", null, "These upstreams are simulated. Their teams: ", offered) : null,
+    h("label", null, "Header", header), h("label", null, scheme ? `Value (${scheme} is added)` : "Value", value), h("button", { type: "submit", class: "button primary" }, known ? "Use this one instead" : "Use it"));
 }

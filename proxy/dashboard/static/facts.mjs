@@ -4,6 +4,7 @@ import { now } from "./clock.mjs";
 import { h } from "./dom.mjs";
 import { ago, clockTime, count, duration, instant } from "./format.mjs";
 import { copyButton } from "./notice.mjs";
+import { lasted } from "./row.mjs";
 
 /** facts is the list of what is known; what is null is left out. */
 export function facts(doc) {
@@ -19,6 +20,19 @@ export function facts(doc) {
     ["Tokens", tokens(doc.usage)],
     ["Cost", doc.usage.cost_usd === null ? null : `$${doc.usage.cost_usd}`],
   ];
+  return list(rows);
+}
+
+/** factsOfRow is what a list knows of a task. */
+export function factsOfRow(row) {
+  const rows = [
+    ["Created", time(row.created_at)], ["First seen", time(row.first_seen)], ["Completed", time(row.completed_at)], ["Changed", time(row.updated_at)],
+    [row.terminal ? "Took" : "Runs for", lasted(row, now())[0]], ["Model", row.model], ["Stuck", row.stuck ? "running far longer than its like" : null],
+  ];
+  return list(rows);
+}
+
+function list(rows) {
   return h("dl", { class: "facts wide" }, rows.filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, typeof value === "string" ? h("bdi", null, value) : value))));
 }

@@ -11,6 +11,7 @@ import { beat, setStream } from "./live.mjs";
 import { WINDOWS } from "./route.mjs";
 import { Savings } from "./savings.mjs";
 import { follow } from "./sse.mjs";
+import { partOf } from "./session.mjs";
 import { States } from "./states.mjs";
 import { Table } from "./table.mjs";
 import { Upstreams } from "./upstreams.mjs";
@@ -86,7 +87,8 @@ export class Overview {
     this.#run?.abort();
     this.#run = new AbortController();
     const { signal } = this.#run;
-    byId("fleet-note").hidden = true;
+    byId("fleet-note").hidden = partOf() === "";
+    setText(byId("fleet-note"), `This is what the key ${partOf()} sees: a part of the whole. A key with the scope fleet sees all of it.`);
     follow({
       open: (_, s) => openStream(endpoint("v1/fleet", { window: this.#window }), { signal: s }),
       signal,

@@ -17,10 +17,22 @@ export async function read() {
   }
   byId("logout").hidden = !(session.login_required && session.client !== null);
   byId("logout").title = session.client === null ? "" : `Logged in as ${session.client}`;
+  byId("about").textContent = [who(), session.version && `Pollux ${session.version}`].filter(Boolean).join(" · ");
   return missing();
 }
 
+function who() {
+  if (session.client === null) return session.login_required ? "" : "Nobody has to log in here";
+  return `Logged in as ${session.client}, who may: ${session.scopes.join(", ")}`;
+}
+
+/** partOf is the name of a key that sees a part of the whole, "" of others. */
+export const partOf = () => (session.client !== null && !session.scopes.includes("fleet") ? session.client : "");
+
 export const missing = () => session.login_required && session.client === null;
+
+/** samples are credentials that simulated upstreams take. */
+export const samples = () => session.samples ?? [];
 
 /** keyed says whether requests need a Pollux key. */
 export const keyed = () => session.login_required;

@@ -1,12 +1,12 @@
 // The page of one task, live until the task has ended.
 
-import { Problem, openStream, request, taskURL, upstreamOf } from "./api.mjs";
+import { cancelURL, decoded, getJSON, openStream, Problem, request, rowURL, taskURL, upstreamOf } from "./api.mjs";
 import { onTick } from "./clock.mjs";
-import { askCredential } from "./credentialform.mjs";
+import { askCredential, placeOf } from "./credentialform.mjs";
 import { headerNameFor, headersFor } from "./credentials.mjs";
 import { curl } from "./curl.mjs";
 import { byId, h } from "./dom.mjs";
-import { facts, output, progress, trouble } from "./facts.mjs";
+import { facts, factsOfRow, output, progress, trouble } from "./facts.mjs";
 import { members, show, without } from "./json.mjs";
 import { beat, setStream } from "./live.mjs";
 import { confirmed, copy, copyButton, say, toast } from "./notice.mjs";
@@ -61,23 +61,27 @@ export class TaskPage {
 
   #build() {
     this.#timeline = new Timeline();
+    const action = (label, onclick, className = "button") => h("button", { type: "button", class: className, onclick }, label);
     const slot = (className) => h("div", { class: className });
     this.#parts = {
       badge: h("span"), title: h("bdi", null, this.#id), where: h("bdi", { class: "muted" }),
       problem: slot(""), facts: slot(""), trouble: slot("troubles"), progress: slot(""), output: slot(""), bodies: slot("bodies"),
     };
     const p = this.#parts;
+    p.cancel = action("Cancel", () => this.#cancel());
+    p.change = action("Change credential", () => this.#askAgain());
+    p.change.hidden = headerNameFor(upstreamOf(this.#ref)) === "";
+    p.cancel.hidden = true;
     p.columns = h("div", { class: "task-columns", hidden: true },
       h("section", { class: "panel", "aria-labelledby": "facts-title" }, h("div", { class: "panel-head" }, h("h2", { id: "facts-title" }, "Task")), p.facts),
       this.#timeline.element);
-    const action = (label, onclick, className = "button") => h("button", { type: "button", class: className, onclick }, label);
     byId("task").replaceChildren(
       h("a", { class: "back", href: this.#back }, "← Fleet"),
       h("header", { class: "task-head" },
         h("div", { class: "task-name" }, p.badge, h("h1", { id: "task-title", tabindex: "-1" }, p.title), copyButton("Copy the id", () => this.#id, "the id")),
         p.where,
         h("div", { class: "row" }, action("Ask again", () => this.refresh()), action("Copy as curl", () => this.#copyCurl()),
-          action("Forget", () => this.#forget(), "button danger"))),
+          p.cancel, p.change, action("Forget", () => this.#forget(), "button danger"))),
       p.problem, p.trouble, p.progress,
       p.columns,
       p.output, p.bodies);
@@ -137,6 +141,8 @@ export class TaskPage {
     this.#drawHistory(doc);
     this.#drawBodies(raw);
     this.#status = doc.status;
+    p.cancel.hidden = doc.terminal;
+    p.change.hidden = headerNameFor(doc.upstream) === "";
     setSubject(`${wordOf(doc.status)}: ${doc.id}`);
   }
 
@@ -201,11 +207,56 @@ export class TaskPage {
 
   async #refused(err) {
     if (err.status === 401 && (await this.#on.login())) return;
-    const needsCredential = err.status === 401 || err.status === 403;
+    const upstream = upstreamOf(this.#ref);
+    const { signal } = this.#run;
+    // To a credential that does not own the task it is not there.
+    const needsCredential = err.status === 401 || err.status === 403 || (headerNameFor(upstream) !== "" && (err.status === 404 || err.status === 410));
+    this.#parts.change.hidden = true;
     const again = h("button", { type: "button", class: "button", onclick: () => this.#follow() }, "Try again");
     const box = callout(needsCredential ? "warn" : "bad", err);
-    box.append(needsCredential ? askCredential(upstreamOf(this.#ref), err.challenge, () => this.#follow()) : again);
-    this.#parts.problem.replaceChildren(box);
+    if (needsCredential) {
+      box.append(askCredential(upstream, await placeOf(upstream, err.challenge), () => this.#follow()));
+      this.#showKnown(signal);
+    } else box.append(again);
+    if (!signal.aborted) this.#parts.problem.replaceChildren(box);
+  }
+
+  // What the list knows of a task, while its document is not to be seen.
+  async #showKnown(signal) {
+    let row;
+    try {
+      row = (await getJSON(rowURL(this.#ref), { signal })).data.find((r) => r.ref === this.#ref);
+    } catch {
+      return; // The form above says what is missing.
+    }
+    if (!row || signal.aborted || this.#status) return;
+    const p = this.#parts;
+    p.badge.replaceChildren(badge(row.status), ...(row.stuck ? [h("span", { class: "pill warn" }, "stuck")] : []));
+    p.where.textContent = [row.upstream, row.native_status].filter(Boolean).join(" · ");
+    p.facts.replaceChildren(factsOfRow(row));
+    if (row.error) p.trouble.replaceChildren(...trouble({ error: { ...row.error, type: null }, required_action: null }));
+    p.columns.hidden = false;
+    this.#timeline.draw([{ status: row.status, native_status: row.native_status, at: row.updated_at }], row.created_at ?? row.first_seen);
+    setSubject(`${wordOf(row.status)}: ${row.id}`);
+  }
+
+  async #askAgain() {
+    const upstream = upstreamOf(this.#ref);
+    const form = askCredential(upstream, await placeOf(upstream, ""), () => this.#follow());
+    this.#parts.problem.replaceChildren(h("div", { class: "callout" }, h("strong", null, "Another credential"), form));
+    form.querySelector("[name=value]").focus();
+  }
+
+  async #cancel() {
+    const upstream = upstreamOf(this.#ref);
+    const yes = await confirmed("Cancel this task?", `Pollux asks ${upstream} to cancel ${this.#id}. What the task has cost so far is spent.`, "Cancel the task");
+    if (!yes) return;
+    try {
+      await request(cancelURL(this.#ref), { method: "POST", headers: this.#headers() });
+      toast(`${upstream} was asked to cancel`);
+    } catch (err) {
+      this.#refused(err);
+    }
   }
 }
 
@@ -217,14 +268,6 @@ function callout(kind, err) {
 function body(title, id, text) {
   return h("section", { class: "panel", "aria-labelledby": id },
     h("div", { class: "panel-head" }, h("h2", { id }, title), copyButton(`Copy: ${title}`, () => text, title.toLowerCase())), show(text));
-}
-
-function decoded(id) {
-  try {
-    return decodeURIComponent(id);
-  } catch {
-    return id;
-  }
 }
 
 // What the headers say about how an answer came to be.

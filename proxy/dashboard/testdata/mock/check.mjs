@@ -189,11 +189,18 @@ async function takesCredential() {
   await until(`${rows}.length > 20`);
   await browser.press("j");
   await browser.press("Enter");
-  await until("document.querySelector('.credential')");
+  // Without a credential the page shows what the list knew.
+  await until("document.querySelector('.credential') && document.querySelector('.task-columns:not([hidden]) .facts') && document.querySelector('.task-name .badge') && document.querySelector('.timeline li')");
+  await inEveryLook("known", accessible);
   await browser.run("document.querySelector('.credential [name=value]').focus()");
-  await browser.type("Bearer hush-hush");
+  await browser.type("wrong");
+  await browser.press("Enter");
+  await until("document.querySelector('.credential .primary')?.textContent === 'Use this one instead' && [...document.querySelectorAll('.credential .button')].some((b) => b.textContent === 'team-1')");
+  await browser.run("document.querySelector('.credential [name=value]').focus()");
+  await browser.type("hush-hush"); // the scheme is added
   await browser.press("Enter");
   await until("document.querySelectorAll('.json').length === 2");
+  assert.ok(await browser.run("[...document.querySelectorAll('#task .button')].some((b) => b.textContent === 'Change credential' && b.checkVisibility())"));
   assert.equal(await browser.run("document.documentElement.outerHTML.includes('hush-hush') || location.href.includes('hush')"), false);
 }
 

@@ -194,7 +194,7 @@ export class Fleet extends EventEmitter {
         paused_for_seconds: name === "gumloop-flow" && left(45, 20) > 0 ? left(45, 20) : null,
         latency: { p50_seconds: 0.04 + i * 0.03, p99_seconds: 0.31 + i * 0.17 }, error_ratio: open ? 0.41 : i * 0.004,
         last_error: open || i === 1 ? { at: iso(Date.now() - 8_000 * (i + 1)), type: "upstream-error", status: 502, detail: `the upstream answered 502${this.hostile}` } : null,
-        polls: { received: 4_000 + this.#ticks * (20 - i), upstream: 310 + this.#ticks * 2 }, in_flight: (this.#ticks + i) % 3,
+        polls: { received: 4_000 + this.#ticks * (20 - i), upstream: 310 + this.#ticks * 2 }, in_flight: (this.#ticks + i) % 3, credential: { header: "Authorization", scheme: "Bearer" },
       };
     });
   }

@@ -85,6 +85,7 @@ function serveList(request, response, query) {
 }
 
 function serveTask(request, response, ref, query) {
+  if (options.caller && request.headers.authorization === "Bearer wrong") return problem(response, 404, "/problems/task-not-found", "the upstream has no such task");
   if (options.caller && !request.headers.authorization) return problem(response, 401, "/problems/unauthorized", "this upstream needs the caller's credential");
   if (request.method === "DELETE") {
     fleet.forget(ref);
@@ -121,7 +122,7 @@ async function serveSession(request, response) {
     return response.writeHead(204, cookie("yes", 3600)).end();
   }
   const inside = options.login && loggedIn(request);
-  json(response, { object: "session", login_required: Boolean(options.login), client: inside ? "demo" : null, scopes: inside ? ["read", "fleet"] : [] });
+  json(response, { object: "session", login_required: Boolean(options.login), client: inside ? "demo" : null, scopes: inside ? ["read", "fleet"] : [], ...(options.caller ? { samples: ["team-1"] } : {}) });
 }
 
 createServer((request, response) => {
