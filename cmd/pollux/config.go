@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"pollux/cache/postgres"
@@ -106,6 +107,10 @@ func (c *Config) secrets() []string {
 	}
 	for _, u := range c.Upstreams {
 		all = append(all, u.Credential.Value)
+		for _, value := range u.Credential.Headers {
+			_, token, _ := strings.Cut(value, " ") // after a scheme
+			all = append(all, value, token)
+		}
 	}
 	if password := postgres.Password(c.Store.Address); password != "" {
 		all = append(all, c.Store.Address, password)

@@ -125,8 +125,10 @@ func (c *Caller) Partition(secret *cache.Secret, t *Target, id *cache.ID) {
 
 // Credential returns a copy that outlives the request.
 func (c *Caller) Credential(t *Target) providers.Credential {
-	out := t.HeldCredential
-	if !t.Held {
+	var out providers.Credential
+	if t.Held {
+		out = t.HeldCredential()
+	} else {
 		out = providers.Credential{Headers: sentFields(t.headers, c.headers), Query: sentFields(t.Query, c.query)}
 	}
 	out.Select = sentFields(t.selects, c.selects)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"pollux/providers"
 	"pollux/proxy/poller"
 	"pollux/proxy/wire"
 )
@@ -13,14 +12,13 @@ import (
 // Target is an upstream with what every request to it needs prepared.
 type Target struct {
 	*poller.Upstream
-	base           []byte
-	headers        [][]byte // identity headers, canonical
-	selects        [][]byte // headers that select a version or form, canonical
-	Query          [][]byte // identity query parameters
-	HeldCredential providers.Credential
-	Vary           []byte
-	NativeVary     []byte // of a native status poll
-	Challenge      string // WWW-Authenticate of a 401
+	base       []byte
+	headers    [][]byte // identity headers, canonical
+	selects    [][]byte // headers that select a version or form, canonical
+	Query      [][]byte // identity query parameters
+	Vary       []byte
+	NativeVary []byte // of a native status poll
+	Challenge  string // WWW-Authenticate of a 401
 }
 
 // newTarget prepares u. keyed says that callers bring Pollux keys.
@@ -36,9 +34,6 @@ func newTarget(u *poller.Upstream, keyed bool) *Target {
 	}
 	for _, name := range id.Query {
 		t.Query = append(t.Query, []byte(name))
-	}
-	if u.Held {
-		t.HeldCredential = u.Provider.HeldCredential(u.Config.Credential.Value)
 	}
 	if keyed || u.Held {
 		vary = appendOnce(vary, "Authorization")

@@ -75,7 +75,7 @@ func heldQuery(x *access.Request, t *access.Target) string {
 			kept = append(kept, pair)
 		}
 	}
-	for _, f := range t.HeldCredential.Query {
+	for _, f := range t.HeldCredential().Query {
 		kept = append(kept, f.Name+"="+f.Value)
 	}
 	return strings.Join(kept, "&")
@@ -85,7 +85,7 @@ func heldQuery(x *access.Request, t *access.Target) string {
 func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwarding) *http.Request {
 	h := &x.Ctx.Request.Header
 	header := forwardedHeader(h.RawHeaders(), notForwarded(t))
-	for _, field := range t.HeldCredential.Headers {
+	for _, field := range t.HeldCredential().Headers {
 		header[field.Name] = []string{field.Value}
 	}
 	req := &http.Request{

@@ -23,7 +23,7 @@ func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now tim
 	u, part := f.r.Upstream, f.r.Partition
 	switch v.Kind {
 	case providers.Answered:
-		p.accepted(u, part, now)
+		p.accepted(u, part, f.account, now)
 		p.noteWord(f.r, v)
 		return p.accept(f, res, v, now)
 	case providers.NotFound:

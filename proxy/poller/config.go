@@ -52,11 +52,14 @@ type UpstreamConfig struct {
 	MaxResponseBytes strictyaml.Bytes `yaml:"max_response_bytes"`
 }
 
-// CredentialConfig is the word caller, or {value: "..."} for a credential that
-// Pollux holds.
+// CredentialConfig is the word caller, or what Pollux holds: {value: "..."} or
+// {file: path} for a bare key, {headers: {Name: value}} for one of several
+// parts. It never prints.
 type CredentialConfig struct {
-	Caller bool
-	Value  string // bare; never printed
+	Caller  bool
+	Value   string            // bare
+	File    string            // path of a bare one, read again when it changes
+	Headers map[string]string // whole values by header
 }
 
 // FreshnessConfig is how long an answer stays fresh, by status.

@@ -18,7 +18,7 @@ func (c *UpstreamConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return n.Decode((*plain)(c))
 }
 
-// UnmarshalNode reads the word caller, or {value: "..."}.
+// UnmarshalNode reads the word caller, or one form of what Pollux holds.
 func (c *CredentialConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	if n.Kind() == strictyaml.String && n.Scalar() == "caller" {
 		*c = CredentialConfig{Caller: true}
@@ -28,10 +28,22 @@ func (c *CredentialConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 		return strictyaml.Faults{n.Fault("want caller, or {value: ...} for a credential that Pollux holds")}
 	}
 	var held struct {
-		Value string `yaml:"value"`
+		Value   *string           `yaml:"value"`
+		File    *string           `yaml:"file"`
+		Headers map[string]string `yaml:"headers"`
 	}
 	faults := n.Decode(&held)
-	*c = CredentialConfig{Value: held.Value}
+	*c = CredentialConfig{Headers: held.Headers}
+	forms := min(1, len(held.Headers))
+	if held.Value != nil {
+		c.Value, forms = *held.Value, forms+1
+	}
+	if held.File != nil {
+		c.File, forms = *held.File, forms+1
+	}
+	if forms > 1 {
+		faults = append(faults, n.Fault("want one of value, file and headers"))
+	}
 	return faults
 }
 

@@ -37,9 +37,10 @@ func (p *Poller) suspend(u *Upstream, part *Partition, why *problem.Problem) {
 	}
 }
 
-// accepted notes that the upstream let the credential of part in.
-func (p *Poller) accepted(u *Upstream, part *Partition, now time.Time) {
-	if !part.succeeded(u, p.store, now) {
+// accepted notes that the upstream let the credential of part in, of account
+// where Pollux holds it.
+func (p *Poller) accepted(u *Upstream, part *Partition, account [16]byte, now time.Time) {
+	if !part.succeeded(u, account, p.store, now) {
 		return
 	}
 	for _, o := range p.observers {

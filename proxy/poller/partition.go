@@ -44,7 +44,7 @@ type Partition struct {
 	pausedUntil atomic.Int64 // instant
 	persisted   atomic.Int64 // instant of the last write to the store
 	breaker     atomic.Pointer[breaker]
-	accepted    atomic.Pointer[[16]byte] // Upstream.account of the last success; nil: none, or not known
+	accepted    atomic.Pointer[[16]byte] // held.account of the last success; nil: none, or not known
 
 	mu      sync.Mutex    // guards what follows
 	budget  *rate.Limiter // upstream polls; nil until the first
@@ -97,7 +97,7 @@ func (part *Partition) holds(u *Upstream) bool {
 	if accepted == nil {
 		return part.lastSuccess.Load() != 0
 	}
-	return *accepted == u.account
+	return *accepted == u.held.current().account
 }
 
 // reauthorizeLeft is how long stored answers may still be served.
@@ -113,13 +113,13 @@ const persistEvery = 30 * time.Second
 
 // succeeded notes that the upstream let the credential in. It reports whether
 // that ends a suspension, or is the first of a credential that Pollux holds.
-func (part *Partition) succeeded(u *Upstream, store cache.Store, now time.Time) (resumed bool) {
+// account is that of the credential that was sent, zero if Pollux holds none.
+func (part *Partition) succeeded(u *Upstream, account [16]byte, store cache.Store, now time.Time) (resumed bool) {
 	at := instant(now)
 	part.lastSuccess.Store(at)
 	resumed = part.suspended.CompareAndSwap(true, false)
 	if u.Held {
-		if before := part.accepted.Load(); before == nil || *before != u.account {
-			account := u.account
+		if before := part.accepted.Load(); before == nil || *before != account {
 			part.accepted.Store(&account)
 			resumed = true
 		}
@@ -130,7 +130,7 @@ func (part *Partition) succeeded(u *Upstream, store cache.Store, now time.Time) 
 		return false
 	}
 	part.persisted.Store(at)
-	store.PutPartition(&part.ID, cache.PartitionState{Upstream: part.Upstream, LastSuccess: now, Credential: u.account})
+	store.PutPartition(&part.ID, cache.PartitionState{Upstream: part.Upstream, LastSuccess: now, Credential: account})
 	return resumed
 }
 

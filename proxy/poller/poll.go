@@ -110,7 +110,8 @@ type flight struct {
 	known   *cache.Entry // before the upstream is asked; nil: nothing
 	forward problem.Forward
 
-	generation, version uint64 // under which the upstream is asked
+	generation, version uint64   // under which the upstream is asked
+	account             [16]byte // of the held credential with which it is asked
 }
 
 // fly is a flight from start to end. It runs on its own context: a caller who
@@ -303,7 +304,9 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	if r.spent != nil {
 		r.spent()
 	}
-	req, err := u.Provider.PollRequest(p.base, u.Base, r.Reference, u.credential(r.Credential))
+	credential := u.credential(r.Credential)
+	f.account = u.account(credential)
+	req, err := u.Provider.PollRequest(p.base, u.Base, r.Reference, credential)
 	if err != nil {
 		return nil, providers.Verdict{}, &fetchError{reason: "build the upstream's request: a value cannot stand in its URL"}
 	}

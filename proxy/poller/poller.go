@@ -94,12 +94,11 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream,
 	next := &registry{byName: map[string]*Upstream{}, missesPerSecond: cfg.MissesPerSecond, missesBurst: cfg.MissesBurst}
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Upstreams)) {
-		u, err := newUpstream(name, cfg.Upstreams[name], set, p.metrics)
+		u, err := newUpstream(name, cfg.Upstreams[name], set, p.metrics, p.secret)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstreams.%s: %w", name, err))
 			continue
 		}
-		u.account = p.accountOf(u)
 		if old != nil {
 			u.inherit(old.byName[name])
 		}
@@ -119,28 +118,6 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream,
 			}
 		}
 	}, nil
-}
-
-// accountOf is a keyed hash of the credential that Pollux holds for u, by which
-// it is known again after a restart; zero if it holds none.
-func (p *Poller) accountOf(u *Upstream) (account [16]byte) {
-	if !u.Held {
-		return account
-	}
-	h := p.secret.Hash("held credential")
-	for _, f := range u.held.Headers {
-		h.PartString(f.Name)
-		h.PartString(f.Value)
-	}
-	h.Absent()
-	for _, f := range u.held.Query {
-		h.PartString(f.Name)
-		h.PartString(f.Value)
-	}
-	var sum cache.ID
-	h.Sum(&sum)
-	copy(account[:], sum[:])
-	return account
 }
 
 // Upstream returns the upstream of that name, nil if there is none.

@@ -22,7 +22,7 @@ const confirmWithin = 10 * time.Second
 // that the task was made, zero if it does not.
 func (p *Poller) Register(r Request, created time.Time) {
 	now := time.Now()
-	p.accepted(r.Upstream, r.Partition, now)
+	p.accepted(r.Upstream, r.Partition, r.Upstream.account(r.Credential), now)
 	rec := p.records.pin(&r.Key)
 	defer p.records.unpin(rec)
 	first := func(known *cache.Entry) (*cache.Entry, bool) {

@@ -27,8 +27,7 @@ type Upstream struct {
 	Base     *url.URL
 	Held     bool // Pollux holds the credential; callers bring a Pollux key
 
-	held      providers.Credential
-	account   [16]byte // keyed hash of held; zero: not held
+	held      *held // nil: callers bring theirs
 	transport transport
 	inFlight  *schedule.Slots // max_in_flight
 	passing   *passing
@@ -65,7 +64,7 @@ func Hop() string { return hop }
 // each poll that it may have under way: each partition needs its own.
 const idlePerPoll = 4
 
-func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics) (*Upstream, error) {
+func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics, secret *cache.Secret) (*Upstream, error) {
 	provider := set.Get(cfg.Provider)
 	if provider == nil {
 		return nil, fmt.Errorf("provider %q is not known", cfg.Provider)
@@ -98,7 +97,9 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.metrics.unasked.Inc,
 	})
 	if u.Held {
-		u.held = provider.HeldCredential(cfg.Credential.Value)
+		if u.held, err = newHeld(cfg.Credential, provider, secret); err != nil {
+			return nil, err
+		}
 	}
 	u.signers = newSigners(cfg, provider)
 	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.metrics.breakerChanged)
@@ -160,7 +161,7 @@ func (u *Upstream) credential(caller providers.Credential) providers.Credential 
 	if !u.Held {
 		return caller
 	}
-	held := u.held
+	held := u.HeldCredential()
 	held.Select = caller.Select
 	return held
 }

@@ -77,13 +77,42 @@ func (v *validation) provider(c *UpstreamConfig, set *providers.Set) {
 	case p != nil && p.BaseURL == "":
 		v.fault("base_url", "is missing, and provider %s has none of its own", p.Name)
 	}
-	if !c.Credential.Caller && !visible(c.Credential.Value) {
-		v.fault("credential.value", "want visible ASCII characters, since it travels in a header")
-	}
+	v.credential(c.Credential, p)
 	if p != nil {
 		v.params(c.Params, p)
 	}
 	v.inbound(c, p)
+}
+
+// credential checks what Pollux holds; p is nil where there is no such provider.
+func (v *validation) credential(c CredentialConfig, p *providers.Provider) {
+	switch {
+	case c.Caller:
+		return
+	case c.File != "":
+		if _, err := readSecret(c.File); err != nil {
+			v.fault("credential.file", "%v", err)
+		}
+	case len(c.Headers) > 0:
+		for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+			if !printable(c.Headers[name]) {
+				v.fault("credential.headers."+name, "want printable ASCII characters, since it travels in a header")
+			}
+		}
+	case !visible(c.Value):
+		v.fault("credential.value", "want visible ASCII characters, since it travels in a header")
+	}
+	if p == nil {
+		return
+	}
+	if fault := p.HeldFault(slices.Sorted(maps.Keys(c.Headers))); fault != "" {
+		v.fault("credential", "%s", fault)
+	}
+}
+
+// printable reports whether s is visible ASCII, with blanks between.
+func printable(s string) bool {
+	return s == strings.TrimSpace(s) && visible(strings.ReplaceAll(s, " ", ""))
 }
 
 // params checks the fixed values of reference parameters.

@@ -1,0 +1,143 @@
+package poller
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/textproto"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"pollux/cache"
+	"pollux/providers"
+)
+
+const (
+	// maxSecretFile bounds a file that holds a credential.
+	maxSecretFile = 64 << 10
+	// secretFileEvery is how often such a file is looked at for a change.
+	secretFileEvery = time.Second
+)
+
+// held is the credential that Pollux holds for an upstream. It is safe for
+// concurrent use.
+type held struct {
+	provider *providers.Provider
+	secret   *cache.Secret
+	file     string // of a bare key, read again when it changes: who renews it writes it anew; "": none
+
+	now    atomic.Pointer[holding]
+	looked atomic.Int64 // instant of the last look at file
+}
+
+// holding is what is held at one moment.
+type holding struct {
+	credential providers.Credential
+	account    [16]byte
+}
+
+func newHeld(cfg CredentialConfig, provider *providers.Provider, secret *cache.Secret) (*held, error) {
+	h := &held{provider: provider, secret: secret, file: cfg.File}
+	switch {
+	case cfg.File != "":
+		h.looked.Store(instant(time.Now()))
+		bare, err := readSecret(cfg.File)
+		if err != nil {
+			return nil, fmt.Errorf("credential.file: %w", err)
+		}
+		h.hold(provider.HeldCredential(bare))
+	case len(cfg.Headers) > 0:
+		var c providers.Credential
+		for _, name := range slices.Sorted(maps.Keys(cfg.Headers)) {
+			c.Headers = append(c.Headers, providers.Field{Name: textproto.CanonicalMIMEHeaderKey(name), Value: cfg.Headers[name]})
+		}
+		h.hold(c)
+	default:
+		h.hold(provider.HeldCredential(cfg.Value))
+	}
+	return h, nil
+}
+
+func (h *held) hold(c providers.Credential) {
+	h.now.Store(&holding{credential: c, account: h.account(c)})
+}
+
+// current is what is held now. A file that cannot be read leaves what it held
+// last, which may still do: it may be half-written, or gone for a moment.
+func (h *held) current() *holding {
+	if h.file != "" {
+		now, last := instant(time.Now()), h.looked.Load()
+		if now-last >= int64(secretFileEvery) && h.looked.CompareAndSwap(last, now) {
+			if bare, err := readSecret(h.file); err == nil {
+				h.hold(h.provider.HeldCredential(bare))
+			}
+		}
+	}
+	return h.now.Load()
+}
+
+// account is a keyed hash of a held credential, by which it is known again
+// after a restart.
+func (h *held) account(c providers.Credential) (account [16]byte) {
+	hash := h.secret.Hash("held credential")
+	for _, f := range c.Headers {
+		hash.PartString(f.Name)
+		hash.PartString(f.Value)
+	}
+	hash.Absent()
+	for _, f := range c.Query {
+		hash.PartString(f.Name)
+		hash.PartString(f.Value)
+	}
+	var sum cache.ID
+	hash.Sum(&sum)
+	copy(account[:], sum[:])
+	return account
+}
+
+// HeldCredential is the credential of an upstream whose credential Pollux holds,
+// as it is sent at this moment; zero if it holds none. It may read a file.
+func (u *Upstream) HeldCredential() providers.Credential {
+	if u.held == nil {
+		return providers.Credential{}
+	}
+	return u.held.current().credential
+}
+
+// account is that of c where Pollux holds the credential, zero otherwise.
+func (u *Upstream) account(c providers.Credential) (account [16]byte) {
+	if u.held == nil {
+		return account
+	}
+	return u.held.account(c)
+}
+
+// readSecret reads a bare key from a regular file, without the blanks around
+// it. Its errors do not hold what the file does.
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path) // before opening: opening a FIFO would wait for a writer
+	if err != nil {
+		return "", errors.New("cannot be read: " + errors.Unwrap(err).Error())
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxSecretFile {
+		return "", fmt.Errorf("want a regular file of at most %d bytes", maxSecretFile)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", errors.New("cannot be read: " + errors.Unwrap(err).Error())
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
+	if err != nil {
+		return "", errors.New("cannot be read")
+	}
+	bare := string(bytes.TrimSpace(b))
+	if !visible(bare) {
+		return "", errors.New("want visible ASCII characters in it, since they travel in a header")
+	}
+	return bare, nil
+}
