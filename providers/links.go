@@ -1,12 +1,39 @@
 package providers
 
 import (
+	"net/http"
 	"slices"
 
 	"github.com/tidwall/gjson"
 
 	"pollux/normalize"
 )
+
+// Links returns where the answer to a request with this method and path
+// (relative to the upstream's base URL) has URLs of the upstream: GJSON paths
+// in its body, and headers in canonical form. A cancel answers with what a
+// poll would, as far as it answers with a task.
+func (p *Parser) Links(method, escapedPath []byte) (paths, headers []string) {
+	if c := p.Create(method, escapedPath); c != nil {
+		return c.Links, c.LinkHeaders
+	}
+	if string(method) == http.MethodHead {
+		method = []byte(http.MethodGet)
+	}
+	poll := &p.provider.Poll
+	requests := []*Request{&poll.Request}
+	if cancel := p.provider.Cancel; cancel != nil {
+		requests = append(requests, &cancel.Request)
+	}
+	var v View
+	for _, r := range requests {
+		v.reset(len(p.fixed), len(escapedPath))
+		if string(method) == r.Method && p.matchPath(&v, r, escapedPath) {
+			return poll.Links, poll.LinkHeaders
+		}
+	}
+	return nil, nil
+}
 
 // RewriteLinks returns body with the strings at the given GJSON paths replaced
 // by what through makes of them, and every other byte as it was. A path may

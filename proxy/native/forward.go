@@ -37,7 +37,7 @@ func (s *Service) forward(x *access.Request, t *access.Target) {
 		x.SetHeader(wire.HeaderCacheStatus, []byte("pollux; fwd=bypass"))
 		return
 	}
-	s.passOn(x, t, f, res)
+	s.passOn(x, f, res)
 }
 
 // upstreamURL is the upstream's URL for the request: what follows the upstream's
@@ -105,15 +105,15 @@ func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwardin
 }
 
 // passOn answers x with what the upstream said.
-func (s *Service) passOn(x *access.Request, t *access.Target, f *forwarding, res *http.Response) {
+func (s *Service) passOn(x *access.Request, f *forwarding, res *http.Response) {
 	resp := &x.Ctx.Response
 	resp.SetStatusCode(res.StatusCode)
 	if _, reason, ok := strings.Cut(res.Status, " "); ok && reason != http.StatusText(res.StatusCode) && fieldValue(reason) {
 		resp.Header.SetStatusMessage([]byte(reason))
 	}
-	relinked := f.lesson.relinked(res, x.Settings.PublicURL)
+	relinked := f.lesson.relinked(res)
 	f.answering(res.Header)
-	passHeader(t, &resp.Header, res.Header, x.Settings.PublicURL)
+	passHeader(&resp.Header, res.Header, &f.lesson.links)
 	d := &download{forwarding: f, body: res.Body, left: res.ContentLength}
 	switch {
 	case string(x.Ctx.Method()) == "HEAD":

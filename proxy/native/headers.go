@@ -88,7 +88,7 @@ func activeDocument(contentType string) bool {
 // passHeader copies the header of a forwarded answer. Date is the server's own
 // to write. Values hold no control character, or net/http would have refused
 // the answer; bytes beyond ASCII are opaque and pass (RFC 9110, section 5.5).
-func passHeader(t *access.Target, dst *fasthttp.ResponseHeader, h http.Header, publicURL string) {
+func passHeader(dst *fasthttp.ResponseHeader, h http.Header, l *links) {
 	dropHopByHop(h)
 	if activeDocument(h.Get("Content-Type")) {
 		h.Add("Content-Security-Policy", "sandbox")
@@ -98,13 +98,7 @@ func passHeader(t *access.Target, dst *fasthttp.ResponseHeader, h http.Header, p
 			continue
 		}
 		for _, value := range values {
-			switch name {
-			case "Location", "Content-Location":
-				value = throughPollux(t, value, publicURL)
-			case "Link":
-				value = rewriteLink(t, value, publicURL)
-			}
-			dst.Add(name, value)
+			dst.Add(name, l.header(name, value))
 		}
 	}
 	dst.Add("Cache-Status", "pollux; fwd=bypass")

@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/tidwall/gjson"
 	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
-	"pollux/normalize"
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
@@ -76,6 +73,7 @@ type lesson struct {
 	method      []byte
 	path, query []byte
 	create      *providers.Create // nil: the request makes no task
+	links       links             // what the answer has of them
 	sent        *upload           // nil: no body
 	said        *excerpt          // of the answer, nil if it teaches nothing
 	code        int
@@ -85,7 +83,7 @@ type lesson struct {
 // newLesson copies what a lesson needs of the exchange.
 func (s *Service) newLesson(x *access.Request, t *access.Target) *lesson {
 	l := &lesson{
-		service: s, target: t, method: bytes.Clone(x.Ctx.Method()),
+		service: s, target: t, links: forwardedLinks(x, t), method: bytes.Clone(x.Ctx.Method()),
 		path: bytes.Clone(x.Rest), query: bytes.Clone(x.Facts.Query),
 	}
 	if !t.Held && !x.Caller.Sufficient(t) {
@@ -100,7 +98,7 @@ func (s *Service) newLesson(x *access.Request, t *access.Target) *lesson {
 // prepare asks for an answer that can be read, where links in it have to be
 // rewritten.
 func (l *lesson) prepare(h http.Header) {
-	if l.create != nil && len(l.create.Links) > 0 {
+	if len(l.links.paths) > 0 {
 		h.Del("Accept-Encoding")
 	}
 }
@@ -214,50 +212,37 @@ func (a *atMost) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func isEventStream(h http.Header) bool {
+func isEventStream(h http.Header) bool { return mediaType(h) == string(wire.EventStream) }
+
+func mediaType(h http.Header) string {
 	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
+	return strings.ToLower(strings.TrimSpace(media))
 }
 
-// relinked reads the answer of a create whose links have to lead through
-// Pollux, and returns it with only those links changed. It returns nil, and
-// res still whole, for every other answer.
-func (l *lesson) relinked(res *http.Response, publicURL string) []byte {
-	if l.said == nil || l.create == nil || len(l.create.Links) == 0 || l.code/100 != 2 || l.header.Get("Content-Encoding") != "" || res.ContentLength > lessonBytes {
+// relinked reads an answer in which links have to lead through Pollux, and
+// returns it with only those links changed, and res without what was said of
+// the bytes before. It returns nil, and res still whole, for every other
+// answer.
+func (l *lesson) relinked(res *http.Response) []byte {
+	if len(l.links.paths) == 0 || isStream(res.Header) || res.ContentLength > lessonBytes {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, lessonBytes+1))
-	if err != nil || len(body) > lessonBytes || normalize.CheckBody(body) != nil {
+	plain, changed := []byte(nil), []byte(nil)
+	if err == nil && len(body) <= lessonBytes {
+		plain = decoded(res.Header, body)
+		changed = l.links.body(plain)
+	}
+	if bytes.Equal(changed, plain) {
 		res.Body = resumed{io.MultiReader(bytes.NewReader(body), failing{err}, res.Body), res.Body}
 		return nil
 	}
 	l.hear(body)
 	l.finished()
-	changed := relink(l.target, body, l.create.Links, publicURL)
-	if !bytes.Equal(changed, body) {
-		for _, name := range [...]string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
-			res.Header.Del(name) // they are about the bytes before
-		}
+	for _, name := range [...]string{"Content-Encoding", "Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
+		res.Header.Del(name)
 	}
 	return changed
-}
-
-// relink rewrites the strings at the given paths of a JSON body, and no other
-// byte.
-func relink(t *access.Target, body []byte, paths []string, publicURL string) []byte {
-	for _, path := range paths {
-		link := gjson.GetBytes(body, path)
-		if link.Type != gjson.String || link.Index == 0 {
-			continue
-		}
-		to := throughPollux(t, link.Str, publicURL)
-		if to == link.Str {
-			continue
-		}
-		end := link.Index + len(link.Raw)
-		body = slices.Concat(body[:link.Index], wire.PlainString(to), body[end:])
-	}
-	return body
 }
 
 // resumed is a body of which a part has been read.

@@ -2,19 +2,67 @@ package native
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
+	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/wire"
 )
 
-// throughPollux returns what an upstream's reference (RFC 3986, section 4.1) is
-// to a client that reached the upstream through Pollux. What points below the
+// links leads URLs of an upstream through Pollux: Location, Content-Location
+// and Link of every answer, and what the provider file declares of this one.
+type links struct {
+	target    *access.Target
+	publicURL string   // without a slash at its end; "" makes them relative
+	paths     []string // GJSON paths in the body
+	headers   []string // in canonical form
+}
+
+// pollLinks is for the answer to a status poll.
+func pollLinks(x *access.Request, t *access.Target) links {
+	poll := &t.Provider.Poll
+	return links{t, x.Settings.PublicURL, poll.Links, poll.LinkHeaders}
+}
+
+// forwardedLinks is for the answer to a request that is forwarded.
+func forwardedLinks(x *access.Request, t *access.Target) links {
+	paths, headers := t.Parser.Links(x.Ctx.Method(), x.Rest)
+	return links{t, x.Settings.PublicURL, paths, headers}
+}
+
+// body rewrites the declared strings of a JSON body, and no other byte.
+func (l *links) body(b []byte) []byte { return providers.RewriteLinks(b, l.paths, l.through) }
+
+// header is what a header whose name is in canonical form says to the client.
+func (l *links) header(name, value string) string {
+	switch {
+	case name == "Link":
+		return l.linkHeader(value)
+	case name == "Location", name == "Content-Location", slices.Contains(l.headers, name):
+		return l.through(value)
+	}
+	return value
+}
+
+// etag is the validator of a status answer whose body l rewrites.
+func (l *links) etag(received string) string {
+	if len(l.paths) == 0 {
+		return received
+	}
+	return wire.DerivedETag(received, []byte(l.root()))
+}
+
+// root is what the upstream's base URL is to a client.
+func (l *links) root() string { return l.publicURL + access.NativePath + l.target.Name }
+
+// through returns what an upstream's reference (RFC 3986, section 4.1) is to a
+// client that reached the upstream through Pollux. What points below the
 // base URL comes back below /native/, byte for byte after that. What is
 // root-relative and points elsewhere at the upstream becomes absolute, since
 // our own root has nothing of it. Other hosts and relative paths stay.
-func throughPollux(t *access.Target, ref, publicURL string) string {
-	base := t.Base
+func (l *links) through(ref string) string {
+	base := l.target.Base
 	rest, rooted := ref, strings.HasPrefix(ref, "/") && !strings.HasPrefix(ref, "//")
 	if scheme, after, ok := strings.Cut(ref, "://"); ok && isScheme(scheme) {
 		if !strings.EqualFold(scheme, base.Scheme) {
@@ -37,7 +85,7 @@ func throughPollux(t *access.Target, ref, publicURL string) string {
 	tail, below := strings.CutPrefix(rest, strings.TrimSuffix(base.EscapedPath(), "/"))
 	path := tail[:indexOrLen(tail, "?#")]
 	if below && (tail == "" || strings.ContainsRune("/?#", rune(tail[0]))) && !climbs([]byte(path)) {
-		return publicURL + access.NativePath + t.Name + tail
+		return l.root() + tail
 	}
 	if rooted {
 		return base.Scheme + "://" + base.Host + ref
@@ -76,9 +124,9 @@ func sameAuthority(authority string, base *url.URL) bool {
 	return strings.EqualFold(trim(authority), trim(base.Host))
 }
 
-// rewriteLink is throughPollux for every <target> of a Link header (RFC 8288,
+// linkHeader is through for every <target> of a Link header (RFC 8288,
 // section 3). What stands in quotes is no target.
-func rewriteLink(t *access.Target, value, publicURL string) string {
+func (l *links) linkHeader(value string) string {
 	var b strings.Builder
 	quoted := false
 	for i := 0; i < len(value); i++ {
@@ -95,7 +143,7 @@ func rewriteLink(t *access.Target, value, publicURL string) string {
 			if end < 0 {
 				continue
 			}
-			b.WriteString(throughPollux(t, value[i+1:i+end], publicURL))
+			b.WriteString(l.through(value[i+1 : i+end]))
 			i += end - 1
 		}
 	}

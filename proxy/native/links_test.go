@@ -28,9 +28,9 @@ func TestThroughPollux(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		target := &access.Target{Upstream: &poller.Upstream{Name: "vessl", Base: u}}
+		l := links{target: &access.Target{Upstream: &poller.Upstream{Name: "vessl", Base: u}}, publicURL: "https://p.test"}
 		for ref, want := range cases {
-			if got := throughPollux(target, ref, "https://p.test"); got != want {
+			if got := l.through(ref); got != want {
 				t.Errorf("base %s: %q becomes %q, want %q", base, ref, got, want)
 			}
 		}

@@ -36,6 +36,7 @@ func (s *Service) serveNativePoll(x *access.Request, t *access.Target) {
 // no validator was sent.
 func (s *Service) answerNative(x *access.Request, t *access.Target, part *poller.Partition, a *poller.Answer) {
 	h := &x.Ctx.Response.Header
+	l := pollLinks(x, t)
 	raw, e := a.Raw, a.Entry
 	if raw != nil && raw.Code == fasthttp.StatusNotModified {
 		raw = nil
@@ -45,15 +46,15 @@ func (s *Service) answerNative(x *access.Request, t *access.Target, part *poller
 	}
 	switch {
 	case raw != nil:
-		rawHead(x, t, raw)
-		x.Ctx.Response.SetBodyRaw(raw.Body)
+		rawHead(x, t, raw, &l)
+		x.Ctx.Response.SetBodyRaw(l.body(raw.Body))
 		held := a.Cache.Detail == problem.DetailHeld
 		if e != nil && a.Cache.FwdStatus == 0 && !held { // it was a good answer
 			etag := e.NativeETag
 			if !bytes.Equal(raw.Body, e.Native) { // it was not what is remembered
 				etag = wire.DerivedETag(etag, raw.Body)
 			}
-			describeNative(x, t, part, a, etag)
+			describeNative(x, t, part, a, l.etag(etag))
 			return
 		}
 		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
@@ -67,8 +68,8 @@ func (s *Service) answerNative(x *access.Request, t *access.Target, part *poller
 		if fieldValue(e.NativeType) {
 			h.SetContentType(e.NativeType)
 		}
-		x.Ctx.Response.SetBodyRaw(e.Native)
-		describeNative(x, t, part, a, e.NativeETag)
+		x.Ctx.Response.SetBodyRaw(l.body(e.Native))
+		describeNative(x, t, part, a, l.etag(e.NativeETag))
 		return
 	default:
 		p := a.Problem
@@ -81,7 +82,7 @@ func (s *Service) answerNative(x *access.Request, t *access.Target, part *poller
 }
 
 // rawHead sets what an upstream's answer says of itself.
-func rawHead(x *access.Request, t *access.Target, raw *poller.Raw) {
+func rawHead(x *access.Request, t *access.Target, raw *poller.Raw, l *links) {
 	x.Ctx.SetStatusCode(raw.Code)
 	h := &x.Ctx.Response.Header
 	if raw.ContentType != "" && fieldValue(raw.ContentType) {
@@ -92,7 +93,12 @@ func rawHead(x *access.Request, t *access.Target, raw *poller.Raw) {
 		h.SetCanonical(wire.HeaderRetryAfter, []byte(raw.RetryAfter))
 	}
 	if raw.Location != "" && fieldValue(raw.Location) {
-		h.SetCanonical(headerLocation, []byte(throughPollux(t, raw.Location, x.Settings.PublicURL)))
+		h.SetCanonical(headerLocation, []byte(l.through(raw.Location)))
+	}
+	for _, f := range raw.Links {
+		if fieldValue(f.Value) {
+			h.Add(f.Name, l.header(f.Name, f.Value))
+		}
 	}
 	switch {
 	case raw.Challenge != "" && fieldValue(raw.Challenge):

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,14 +56,16 @@ func (f *forwarding) moved() { f.active.Store(monotonic()) }
 // likes; any other body has a least rate.
 func (f *forwarding) answering(h http.Header) {
 	f.events.Store(isEventStream(h))
-	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	f.down.free.Store(slices.Contains(streamTypes, strings.ToLower(strings.TrimSpace(media))))
+	f.down.free.Store(isStream(h))
 }
 
 // streamTypes are the media types of bodies that are made while they are read.
 var streamTypes = []string{
 	string(wire.EventStream), "application/x-ndjson", "application/jsonl", "application/json-seq", "application/stream+json", "multipart/x-mixed-replace",
 }
+
+// isStream reports whether an answer is made while it is read.
+func isStream(h http.Header) bool { return slices.Contains(streamTypes, mediaType(h)) }
 
 // pace is how fast a body moves. It is safe for concurrent use.
 type pace struct {

@@ -61,8 +61,9 @@ type Answer struct {
 type Raw struct {
 	Code        int
 	ContentType string
-	RetryAfter  string // header value as sent, "" if absent
-	Location    string // likewise
-	Challenge   string // WWW-Authenticate, likewise
+	RetryAfter  string            // header value as sent, "" if absent
+	Location    string            // likewise
+	Challenge   string            // WWW-Authenticate, likewise
+	Links       []providers.Field // the provider file's poll.link_headers, likewise
 	Body        []byte
 }

@@ -56,7 +56,7 @@ func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now tim
 		}
 		part.pause(now, wait)
 		limited := *rateLimited(u, wait, res.code, "the upstream's rate limit is used up")
-		limited.asked, limited.raw = true, rawOf(res, v)
+		limited.asked, limited.raw = true, u.rawOf(res, v)
 		return p.fallBack(f, limited)
 	}
 	return p.fallBack(f, failureByVerdict(u, res, v))
@@ -73,7 +73,7 @@ func (f *flight) refusal(kind problem.Type, status int, res *response, v provide
 	if v.RetryAfter > 0 {
 		why.RetryAfter = clampRetryAfter(v.RetryAfter)
 	}
-	return failure{problem: why, asked: true, final: true, wait: why.RetryAfter, raw: rawOf(res, v)}
+	return failure{problem: why, asked: true, final: true, wait: why.RetryAfter, raw: u.rawOf(res, v)}
 }
 
 // refused ends a flight whose poll the upstream refused.
@@ -85,7 +85,7 @@ func (p *Poller) refused(f *flight, refused failure, now time.Time) outcome {
 
 // accept learns a good answer.
 func (p *Poller) accept(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
-	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward}}}
+	out := outcome{forwarded: true, Answer: Answer{Raw: f.r.Upstream.rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward}}}
 	known := f.before()
 	if known != nil && known.Settling && !v.Task.Status.Terminal() {
 		f.r.Upstream.metrics.regressions.Inc()
@@ -149,7 +149,7 @@ func (f *flight) before() *cache.Entry {
 // and remembered as gone for a while.
 func (p *Poller) lost(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
 	u, code := f.r.Upstream, res.code
-	out := outcome{forwarded: true, Answer: Answer{Raw: rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: code}}}
+	out := outcome{forwarded: true, Answer: Answer{Raw: u.rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: code}}}
 	known := f.known
 	wait := time.Duration(0)
 	if v.RetryAfter > 0 {

@@ -74,7 +74,7 @@ func failureByVerdict(u *Upstream, res *response, v providers.Verdict) failure {
 	default:
 		why.Type, why.Status = problem.UpstreamError, http.StatusBadGateway
 	}
-	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true, wait: why.RetryAfter, raw: rawOf(res, v)}
+	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true, wait: why.RetryAfter, raw: u.rawOf(res, v)}
 }
 
 // fallBack ends a flight whose poll failed: with what is stored, if its age

@@ -205,15 +205,23 @@ func (c *countingReader) Read(b []byte) (int, error) {
 
 // rawOf is the answer as native clients get it; nil when no whole answer came,
 // or one about another task, which is nobody's.
-func rawOf(res *response, v providers.Verdict) *Raw {
+func (u *Upstream) rawOf(res *response, v providers.Verdict) *Raw {
 	if res == nil || res.unusable != "" || v.Foreign {
 		return nil
 	}
-	return &Raw{
+	raw := &Raw{
 		Code: res.code, ContentType: res.header.Get("Content-Type"),
 		RetryAfter: res.header.Get("Retry-After"), Location: res.header.Get("Location"),
 		Challenge: res.header.Get("WWW-Authenticate"), Body: res.body,
 	}
+	for _, name := range u.Provider.Poll.LinkHeaders {
+		for _, value := range res.header.Values(name) {
+			if name != "Location" { // every answer's is kept
+				raw.Links = append(raw.Links, providers.Field{Name: name, Value: value})
+			}
+		}
+	}
+	return raw
 }
 
 // clampRetryAfter keeps an upstream's Retry-After between a second and a
