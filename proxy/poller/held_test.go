@@ -260,3 +260,21 @@ func TestWaitingAndAskingShareTheTimeout(t *testing.T) {
 		b.want(a, "503 overloaded; pollux; detail=overloaded")
 	})
 }
+
+// TestHeldWhileSuspended: a suspended credential is shown nothing stored, and
+// still does not ask again at once for a task that does not exist.
+func TestHeldWhileSuspended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := 401
+		b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) { return reply(code, `{"message":"no"}`) })
+		b.poll("a", "job1")
+		code = 404
+		before := b.polls.Load()
+		for range 10 {
+			if got := b.poll("a", "job2"); got.Problem == nil || got.Problem.Status != 404 {
+				t.Fatalf("a task that does not exist, for a refused credential: %s", said(got))
+			}
+		}
+		b.wantPolls(before + 1)
+	})
+}
