@@ -1,11 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"pollux/providers"
 )
 
 // pages are all that is written for people.
@@ -118,5 +122,36 @@ func TestDocumentedProvider(t *testing.T) {
 	r.stdout.await(t, `acme +http://\S+/acme\n`)
 	if code := r.end(t); code != exitOK {
 		t.Errorf("sandbox: exit code %d:\n%s", code, r.stderr)
+	}
+}
+
+// TestPagesNameEveryProvider: whoever looks for a built-in API finds how its SDK
+// is set up, and which headers Pollux tells callers apart by.
+func TestPagesNameEveryProvider(t *testing.T) {
+	set, err := providers.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if readme, count := read(t, "../../README.md"), len(set.All()); !strings.Contains(readme, fmt.Sprintf("[%d are built in]", count)) ||
+		!strings.Contains(readme, fmt.Sprintf("1 upstream, %d providers", count)) {
+		t.Errorf("README.md has another number of built-in providers than %d", count)
+	}
+	rowOf := func(page, name string) string {
+		for line := range strings.Lines(read(t, page)) {
+			if strings.HasPrefix(line, "|") && strings.Contains(line, "`"+name+"`") {
+				return strings.ToLower(line)
+			}
+		}
+		t.Errorf("%s has no row for %s", page, name)
+		return ""
+	}
+	for _, p := range set.All() {
+		rowOf("../../docs/sdks.md", p.Name)
+		row := rowOf("../../docs/credentials.md", p.Name)
+		for _, name := range slices.Concat(p.Identity.Headers, p.Identity.Query, p.Identity.Select) {
+			if !strings.Contains(row, "`"+strings.ToLower(name)+"`") {
+				t.Errorf("docs/credentials.md does not say that %s of %s parts callers", name, p.Name)
+			}
+		}
 	}
 }
