@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,7 +14,8 @@ import (
 
 // forward passes a request on as it is, and its answer back, both as they come.
 // It is sent once: whether it worked is for the caller to find out.
-func (s *Service) forward(x *access.Request, t *access.Target) {
+// body is the request's, from its start.
+func (s *Service) forward(x *access.Request, t *access.Target, body io.Reader) {
 	target, refused := upstreamURL(x, t)
 	if refused != nil {
 		x.Refuse(refused)
@@ -22,7 +24,7 @@ func (s *Service) forward(x *access.Request, t *access.Target) {
 	ctx, cancel := context.WithCancel(s.life.Polls)
 	f := &forwarding{cancel: cancel, service: s, target: t, grant: x.Grant(access.ScopeSubmit, t)}
 	f.lesson = s.newLesson(x, t)
-	req := outgoing(x, t, target, f)
+	req := outgoing(x, t, target, f, body)
 	f.watch(wire.NetConn(x.Ctx), s.life.Ending)
 	res, p := t.Forward(f.lesson.partition, req.WithContext(ctx))
 	x.BodyRead = f.upload == nil || f.upload.complete.Load()
@@ -82,7 +84,7 @@ func heldQuery(x *access.Request, t *access.Target) string {
 }
 
 // outgoing is the request for the upstream. Nothing in it points into x.
-func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwarding) *http.Request {
+func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwarding, body io.Reader) *http.Request {
 	h := &x.Ctx.Request.Header
 	header := forwardedHeader(h.RawHeaders(), notForwarded(t))
 	for _, field := range t.HeldCredential().Headers {
@@ -95,7 +97,7 @@ func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwardin
 	f.lesson.prepare(header)
 	switch {
 	case x.HasBody():
-		f.upload = newUpload(wire.NetConn(x.Ctx), x.BodyStream(), x.BodyLength, f.lesson.listen())
+		f.upload = newUpload(wire.NetConn(x.Ctx), body, x.BodyLength, f.lesson.listen())
 		f.lesson.sent = f.upload
 		req.Body, req.ContentLength = f.upload, x.BodyLength
 	case req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH":

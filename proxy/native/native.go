@@ -2,6 +2,8 @@ package native
 
 import (
 	"bytes"
+	"io"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -22,14 +24,16 @@ var (
 // same engine as the unified ones; the rest is passed on as it is.
 func (s *Service) ServeNative(x *access.Request) {
 	t := x.Rules.Target(x.Upstream)
-	poll, scope := false, access.ScopeSubmit
-	if t != nil {
-		if poll = isPoll(x, t); poll {
-			scope = access.ScopeRead
-		}
-	}
 	h := &x.Ctx.Request.Header
-	var denied *wire.Denial
+	poll, body, denied := recognised(x, t)
+	if denied != nil {
+		x.Deny(denied)
+		return
+	}
+	scope := access.ScopeSubmit
+	if poll {
+		scope = access.ScopeRead
+	}
 	if x.Client, denied = x.Rules.Enter(h, scope, t); denied != nil {
 		x.Deny(denied)
 		return
@@ -44,8 +48,34 @@ func (s *Service) ServeNative(x *access.Request) {
 	case climbs(x.Rest):
 		x.Refuse(refuseClimbing)
 	default:
-		s.forward(x, t)
+		s.forward(x, t, body)
 	}
+}
+
+// recognised reports whether the request is a status poll, and returns its
+// body from the start.
+func recognised(x *access.Request, t *access.Target) (poll bool, body io.Reader, denied *wire.Denial) {
+	switch {
+	case t == nil:
+		return false, nil, nil
+	case !x.HasBody() || !t.Parser.MayPoll(x.Ctx.Method(), x.Rest):
+		return isPoll(x, t), x.BodyStream(), nil
+	}
+	if denied = mayEither(x, t); denied == nil {
+		poll, body = isBodyPoll(x, t)
+	}
+	return poll, body, denied
+}
+
+// mayEither refuses who may neither poll nor submit: nobody else's body is
+// read before it is known which of them it is.
+func mayEither(x *access.Request, t *access.Target) *wire.Denial {
+	h := &x.Ctx.Request.Header
+	_, denied := x.Rules.Enter(h, access.ScopeRead, t)
+	if denied != nil {
+		_, denied = x.Rules.Enter(h, access.ScopeSubmit, t)
+	}
+	return denied
 }
 
 // beenHere reports whether Via names this process (RFC 9110, section 7.6.3).
@@ -63,13 +93,40 @@ func beenHere(h *fasthttp.RequestHeader) bool {
 // the reference in x.view and the credential in x.caller.
 func isPoll(x *access.Request, t *access.Target) bool {
 	h := &x.Ctx.Request.Header
-	rest, twice := x.ReadCaller(t, nil)
+	rest, shared := callerShares(x, t)
 	method := h.Method()
 	if string(method) == "HEAD" {
 		method = []byte("GET")
 	}
-	return twice == nil && !x.HasBody() && (t.Held || x.Caller.Sufficient(t)) &&
-		t.Parser.MatchPoll(&x.View, method, x.Rest, rest) && !bypasses(h, t)
+	return shared && !x.HasBody() && t.Parser.MatchPoll(&x.View, method, x.Rest, rest)
+}
+
+// callerShares reads the caller, and reports whether others who send the same
+// credential may share an answer to what the rest of the query asks for.
+func callerShares(x *access.Request, t *access.Target) (rest []byte, shared bool) {
+	rest, twice := x.ReadCaller(t, nil)
+	return rest, twice == nil && (t.Held || x.Caller.Sufficient(t)) && !bypasses(&x.Ctx.Request.Header, t)
+}
+
+// pollBodyBytes is how much of a body is read to tell a status poll: enough for
+// five parameters of the greatest length, however they are escaped.
+const pollBodyBytes = 64 << 10
+
+// isBodyPoll is isPoll for a request whose body decides. It also returns the
+// body, from its start.
+func isBodyPoll(x *access.Request, t *access.Target) (poll bool, body io.Reader) {
+	rest, shared := callerShares(x, t)
+	if !shared || x.BodyLength > pollBodyBytes {
+		return false, x.BodyStream()
+	}
+	_ = wire.NetConn(x.Ctx).SetReadDeadline(time.Now().Add(uploadPause)) // a closed one fails when it is read
+	read, err := io.ReadAll(io.LimitReader(x.BodyStream(), pollBodyBytes+1))
+	whole := err == nil && len(read) <= pollBodyBytes && (x.BodyLength < 0 || int64(len(read)) == x.BodyLength)
+	if whole && t.Parser.MatchPollBody(&x.View, x.Ctx.Method(), x.Rest, rest, read) {
+		x.BodyRead = true
+		return true, nil
+	}
+	return false, io.MultiReader(bytes.NewReader(read), failing{err}, x.BodyStream())
 }
 
 // bypasses reports whether a header asks for an answer of the caller's own:
