@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/valyala/fasthttp"
 
@@ -25,8 +24,6 @@ import (
 )
 
 var quiet = slog.New(slog.DiscardHandler)
-
-func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
 
 // hitContext returns a context of a request that memory can answer.
 func hitContext(t testing.TB, f *face, request string) *fasthttp.RequestCtx {

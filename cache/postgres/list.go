@@ -36,7 +36,7 @@ func (s source) Rows(text string, args []any, each func(scan func(...any) error)
 	defer rows.Close()
 	for rows.Next() {
 		switch err := each(rows.Scan); {
-		case errors.Is(err, sqlindex.Enough):
+		case errors.Is(err, sqlindex.ErrEnough):
 			return nil
 		case err != nil:
 			return err

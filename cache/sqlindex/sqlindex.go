@@ -45,13 +45,13 @@ var columns = [...]string{cache.ByCreated: "created_at", cache.ByUpdated: "updat
 
 // Source runs a statement whose parameters are $1, $2 and so on, and calls each
 // for every row. All statements of one page see one state of the tasks, or
-// nearly so. each stops the statement by returning Enough.
+// nearly so. each stops the statement by returning ErrEnough.
 type Source interface {
 	Rows(text string, args []any, each func(scan func(dest ...any) error) error) error
 }
 
-// Enough is what stops a statement before its end, without an error.
-var Enough = errors.New("enough rows")
+// ErrEnough is what stops a statement before its end, without an error.
+var ErrEnough = errors.New("enough rows")
 
 // Cell is one upstream and status of which there are tasks.
 type Cell struct{ Upstream, Status string }
@@ -207,7 +207,7 @@ func (s *search) walk(cells []Cell, look int) (places []cache.Position, whole bo
 			}
 			if seen++; !top.room(p) {
 				ended = true
-				return Enough // the rest comes later still
+				return ErrEnough // the rest comes later still
 			}
 			if matches == 1 {
 				matched++

@@ -132,7 +132,7 @@ func (s source) Rows(text string, args []any, each func(scan func(...any) error)
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		switch err := each(func(dest ...any) error { return rows.Scan(lenient(dest)...) }); {
-		case errors.Is(err, sqlindex.Enough):
+		case errors.Is(err, sqlindex.ErrEnough):
 			return nil
 		case err != nil:
 			return err

@@ -107,10 +107,3 @@ func bind(params map[string]string, want, value string) bool {
 	}
 	return hasPrefix && hasSuffix
 }
-
-// parameter returns the name in "{name}".
-func parameter(text string) (name string, ok bool) {
-	inner, open := strings.CutPrefix(text, "{")
-	name, closed := strings.CutSuffix(inner, "}")
-	return name, open && closed
-}

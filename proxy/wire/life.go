@@ -38,8 +38,7 @@ const (
 )
 
 var (
-	headerAccept = []byte("Accept")
-	EventStream  = []byte("text/event-stream")
+	EventStream = []byte("text/event-stream")
 )
 
 // WantsStream reports whether an event stream is asked for: Accept names it, and
