@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 
 # Tests that start node, npm, Chromium, curl or nginx, or that take longer than
 # everything else of their package: make quick leaves them out, make test never.
-PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills
+PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas|TestBackupRestoreMigrate
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
 .PHONY: build demo test quick deps lint fmt fuzz bench soak release-check
@@ -33,7 +33,7 @@ quick: fmt           ## format, vet, and what needs no other program, in two min
 	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"
 	@echo "quick: left out are benchmarks and $(PROGRAMS)|$(LONG)"
 	go vet ./...
-	go test -timeout 5m -skip '^($(PROGRAMS)|$(LONG))$$' $$(go list ./... | grep -v /benchmarks$$)
+	go test -timeout 5m -skip '^($(PROGRAMS)|$(LONG))$$' $$(go list ./... | grep -v -e /benchmarks$$ -e /cache/postgres$$)
 
 deps:                ## installs what the tests start
 	.ci/deps

@@ -31,9 +31,9 @@ const (
 
 // notices is how this replica hears of others.
 type notices struct {
-	heard      func([]cache.Notice, bool) // set by Listen; nil: nobody listens
-	forceTable bool                       // not even tried: LISTEN
-	table      atomic.Bool                // read, in place of LISTEN
+	heard      atomic.Pointer[func([]cache.Notice, bool)] // set by Listen; nil: nobody listens
+	forceTable bool                                       // not even tried: LISTEN
+	table      atomic.Bool                                // read, in place of LISTEN
 
 	// Which ways other replicas hear: what nobody reads need not be written.
 	toListeners, toReaders atomic.Bool
@@ -49,9 +49,9 @@ var epoch = time.Now()
 // flow notes that notices are heard, and tells whoever listens what.
 func (n *notices) flow(news []cache.Notice) {
 	n.at.Store(int64(time.Since(epoch)))
-	lost := n.missing.Swap(false)
-	if n.heard != nil && (lost || len(news) > 0) {
-		n.heard(news, lost)
+	heard := n.heard.Load()
+	if lost := n.missing.Swap(false); heard != nil && (lost || len(news) > 0) {
+		(*heard)(news, lost)
 	}
 }
 
@@ -64,7 +64,7 @@ func (n *notices) current() bool {
 
 // Listen implements cache.Cluster.
 func (s *Store) Listen(heard func([]cache.Notice, bool)) {
-	s.notices.heard = heard
+	s.notices.heard.Store(&heard)
 }
 
 // Current implements cache.Cluster.
