@@ -77,7 +77,7 @@ func TestOutage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			own, err := pgtest.Start()
 			must(t, err)
-			defer own.Close()
+			t.Cleanup(func() { own.Close() }) // after the store is closed
 			s, log := open(t, Config{Address: own.Address("postgres")})
 			lost := make(chan bool, 100)
 			s.Listen(func(_ []cache.Notice, missing bool) { lost <- missing })

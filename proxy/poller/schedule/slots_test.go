@@ -70,6 +70,7 @@ func TestSlots(t *testing.T) {
 			}
 			first()
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			if string(order) != "\x01\x02\x01" {
 				t.Errorf("slots went to %v, want 1, 2, 1", order)
 			}
