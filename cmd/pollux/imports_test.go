@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"proxy/access":       {"proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
-	"proxy/agents":       {"proxy/access", "proxy/problem", "proxy/wire", "cache", "normalize"},
+	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers"},
 	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
 	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},

@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/proxy/access"
+	"pollux/proxy/follow"
 	"pollux/proxy/wire"
 )
 
@@ -80,15 +81,10 @@ func (f *Face) stream(w wire.EventWriter, c *Call) {
 	ctx, cancel := context.WithCancel(f.life.Polls)
 	defer cancel()
 	send := func(message []byte) {
-		if w.Send(event(message)) != nil {
+		if w.Send(follow.AppendEvent(nil, "message", "", message)) != nil {
 			cancel()
 		}
 	}
 	c.request.Left = w.Left
 	send(c.Run(ctx, send).Body)
-}
-
-// event is a message as an event of a stream. JSON has no line ends of its own.
-func event(message []byte) []byte {
-	return append(append([]byte("event: message\ndata: "), message...), "\n\n"...)
 }

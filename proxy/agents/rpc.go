@@ -79,7 +79,7 @@ func (s *Server) Read(r Request) (*Call, Reply) {
 	if m.Params != nil && json.Unmarshal(m.Params, &c.params) != nil {
 		return nil, c.refuse(400, codeInvalidParams, "params wants an object, and its members their types")
 	}
-	if token := c.params.Meta.ProgressToken; token != nil && !isNull(token) {
+	if token := c.params.Meta.ProgressToken; !wire.IsNull(token) {
 		if !isID(token) {
 			return nil, c.refuse(400, codeInvalidParams, "progressToken wants a string or a number")
 		}
@@ -123,8 +123,6 @@ func isID(raw json.RawMessage) bool {
 	raw = bytes.TrimSpace(raw)
 	return len(raw) > 0 && (raw[0] == '"' || raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9')
 }
-
-func isNull(raw json.RawMessage) bool { return string(bytes.TrimSpace(raw)) == "null" }
 
 // appendResponse is a response whose member is result or error.
 func appendResponse(id json.RawMessage, member string, value any) []byte {

@@ -58,7 +58,8 @@ func loneSurrogate(body []byte) bool {
 	return false
 }
 
-// escapedUnit reads the \uXXXX that b begins with.
+// escapedUnit reads the escape of four hex digits (RFC 8259, section 7) that b
+// begins with.
 func escapedUnit(b []byte) (unit uint16, ok bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
