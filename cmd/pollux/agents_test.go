@@ -25,7 +25,7 @@ import (
 const agentsDir = "testdata/agents"
 
 // agentsFront is a Pollux in front of simulated upstreams.
-func agentsFront(t *testing.T, speed float64) (upstream *sandbox.Server, p *running, base string) {
+func agentsFront(t *testing.T, speed float64) (upstream *sandbox.Server, base string) {
 	t.Helper()
 	set, err := providers.Builtin()
 	if err != nil {
@@ -44,8 +44,13 @@ upstreams:
   shannon: {provider: shannon, base_url: "%[1]s/shannon"}
   held: {provider: vessl, base_url: "%[1]s/vessl", credential: {value: team-2}}
 `, front.URL))
-	p = start(t, "serve", "--config", filepath.Join(dir, "config.yaml"))
-	return upstream, p, "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
+	p := start(t, "serve", "--config", filepath.Join(dir, "config.yaml"))
+	t.Cleanup(func() { // it drains for a moment, and is not to outlive its test
+		if code := p.end(t); code != exitOK {
+			t.Errorf("exit code %d:\n%s", code, p.stderr)
+		}
+	})
+	return upstream, "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
 }
 
 // make starts a task for a credential.
@@ -63,7 +68,7 @@ func makeTask(t *testing.T, s *sandbox.Server, provider, credential, lifecycle s
 // revision.
 func TestAgentClients(t *testing.T) {
 	install(t, agentsDir, "node", "npm", "go")
-	upstream, p, base := agentsFront(t, 20)
+	upstream, base := agentsFront(t, 20)
 	program := filepath.Join(t.TempDir(), "pollux")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -113,9 +118,6 @@ func TestAgentClients(t *testing.T) {
 			}
 		})
 	}
-	if code := p.end(t); code != exitOK {
-		t.Errorf("exit code %d:\n%s", code, p.stderr)
-	}
 }
 
 // callTool calls a tool as somebody and returns its result.
@@ -143,7 +145,7 @@ func callTool(ctx context.Context, base, credential, tool, arguments string) (gj
 // is polled as for one.
 func TestAgentsWaitTogether(t *testing.T) {
 	const agents, jobs = 50, 10
-	upstream, _, base := agentsFront(t, 4)
+	upstream, base := agentsFront(t, 4)
 	var refs []string
 	for range jobs {
 		refs = append(refs, `"vessl/`+makeTask(t, upstream, "vessl", "team-1", "")+`"`)
@@ -183,7 +185,7 @@ func TestAgentsWaitTogether(t *testing.T) {
 }
 
 func TestAgentsAndCredentials(t *testing.T) {
-	upstream, _, base := agentsFront(t, 1)
+	upstream, base := agentsFront(t, 1)
 	mine := "vessl/" + makeTask(t, upstream, "vessl", "team-1", "stuck")
 	held := "held/" + makeTask(t, upstream, "vessl", "team-2", "stuck")
 	unknown := "vessl/zzzzzzzzzzzz"
@@ -212,7 +214,7 @@ func TestAgentsAndCredentials(t *testing.T) {
 
 // TestAgentsThatLeave: an aborted call leaves nothing behind.
 func TestAgentsThatLeave(t *testing.T) {
-	upstream, _, base := agentsFront(t, 1)
+	upstream, base := agentsFront(t, 1)
 	ref := "vessl/" + makeTask(t, upstream, "vessl", "team-1", "stuck")
 	ctx, abort := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer abort()
