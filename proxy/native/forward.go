@@ -109,6 +109,7 @@ func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwardin
 // passOn answers x with what the upstream said.
 func (s *Service) passOn(x *access.Request, f *forwarding, res *http.Response) {
 	resp := &x.Ctx.Response
+	keepDate(&resp.Header, res.Header.Values("Date"))
 	resp.SetStatusCode(res.StatusCode)
 	if _, reason, ok := strings.Cut(res.Status, " "); ok && reason != http.StatusText(res.StatusCode) && fieldValue(reason) {
 		resp.Header.SetStatusMessage([]byte(reason))

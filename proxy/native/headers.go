@@ -85,9 +85,9 @@ func activeDocument(contentType string) bool {
 	return media == "text/html" || strings.HasSuffix(media, "/xml") || strings.HasSuffix(media, "+xml")
 }
 
-// passHeader copies the header of a forwarded answer. Date is the server's own
-// to write. Values hold no control character, or net/http would have refused
-// the answer; bytes beyond ASCII are opaque and pass (RFC 9110, section 5.5).
+// passHeader copies the header of a forwarded answer, without its Date. Values hold no control
+// character, or net/http would have refused the answer; bytes beyond ASCII are
+// opaque and pass (RFC 9110, section 5.5).
 func passHeader(dst *fasthttp.ResponseHeader, h http.Header, l *links) {
 	dropHopByHop(h)
 	if activeDocument(h.Get("Content-Type")) {
