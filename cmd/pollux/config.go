@@ -107,11 +107,15 @@ func (c *Config) secrets() []string {
 	}
 	for _, u := range c.Upstreams {
 		all = append(all, u.Credential.Value)
+		if u.Inbound != nil {
+			all = append(all, u.Inbound.Secret)
+		}
 		for _, value := range u.Credential.Headers {
 			_, token, _ := strings.Cut(value, " ") // after a scheme
 			all = append(all, value, token)
 		}
 	}
+	all = append(all, c.Webhooks.Proxy.Secrets()...)
 	if password := postgres.Password(c.Store.Address); password != "" {
 		all = append(all, c.Store.Address, password)
 	}

@@ -198,6 +198,10 @@ func TestSecretsInClear(t *testing.T) {
 		{"credential, private", "upstreams: {o: {provider: orq, credential: {value: k3y}}}", 0o600, false},
 		{"variable, readable", "upstreams: {o: {provider: orq, credential: {value: \"${SHANNON_API_KEY}\"}}}", 0o644, false},
 		{"message secret, readable", "upstreams: {o: {provider: runpod, inbound: {secret: k3y}}}", 0o644, true},
+		{"header, readable", "upstreams: {o: {provider: litellm-responses, base_url: 'https://llm.example', credential: {headers: {Authorization: Bearer k3y}}}}", 0o644, true},
+		{"proxy password, readable", "webhooks: {proxy: 'http://user:k3y@proxy.example:3128'}", 0o644, true},
+		{"proxy variable, readable", "webhooks: {proxy: 'http://user:${SHANNON_API_KEY}@proxy.example:3128'}", 0o644, false},
+		{"proxy without password, readable", "webhooks: {proxy: 'http://proxy.example:3128'}", 0o644, false},
 		{"client, readable", "clients: [{name: c, key: k3yk3y, upstreams: ['*'], scopes: [read]}]", 0o640, true},
 		{"hash, readable", "clients: [{name: c, key: '" + hash + "', upstreams: ['*'], scopes: [read]}]", 0o644, false},
 	}

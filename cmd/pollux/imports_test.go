@@ -20,10 +20,11 @@ var mayImport = map[string][]string{
 	"providers":                {"normalize", "providers/strictyaml"},
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
 	"proxy/problem":            {},
-	"proxy/poller/upstream":    {"proxy/wire/chunked", "cache"},
+	"proxy/poller/upstream":    {"proxy/egress", "proxy/wire/chunked", "cache"},
 	"proxy/poller/schedule":    {"cache"},
 	"proxy/address":            {},
-	"proxy/poller":             {"proxy/address", "proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/egress":             {},
+	"proxy/poller":             {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	// what faces share, then the faces, which do not know each other
@@ -37,7 +38,7 @@ var mayImport = map[string][]string{
 	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers"},
 	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
-	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/inbound", "proxy/webhooks",
 		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
 }

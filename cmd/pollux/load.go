@@ -14,6 +14,7 @@ import (
 	"pollux/cache/postgres"
 	"pollux/providers"
 	"pollux/providers/strictyaml"
+	"pollux/proxy/egress"
 )
 
 // defaultConfigFile is read when it exists and --config names no other.
@@ -201,30 +202,59 @@ func (l *loaded) warn(root *strictyaml.Node) {
 
 // holdsSecrets reports whether a credential is written in the file itself.
 func holdsSecrets(root *strictyaml.Node) bool {
-	inClear := func(n *strictyaml.Node) bool {
-		return n != nil && n.Scalar() != "" && !n.Expanded() && !strings.HasPrefix(n.Scalar(), "sha256:")
+	written := func(n *strictyaml.Node) string { // what nobody else had to say
+		if n == nil || n.Expanded() {
+			return ""
+		}
+		return n.Scalar()
 	}
+	password := func(n *strictyaml.Node) bool { return len(egress.URL(written(n)).Secrets()) > 0 }
 	if clients := root.Get("clients"); clients != nil {
 		for _, client := range clients.List() {
-			if inClear(client.Get("key")) {
+			if key := written(client.Get("key")); key != "" && !strings.HasPrefix(key, "sha256:") {
 				return true
 			}
 		}
 	}
-	if store := root.Get("store"); store != nil && inClear(store.Get("address")) && postgres.Password(store.Get("address").Scalar()) != "" {
+	if store := root.Get("store"); store != nil && postgres.Password(written(store.Get("address"))) != "" {
 		return true
 	}
-	if upstreams := root.Get("upstreams"); upstreams != nil {
-		for _, u := range upstreams.Map() {
-			if c := u.Value.Get("inbound"); c != nil && inClear(c.Get("secret")) {
+	if webhooks := root.Get("webhooks"); webhooks != nil && password(webhooks.Get("proxy")) {
+		return true
+	}
+	upstreams := root.Get("upstreams")
+	if upstreams == nil {
+		return false
+	}
+	for _, u := range upstreams.Map() {
+		if password(u.Value.Get("proxy")) {
+			return true
+		}
+		for _, key := range []string{"inbound.secret", "credential.value", "credential.oauth2.client_secret"} {
+			if written(nodeAt(u.Value, key)) != "" {
 				return true
 			}
-			if c := u.Value.Get("credential"); c != nil && inClear(c.Get("value")) {
-				return true
+		}
+		if headers := nodeAt(u.Value, "credential.headers"); headers != nil {
+			for _, header := range headers.Map() {
+				if written(header.Value) != "" {
+					return true
+				}
 			}
 		}
 	}
 	return false
+}
+
+// nodeAt is the node below n at a path of keys, nil if there is none.
+func nodeAt(n *strictyaml.Node, path string) *strictyaml.Node {
+	for key := range strings.SplitSeq(path, ".") {
+		if n == nil {
+			return nil
+		}
+		n = n.Get(key)
+	}
+	return n
 }
 
 // plainCause is the reason in err without the path that it repeats.

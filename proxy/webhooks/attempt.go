@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/proxy/egress"
 )
 
 const (
@@ -195,6 +196,7 @@ func reasonOf(err error) string {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var timeout interface{ Timeout() bool }
+	var proxy *egress.Error
 	switch {
 	case errors.Is(err, ErrAddress), errors.Is(err, ErrPlain):
 		return "the address is not allowed"
@@ -202,6 +204,8 @@ func reasonOf(err error) string {
 		return "the certificate is not trusted"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"
+	case errors.As(err, &proxy):
+		return proxy.Error()
 	case errors.As(err, &dns):
 		return "the name cannot be resolved"
 	}

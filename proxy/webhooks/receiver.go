@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pollux/proxy/address"
+	"pollux/proxy/egress"
 )
 
 // maxTarget is the longest URL of a webhook, in bytes.
@@ -89,15 +90,19 @@ const lookUpTime = 500 * time.Millisecond
 func (t *addresses) lookUp(ctx context.Context, name string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
-	resolver := t.resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	found, err := resolver.LookupNetIP(ctx, "ip", name)
+	found, err := t.names().LookupNetIP(ctx, "ip", name)
 	if err != nil {
 		return nil
 	}
 	return found
+}
+
+// names is what resolves names.
+func (t *addresses) names() *net.Resolver {
+	if t.resolver == nil {
+		return net.DefaultResolver
+	}
+	return t.resolver
 }
 
 // parseURL accepts one spelling only of what a URL may say: whatever another
@@ -158,13 +163,13 @@ func notInLabel(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
 }
 
-// transport returns what sends to targets, plain or over TLS. The address is
-// checked when the connection is made, after every lookup, so that a name
-// cannot change its mind in between. Nothing of the environment, such as a
-// proxy, comes between.
-func (t *addresses) transport(plain bool) *http.Transport {
+// transport returns what sends to targets, plain or over TLS, through proxy if
+// that is not nil. The address is checked when the connection is made, after
+// every lookup, so that a name cannot change its mind in between. Nothing of the
+// environment, such as a proxy, comes between.
+func (t *addresses) transport(plain bool, proxy *egress.Proxy) *http.Transport {
 	dialer := &net.Dialer{
-		Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: t.resolver,
+		Timeout: connectTime, KeepAlive: 30 * time.Second, Resolver: t.resolver,
 		Control: func(network, address string, _ syscall.RawConn) error {
 			a, err := netip.ParseAddrPort(address)
 			if err != nil || network != "tcp4" && network != "tcp6" {
@@ -173,8 +178,16 @@ func (t *addresses) transport(plain bool) *http.Transport {
 			return t.check(a.Addr(), plain)
 		},
 	}
+	dial := dialer.DialContext
+	if proxy != nil {
+		dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, connectTime)
+			defer cancel()
+			return t.tunnel(ctx, proxy, address, plain)
+		}
+	}
 	return &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext:            dial,
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConns:           256,
@@ -183,4 +196,37 @@ func (t *addresses) transport(plain bool) *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
 	}
+}
+
+// connectTime is how long a connection to a receiver may take, all its addresses
+// and a proxy included.
+const connectTime = 10 * time.Second
+
+// tunnel has proxy connect to a target. It is told an address that was checked
+// here and never a name: the proxy would look that up for itself, and could be
+// led elsewhere.
+func (t *addresses) tunnel(ctx context.Context, proxy *egress.Proxy, target string, plain bool) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return nil, err
+	}
+	found := []netip.Addr{}
+	if a, err := netip.ParseAddr(host); err == nil {
+		found = append(found, a)
+	} else if found, err = t.names().LookupNetIP(ctx, "ip", host); err != nil {
+		return nil, err
+	}
+	err = ErrAddress
+	for _, a := range found {
+		if refused := t.check(a, plain); refused != nil {
+			err = refused
+			continue
+		}
+		c, failed := proxy.Connect(ctx, net.JoinHostPort(a.Unmap().String(), port))
+		if failed == nil {
+			return c, nil
+		}
+		err = failed
+	}
+	return nil, err
 }

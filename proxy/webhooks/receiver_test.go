@@ -111,7 +111,7 @@ func TestForbiddenTargets(t *testing.T) {
 		t.Fatalf("%d targets, want at least 200", len(all))
 	}
 	guard := newAddresses(nil, nil)
-	plain, secure := guard.transport(true), guard.transport(false)
+	plain, secure := guard.transport(true, nil), guard.transport(false, nil)
 	defer plain.CloseIdleConnections()
 	defer secure.CloseIdleConnections()
 	st := &Settings{addresses: guard, plain: plain, secure: secure, timeout: 2 * time.Second}
@@ -249,7 +249,7 @@ func TestRebinding(t *testing.T) {
 		}
 		return netip.MustParseAddr("127.0.0.1")
 	}))
-	secure := guard.transport(false)
+	secure := guard.transport(false, nil)
 	defer secure.CloseIdleConnections()
 	st := &Settings{addresses: guard, secure: secure, timeout: time.Second}
 	raw := fmt.Sprintf("https://rebind.example:%s/hook", w.port)
@@ -278,7 +278,7 @@ func TestRedirects(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		server := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:"+w.port+"/", code))
 		guard := newAddresses([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
-		plain := guard.transport(true)
+		plain := guard.transport(true, nil)
 		st := &Settings{addresses: guard, plain: plain, timeout: 5 * time.Second}
 		a := st.send(t.Context(), server.URL, "msg_1", []byte("{}"), nil)
 		if a.ok || a.StatusCode == nil || *a.StatusCode != code || *a.Error != "redirects are not followed" {
@@ -307,7 +307,7 @@ func TestLargeAnswers(t *testing.T) {
 	}))
 	defer server.Close()
 	guard := newAddresses([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil)
-	plain := guard.transport(true)
+	plain := guard.transport(true, nil)
 	defer plain.CloseIdleConnections()
 	st := &Settings{addresses: guard, plain: plain, timeout: 10 * time.Second}
 	if a := st.send(t.Context(), server.URL, "msg_1", []byte("{}"), nil); !a.ok {

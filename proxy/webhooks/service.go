@@ -18,6 +18,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/egress"
 	"pollux/proxy/poller"
 	"pollux/proxy/problem"
 )
@@ -43,9 +44,12 @@ type Resume func(t *Task, c providers.Credential) (*poller.Request, bool)
 type Config struct {
 	// AllowNetworks lists private networks (CIDR) that targets may be in, and
 	// plain http with them.
-	AllowNetworks []string      `yaml:"allow_networks"`
-	Timeout       time.Duration `yaml:"timeout"`       // of one attempt
-	GiveUpAfter   time.Duration `yaml:"give_up_after"` // of one delivery
+	AllowNetworks []string `yaml:"allow_networks"`
+	// Proxy is what all targets are reached through, whatever the environment
+	// says. Empty means nothing.
+	Proxy       egress.URL    `yaml:"proxy"`
+	Timeout     time.Duration `yaml:"timeout"`       // of one attempt
+	GiveUpAfter time.Duration `yaml:"give_up_after"` // of one delivery
 }
 
 // DefaultConfig is what holds where the file is silent.
@@ -58,6 +62,11 @@ func (c *Config) Validate(fault func(key, format string, args ...any)) {
 	for i, network := range c.AllowNetworks {
 		if _, err := netip.ParsePrefix(network); err != nil {
 			fault(fmt.Sprintf("allow_networks[%d]", i), "want a network such as 10.1.0.0/16")
+		}
+	}
+	if c.Proxy != "" {
+		if _, err := egress.New(c.Proxy, nil); err != nil {
+			fault("proxy", "%v", err)
 		}
 	}
 	if c.Timeout <= 0 {
@@ -144,8 +153,12 @@ func Prepare(c Config, maxTasks int, publicURL string, rules Rules) *Settings {
 		}
 	}
 	t := newAddresses(allow, nil)
+	var proxy *egress.Proxy
+	if c.Proxy != "" {
+		proxy, _ = egress.New(c.Proxy, nil) // it has been validated
+	}
 	return &Settings{
-		addresses: t, plain: t.transport(true), secure: t.transport(false),
+		addresses: t, plain: t.transport(true, proxy), secure: t.transport(false, proxy),
 		timeout: c.Timeout, giveUpAfter: c.GiveUpAfter, maxTasks: maxTasks, publicURL: publicURL, rules: rules,
 	}
 }

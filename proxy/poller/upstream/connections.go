@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/egress"
 )
 
 const (
@@ -44,7 +45,10 @@ type Config struct {
 	// Roots are the authorities whose certificates are believed. Nil means the
 	// system's.
 	Roots *x509.CertPool
-	// DialTimeout bounds connecting, the TLS handshake included.
+	// Proxy is what stands between, nil if nothing does. Requests to a Base in
+	// clear are sent to it, others go through a tunnel that it opens.
+	Proxy *egress.Proxy
+	// DialTimeout bounds connecting, proxy and TLS handshake included.
 	DialTimeout time.Duration
 	// Patience is how long an answer may take to begin. Zero means for ever.
 	Patience time.Duration
@@ -100,8 +104,9 @@ func New(cfg Config) *Connections {
 
 // RoundTrip sends req once, on a connection of owner's; nil stands for nobody,
 // whose connection serves this one request. The answer's body is a *Body. The
-// error is a *Malformed for an answer that is none. Unlike a RoundTripper,
-// it leaves the request's body to the caller to close.
+// error is a *Malformed for an answer that is none, and an *egress.Error where
+// the proxy let nothing through. Unlike a RoundTripper, it leaves the request's
+// body to the caller to close.
 func (cs *Connections) RoundTrip(owner *cache.ID, req *http.Request) (*http.Response, error) {
 	c, fresh, err := cs.take(owner, req)
 	if err != nil {
@@ -125,6 +130,10 @@ func (cs *Connections) RoundTrip(owner *cache.ID, req *http.Request) (*http.Resp
 	if res.StatusCode < 200 || res.StatusCode > 599 { // none, or not a final one (RFC 9110, section 15)
 		body.Discard()
 		return nil, &Malformed{"its status code is none that ends a request"}
+	}
+	if res.StatusCode == http.StatusProxyAuthRequired && cs.throughProxy() { // the upstream was not asked
+		body.Discard()
+		return nil, &egress.Error{Code: res.StatusCode}
 	}
 	return res, nil
 }

@@ -26,9 +26,25 @@ func (cs *Connections) connect(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
+// throughProxy reports whether requests are sent to a proxy as they are, and not
+// through a tunnel that it opens: the upstream is spoken to in clear.
+func (cs *Connections) throughProxy() bool {
+	return cs.cfg.Proxy != nil && cs.cfg.Base.Scheme == "http"
+}
+
+// reach opens a connection on which the upstream speaks, or the proxy for it.
+func (cs *Connections) reach(ctx context.Context, network, address string) (net.Conn, error) {
+	switch {
+	case cs.cfg.Proxy == nil:
+		return (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext(ctx, network, address)
+	case cs.throughProxy():
+		return cs.cfg.Proxy.Dial(ctx)
+	}
+	return cs.cfg.Proxy.Connect(ctx, address)
+}
+
 func (cs *Connections) newTransport() *http.Transport {
 	sessions := tls.NewLRUClientSessionCache(0) // makes most handshakes of the many short connections cheap
-	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -44,14 +60,14 @@ func (cs *Connections) newTransport() *http.Transport {
 		DisableCompression:     true, // decoded by who reads it, under a limit
 	}
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dialer.DialContext(ctx, network, address)
+		c, err := cs.reach(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
 		return guarded(ctx, c), nil
 	}
 	t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		plain, err := dialer.DialContext(ctx, network, address)
+		plain, err := cs.reach(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
@@ -67,6 +83,10 @@ func (cs *Connections) newTransport() *http.Transport {
 			return c, nil
 		}
 		return guarded(ctx, c), nil
+	}
+	if cs.throughProxy() {
+		t.Proxy = http.ProxyURL(cs.cfg.Proxy.URL())
+		t.DialTLSContext = t.DialContext // to a proxy that speaks TLS itself
 	}
 	return t
 }

@@ -13,7 +13,7 @@ import (
 // silent reports whether the peer of c has neither sent anything that is still
 // to be read nor closed its side. It reads nothing.
 func silent(c net.Conn) bool {
-	if t, ok := c.(*tls.Conn); ok {
+	for t, ok := c.(*tls.Conn); ok; t, ok = c.(*tls.Conn) { // two through a proxy that speaks TLS
 		c = t.NetConn()
 	}
 	sc, ok := c.(syscall.Conn)
