@@ -1,0 +1,61 @@
+// Package oauth keeps an access token at hand that a token server gives to a
+// client for its credentials (OAuth 2.0, RFC 6749, section 4.4).
+package oauth
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+
+	"pollux/providers/strictyaml"
+)
+
+// Config is a client, and where it gets its tokens. It never prints.
+type Config struct {
+	TokenURL     string   `yaml:"token_url"`
+	ClientID     string   `yaml:"client_id"`
+	ClientSecret string   `yaml:"client_secret"`
+	Scopes       []string `yaml:"scopes"`
+	Audience     string   `yaml:"audience"` // "": none is sent
+}
+
+// Validate returns what is wrong with c, by its keys.
+func (c *Config) Validate() (faults strictyaml.Faults) {
+	fault := func(key, message string) { faults = append(faults, strictyaml.Fault{Key: key, Message: message}) }
+	if u, err := url.Parse(c.TokenURL); c.TokenURL == "" {
+		fault("token_url", "is missing: where the token server is")
+	} else if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		fault("token_url", "want an absolute http or https URL")
+	} else if u.User != nil || u.Fragment != "" {
+		fault("token_url", "must hold no user-info and no fragment: client_id and client_secret say who asks")
+	}
+	for _, field := range []struct{ key, value string }{{"client_id", c.ClientID}, {"client_secret", c.ClientSecret}} {
+		if field.value == "" {
+			fault(field.key, "is missing")
+		} else if field.value != strings.TrimSpace(field.value) {
+			fault(field.key, "has blanks around it")
+		}
+	}
+	for _, scope := range c.Scopes {
+		if scope == "" || strings.ContainsAny(scope, " \t\n,") {
+			fault("scopes", "want a list of one scope each, such as [jobs.read, jobs.write]")
+			break
+		}
+	}
+	return faults
+}
+
+// Equal reports whether c and d get the same tokens.
+func (c *Config) Equal(d *Config) bool {
+	return c.TokenURL == d.TokenURL && c.ClientID == d.ClientID && c.ClientSecret == d.ClientSecret &&
+		c.Audience == d.Audience && slices.Equal(c.Scopes, d.Scopes)
+}
+
+const redacted = "[redacted]"
+
+// Format and LogValue keep the secret out of logs and messages.
+func (c Config) Format(s fmt.State, _ rune)   { s.Write([]byte(redacted)) }
+func (c Config) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (c Config) MarshalText() ([]byte, error) { return []byte(redacted), nil }
