@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"pollux/normalize"
 	"pollux/providers/strictyaml"
 )
@@ -85,6 +87,19 @@ type Listing struct {
 	AnswerSpec
 	Page int      `yaml:"page"` // tasks a page; 0: 100
 	Item Template `yaml:"item"` // of one task; empty: the body of its state
+	Path string   `yaml:"path"` // GJSON, of what the listing has of it; "": all
+}
+
+// Of is what the listing has of a task that s would tell, appended to dst.
+func (l *Listing) Of(dst []byte, s SimulatedState, fill func(dst []byte, p Piece) []byte) []byte {
+	item := l.Item
+	if item.Empty() {
+		item = s.Body
+	}
+	if l.Path == "" {
+		return item.Append(dst, fill)
+	}
+	return append(dst, gjson.GetBytes(item.Append(nil, fill), l.Path).Raw...)
 }
 
 // Lifecycle is one course that tasks take.

@@ -125,14 +125,10 @@ func (e *exchange) listing() answer {
 	page := tasks[from:min(from+size, len(tasks))]
 	c := e.about(task{})
 	for i := range page {
-		item := l.Item
-		if item.Empty() {
-			item = e.upstream.sim.States[page[i].state(e.now)].Body
-		}
 		if i > 0 {
 			c.tasks = append(c.tasks, ',')
 		}
-		c.tasks = item.Append(c.tasks, e.about(page[i]).fill)
+		c.tasks = l.Of(c.tasks, e.upstream.sim.States[page[i].state(e.now)], e.about(page[i]).fill)
 	}
 	if next := from + len(page); next < len(tasks) {
 		c.cursor = strconv.Itoa(next)

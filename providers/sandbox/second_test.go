@@ -85,8 +85,8 @@ func TestSecondEdition(t *testing.T) {
 	me.send("POST", "/v1/start", "{}")
 	first := gjson.Parse(me.send("GET", "/v1/operations", "").Body.String())
 	rest := gjson.Parse(me.send("GET", "/v1/operations?page="+first.Get("more").String(), "").Body.String())
-	if len(first.Get("all").Array()) != 2 || len(rest.Get("all").Array()) != 1 || first.Get("all.0.name").String() != id || rest.Get("more").String() != "" {
-		t.Errorf("the listing has the pages %s and %s, want two tasks and one", first.Raw, rest.Raw)
+	if len(first.Get("all").Array()) != 2 || len(rest.Get("all").Array()) != 1 || rest.Get("all.0.name").String() != id || rest.Get("more").String() != "" {
+		t.Errorf("the listing has the pages %s and %s, want the two newer tasks and the first", first.Raw, rest.Raw)
 	}
 }
 

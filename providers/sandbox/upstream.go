@@ -195,13 +195,13 @@ func (u *upstream) find(params map[string]string, who owner) (t task, known, all
 }
 
 // list returns copies of the tasks that who may see and params do not exclude,
-// the oldest first.
+// the newest first, as most upstreams do.
 func (u *upstream) list(params map[string]string, who owner) []task {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var all []task
 	for i := range u.order {
-		t := u.tasks[u.order[(u.next+i)%len(u.order)]]
+		t := u.tasks[u.order[(u.next+len(u.order)-1-i)%len(u.order)]]
 		if t.owner != everyone && t.owner != who {
 			continue
 		}

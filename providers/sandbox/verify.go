@@ -143,14 +143,10 @@ func (v *verifier) listing() {
 			continue
 		}
 		c := v.scene(i, name)
-		item := l.Item
-		if item.Empty() {
-			item = v.sim.States[name].Body
-		}
 		if len(want) > 0 {
 			page.tasks = append(page.tasks, ',')
 		}
-		page.tasks = item.Append(page.tasks, c.fill)
+		page.tasks = l.Of(page.tasks, v.sim.States[name], c.fill)
 		want[c.task.id] = status
 	}
 	a := page.render(l.AnswerSpec, http.StatusOK)
