@@ -10,6 +10,21 @@ import (
 
 // Under the race detector pools forget at random, so this counts nothing there.
 
+// TestPollAllocatesNothing counts what the whole server allocates, on a connection
+// that repeats its request and on one whose requests differ.
+func TestPollAllocatesNothing(t *testing.T) {
+	f := newFace(t, nil)
+	f.level.Set(slog.LevelInfo)
+	for name, requests := range map[string][]string{
+		"same":        {hitRequest, hitRequest},
+		"alternating": {hitRequest, strings.Replace(hitRequest, "/t1", "/t2", 1)},
+	} {
+		if n := testing.AllocsPerRun(500, f.keepAlive(requests...)); n != 0 {
+			t.Errorf("%s: got %v allocations per poll, want 0", name, n)
+		}
+	}
+}
+
 func TestHitAllocatesNothing(t *testing.T) {
 	f := newFace(t, nil)
 	f.level.Set(slog.LevelInfo)

@@ -113,6 +113,7 @@ func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret
 	s.fast = &fasthttp.Server{
 		Handler:                      s.handle,
 		HeaderReceived:               s.headerReceived,
+		ConnState:                    connState,
 		ErrorHandler:                 s.unreadable,
 		Logger:                       s.metrics,
 		SecureErrorLogMessage:        true,
@@ -243,11 +244,22 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		c.LineSeen = false
 		defer func() { c.Unwritten = true }()
 	}
+	if s.tasks.ServeAgain(&x.Request) {
+		x.lead(s.routes.task)
+		return
+	}
 	if r := s.admit(&ctx.Request.Header, x); r != nil {
 		x.Refuse(r)
 		return
 	}
 	s.dispatch(x)
+}
+
+// connState is told by the goroutine of a connection, after its last request.
+func connState(c net.Conn, state fasthttp.ConnState) {
+	if c, ok := c.(*wire.Conn); ok && state == fasthttp.StateClosed {
+		c.Last.Forget()
+	}
 }
 
 // finish ends every exchange, also one that panicked: fasthttp recovers
@@ -268,11 +280,13 @@ func (s *Server) finish(x *serving) {
 	x.release()
 }
 
+var headerExpect = []byte("Expect")
+
 // headerReceived decides about a body before it is read, or 100 Continue sent.
 // A request that will be refused has no body as far as fasthttp is concerned:
 // the handler answers at once, and the connection is closed.
 func (s *Server) headerReceived(h *fasthttp.RequestHeader) (conf fasthttp.RequestConfig) {
-	if n := h.ContentLength(); (n == 0 || n == -2) && len(h.Peek("Expect")) == 0 {
+	if n := h.ContentLength(); (n == 0 || n == -2) && len(h.PeekCanonical(headerExpect)) == 0 {
 		return conf
 	}
 	x := acquire(nil, s.settings.Load())

@@ -56,6 +56,61 @@ func BenchmarkHit(b *testing.B) {
 	}
 }
 
+// BenchmarkPoll is a hit through the whole server: one connection that repeats
+// its request, and one whose requests differ.
+func BenchmarkPoll(b *testing.B) {
+	f := newFace(b, nil)
+	f.level.Set(slog.LevelInfo)
+	for name, requests := range map[string][]string{
+		"same":        {hitRequest, hitRequest},
+		"alternating": {hitRequest, strings.Replace(hitRequest, "/t1", "/t2", 1)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			poll := f.keepAlive(requests...)
+			b.ReportAllocs()
+			for b.Loop() {
+				poll()
+			}
+		})
+	}
+}
+
+// keepAlive returns a poll over a connection of its own, which sends the requests
+// in turn and allocates nothing. All were answered once.
+func (f *face) keepAlive(requests ...string) (poll func()) {
+	f.t.Helper()
+	c, err := net.Dial("tcp", f.address)
+	must(f.t, err)
+	f.t.Cleanup(func() { c.Close() })
+	answer, n := make([]byte, 64<<10), 0
+	sent := make([][]byte, len(requests))
+	for i, r := range requests {
+		sent[i] = []byte(r)
+	}
+	poll = func() {
+		if _, err := c.Write(sent[n%len(sent)]); err != nil {
+			f.t.Fatal(err)
+		}
+		n++
+		for got := 0; ; {
+			k, err := c.Read(answer[got:])
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			if got += k; answer[got-1] == '}' {
+				break
+			}
+		}
+		if string(answer[:15]) != "HTTP/1.1 200 OK" {
+			f.t.Fatalf("answered %.300s", answer)
+		}
+	}
+	for range 2 * len(requests) {
+		poll()
+	}
+	return poll
+}
+
 // BenchmarkEmptyHandler is what fasthttp itself would cost for the same request.
 func BenchmarkEmptyHandler(b *testing.B) {
 	var ctx fasthttp.RequestCtx

@@ -32,11 +32,29 @@ func (s *Service) ServeTask(x *access.Request) {
 	}
 	if !d.NoCache || d.OnlyIfCached {
 		if a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now); ok {
+			if o == (options{}) {
+				x.Remember(t, part)
+			}
 			s.answer(x, t, part, o, &a)
 			return
 		}
 	}
 	s.poll(x, t, part, o, d)
+}
+
+// ServeAgain answers a request that its connection had before, byte for byte, if
+// memory can answer it once more, and reports whether it did. Whether the
+// partition may see what is stored is asked every time.
+func (s *Service) ServeAgain(x *access.Request) bool {
+	m := x.Recall()
+	if m == nil {
+		return false
+	}
+	a, ok := s.engine.Cached(m.Target.Upstream, m.Partition, &m.Key, x.Now)
+	if ok {
+		s.answer(x, m.Target, m.Partition, options{}, &a)
+	}
+	return ok
 }
 
 // poll is the rare half of serveTask.

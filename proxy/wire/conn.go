@@ -35,6 +35,7 @@ type Conn struct {
 	// Only the connection's own goroutine uses it.
 	LineSeen bool
 	requests requests // likewise
+	Last     Last     // likewise
 	// unwritten says that an answer was made since the last write.
 	Unwritten bool
 }
@@ -56,6 +57,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, errChunks
 	}
 	n, err := c.Conn.Read(p)
+	if c.requests.between() && c.Last.read(p[:n]) {
+		c.LineSeen = true
+		return n, err
+	}
 	if good := c.requests.take(p[:n]); good < n {
 		if n, err = good, nil; n == 0 {
 			return 0, errChunks

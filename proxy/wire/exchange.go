@@ -45,8 +45,16 @@ type Settings struct {
 
 // Begin prepares x for a request that has just arrived.
 func (x *Exchange) Begin(ctx *fasthttp.RequestCtx, st *Settings) {
-	x.Ctx, x.Settings, x.Started = ctx, st, time.Now()
+	x.Ctx, x.Settings, x.Started = ctx, st, now(ctx)
 	x.Now = x.Started
+}
+
+// now is when a request reached the handler, which fasthttp has looked up already.
+func now(ctx *fasthttp.RequestCtx) time.Time {
+	if ctx == nil || ctx.Time().IsZero() {
+		return time.Now()
+	}
+	return ctx.Time()
 }
 
 // Release drops what points into the request.

@@ -27,6 +27,9 @@ type requests struct {
 	bad     bool
 }
 
+// between reports whether nothing of a request has come since the last one ended.
+func (r *requests) between() bool { return !r.inBody && !r.begun && len(r.line) == 0 && !r.bad }
+
 // take follows p and returns how much of it may be read: all of it, unless a
 // chunked body is malformed.
 func (r *requests) take(p []byte) int {
