@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 )
 
 // varying is what differs between two answers to the same request.
@@ -191,4 +190,3 @@ func TestRememberedRequestIsAskedAgain(t *testing.T) {
 		t.Errorf("%d polls; got %d:\n%s", f.polls.Load()-before, code, head)
 	}
 }
-

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// serveBare is the floor of a hit: fasthttp with the timeouts of Pollux, and a
+// handler that sends the same headers and body, whatever is asked.
+func serveBare(address, body string) error {
+	headers := [][2][]byte{}
+	for _, line := range []string{
+		`ETag: W/"0123456789abcdef0123456789abcdef"`, "Cache-Control: private, max-age=900, immutable", "Age: 1",
+		"Cache-Status: pollux; hit; detail=terminal", "Vary: Authorization, Accept, Prefer", "X-Content-Type-Options: nosniff", "Content-Type: application/json",
+	} {
+		name, value, _ := strings.Cut(line, ": ")
+		headers = append(headers, [2][]byte{[]byte(name), []byte(value)})
+	}
+	text := []byte(body)
+	s := &fasthttp.Server{
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			for _, h := range headers {
+				ctx.Response.Header.SetCanonical(h[0], h[1])
+			}
+			ctx.Response.SetBodyRaw(text)
+		},
+		ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, WriteTimeout: 15 * time.Second,
+		ReadBufferSize: 16 << 10, NoDefaultServerHeader: true, NoDefaultContentType: true, StreamRequestBody: true,
+	}
+	return s.ListenAndServe(address)
+}
+
+// serveReverseProxy is the floor of a miss in Go: net/http in front, and
+// httputil.ReverseProxy behind it.
+func serveReverseProxy(address, upstream string) error {
+	u, err := url.Parse(upstream)
+	if err != nil {
+		return err
+	}
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}
+	s := &http.Server{Addr: address, Handler: proxy, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	return s.ListenAndServe()
+}

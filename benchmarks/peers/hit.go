@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// hits compares polls that are answered from memory: 64 connections, each with
+// its next poll when it has the answer.
+func (b *bench) hits(title string, tasks int, servers ...server) error {
+	v, err := newVendor(func(ctx *fasthttp.RequestCtx, _ string) { ctx.SetBodyString(ended(2000)) })
+	if err != nil {
+		return err
+	}
+	t := table{title: title, columns: []string{"", "CPU per poll", "polls/s", "p50", "p99", "of bare"}}
+	runs := make([]outcome, len(servers))
+	loads := make([]load, len(servers))
+	procs := make([]*process, len(servers))
+	for i, s := range servers {
+		p, err := s.start(b.dir(), v.address, time.Hour)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		requests := make([][]byte, tasks)
+		for k := range requests {
+			requests[k] = request(p.address, s.path(fmt.Sprintf("task%d", k)), "sk-0123456789abcdef0123456789abcdef")
+		}
+		procs[i] = p
+		loads[i] = load{address: p.address, connections: 64, code: 200, next: func(client, n int) []byte {
+			return requests[(client*7919+n)%tasks]
+		}}
+		// Every document once, and once more for whoever keeps it at the second.
+		if _, err := loads[i].run(p, time.Minute, int64(2*tasks+640)); err != nil {
+			return err
+		}
+	}
+	for range b.rounds {
+		for i := range servers {
+			o, err := loads[i].run(procs[i], b.round, math.MaxInt64)
+			if err != nil {
+				return err
+			}
+			runs[i].add(o)
+		}
+	}
+	floor := runs[len(runs)-1].perRequest()
+	for i, s := range servers {
+		o := &runs[i]
+		t.add(s.name, micros(o.perRequest()), fmt.Sprintf("%.0f", float64(o.requests)/o.took.Seconds()),
+			micros(o.quantile(0.5)), micros(o.quantile(0.99)), times(o.perRequest(), floor))
+		t.bar(s.name, float64(o.perRequest())/1e3)
+	}
+	t.unit = "µs of CPU per poll"
+	b.report(t)
+	return nil
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d)/1e3) }
+func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
+
+func times(d, floor time.Duration) string {
+	return fmt.Sprintf("%.2f ×", float64(d)/float64(max(1, floor)))
+}
