@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"pollux/cache"
 	"pollux/cache/internal/storetest"
+	"pollux/cache/sqlindex"
 )
 
 func indexed(t testing.TB, s *Store) storetest.Indexed {
@@ -113,6 +116,60 @@ func fill(t testing.TB, s *Store, n, partitions int) {
 		w.batch = append(w.batch, &write{key: e.Key, entry: e, value: s.secret.SealEntry(e)})
 	}
 	if err := w.transact(file, w.batch, make([]outcome, n), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorder notes the statements of a page.
+type recorder struct {
+	source
+	texts []string
+	rows  int
+}
+
+func (r *recorder) Rows(text string, args []any, each func(scan func(...any) error) error) error {
+	r.texts = append(r.texts, text)
+	return r.source.Rows(text, args, func(scan func(...any) error) error {
+		r.rows++
+		return each(scan)
+	})
+}
+
+// TestTextOfManyBehindOthers: thousands of tasks that run come before the first
+// with the text, as they do on every busy Pollux. That is no reason to take and
+// sort all that have it.
+func TestTextOfManyBehindOthers(t *testing.T) {
+	s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
+	const running, ended = 1500, 3000
+	var all sync.WaitGroup
+	for part := range 100 {
+		all.Go(func() {
+			for n := part; n < running+ended; n += 100 {
+				e := storetest.Listed(n, 0, "completed", n)
+				if e.TaskID = fmt.Sprintf("done-%d", n); n >= ended {
+					e = storetest.Listed(n, 0, "in_progress", n)
+				}
+				mustPut(t, s, e)
+			}
+		})
+	}
+	all.Wait()
+	q := &cache.Query{Sight: cache.Sight{All: true}, Text: "done-", Order: cache.ByCreated, Descending: true, Limit: 50}
+	err := s.snapshot(t.Context(), func(d *database, src source) error {
+		r := &recorder{source: src}
+		heads, err := sqlindex.Page(r, q, d.counts.scope(q))
+		if len(heads) != 51 {
+			t.Errorf("%d heads, want a page and one more", len(heads))
+		}
+		if strings.Contains(strings.Join(r.texts, "\n"), "gathered") {
+			t.Errorf("all %d were gathered:\n%s", ended, strings.Join(r.texts, "\n"))
+		}
+		if r.rows > 2*running+500 {
+			t.Errorf("%d rows came by, want those that run, little more than once", r.rows)
+		}
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
