@@ -52,10 +52,11 @@ func main() {
 	streams := flag.Int("streams", 1000, "how `many` event streams are open")
 	memory := flag.String("memory", "256MiB", "what the `container` may use")
 	program := flag.String("pollux", "bin/pollux", "the `program`")
+	filled := flag.String("filled", "", "a `file` that the filled store is kept in, to be copied from when it is there")
 	flag.Parse()
 	limit, err := strictyaml.ParseBytes(*memory)
 	if err == nil {
-		err = soak(ctx, *program, int64(limit), *tasks, *asked, *streams, *lasts)
+		err = soak(ctx, *program, *filled, int64(limit), *tasks, *asked, *streams, *lasts)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -63,7 +64,7 @@ func main() {
 	}
 }
 
-func soak(ctx context.Context, program string, limit, tasks, asked int64, streams int, lasts time.Duration) error {
+func soak(ctx context.Context, program, filled string, limit, tasks, asked int64, streams int, lasts time.Duration) error {
 	dir, err := os.MkdirTemp("", "soak-*")
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func soak(ctx context.Context, program string, limit, tasks, asked int64, stream
 	server := httptest.NewServer(http.HandlerFunc(upstream))
 	defer server.Close()
 	began := time.Now()
-	if err := seed(ctx, filepath.Join(dir, "pollux.db"), tasks); err != nil {
+	if err := fill(ctx, filepath.Join(dir, "pollux.db"), filled, tasks); err != nil {
 		return err
 	}
 	fmt.Printf("%d tasks are in the store after %s\n", tasks, time.Since(began).Round(time.Second))

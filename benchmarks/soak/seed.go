@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +20,34 @@ import (
 
 // storeKey is what the store of the soak is sealed with.
 const storeKey = "a key of the soak, not of anybody's"
+
+// fill makes a store at path with so many tasks: a copy of the one that is kept,
+// if it is there, else a new one, which is then kept for the next time unless
+// kept is empty.
+func fill(ctx context.Context, path, kept string, tasks int64) error {
+	if kept == "" {
+		return seed(ctx, path, tasks)
+	}
+	if _, err := os.Stat(kept); errors.Is(err, fs.ErrNotExist) {
+		if err := seed(ctx, kept+".new", tasks); err != nil {
+			return err
+		}
+		if err := os.Rename(kept+".new", kept); err != nil {
+			return err
+		}
+	}
+	from, err := os.Open(kept)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
+}
 
 // seed puts tasks that ended earlier into a new store, as many as a year brings
 // together. Nobody asks for them by name, but lists, counts and the index have
