@@ -20,12 +20,12 @@ var mayImport = map[string][]string{
 	"providers":                {"normalize", "providers/strictyaml"},
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
 	"proxy/problem":            {},
-	"proxy/poller/upstream":    {"proxy/egress", "proxy/wire/chunked", "cache"},
+	"proxy/poller/transport":   {"proxy/egress", "proxy/wire/chunked", "cache"},
 	"proxy/poller/oauth":       {"providers", "providers/strictyaml"},
 	"proxy/poller/schedule":    {"cache"},
 	"proxy/address":            {},
 	"proxy/egress":             {},
-	"proxy/poller":             {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/poller":             {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/transport", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	// what faces share, then the faces, which do not know each other

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"pollux/providers"
-	"pollux/proxy/poller/upstream"
+	"pollux/proxy/poller/transport"
 )
 
 // response is an upstream's answer, read to its end.
@@ -83,7 +83,7 @@ func explain(ctx context.Context, err error, doing string) *fetchError {
 	var netErr net.Error
 	var dns *net.DNSError
 	var op *net.OpError
-	var malformed *upstream.Malformed
+	var malformed *transport.Malformed
 	switch {
 	case errors.As(err, &malformed):
 		return &fetchError{reason: malformed.Error()}

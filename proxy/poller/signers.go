@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"pollux/providers"
-	"pollux/proxy/poller/upstream"
+	"pollux/proxy/poller/transport"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // has none.
 type signers struct {
 	at        *url.URL
-	transport *upstream.Connections
+	transport *transport.Connections
 
 	mu       sync.Mutex // guards what follows
 	keys     []ed25519.PublicKey
@@ -42,7 +42,7 @@ func newSigners(cfg UpstreamConfig, provider *providers.Provider) *signers {
 	if err != nil {
 		return nil // the loader has checked it
 	}
-	return &signers{at: at, transport: upstream.New(upstream.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1})}
+	return &signers{at: at, transport: transport.New(transport.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1})}
 }
 
 func (s *signers) close() {

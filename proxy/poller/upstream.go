@@ -13,7 +13,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/poller/adaptive"
 	"pollux/proxy/poller/schedule"
-	"pollux/proxy/poller/upstream"
+	"pollux/proxy/poller/transport"
 	"pollux/proxy/problem"
 )
 
@@ -28,7 +28,7 @@ type Upstream struct {
 	Held     bool // Pollux holds the credential; callers bring a Pollux key
 
 	held      *held // nil: callers bring theirs
-	transport transport
+	transport roundTripper
 	inFlight  *schedule.Slots // max_in_flight
 	passing   *passing
 	breaker   *breaker
@@ -42,8 +42,8 @@ type Upstream struct {
 	gone      *problem.Problem
 }
 
-// transport is what an upstream's requests go through: *upstream.Connections.
-type transport interface {
+// roundTripper is what an upstream's requests go through: *transport.Connections.
+type roundTripper interface {
 	RoundTrip(partition *cache.ID, req *http.Request) (*http.Response, error)
 	Close()
 }
@@ -92,7 +92,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		gone: &problem.Problem{Type: problem.TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the task was known, and the upstream has lost it"},
 	}
-	u.transport = upstream.New(upstream.Config{
+	u.transport = transport.New(transport.Config{
 		Base: base, DialTimeout: cfg.Timeout, Patience: ForwardPatience,
 		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.metrics.unasked.Inc,
 	})

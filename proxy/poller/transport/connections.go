@@ -1,4 +1,4 @@
-// Package upstream is what an upstream's requests go through: connections that
+// Package transport is what an upstream's requests go through: connections that
 // are never shared between partitions.
 //
 // A server, or a proxy before it, that writes one answer too many on a
@@ -7,7 +7,7 @@
 // next request may be anybody's. So each partition has connections of its own,
 // a connection is used again only once nothing unasked has come on it for a
 // while, and no request is ever sent twice.
-package upstream
+package transport
 
 import (
 	"container/list"
