@@ -56,14 +56,3 @@ type Answer struct {
 	// not asked or did not answer. For native polls.
 	Raw *Raw
 }
-
-// Raw is an upstream's answer as it came. It is immutable.
-type Raw struct {
-	Code        int
-	ContentType string
-	RetryAfter  string            // header value as sent, "" if absent
-	Location    string            // likewise
-	Challenge   string            // WWW-Authenticate, likewise
-	Links       []providers.Field // the provider file's poll.link_headers, likewise
-	Body        []byte
-}

@@ -133,3 +133,46 @@ func (w *witnesses) add(id *cache.ID, now time.Time, window time.Duration) bool 
 	other := w.latest[1]
 	return other.at != 0 && other.partition != *id && at-other.at <= int64(window)
 }
+
+// guard runs f behind the partition's breaker and the upstream's. Transport
+// failures count for the upstream; 5xx and unusable bodies for the partition
+// that saw them, and for the upstream once another partition sees them too.
+func (p *Poller) guard(u *Upstream, part *Partition, f func() error) error {
+	classified := func() error {
+		return u.breaker.run(func() error {
+			err := f()
+			var fetch *fetchError
+			switch {
+			case errors.As(err, &fetch):
+				return &countedError{err: err, as: errTransport}
+			case errors.Is(err, errServer) && u.witnesses.add(&part.ID, time.Now(), u.Config.Breaker.Window):
+				return &countedError{err: err, as: errTransport}
+			}
+			return err
+		})
+	}
+	b := part.breaker.Load()
+	if b != nil && (b.cfg != u.Config.Breaker || b.base != u.Base.String()) { // from before a reload
+		part.breaker.CompareAndSwap(b, nil)
+		b = nil
+	}
+	if b == nil {
+		err := classified()
+		if errors.Is(err, errServer) {
+			b = newBreaker(u.Config.Breaker, func(err error) bool { return errors.Is(err, errServer) }, nil)
+			b.base = u.Base.String()
+			if part.breaker.CompareAndSwap(nil, b) {
+				_ = b.run(func() error { return err })
+			}
+		}
+		return err
+	}
+	return b.run(classified)
+}
+
+// countedError is an error that the upstream's breaker counts as another.
+type countedError struct{ err, as error }
+
+func (e *countedError) Error() string { return e.err.Error() }
+
+func (e *countedError) Unwrap() []error { return []error{e.err, e.as} }

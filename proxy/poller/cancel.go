@@ -51,7 +51,3 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	}
 	return failureByVerdict(u, res, v).problem
 }
-
-func (u *Upstream) refusal(kind problem.Type, v providers.Verdict, upstreamStatus int) *problem.Problem {
-	return &problem.Problem{Type: kind, Status: v.Status, Upstream: u.Name, UpstreamStatus: upstreamStatus, Detail: v.Reason}
-}

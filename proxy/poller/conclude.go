@@ -206,9 +206,3 @@ func (rec *record) missed(known *cache.Entry, now time.Time) bool {
 	l.n++
 	return l.n >= lostAfter && now.Sub(l.since) >= lostFor
 }
-
-// excusedAfterLoss: a suspended partition is shown nothing; for any other the
-// upstream's "no such task" is an answer to its credential.
-func (part *Partition) excusedAfterLoss() bool {
-	return !part.suspended.Load() && part.lastSuccess.Load() != 0
-}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/problem"
 )
@@ -124,9 +123,4 @@ func (p *Poller) answerHeld(f *flight, failed *failing, now time.Time) Answer {
 		a.Cache.Forward, a.Cache.HasTTL, a.Cache.TTL = problem.Hit, !known.Frozen, known.FreshUntil.Sub(now)
 	}
 	return a
-}
-
-// mayFallBack reports whether e may be served although the poll failed.
-func (part *Partition) mayFallBack(u *Upstream, e *cache.Entry, now time.Time) bool {
-	return e != nil && !e.Missing && part.excused(u, now) && (e.Terminal || now.Sub(e.FreshUntil) <= u.Config.StaleIfError)
 }

@@ -229,3 +229,22 @@ func (u *Upstream) rawOf(res *response, v providers.Verdict) *Raw {
 func clampRetryAfter(d time.Duration) time.Duration {
 	return min(max(d, time.Second), 15*time.Minute)
 }
+
+// judge says what an answer to a poll of r means.
+func (u *Upstream) judge(r Request, res *response) providers.Verdict {
+	if res.unusable != "" && res.code == http.StatusOK {
+		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
+	}
+	return u.Provider.Judge(r.Reference, res.code, res.header, res.body, time.Now())
+}
+
+// Raw is an upstream's answer as it came. It is immutable.
+type Raw struct {
+	Code        int
+	ContentType string
+	RetryAfter  string            // header value as sent, "" if absent
+	Location    string            // likewise
+	Challenge   string            // WWW-Authenticate, likewise
+	Links       []providers.Field // the provider file's poll.link_headers, likewise
+	Body        []byte
+}

@@ -2,57 +2,14 @@ package poller
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"sync/atomic"
+	"crypto/ed25519"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/cache"
 	"pollux/providers"
-	"pollux/providers/strictyaml"
 )
-
-// InboundConfig makes an upstream's own messages (its webhooks) welcome.
-type InboundConfig struct {
-	// Secret is what the upstream signs or identifies its messages with; "" for
-	// one that publishes the keys that it signs with. Never printed.
-	Secret string `yaml:"secret"`
-	// SlowPoll is how often watched tasks are polled while messages come.
-	SlowPoll time.Duration `yaml:"slow_poll"`
-}
-
-// UnmarshalNode fills the defaults in before it reads what the file says.
-func (c *InboundConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	*c = InboundConfig{SlowPoll: 5 * time.Minute}
-	type plain InboundConfig // without this method, or Decode would come back here
-	return n.Decode((*plain)(c))
-}
-
-// Format and LogValue keep the secret out of logs and messages.
-func (c InboundConfig) Format(s fmt.State, _ rune) { s.Write([]byte(redacted)) }
-func (c InboundConfig) LogValue() slog.Value       { return slog.StringValue(redacted) }
-
-// inbound checks what the config says of an upstream's messages.
-func (v *validation) inbound(c *UpstreamConfig, p *providers.Provider) {
-	if c.Inbound == nil || p == nil {
-		return
-	}
-	switch {
-	case p.Inbound == nil:
-		v.fault("inbound", "provider %s does not say how messages of its upstream are verified", p.Name)
-	case p.Inbound.JWKS == "" && c.Inbound.Secret == "":
-		v.fault("inbound.secret", "is missing: what the upstream signs its messages with")
-	case p.Inbound.JWKS != "" && c.Inbound.Secret != "":
-		v.fault("inbound.secret", "must be left out: provider %s publishes the keys that it signs with", p.Name)
-	case p.Inbound.JWKS == "" && !p.Inbound.Usable(c.Inbound.Secret):
-		v.fault("inbound.secret", "is no secret of Standard Webhooks: want base64, after whsec_ as a rule")
-	}
-	if c.Inbound.SlowPoll <= 0 {
-		v.fault("inbound.slow_poll", "want more than 0")
-	}
-}
 
 const (
 	// maxHints bounds the hints that wait to be followed. One too many is
@@ -85,15 +42,6 @@ func newHints(reg prometheus.Registerer) hints {
 	}, []string{"upstream", "outcome"})
 	reg.MustRegister(h.total)
 	return h
-}
-
-// messages is when an upstream sent its last one.
-type messages struct{ last atomic.Int64 } // instant; 0: never
-
-// recent reports whether the upstream can be relied on to say when there is news.
-func (m *messages) recent(now time.Time) bool {
-	last := m.last.Load()
-	return last != 0 && instant(now)-last < int64(messagesLast)
 }
 
 // Hint notes that u has sent a message that is verified. If task, the task's own
@@ -194,24 +142,23 @@ func (p *Poller) doubt(r Request) {
 	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: basis})
 }
 
-// doubted makes e as stale as the provider's least interval allows.
-func (u *Upstream) doubted(e *cache.Entry) {
-	again := e.ObservedAt.Add(u.Provider.Poll.Min)
-	if now := time.Now(); again.Before(now) {
-		again = now
+// SignerKeys returns the keys that u publishes, none if it publishes none. The
+// first time, and where others than those at hand are wanted since none of them
+// fits, it waits for an answer until ctx ends; a stream of forged messages
+// causes one request a minute.
+func (p *Poller) SignerKeys(ctx context.Context, u *Upstream, others bool) []ed25519.PublicKey {
+	s := u.signers
+	if s == nil {
+		return nil
 	}
-	if !e.Frozen && again.Before(e.FreshUntil) {
-		e.FreshUntil = again
+	keys, fetching := s.atHand(p.base, time.Now(), others)
+	if fetching == nil || len(keys) > 0 && !others {
+		return keys
 	}
-}
-
-// unhurried is when a watched task is polled next that would be due: later, if
-// its upstream says when there is news.
-func (u *Upstream) unhurried(out outcome, due, now time.Time) time.Time {
-	if c := u.Config.Inbound; c != nil && out.forwarded && u.messages.recent(now) {
-		if slow := now.Add(c.SlowPoll); slow.After(due) {
-			return slow
-		}
+	select {
+	case <-fetching:
+	case <-ctx.Done():
 	}
-	return due
+	keys, _ = s.atHand(p.base, time.Now(), false)
+	return keys
 }

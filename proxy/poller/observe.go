@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"context"
 	"time"
 
 	"pollux/cache"
@@ -52,4 +53,29 @@ func (p *Poller) accepted(u *Upstream, part *Partition, account [16]byte, now ti
 func (p *Poller) suspended(id *cache.ID) bool {
 	part := p.partitions.get(id)
 	return part != nil && part.suspended.Load()
+}
+
+// MayShow reports whether what is stored may be shown to the partition: its
+// credential was accepted lately and not refused since.
+func (p *Poller) MayShow(u *Upstream, part *Partition, now time.Time) bool {
+	return part.authorized(u, now)
+}
+
+// Withholds reports whether nothing of a partition may be sent to anybody at
+// present: its credential was refused, or the one that Pollux holds was
+// replaced, and no success since.
+func (p *Poller) Withholds(id *cache.ID) bool {
+	part := p.partitions.get(id)
+	if part == nil {
+		ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+		defer cancel()
+		state, err := p.store.Partition(ctx, id)
+		u := p.Upstream([]byte(state.Upstream))
+		if err != nil || u == nil {
+			return false
+		}
+		part = p.Partition(u, id)
+	}
+	u := p.Upstream([]byte(part.Upstream))
+	return part.suspended.Load() || u != nil && u.Held && !part.holds(u)
 }

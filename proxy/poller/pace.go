@@ -1,9 +1,6 @@
 package poller
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -145,43 +142,4 @@ func (u *Upstream) reaches(e *cache.Entry, urgency float64) time.Time {
 	}
 	j, start := job(e, e.ObservedAt)
 	return start.Add(u.groups.Reaches(u.group(e), j, urgency))
-}
-
-// MarshalLearned returns what every upstream on schedule: adaptive has learned,
-// nil if none is.
-func (p *Poller) MarshalLearned() ([]byte, error) {
-	all := map[string][]byte{}
-	for _, u := range p.Upstreams() {
-		if u.groups == nil {
-			continue
-		}
-		learned, err := u.groups.MarshalBinary()
-		if err != nil {
-			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
-		}
-		all[u.Name] = learned
-	}
-	if len(all) == 0 {
-		return nil, nil
-	}
-	return json.Marshal(all)
-}
-
-// UnmarshalLearned takes over what MarshalLearned returned, as far as its
-// upstreams still exist. The error joins what could not be read; such upstreams
-// learn anew.
-func (p *Poller) UnmarshalLearned(data []byte) error {
-	var all map[string][]byte
-	if err := json.Unmarshal(data, &all); err != nil {
-		return errors.New("not what was learned")
-	}
-	var faults []error
-	for _, u := range p.Upstreams() {
-		if learned, ok := all[u.Name]; ok && u.groups != nil {
-			if err := u.groups.UnmarshalBinary(learned); err != nil {
-				faults = append(faults, fmt.Errorf("upstream %s: %w", u.Name, err))
-			}
-		}
-	}
-	return errors.Join(faults...)
 }

@@ -350,3 +350,25 @@ func (t *partitions) each(upstream string, f func(*Partition)) {
 		s.mu.RUnlock()
 	}
 }
+
+// excusedAfterLoss: a suspended partition is shown nothing; for any other the
+// upstream's "no such task" is an answer to its credential.
+func (part *Partition) excusedAfterLoss() bool {
+	return !part.suspended.Load() && part.lastSuccess.Load() != 0
+}
+
+// mayFallBack reports whether e may be served although the poll failed.
+func (part *Partition) mayFallBack(u *Upstream, e *cache.Entry, now time.Time) bool {
+	return e != nil && !e.Missing && part.excused(u, now) && (e.Terminal || now.Sub(e.FreshUntil) <= u.Config.StaleIfError)
+}
+
+// tokens is how many upstream polls the partition may make at once, full while
+// it has made none.
+func (part *Partition) tokens(full int, now time.Time) int {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.budget == nil {
+		return full
+	}
+	return max(0, int(part.budget.TokensAt(now)))
+}

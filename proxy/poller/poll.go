@@ -45,25 +45,6 @@ func (p *Poller) serveFresh(u *Upstream, part *Partition, e *cache.Entry, now ti
 	return Answer{Entry: e, Cache: hit(e, now)}, true
 }
 
-// missing is the problem of a task that the upstream does not know.
-func (u *Upstream) missing(e *cache.Entry) *problem.Problem {
-	if e.Gone {
-		return saidWith(u.gone, e.NativeCode)
-	}
-	return saidWith(u.notFound, e.NativeCode)
-}
-
-// saidWith is p for an upstream that said so with another code than the usual
-// 404; 0 is the usual one.
-func saidWith(p *problem.Problem, code int) *problem.Problem {
-	if code == 0 || code == p.UpstreamStatus {
-		return p
-	}
-	other := *p
-	other.UpstreamStatus = code
-	return &other
-}
-
 // outcome is what a flight ends with, for everybody who waited.
 type outcome struct {
 	Answer
@@ -340,57 +321,7 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	return res, v, nil
 }
 
-// judge says what an answer to a poll of r means.
-func (u *Upstream) judge(r Request, res *response) providers.Verdict {
-	if res.unusable != "" && res.code == http.StatusOK {
-		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
-	}
-	return u.Provider.Judge(r.Reference, res.code, res.header, res.body, time.Now())
-}
-
 // busyError: max_in_flight requests were under way for the whole timeout.
 type busyError struct{}
 
 func (*busyError) Error() string { return "too many upstream polls under way" }
-
-// guard runs f behind the partition's breaker and the upstream's. Transport
-// failures count for the upstream; 5xx and unusable bodies for the partition
-// that saw them, and for the upstream once another partition sees them too.
-func (p *Poller) guard(u *Upstream, part *Partition, f func() error) error {
-	classified := func() error {
-		return u.breaker.run(func() error {
-			err := f()
-			var fetch *fetchError
-			switch {
-			case errors.As(err, &fetch):
-				return &countedError{err: err, as: errTransport}
-			case errors.Is(err, errServer) && u.witnesses.add(&part.ID, time.Now(), u.Config.Breaker.Window):
-				return &countedError{err: err, as: errTransport}
-			}
-			return err
-		})
-	}
-	b := part.breaker.Load()
-	if b != nil && (b.cfg != u.Config.Breaker || b.base != u.Base.String()) { // from before a reload
-		part.breaker.CompareAndSwap(b, nil)
-		b = nil
-	}
-	if b == nil {
-		err := classified()
-		if errors.Is(err, errServer) {
-			b = newBreaker(u.Config.Breaker, func(err error) bool { return errors.Is(err, errServer) }, nil)
-			b.base = u.Base.String()
-			if part.breaker.CompareAndSwap(nil, b) {
-				_ = b.run(func() error { return err })
-			}
-		}
-		return err
-	}
-	return b.run(classified)
-}
-
-// countedError is an error that the upstream's breaker counts as another.
-type countedError struct{ err, as error }
-
-func (e *countedError) Error() string   { return e.err.Error() }
-func (e *countedError) Unwrap() []error { return []error{e.err, e.as} }

@@ -195,3 +195,14 @@ func (p *Poller) Partition(u *Upstream, id *cache.ID) *Partition {
 	}
 	return p.partitions.add(part)
 }
+
+// Known returns what memory has of a task, fresh or not, nil if nothing.
+func (p *Poller) Known(key *cache.ID) *cache.Entry {
+	if e, ok := p.memory.Get(key); ok && !e.Missing {
+		return e
+	}
+	return nil
+}
+
+// Index is where tasks are listed from.
+func (p *Poller) Index() cache.Index { return p.tracker.index }

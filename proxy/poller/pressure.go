@@ -3,6 +3,8 @@ package poller
 import (
 	"time"
 
+	"pollux/cache"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -55,4 +57,33 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 		gauge(inFlightDesc, u.stats.inFlight.Load(), u.Name)
 	}
 	gauge(watchedDesc, int64(m.p.Watched()))
+}
+
+// Allowance is how much of an upstream's rate budget the partitions in sight
+// have left, the worst of them, and how long the longest pause lasts that the
+// upstream asked one of them to make. Only partitions that were used since the
+// start count. left is -1 without a budget.
+func (p *Poller) Allowance(u *Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration) {
+	left = -1
+	if c := u.Config.Rate; c != nil {
+		if left = c.Burst; left == 0 {
+			left = c.Requests
+		}
+	}
+	look := func(part *Partition) {
+		paused = max(paused, part.paused(now))
+		if left >= 0 {
+			left = min(left, part.tokens(left, now))
+		}
+	}
+	if sight.All {
+		p.partitions.each(u.Name, look)
+		return left, paused
+	}
+	for i := range sight.Partitions {
+		if part := p.partitions.get(&sight.Partitions[i]); part != nil && part.Upstream == u.Name {
+			look(part)
+		}
+	}
+	return left, paused
 }

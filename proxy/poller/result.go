@@ -94,22 +94,6 @@ var elsewhere = &http.Transport{
 
 var errPrivate = &fetchError{reason: "its address is not public"}
 
-// expiring reports whether e has ended for good but holds what can be used for a
-// while only: it is asked for again when that is over.
-func (u *Upstream) expiring(e *cache.Entry) bool {
-	return e.Terminal && !e.Frozen && !e.Settling && !u.Provider.Reopenable
-}
-
-// expire makes an entry that has ended for good one that expires at a time.
-func (u *Upstream) expire(e *cache.Entry, at, now time.Time) {
-	if !e.Frozen || at.IsZero() {
-		return
-	}
-	if e.Frozen, e.FreshUntil = false, at; !at.After(now) {
-		e.FreshUntil = now.Add(u.Config.Freshness.Reopenable)
-	}
-}
-
 // standOn keeps what a task ended with that could not be had anew, until it is
 // asked for again. It returns what stands.
 func (p *Poller) standOn(f *flight) *cache.Entry {

@@ -45,3 +45,16 @@ func (s *samples) quantile(q float64) (d time.Duration, n int) {
 	}
 	return s.sorted[max(0, int(math.Ceil(q*float64(n)))-1)], n
 }
+
+// Quantiles are of the latest durations of a kind.
+type Quantiles struct {
+	P50, P95, P99 time.Duration
+	Samples       int // 0: nothing is known
+}
+
+func (s *samples) quantiles() (q Quantiles) {
+	q.P50, q.Samples = s.quantile(0.50)
+	q.P95, _ = s.quantile(0.95)
+	q.P99, _ = s.quantile(0.99)
+	return q
+}

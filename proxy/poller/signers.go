@@ -51,27 +51,6 @@ func (s *signers) close() {
 	}
 }
 
-// SignerKeys returns the keys that u publishes, none if it publishes none. The
-// first time, and where others than those at hand are wanted since none of them
-// fits, it waits for an answer until ctx ends; a stream of forged messages
-// causes one request a minute.
-func (p *Poller) SignerKeys(ctx context.Context, u *Upstream, others bool) []ed25519.PublicKey {
-	s := u.signers
-	if s == nil {
-		return nil
-	}
-	keys, fetching := s.atHand(p.base, time.Now(), others)
-	if fetching == nil || len(keys) > 0 && !others {
-		return keys
-	}
-	select {
-	case <-fetching:
-	case <-ctx.Done():
-	}
-	keys, _ = s.atHand(p.base, time.Now(), false)
-	return keys
-}
-
 // atHand returns the keys that hold now, and what is closed once those have come
 // that are being fetched. It starts to fetch what is wanted.
 func (s *signers) atHand(base context.Context, now time.Time, others bool) (keys []ed25519.PublicKey, fetching <-chan struct{}) {

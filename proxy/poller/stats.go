@@ -1,12 +1,12 @@
 package poller
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"pollux/cache"
+	"pollux/normalize"
 	"pollux/proxy/problem"
 )
 
@@ -146,19 +146,6 @@ func (u *Upstream) NotModified(how problem.CacheStatus) {
 	}
 }
 
-// Quantiles are of the latest durations of a kind.
-type Quantiles struct {
-	P50, P95, P99 time.Duration
-	Samples       int // 0: nothing is known
-}
-
-func (s *samples) quantiles() (q Quantiles) {
-	q.P50, q.Samples = s.quantile(0.50)
-	q.P95, _ = s.quantile(0.95)
-	q.P99, _ = s.quantile(0.99)
-	return q
-}
-
 // Health is how an upstream is doing.
 type Health struct {
 	Breaker    string        // closed, half-open, open
@@ -183,78 +170,31 @@ func (u *Upstream) Health(now time.Time) Health {
 // that they were made, or Pollux saw them first, until their end.
 func (u *Upstream) Durations() Quantiles { return u.stats.durations.quantiles() }
 
-// Allowance is how much of an upstream's rate budget the partitions in sight
-// have left, the worst of them, and how long the longest pause lasts that the
-// upstream asked one of them to make. Only partitions that were used since the
-// start count. left is -1 without a budget.
-func (p *Poller) Allowance(u *Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration) {
-	left = -1
-	if c := u.Config.Rate; c != nil {
-		if left = c.Burst; left == 0 {
-			left = c.Requests
+// learn takes the last change of a history as a sample: of the time in the
+// status before it, and when it was the end, of the whole task.
+func (u *Upstream) learn(group string, history []cache.Change, firstSeen, created, completed time.Time) {
+	last := history[len(history)-1]
+	ended := normalize.Status(last.Status).Terminal()
+	if i := len(history) - 2; i >= 0 {
+		before := history[i]
+		if before.Status == last.Status || normalize.Status(before.Status).Terminal() {
+			return // the native word alone, or a task that runs again
 		}
-	}
-	look := func(part *Partition) {
-		paused = max(paused, part.paused(now))
-		if left >= 0 {
-			left = min(left, part.tokens(left, now))
+		for i > 0 && history[i-1].Status == before.Status {
+			i--
 		}
+		u.stats.paces.learn(group, before.Status, last.At.Sub(history[i].At))
+	} else if created.IsZero() || completed.IsZero() {
+		return // first seen at its end: only the upstream could say how long it took
 	}
-	if sight.All {
-		p.partitions.each(u.Name, look)
-		return left, paused
+	if !ended {
+		return
 	}
-	for i := range sight.Partitions {
-		if part := p.partitions.get(&sight.Partitions[i]); part != nil && part.Upstream == u.Name {
-			look(part)
-		}
+	if created.IsZero() {
+		created = firstSeen
 	}
-	return left, paused
+	if completed.IsZero() {
+		completed = last.At
+	}
+	u.stats.durations.add(max(0, completed.Sub(created)))
 }
-
-// tokens is how many upstream polls the partition may make at once, full while
-// it has made none.
-func (part *Partition) tokens(full int, now time.Time) int {
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	if part.budget == nil {
-		return full
-	}
-	return max(0, int(part.budget.TokensAt(now)))
-}
-
-// MayShow reports whether what is stored may be shown to the partition: its
-// credential was accepted lately and not refused since.
-func (p *Poller) MayShow(u *Upstream, part *Partition, now time.Time) bool {
-	return part.authorized(u, now)
-}
-
-// Withholds reports whether nothing of a partition may be sent to anybody at
-// present: its credential was refused, or the one that Pollux holds was
-// replaced, and no success since.
-func (p *Poller) Withholds(id *cache.ID) bool {
-	part := p.partitions.get(id)
-	if part == nil {
-		ctx, cancel := context.WithTimeout(p.base, storeTimeout)
-		defer cancel()
-		state, err := p.store.Partition(ctx, id)
-		u := p.Upstream([]byte(state.Upstream))
-		if err != nil || u == nil {
-			return false
-		}
-		part = p.Partition(u, id)
-	}
-	u := p.Upstream([]byte(part.Upstream))
-	return part.suspended.Load() || u != nil && u.Held && !part.holds(u)
-}
-
-// Known returns what memory has of a task, fresh or not, nil if nothing.
-func (p *Poller) Known(key *cache.ID) *cache.Entry {
-	if e, ok := p.memory.Get(key); ok && !e.Missing {
-		return e
-	}
-	return nil
-}
-
-// Index is where tasks are listed from.
-func (p *Poller) Index() cache.Index { return p.tracker.index }

@@ -69,3 +69,30 @@ func (u *Upstream) lifetime(status normalize.Status, retryAfter time.Duration) t
 	}
 	return d
 }
+
+// doubted makes e as stale as the provider's least interval allows.
+func (u *Upstream) doubted(e *cache.Entry) {
+	again := e.ObservedAt.Add(u.Provider.Poll.Min)
+	if now := time.Now(); again.Before(now) {
+		again = now
+	}
+	if !e.Frozen && again.Before(e.FreshUntil) {
+		e.FreshUntil = again
+	}
+}
+
+// expiring reports whether e has ended for good but holds what can be used for a
+// while only: it is asked for again when that is over.
+func (u *Upstream) expiring(e *cache.Entry) bool {
+	return e.Terminal && !e.Frozen && !e.Settling && !u.Provider.Reopenable
+}
+
+// expire makes an entry that has ended for good one that expires at a time.
+func (u *Upstream) expire(e *cache.Entry, at, now time.Time) {
+	if !e.Frozen || at.IsZero() {
+		return
+	}
+	if e.Frozen, e.FreshUntil = false, at; !at.After(now) {
+		e.FreshUntil = now.Add(u.Config.Freshness.Reopenable)
+	}
+}

@@ -2,7 +2,6 @@ package poller
 
 import (
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -21,48 +20,6 @@ const (
 	// learned, per upstream. Beyond, tasks of new groups are never stuck.
 	maxPaces = 512
 )
-
-// paces is how long tasks usually stay in a status, by group.
-type paces struct {
-	mu    sync.Mutex // guards what follows
-	byKey map[pace]*samples
-}
-
-type pace struct{ group, status string }
-
-// learn notes that a task of the group left a status after d.
-func (p *paces) learn(group, status string, d time.Duration) {
-	p.mu.Lock()
-	key := pace{group, status}
-	s := p.byKey[key]
-	if s == nil && len(p.byKey) < maxPaces {
-		if p.byKey == nil {
-			p.byKey = map[pace]*samples{}
-		}
-		s = &samples{}
-		p.byKey[key] = s
-	}
-	p.mu.Unlock()
-	if s != nil {
-		s.add(max(0, d))
-	}
-}
-
-// usual is how long nearly all tasks of the group stay in a status. ok is
-// false while too few have left it.
-func (p *paces) usual(group, status string) (d time.Duration, ok bool) {
-	p.mu.Lock()
-	s := p.byKey[pace{group, status}]
-	p.mu.Unlock()
-	if s == nil {
-		return 0, false
-	}
-	d, n := s.quantile(0.99)
-	if n < stuckSamples {
-		return 0, false
-	}
-	return d, true
-}
 
 // patience is how long a task of the group may be in a status before it counts
 // as stuck: what nearly all others needed, and the time in which Pollux may not

@@ -97,35 +97,6 @@ func (t *tracker) forget(key *cache.ID) {
 	delete(t.running, *key)
 }
 
-// learn takes the last change of a history as a sample: of the time in the
-// status before it, and when it was the end, of the whole task.
-func (u *Upstream) learn(group string, history []cache.Change, firstSeen, created, completed time.Time) {
-	last := history[len(history)-1]
-	ended := normalize.Status(last.Status).Terminal()
-	if i := len(history) - 2; i >= 0 {
-		before := history[i]
-		if before.Status == last.Status || normalize.Status(before.Status).Terminal() {
-			return // the native word alone, or a task that runs again
-		}
-		for i > 0 && history[i-1].Status == before.Status {
-			i--
-		}
-		u.stats.paces.learn(group, before.Status, last.At.Sub(history[i].At))
-	} else if created.IsZero() || completed.IsZero() {
-		return // first seen at its end: only the upstream could say how long it took
-	}
-	if !ended {
-		return
-	}
-	if created.IsZero() {
-		created = firstSeen
-	}
-	if completed.IsZero() {
-		completed = last.At
-	}
-	u.stats.durations.add(max(0, completed.Sub(created)))
-}
-
 // load makes up for what was published before the process started.
 func (t *tracker) load(ctx context.Context) error {
 	if t.own != nil {

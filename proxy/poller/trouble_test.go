@@ -9,11 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"pollux/proxy/problem"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/proxy/problem"
 )
 
 func refuse(int64, *http.Request) (*http.Response, error) {

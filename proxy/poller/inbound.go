@@ -1,0 +1,72 @@
+package poller
+
+import (
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"pollux/providers"
+	"pollux/providers/strictyaml"
+)
+
+// InboundConfig makes an upstream's own messages (its webhooks) welcome.
+type InboundConfig struct {
+	// Secret is what the upstream signs or identifies its messages with; "" for
+	// one that publishes the keys that it signs with. Never printed.
+	Secret string `yaml:"secret"`
+	// SlowPoll is how often watched tasks are polled while messages come.
+	SlowPoll time.Duration `yaml:"slow_poll"`
+}
+
+// UnmarshalNode fills the defaults in before it reads what the file says.
+func (c *InboundConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	*c = InboundConfig{SlowPoll: 5 * time.Minute}
+	type plain InboundConfig // without this method, or Decode would come back here
+	return n.Decode((*plain)(c))
+}
+
+// Format and LogValue keep the secret out of logs and messages.
+func (c InboundConfig) Format(s fmt.State, _ rune) { s.Write([]byte(redacted)) }
+
+func (c InboundConfig) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// inbound checks what the config says of an upstream's messages.
+func (v *validation) inbound(c *UpstreamConfig, p *providers.Provider) {
+	if c.Inbound == nil || p == nil {
+		return
+	}
+	switch {
+	case p.Inbound == nil:
+		v.fault("inbound", "provider %s does not say how messages of its upstream are verified", p.Name)
+	case p.Inbound.JWKS == "" && c.Inbound.Secret == "":
+		v.fault("inbound.secret", "is missing: what the upstream signs its messages with")
+	case p.Inbound.JWKS != "" && c.Inbound.Secret != "":
+		v.fault("inbound.secret", "must be left out: provider %s publishes the keys that it signs with", p.Name)
+	case p.Inbound.JWKS == "" && !p.Inbound.Usable(c.Inbound.Secret):
+		v.fault("inbound.secret", "is no secret of Standard Webhooks: want base64, after whsec_ as a rule")
+	}
+	if c.Inbound.SlowPoll <= 0 {
+		v.fault("inbound.slow_poll", "want more than 0")
+	}
+}
+
+// messages is when an upstream sent its last one.
+type messages struct{ last atomic.Int64 } // instant; 0: never
+
+// recent reports whether the upstream can be relied on to say when there is news.
+func (m *messages) recent(now time.Time) bool {
+	last := m.last.Load()
+	return last != 0 && instant(now)-last < int64(messagesLast)
+}
+
+// unhurried is when a watched task is polled next that would be due: later, if
+// its upstream says when there is news.
+func (u *Upstream) unhurried(out outcome, due, now time.Time) time.Time {
+	if c := u.Config.Inbound; c != nil && out.forwarded && u.messages.recent(now) {
+		if slow := now.Add(c.SlowPoll); slow.After(due) {
+			return slow
+		}
+	}
+	return due
+}

@@ -1,0 +1,46 @@
+package poller
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// MarshalLearned returns what every upstream on schedule: adaptive has learned,
+// nil if none is.
+func (p *Poller) MarshalLearned() ([]byte, error) {
+	all := map[string][]byte{}
+	for _, u := range p.Upstreams() {
+		if u.groups == nil {
+			continue
+		}
+		learned, err := u.groups.MarshalBinary()
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		all[u.Name] = learned
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(all)
+}
+
+// UnmarshalLearned takes over what MarshalLearned returned, as far as its
+// upstreams still exist. The error joins what could not be read; such upstreams
+// learn anew.
+func (p *Poller) UnmarshalLearned(data []byte) error {
+	var all map[string][]byte
+	if err := json.Unmarshal(data, &all); err != nil {
+		return errors.New("not what was learned")
+	}
+	var faults []error
+	for _, u := range p.Upstreams() {
+		if learned, ok := all[u.Name]; ok && u.groups != nil {
+			if err := u.groups.UnmarshalBinary(learned); err != nil {
+				faults = append(faults, fmt.Errorf("upstream %s: %w", u.Name, err))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}

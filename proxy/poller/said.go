@@ -1,0 +1,30 @@
+package poller
+
+import (
+	"pollux/cache"
+	"pollux/providers"
+	"pollux/proxy/problem"
+)
+
+// missing is the problem of a task that the upstream does not know.
+func (u *Upstream) missing(e *cache.Entry) *problem.Problem {
+	if e.Gone {
+		return saidWith(u.gone, e.NativeCode)
+	}
+	return saidWith(u.notFound, e.NativeCode)
+}
+
+// saidWith is p for an upstream that said so with another code than the usual
+// 404; 0 is the usual one.
+func saidWith(p *problem.Problem, code int) *problem.Problem {
+	if code == 0 || code == p.UpstreamStatus {
+		return p
+	}
+	other := *p
+	other.UpstreamStatus = code
+	return &other
+}
+
+func (u *Upstream) refusal(kind problem.Type, v providers.Verdict, upstreamStatus int) *problem.Problem {
+	return &problem.Problem{Type: kind, Status: v.Status, Upstream: u.Name, UpstreamStatus: upstreamStatus, Detail: v.Reason}
+}
