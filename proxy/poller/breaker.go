@@ -137,7 +137,7 @@ func (w *witnesses) add(id *cache.ID, now time.Time, window time.Duration) bool 
 // guard runs f behind the partition's breaker and the upstream's. Transport
 // failures count for the upstream; 5xx and unusable bodies for the partition
 // that saw them, and for the upstream once another partition sees them too.
-func (p *Poller) guard(u *Upstream, part *Partition, f func() error) error {
+func (u *Upstream) guard(part *Partition, f func() error) error {
 	classified := func() error {
 		return u.breaker.run(func() error {
 			err := f()

@@ -185,7 +185,7 @@ func (p *Poller) lost(f *flight, res *response, v providers.Verdict, now time.Ti
 		missed.lost = out.Problem
 	}
 	_, _ = p.learn(u, f.rec, missed)
-	if f.r.Partition.suspended.Load() { // it is shown nothing that is stored, but is not to ask at once again
+	if f.r.Partition.Suspended() { // it is shown nothing that is stored, but is not to ask at once again
 		f.rec.hold(u, denied, now)
 	}
 	return out

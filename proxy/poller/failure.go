@@ -83,7 +83,7 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 	u, now := f.r.Upstream, time.Now()
 	out := outcome{forwarded: failed.asked, Answer: Answer{Raw: failed.raw, Problem: failed.problem}}
 	if failed.asked {
-		u.stats.failedWith(failed.problem, now)
+		u.failedWith(failed.problem, now)
 		out.Cache.Forward, out.Cache.FwdStatus = f.forward, failed.problem.UpstreamStatus
 		f.rec.hold(u, failed, now)
 	} else {

@@ -230,12 +230,34 @@ func clampRetryAfter(d time.Duration) time.Duration {
 	return min(max(d, time.Second), 15*time.Minute)
 }
 
-// judge says what an answer to a poll of r means.
-func (u *Upstream) judge(r Request, res *response) providers.Verdict {
+// poll is fetch for a status request, and counts it: when it brought an answer,
+// judged must be called. It returns how long it took.
+func (u *Upstream) poll(ctx context.Context, part *Partition, ref providers.Reference, req *http.Request) (*response, providers.Verdict, time.Duration, error) {
+	start := time.Now()
+	u.stats.inFlight.Add(1)
+	res, v, err := u.fetch(ctx, part, req, func(res *response) providers.Verdict { return u.judge(ref, res) })
+	u.stats.inFlight.Add(-1)
+	took := time.Since(start)
+	u.metrics.seconds.Observe(took.Seconds())
+	if err != nil {
+		u.metrics.failed(err)
+		u.stats.fetched(took, false, true, time.Now())
+	}
+	return res, v, took, err
+}
+
+// judged counts what a status request came to that took so long.
+func (u *Upstream) judged(v providers.Verdict, took time.Duration) {
+	u.metrics.judged(v)
+	u.stats.fetched(took, true, v.ServerFault, time.Now())
+}
+
+// judge says what an answer to a poll of the task means.
+func (u *Upstream) judge(ref providers.Reference, res *response) providers.Verdict {
 	if res.unusable != "" && res.code == http.StatusOK {
 		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
 	}
-	return u.Provider.Judge(r.Reference, res.code, res.header, res.body, time.Now())
+	return u.Provider.Judge(ref, res.code, res.header, res.body, time.Now())
 }
 
 // Raw is an upstream's answer as it came. It is immutable.

@@ -71,11 +71,11 @@ func (p *Poller) siblings(r Request) []Request {
 		Text: u.Parser.TaskID(r.Reference), Order: cache.ByUpdated, Descending: true, Limit: maxSiblings,
 	})
 	if err != nil {
-		p.metrics.storeErrors.WithLabelValues("list").Inc()
+		p.faults.storeErrors.WithLabelValues("list").Inc()
 	}
 	var others []Request
 	for _, row := range rows {
-		if row.Key != r.Key && u.sameTask(row.Values, r.Reference.Values) {
+		if row.Key != r.Key && sameTask(u, row.Values, r.Reference.Values) {
 			sibling := r
 			sibling.Key, sibling.Reference = row.Key, providers.Reference{Values: row.Values}
 			others = append(others, sibling)
@@ -85,7 +85,7 @@ func (p *Poller) siblings(r Request) []Request {
 }
 
 // sameTask reports whether two references differ in scoping parameters at most.
-func (u *Upstream) sameTask(a, b []string) bool {
+func sameTask(u *Upstream, a, b []string) bool {
 	if len(a) != len(b) || len(a) != len(u.Provider.Params) {
 		return false
 	}

@@ -15,9 +15,6 @@ const (
 	// maxHints bounds the hints that wait to be followed. One too many is
 	// dropped: the slow poll finds what it was about.
 	maxHints = 4096
-	// messagesLast is for how long an upstream that has sent a message is taken
-	// for one that sends them.
-	messagesLast = 24 * time.Hour
 	// hintPage and hintPages bound the rows among which a task is looked for.
 	hintPage, hintPages = 500, 10
 )
@@ -48,7 +45,7 @@ func newHints(reg prometheus.Registerer) hints {
 // id, is not "", what is known of that task becomes stale for everybody, and
 // it is polled at once where somebody watches it. Hint returns at once.
 func (p *Poller) Hint(u *Upstream, task string) {
-	u.messages.last.Store(instant(time.Now()))
+	u.spoke(time.Now())
 	if task == "" {
 		return
 	}
@@ -106,7 +103,7 @@ func (p *Poller) rowsOf(u *Upstream, task string) (found []cache.Row) {
 	for range hintPages {
 		rows, next, err := p.Index().List(ctx, &q)
 		if err != nil {
-			p.metrics.storeErrors.WithLabelValues("list").Inc()
+			p.faults.storeErrors.WithLabelValues("list").Inc()
 			return found
 		}
 		for _, row := range rows {
@@ -147,18 +144,5 @@ func (p *Poller) doubt(r Request) {
 // fits, it waits for an answer until ctx ends; a stream of forged messages
 // causes one request a minute.
 func (p *Poller) SignerKeys(ctx context.Context, u *Upstream, others bool) []ed25519.PublicKey {
-	s := u.signers
-	if s == nil {
-		return nil
-	}
-	keys, fetching := s.atHand(p.base, time.Now(), others)
-	if fetching == nil || len(keys) > 0 && !others {
-		return keys
-	}
-	select {
-	case <-fetching:
-	case <-ctx.Done():
-	}
-	keys, _ = s.atHand(p.base, time.Now(), false)
-	return keys
+	return u.signers.current(ctx, p.base, others)
 }

@@ -52,7 +52,7 @@ func (h *history) add(p *Poller) {
 		t := u.Tally()
 		before := h.before[u.Name]
 		now[u.Name] = t
-		u.stats.window.add(time.Now(), t)
+		u.keep(t, time.Now())
 		point[u.Name] = Point{ByStatus: counts[u.Name], Received: t.Received - before.Received, Upstream: t.Upstream - before.Upstream}
 	}
 	h.before = now

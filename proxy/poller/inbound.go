@@ -51,6 +51,10 @@ func (v *validation) inbound(c *UpstreamConfig, p *providers.Provider) {
 	}
 }
 
+// messagesLast is for how long an upstream that has sent a message is taken for
+// one that sends them.
+const messagesLast = 24 * time.Hour
+
 // messages is when an upstream sent its last one.
 type messages struct{ last atomic.Int64 } // instant; 0: never
 
@@ -60,10 +64,13 @@ func (m *messages) recent(now time.Time) bool {
 	return last != 0 && instant(now)-last < int64(messagesLast)
 }
 
+// spoke notes that the upstream has sent a message that is verified.
+func (u *Upstream) spoke(now time.Time) { u.messages.last.Store(instant(now)) }
+
 // unhurried is when a watched task is polled next that would be due: later, if
 // its upstream says when there is news.
-func (u *Upstream) unhurried(out outcome, due, now time.Time) time.Time {
-	if c := u.Config.Inbound; c != nil && out.forwarded && u.messages.recent(now) {
+func (u *Upstream) unhurried(due, now time.Time) time.Time {
+	if c := u.Config.Inbound; c != nil && u.messages.recent(now) {
 		if slow := now.Add(c.SlowPoll); slow.After(due) {
 			return slow
 		}

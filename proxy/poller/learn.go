@@ -182,7 +182,7 @@ func (p *Poller) erase(rec *record, generation uint64) error {
 	defer cancel()
 	left, err := p.store.Delete(ctx, &rec.key, generation)
 	if err != nil {
-		p.metrics.storeErrors.WithLabelValues("delete").Inc()
+		p.faults.storeErrors.WithLabelValues("delete").Inc()
 		return err
 	}
 	rec.generation = max(rec.generation, left)
@@ -214,7 +214,7 @@ func (p *Poller) persist(known, e *cache.Entry) (*cache.Entry, error) {
 	case errors.Is(err, cache.ErrForgotten):
 		return nil, err
 	case err != nil:
-		p.metrics.storeErrors.WithLabelValues("put").Inc()
+		p.faults.storeErrors.WithLabelValues("put").Inc()
 		kept := *e
 		kept.Stored = false
 		p.unstored.add(&kept)

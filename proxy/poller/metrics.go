@@ -10,8 +10,8 @@ import (
 	"pollux/proxy/problem"
 )
 
-// metrics are the series of the engine. Labels are bounded: upstreams come
-// from the config, everything else from fixed sets.
+// metrics are the series of upstreams. Labels are bounded: upstreams come from
+// the config, everything else from fixed sets.
 type metrics struct {
 	polls         *prometheus.CounterVec // client polls by upstream and result
 	upstreamPolls *prometheus.CounterVec // by upstream and outcome
@@ -19,8 +19,6 @@ type metrics struct {
 	breakerState  *prometheus.GaugeVec
 	regressions   *prometheus.CounterVec
 	unknownWords  *prometheus.CounterVec
-	storeErrors   *prometheus.CounterVec
-	panics        prometheus.Counter
 	forwarded     *prometheus.CounterVec
 	notModified   *prometheus.CounterVec
 	avoided       *prometheus.CounterVec
@@ -47,17 +45,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"upstream"}),
 		regressions:  counter("pollux_regressions_total", "Answers dropped because they contradict a terminal document.", "upstream"),
 		unknownWords: counter("pollux_unknown_status_total", "Answers with a native status word that the provider file does not list.", "upstream"),
-		storeErrors:  counter("pollux_store_errors_total", "Calls of the store that failed.", "call"),
-		panics:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."}),
 		forwarded:    counter("pollux_forwarded_total", "Requests passed on to upstreams, by class of the answer's code.", "upstream", "code"),
 		notModified:  counter("pollux_not_modified_total", "Client polls answered with 304 without asking the upstream.", "upstream"),
 		avoided:      counter("pollux_rate_limits_avoided_total", "Client polls answered without a status request that the upstream's pause or a budget forbade.", "upstream"),
 		mixups:       counter("pollux_upstream_mixups_total", "Connections to upstreams closed because of bytes that nobody had asked for, or of an answer that named another task.", "upstream", "kind"),
 	}
-	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.storeErrors, m.panics, m.forwarded, m.notModified, m.avoided, m.mixups)
-	for _, call := range []string{"get", "put", "delete", "list", "partition"} {
-		m.storeErrors.WithLabelValues(call) // a series that begins with its first error would hide that error from rate()
-	}
+	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.forwarded, m.notModified, m.avoided, m.mixups)
 	return m
 }
 
@@ -143,21 +136,23 @@ func (u upstreamMetrics) breakerChanged(state string) {
 	u.breaker.Set(map[string]float64{"closed": 0, "half-open": 1, "open": 2}[state])
 }
 
-// count notes how a client's poll that memory could not answer ended.
-func (u upstreamMetrics) count(out outcome, led bool) {
-	if !out.forwarded && out.Cache.Detail == problem.DetailRateLimited {
+// count notes how a client's poll that memory could not answer ended: whether
+// the upstream was asked for it, by this very poll, and whether it came to a
+// problem.
+func (u upstreamMetrics) count(how problem.CacheStatus, forwarded, led, refused bool) {
+	if !forwarded && how.Detail == problem.DetailRateLimited {
 		u.avoided.Inc()
 	}
 	switch {
-	case out.forwarded && !led:
+	case forwarded && !led:
 		u.collapsed.Inc()
-	case out.Problem != nil:
+	case refused:
 		u.refused.Inc()
-	case !out.forwarded && out.Cache.Detail != problem.DetailBreakerOpen && out.Cache.Detail != problem.DetailRateLimited && out.Cache.Detail != problem.DetailOverloaded:
+	case !forwarded && how.Detail != problem.DetailBreakerOpen && how.Detail != problem.DetailRateLimited && how.Detail != problem.DetailOverloaded:
 		u.hits.Inc()
-	case out.Cache.Detail == problem.NoDetail || out.Cache.Detail == problem.DetailNotStored:
+	case how.Detail == problem.NoDetail || how.Detail == problem.DetailNotStored:
 		u.misses.Inc()
-	case out.forwarded:
+	case forwarded:
 		u.staleIfError.Inc()
 	default:
 		u.stale.Inc()

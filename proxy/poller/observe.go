@@ -52,7 +52,7 @@ func (p *Poller) accepted(u *Upstream, part *Partition, account [16]byte, now ti
 // suspended reports whether the upstream refused a partition's credential.
 func (p *Poller) suspended(id *cache.ID) bool {
 	part := p.partitions.get(id)
-	return part != nil && part.suspended.Load()
+	return part != nil && part.Suspended()
 }
 
 // MayShow reports whether what is stored may be shown to the partition: its
@@ -77,5 +77,5 @@ func (p *Poller) Withholds(id *cache.ID) bool {
 		part = p.Partition(u, id)
 	}
 	u := p.Upstream([]byte(part.Upstream))
-	return part.suspended.Load() || u != nil && u.Held && !part.holds(u)
+	return part.Suspended() || u != nil && u.Held && !part.holds(u)
 }

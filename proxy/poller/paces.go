@@ -5,6 +5,15 @@ import (
 	"time"
 )
 
+const (
+	// stuckSamples is how many tasks of a group must have left a status before
+	// another one can be too long in it.
+	stuckSamples = 20
+	// maxPaces bounds the combinations of group and status whose pace is
+	// learned, per upstream. Beyond, tasks of new groups are never stuck.
+	maxPaces = 512
+)
+
 // paces is how long tasks usually stay in a status, by group.
 type paces struct {
 	mu    sync.Mutex // guards what follows

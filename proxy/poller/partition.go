@@ -67,6 +67,10 @@ func (part *Partition) restore(s cache.PartitionState, now time.Time) {
 	part.persisted.Store(instant(now))
 }
 
+// Suspended reports whether the upstream refused the credential, and has not
+// accepted it since.
+func (part *Partition) Suspended() bool { return part.suspended.Load() }
+
 // authorized reports whether stored answers may be served without asking.
 func (part *Partition) authorized(u *Upstream, now time.Time) bool {
 	return part.within(u, now, u.Config.Reauthorize)

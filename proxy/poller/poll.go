@@ -38,7 +38,7 @@ func (p *Poller) serveFresh(u *Upstream, part *Partition, e *cache.Entry, now ti
 	case !e.Fresh(now):
 		return Answer{}, false
 	case e.Missing:
-		return Answer{Problem: u.missing(e), Cache: hit(e, now)}, !part.suspended.Load()
+		return Answer{Problem: u.missing(e), Cache: hit(e, now)}, !part.Suspended()
 	case !part.authorized(u, now):
 		return Answer{}, false
 	}
@@ -62,7 +62,7 @@ func (p *Poller) Poll(ctx context.Context, r Request) Answer {
 	if !led && out.forwarded {
 		out.Cache.Collapsed = true
 	}
-	r.Upstream.metrics.count(out, led)
+	r.Upstream.metrics.count(out.Cache, out.forwarded, led, out.Problem != nil)
 	return out.Answer
 }
 
@@ -102,7 +102,7 @@ func (p *Poller) fly(r Request) (out outcome) {
 	defer p.records.unpin(f.rec)
 	defer func() {
 		if v := recover(); v != nil { // it would end the process: singleflight panics again in a goroutine of its own
-			p.metrics.panics.Inc()
+			p.faults.panics.Inc()
 			p.log.Error("panic in a poll", "upstream", r.Upstream.Name, "panic", PanicText(v))
 			out = outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
 		}
@@ -173,7 +173,7 @@ func (p *Poller) known(rec *record, r Request) *cache.Entry {
 	if err == nil {
 		e = p.current(r, e)
 	} else if !errors.Is(err, cache.ErrNotFound) {
-		p.metrics.storeErrors.WithLabelValues("get").Inc()
+		p.faults.storeErrors.WithLabelValues("get").Inc()
 	}
 	if e == nil || err != nil {
 		return nil
@@ -233,7 +233,7 @@ func (p *Poller) ask(f *flight) (*response, providers.Verdict, error) {
 	}
 	var res *response
 	var verdict providers.Verdict
-	err := p.guard(u, part, func() error {
+	err := u.guard(part, func() error {
 		var err error
 		res, verdict, err = p.fetchAndJudge(f)
 		return err
@@ -293,15 +293,8 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	}
 	r.trace(req.Header)
 	p.number(f)
-	start := time.Now()
-	u.stats.inFlight.Add(1)
-	res, v, err := u.fetch(ctx, r.Partition, req, func(res *response) providers.Verdict { return u.judge(r, res) })
-	u.stats.inFlight.Add(-1)
-	took := time.Since(start)
-	u.metrics.seconds.Observe(took.Seconds())
+	res, v, took, err := u.poll(ctx, r.Partition, r.Reference, req)
 	if err != nil {
-		u.metrics.failed(err)
-		u.stats.fetched(took, false, true, start.Add(took))
 		if fetch, ok := errors.AsType[*fetchError](err); ok && fetch.timeout && took < u.Config.Timeout/2 {
 			return nil, providers.Verdict{}, &busyError{} // it had waited for longer than it asked
 		}
@@ -310,8 +303,7 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	if v.WantsResult && (f.known == nil || !f.known.Frozen) {
 		v = p.withResult(ctx, f, res, v)
 	}
-	u.metrics.judged(v)
-	u.stats.fetched(took, true, v.ServerFault, start.Add(took))
+	u.judged(v, took)
 	switch {
 	case v.ServerFault:
 		return res, v, errServer

@@ -16,6 +16,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/schedule"
 )
 
@@ -27,6 +28,17 @@ type Config struct {
 	WatchedTasks    int // tasks that Pollux polls by itself; 0 means as many as can be planned
 }
 
+// Validate returns everything wrong with the upstreams, by key and without
+// place; set is what their providers are looked up in.
+func (c *Config) Validate(set *providers.Set) strictyaml.Faults {
+	var faults strictyaml.Faults
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		cfg := c.Upstreams[name]
+		faults = append(faults, cfg.Validate(name, set)...)
+	}
+	return faults
+}
+
 // Poller answers polls. It is safe for concurrent use.
 type Poller struct {
 	secret  *cache.Secret
@@ -34,6 +46,7 @@ type Poller struct {
 	memory  *cache.Memory
 	log     *slog.Logger
 	metrics *metrics
+	faults  *faults
 
 	registry   atomic.Pointer[registry]
 	reloading  sync.Mutex
@@ -65,7 +78,7 @@ type registry struct {
 // New returns a Poller over the given tiers. It starts no goroutine; Run does
 // the work that no client waits for. The error joins every fault.
 func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Poller, error) {
-	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: newMetrics(reg)}
+	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: newMetrics(reg), faults: newFaults(reg)}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.partitions.init()
 	p.records.init()
@@ -160,7 +173,7 @@ func (p *Poller) recovering(root string, f func()) (panicked bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			panicked = true
-			p.metrics.panics.Inc()
+			p.faults.panics.Inc()
 			p.log.Error("panic in the engine", "root", root, "panic", PanicText(v))
 		}
 	}()
@@ -191,7 +204,7 @@ func (p *Poller) Partition(u *Upstream, id *cache.ID) *Partition {
 	case err == nil:
 		part.restore(state, time.Now())
 	case !errors.Is(err, cache.ErrNotFound):
-		p.metrics.storeErrors.WithLabelValues("partition").Inc()
+		p.faults.storeErrors.WithLabelValues("partition").Inc()
 	}
 	return p.partitions.add(part)
 }

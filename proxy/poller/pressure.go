@@ -47,14 +47,14 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 			if u.Config.Rate != nil && part.tokens(1, now) < 1 {
 				spent++
 			}
-			if part.suspended.Load() {
+			if part.Suspended() {
 				suspended++
 			}
 		})
 		gauge(pausedDesc, paused, u.Name)
 		gauge(spentDesc, spent, u.Name)
 		gauge(suspendedDesc, suspended, u.Name)
-		gauge(inFlightDesc, u.stats.inFlight.Load(), u.Name)
+		gauge(inFlightDesc, u.polling(), u.Name)
 	}
 	gauge(watchedDesc, int64(m.p.Watched()))
 }

@@ -47,12 +47,12 @@ func TestOverheard(t *testing.T) {
 		part := b.request("one", "v1").Partition
 		for code, suspended := range map[int]bool{200: false, 404: false, 403: false, 500: false} {
 			b.Overheard(b.up(), part, code, http.Header{}, []byte(`{}`))
-			if part.suspended.Load() != suspended {
+			if part.Suspended() != suspended {
 				t.Errorf("code %d: suspended %v", code, !suspended)
 			}
 		}
 		b.Overheard(b.up(), part, 401, http.Header{}, nil)
-		if !part.suspended.Load() {
+		if !part.Suspended() {
 			t.Error("a refused credential goes on seeing what is stored")
 		}
 	})

@@ -51,6 +51,23 @@ func (s *signers) close() {
 	}
 }
 
+// current is what Poller.SignerKeys returns. A request for keys ends with base.
+func (s *signers) current(ctx, base context.Context, others bool) []ed25519.PublicKey {
+	if s == nil {
+		return nil
+	}
+	keys, fetching := s.atHand(base, time.Now(), others)
+	if fetching == nil || len(keys) > 0 && !others {
+		return keys
+	}
+	select {
+	case <-fetching:
+	case <-ctx.Done():
+	}
+	keys, _ = s.atHand(base, time.Now(), false)
+	return keys
+}
+
 // atHand returns the keys that hold now, and what is closed once those have come
 // that are being fetched. It starts to fetch what is wanted.
 func (s *signers) atHand(base context.Context, now time.Time, others bool) (keys []ed25519.PublicKey, fetching <-chan struct{}) {

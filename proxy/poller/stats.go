@@ -146,6 +146,12 @@ func (u *Upstream) NotModified(how problem.CacheStatus) {
 	}
 }
 
+// polling is how many status requests are under way.
+func (u *Upstream) polling() int64 { return u.stats.inFlight.Load() }
+
+// failedWith notes the latest failure of a poll.
+func (u *Upstream) failedWith(p *problem.Problem, now time.Time) { u.stats.failedWith(p, now) }
+
 // Health is how an upstream is doing.
 type Health struct {
 	Breaker    string        // closed, half-open, open

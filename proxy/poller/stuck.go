@@ -10,16 +10,8 @@ import (
 	"pollux/normalize"
 )
 
-const (
-	// stuckSamples is how many tasks of a group must have left a status before
-	// another one can be too long in it.
-	stuckSamples = 20
-	// unknownFor is how long a task may be unknown, whatever others need.
-	unknownFor = 10 * time.Minute
-	// maxPaces bounds the combinations of group and status whose pace is
-	// learned, per upstream. Beyond, tasks of new groups are never stuck.
-	maxPaces = 512
-)
+// unknownFor is how long a task may be unknown, whatever others need.
+const unknownFor = 10 * time.Minute
 
 // patience is how long a task of the group may be in a status before it counts
 // as stuck: what nearly all others needed, and the time in which Pollux may not

@@ -214,7 +214,7 @@ func (p *Poller) StuckCounts(sight *cache.Sight, now time.Time) map[string]int {
 // remember loads what the index knows from before the start.
 func (p *Poller) remember(ctx context.Context) {
 	if err := p.tracker.load(ctx); err != nil && ctx.Err() == nil {
-		p.metrics.storeErrors.WithLabelValues("list").Inc()
+		p.faults.storeErrors.WithLabelValues("list").Inc()
 		p.log.Warn("stored tasks cannot be listed: what they would teach is not known", "err", err)
 	}
 }

@@ -20,27 +20,22 @@ var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // reservedNames are routes beside the upstreams' ones under /v1/tasks/.
 var reservedNames = []string{"batch"}
 
-// Validate returns everything wrong with the upstreams, by key and without
-// place; set is what their providers are looked up in.
-func (c *Config) Validate(set *providers.Set) strictyaml.Faults {
-	var faults strictyaml.Faults
-	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
-		v := validation{key: "upstreams." + name}
-		switch {
-		case !upstreamName.MatchString(name):
-			v.fault("", "want a name of 1 to 63 characters of a-z, 0-9 and -, and no - first")
-		case slices.Contains(reservedNames, name):
-			v.fault("", "is a reserved word, choose another name")
-		}
-		cfg := c.Upstreams[name]
-		v.provider(&cfg, set)
-		v.durations(&cfg)
-		v.schedule(&cfg)
-		v.breaker(&cfg)
-		v.limits(&cfg)
-		faults = append(faults, v.faults...)
+// Validate returns everything wrong with an upstream of that name, by key and
+// without place; set is what its provider is looked up in.
+func (c *UpstreamConfig) Validate(name string, set *providers.Set) strictyaml.Faults {
+	v := validation{key: "upstreams." + name}
+	switch {
+	case !upstreamName.MatchString(name):
+		v.fault("", "want a name of 1 to 63 characters of a-z, 0-9 and -, and no - first")
+	case slices.Contains(reservedNames, name):
+		v.fault("", "is a reserved word, choose another name")
 	}
-	return faults
+	v.provider(c, set)
+	v.durations(c)
+	v.schedule(c)
+	v.breaker(c)
+	v.limits(c)
+	return v.faults
 }
 
 // validation collects the faults of one upstream.

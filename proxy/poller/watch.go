@@ -221,8 +221,8 @@ func (p *Poller) watchOnce(ctx context.Context, there *watch, late time.Duration
 	}
 	now := time.Now()
 	due, ended := there.next(out, now)
-	if !ended && there.failures == 0 && !out.Entry.Terminal {
-		due = r.Upstream.unhurried(out, due, now)
+	if !ended && there.failures == 0 && out.forwarded && !out.Entry.Terminal {
+		due = r.Upstream.unhurried(due, now)
 	}
 	w.plan(there, due, ended)
 }
