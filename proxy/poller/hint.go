@@ -144,5 +144,5 @@ func (p *Poller) doubt(r Request) {
 // fits, it waits for an answer until ctx ends; a stream of forged messages
 // causes one request a minute.
 func (p *Poller) SignerKeys(ctx context.Context, u *Upstream, others bool) []ed25519.PublicKey {
-	return u.signers.current(ctx, p.base, others)
+	return u.signerKeys(ctx, p.base, others)
 }

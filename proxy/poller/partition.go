@@ -260,11 +260,13 @@ type partitionShard struct {
 	evicted map[cache.ID]weak.Pointer[Partition] // held by somebody, or about to go
 }
 
-func (t *partitions) init() {
+func newPartitions() *partitions {
+	t := &partitions{}
 	for i := range t.shards {
 		t.shards[i].byID = map[cache.ID]*Partition{}
 		t.shards[i].evicted = map[cache.ID]weak.Pointer[Partition]{}
 	}
+	return t
 }
 
 func (t *partitions) shard(id *cache.ID) *partitionShard {

@@ -317,3 +317,14 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 type busyError struct{}
 
 func (*busyError) Error() string { return "too many upstream polls under way" }
+
+// hit is how an entry that is served without asking is described.
+func hit(e *cache.Entry, now time.Time) problem.CacheStatus {
+	switch {
+	case e.Terminal && !e.Stored:
+		return problem.CacheStatus{Forward: problem.Hit, Detail: problem.DetailNotStored}
+	case e.Frozen:
+		return problem.CacheStatus{Forward: problem.Hit, Detail: problem.DetailTerminal}
+	}
+	return problem.CacheStatus{Forward: problem.Hit, HasTTL: true, TTL: e.FreshUntil.Sub(now)}
+}

@@ -50,7 +50,7 @@ type Poller struct {
 
 	registry   atomic.Pointer[registry]
 	reloading  sync.Mutex
-	partitions partitions
+	partitions *partitions
 	records    records
 	flights    singleflight.Group // by key
 	tokens     tokens
@@ -78,9 +78,8 @@ type registry struct {
 // New returns a Poller over the given tiers. It starts no goroutine; Run does
 // the work that no client waits for. The error joins every fault.
 func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Poller, error) {
-	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: newMetrics(reg), faults: newFaults(reg)}
+	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: newMetrics(reg), faults: newFaults(reg), partitions: newPartitions()}
 	p.base, p.stop = context.WithCancel(context.Background())
-	p.partitions.init()
 	p.records.init()
 	p.tokens.init()
 	p.settling = schedule.New(schedule.Rules[Request]{Slots: p.slots})
@@ -126,8 +125,7 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream,
 		p.watches.setLimit(cfg.WatchedTasks)
 		if old != nil {
 			for _, u := range old.sorted {
-				u.transport.Close()
-				u.signers.close()
+				u.close()
 			}
 		}
 	}, nil
@@ -186,8 +184,7 @@ func (p *Poller) recovering(root string, f func()) (panicked bool) {
 func (p *Poller) Close() {
 	p.stop()
 	for _, u := range p.Upstreams() {
-		u.transport.Close()
-		u.signers.close()
+		u.close()
 	}
 }
 

@@ -51,8 +51,9 @@ func (s *signers) close() {
 	}
 }
 
-// current is what Poller.SignerKeys returns. A request for keys ends with base.
-func (s *signers) current(ctx, base context.Context, others bool) []ed25519.PublicKey {
+// signerKeys is what Poller.SignerKeys returns. A request for keys ends with base.
+func (u *Upstream) signerKeys(ctx, base context.Context, others bool) []ed25519.PublicKey {
+	s := u.signers
 	if s == nil {
 		return nil
 	}

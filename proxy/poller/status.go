@@ -8,17 +8,6 @@ import (
 	"pollux/proxy/problem"
 )
 
-// hit is how an entry that is served without asking is described.
-func hit(e *cache.Entry, now time.Time) problem.CacheStatus {
-	switch {
-	case e.Terminal && !e.Stored:
-		return problem.CacheStatus{Forward: problem.Hit, Detail: problem.DetailNotStored}
-	case e.Frozen:
-		return problem.CacheStatus{Forward: problem.Hit, Detail: problem.DetailTerminal}
-	}
-	return problem.CacheStatus{Forward: problem.Hit, HasTTL: true, TTL: e.FreshUntil.Sub(now)}
-}
-
 // settlingMaxAge is how long a client may keep an answer that settles.
 const settlingMaxAge = 2 * time.Second
 

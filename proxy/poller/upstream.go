@@ -155,7 +155,13 @@ func (u *Upstream) inherit(old *Upstream) {
 	}
 }
 
-// Credential is what Pollux sends for callers of a held upstream, with what the
+// close ends what is kept open for u; requests under way go on.
+func (u *Upstream) close() {
+	u.transport.Close()
+	u.signers.close()
+}
+
+// credential is what Pollux sends for callers of a held upstream, with what the
 // caller selects, and what the caller sent otherwise.
 func (u *Upstream) credential(caller providers.Credential) providers.Credential {
 	if !u.Held {

@@ -3,6 +3,8 @@ package poller
 import (
 	"testing"
 	"time"
+
+	"pollux/proxy/problem"
 )
 
 func TestWindow(t *testing.T) {
@@ -32,5 +34,27 @@ func TestWindow(t *testing.T) {
 	}
 	if len(w.kept) != windowSteps {
 		t.Errorf("%d tallies are kept, want %d", len(w.kept), windowSteps)
+	}
+}
+
+func TestErrorRatio(t *testing.T) {
+	var s upstreamStats
+	now := time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)
+	if ratio, last := s.trouble(now); ratio != 0 || last != nil {
+		t.Errorf("of nothing: %v, %v", ratio, last)
+	}
+	for i := range 10 {
+		s.fetched(time.Second, true, i < 3, now)
+	}
+	s.failedWith(&problem.Problem{Type: problem.UpstreamError, UpstreamStatus: 503, Detail: "why"}, now)
+	if ratio, last := s.trouble(now.Add(time.Minute)); ratio != 0.3 || last.Status != 503 || last.Detail != "why" {
+		t.Errorf("got %v, %+v", ratio, last)
+	}
+	s.fetched(time.Second, false, true, now.Add(ratioWindow))
+	if ratio, _ := s.trouble(now.Add(ratioWindow)); ratio != 1 {
+		t.Errorf("old polls still count: %v", ratio)
+	}
+	if _, n := s.latency.quantile(0.5); n != 10 {
+		t.Errorf("%d latencies, want those of answers only", n)
 	}
 }
