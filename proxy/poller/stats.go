@@ -7,6 +7,7 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/poller/adaptive"
 	"pollux/proxy/problem"
 )
 
@@ -23,9 +24,9 @@ type upstreamStats struct {
 	window window
 
 	inFlight  atomic.Int64
-	latency   samples // of status requests that were answered
-	durations samples // of whole tasks
-	paces     paces
+	latency   adaptive.Samples // of status requests that were answered
+	durations adaptive.Samples // of whole tasks
+	paces     adaptive.Paces
 
 	mu    sync.Mutex // guards what follows
 	steps [ratioWindow / ratioStep]ratioSteps
@@ -52,7 +53,7 @@ func stepOf(t time.Time) int64 { return t.Unix() / int64(ratioStep/time.Second) 
 // upstream is to blame for its failure.
 func (s *upstreamStats) fetched(took time.Duration, answered, failed bool, now time.Time) {
 	if answered {
-		s.latency.add(took)
+		s.latency.Add(took)
 	}
 	number := stepOf(now)
 	s.mu.Lock()
@@ -156,7 +157,7 @@ func (u *Upstream) failedWith(p *problem.Problem, now time.Time) { u.stats.faile
 type Health struct {
 	Breaker    string        // closed, half-open, open
 	RetryIn    time.Duration // until the breaker lets a poll through; 0: now
-	Latency    Quantiles
+	Latency    adaptive.Quantiles
 	ErrorRatio float64 // of the last minutes
 	LastError  *LastError
 	InFlight   int64
@@ -166,7 +167,7 @@ type Health struct {
 func (u *Upstream) Health(now time.Time) Health {
 	h := Health{
 		Breaker: u.BreakerState(), RetryIn: u.breaker.wait(now),
-		Latency: u.stats.latency.quantiles(), InFlight: u.stats.inFlight.Load(),
+		Latency: u.stats.latency.Quantiles(), InFlight: u.stats.inFlight.Load(),
 	}
 	h.ErrorRatio, h.LastError = u.stats.trouble(now)
 	return h
@@ -174,7 +175,7 @@ func (u *Upstream) Health(now time.Time) Health {
 
 // Durations are of the latest tasks that ended, from when the upstream says
 // that they were made, or Pollux saw them first, until their end.
-func (u *Upstream) Durations() Quantiles { return u.stats.durations.quantiles() }
+func (u *Upstream) Durations() adaptive.Quantiles { return u.stats.durations.Quantiles() }
 
 // learn takes the last change of a history as a sample: of the time in the
 // status before it, and when it was the end, of the whole task.
@@ -189,7 +190,7 @@ func (u *Upstream) learn(group string, history []cache.Change, firstSeen, create
 		for i > 0 && history[i-1].Status == before.Status {
 			i--
 		}
-		u.stats.paces.learn(group, before.Status, last.At.Sub(history[i].At))
+		u.stats.paces.Learn(group, before.Status, last.At.Sub(history[i].At))
 	} else if created.IsZero() || completed.IsZero() {
 		return // first seen at its end: only the upstream could say how long it took
 	}
@@ -202,5 +203,5 @@ func (u *Upstream) learn(group string, history []cache.Change, firstSeen, create
 	if completed.IsZero() {
 		completed = last.At
 	}
-	u.stats.durations.add(max(0, completed.Sub(created)))
+	u.stats.durations.Add(max(0, completed.Sub(created)))
 }

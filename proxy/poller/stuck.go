@@ -17,7 +17,7 @@ const unknownFor = 10 * time.Minute
 // as stuck: what nearly all others needed, and the time in which Pollux may not
 // have noticed yet. ok is false where nothing is known.
 func (u *Upstream) patience(group, status string) (d time.Duration, ok bool) {
-	if d, ok = u.stats.paces.usual(group, status); ok {
+	if d, ok = u.stats.paces.Usual(group, status); ok {
 		d += u.lifetime(normalize.Status(status), 0)
 	}
 	if status == string(normalize.Unknown) && (!ok || d > unknownFor) {

@@ -54,7 +54,7 @@ func TestErrorRatio(t *testing.T) {
 	if ratio, _ := s.trouble(now.Add(ratioWindow)); ratio != 1 {
 		t.Errorf("old polls still count: %v", ratio)
 	}
-	if _, n := s.latency.quantile(0.5); n != 10 {
+	if _, n := s.latency.Quantile(0.5); n != 10 {
 		t.Errorf("%d latencies, want those of answers only", n)
 	}
 }

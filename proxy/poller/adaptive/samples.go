@@ -1,4 +1,4 @@
-package poller
+package adaptive
 
 import (
 	"math"
@@ -9,7 +9,7 @@ import (
 
 // samples keeps the latest of a stream of durations, for their quantiles. It is
 // safe for concurrent use; the zero value is empty and keeps maxSamples.
-type samples struct {
+type Samples struct {
 	mu     sync.Mutex // guards what follows
 	ring   []time.Duration
 	next   int
@@ -19,7 +19,7 @@ type samples struct {
 // maxSamples are enough for a p99, and recent enough to follow an upstream.
 const maxSamples = 512
 
-func (s *samples) add(d time.Duration) {
+func (s *Samples) Add(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sorted = nil
@@ -33,7 +33,7 @@ func (s *samples) add(d time.Duration) {
 
 // quantile is the least sample that at least the fraction q of all does not
 // exceed, and of how many; 0, 0 when there is none.
-func (s *samples) quantile(q float64) (d time.Duration, n int) {
+func (s *Samples) Quantile(q float64) (d time.Duration, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n = len(s.ring)
@@ -52,9 +52,9 @@ type Quantiles struct {
 	Samples       int // 0: nothing is known
 }
 
-func (s *samples) quantiles() (q Quantiles) {
-	q.P50, q.Samples = s.quantile(0.50)
-	q.P95, _ = s.quantile(0.95)
-	q.P99, _ = s.quantile(0.99)
+func (s *Samples) Quantiles() (q Quantiles) {
+	q.P50, q.Samples = s.Quantile(0.50)
+	q.P95, _ = s.Quantile(0.95)
+	q.P99, _ = s.Quantile(0.99)
 	return q
 }

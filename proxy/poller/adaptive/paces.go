@@ -1,4 +1,4 @@
-package poller
+package adaptive
 
 import (
 	"sync"
@@ -15,41 +15,41 @@ const (
 )
 
 // paces is how long tasks usually stay in a status, by group.
-type paces struct {
+type Paces struct {
 	mu    sync.Mutex // guards what follows
-	byKey map[pace]*samples
+	byKey map[pace]*Samples
 }
 
 type pace struct{ group, status string }
 
 // learn notes that a task of the group left a status after d.
-func (p *paces) learn(group, status string, d time.Duration) {
+func (p *Paces) Learn(group, status string, d time.Duration) {
 	p.mu.Lock()
 	key := pace{group, status}
 	s := p.byKey[key]
 	if s == nil && len(p.byKey) < maxPaces {
 		if p.byKey == nil {
-			p.byKey = map[pace]*samples{}
+			p.byKey = map[pace]*Samples{}
 		}
-		s = &samples{}
+		s = &Samples{}
 		p.byKey[key] = s
 	}
 	p.mu.Unlock()
 	if s != nil {
-		s.add(max(0, d))
+		s.Add(max(0, d))
 	}
 }
 
 // usual is how long nearly all tasks of the group stay in a status. ok is
 // false while too few have left it.
-func (p *paces) usual(group, status string) (d time.Duration, ok bool) {
+func (p *Paces) Usual(group, status string) (d time.Duration, ok bool) {
 	p.mu.Lock()
 	s := p.byKey[pace{group, status}]
 	p.mu.Unlock()
 	if s == nil {
 		return 0, false
 	}
-	d, n := s.quantile(0.99)
+	d, n := s.Quantile(0.99)
 	if n < stuckSamples {
 		return 0, false
 	}
