@@ -36,7 +36,7 @@ func (p *process) follow(id string, stream bool) (net.Conn, error) {
 func TestTwoThousandFollowers(t *testing.T) {
 	var done atomic.Bool
 	var found atomic.Int64 // when the upstream told the end
-	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request, id string) {
+	u := newAPI(t, func(w http.ResponseWriter, r *http.Request, id string) {
 		if !done.Load() {
 			running(w, r, id)
 			return
@@ -98,7 +98,7 @@ func TestTwoThousandFollowers(t *testing.T) {
 // goroutine and no descriptor behind after five seconds.
 func TestVanishedFollowers(t *testing.T) {
 	t.Parallel() // it mostly waits
-	u := newUpstream(t, running)
+	u := newAPI(t, running)
 	p := startPollux(t, t.TempDir(), u.config()+"limits: {connections_per_ip: 10000}\n")
 	p.get("/v1/tasks/vessl/job0", "k")
 	before := p.descriptors()

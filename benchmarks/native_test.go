@@ -18,6 +18,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // BenchmarkNative compares requests to an upstream with the same requests
@@ -92,7 +93,7 @@ func nativeAnswer(w http.ResponseWriter, r *http.Request) {
 
 // serveNative serves an upstream of provider vessl on a socket of its own and
 // returns its address as a URL.
-func serveNative(b *testing.B, upstream string) string {
+func serveNative(b *testing.B, base string) string {
 	b.Helper()
 	check := func(err error) {
 		if b.Helper(); err != nil {
@@ -106,10 +107,10 @@ func serveNative(b *testing.B, upstream string) string {
 	b.Cleanup(memory.Close)
 	set, err := providers.Builtin()
 	check(err)
-	cfg := poller.DefaultUpstreamConfig()
-	cfg.Provider, cfg.BaseURL = "vessl", upstream
+	cfg := upstream.DefaultConfig()
+	cfg.Provider, cfg.BaseURL = "vessl", base
 	registry, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
-	engine, err := poller.New(poller.Config{Upstreams: map[string]poller.UpstreamConfig{"vessl": cfg}}, set, cache.None{}, memory, secret, registry, log)
+	engine, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{"vessl": cfg}}, set, cache.None{}, memory, secret, registry, log)
 	check(err)
 	b.Cleanup(engine.Close)
 	server, err := proxy.New(proxy.DefaultConfig(), engine.Upstreams(), engine, secret, registry, registry, log)

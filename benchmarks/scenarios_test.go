@@ -18,16 +18,16 @@ import (
 	"time"
 )
 
-// upstream is a VESSL service whose tasks answer as the test says, and that
+// api is a VESSL service whose tasks answer as the test says, and that
 // counts polls by task.
-type upstream struct {
+type api struct {
 	*httptest.Server
 	mu    sync.Mutex
 	polls map[string]int
 }
 
-func newUpstream(t testing.TB, answer func(w http.ResponseWriter, r *http.Request, id string)) *upstream {
-	u := &upstream{polls: map[string]int{}}
+func newAPI(t testing.TB, answer func(w http.ResponseWriter, r *http.Request, id string)) *api {
+	u := &api{polls: map[string]int{}}
 	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/async/"), "/output")
 		u.mu.Lock()
@@ -40,7 +40,7 @@ func newUpstream(t testing.TB, answer func(w http.ResponseWriter, r *http.Reques
 	return u
 }
 
-func (u *upstream) total() (n int) {
+func (u *api) total() (n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, k := range u.polls {
@@ -49,7 +49,7 @@ func (u *upstream) total() (n int) {
 	return n
 }
 
-func (u *upstream) config() string {
+func (u *api) config() string {
 	return "upstreams:\n  vessl: {provider: vessl, base_url: " + u.URL + "}\n"
 }
 
@@ -62,7 +62,7 @@ func running(w http.ResponseWriter, _ *http.Request, _ string) {
 func TestSimultaneousPolls(t *testing.T) {
 	const polls = 300
 	release := make(chan struct{})
-	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request, id string) { <-release; running(w, r, id) })
+	u := newAPI(t, func(w http.ResponseWriter, r *http.Request, id string) { <-release; running(w, r, id) })
 	p := startPollux(t, t.TempDir(), u.config())
 	before := p.descriptors()
 	var waiting sync.WaitGroup
@@ -97,7 +97,7 @@ func TestSimultaneousPolls(t *testing.T) {
 // sees at most one poll per task and lifetime of 2 s.
 func TestFleetOfClients(t *testing.T) {
 	t.Parallel() // it mostly waits
-	u := newUpstream(t, running)
+	u := newAPI(t, running)
 	p := startPollux(t, t.TempDir(), u.config())
 	const clients, tasks, seconds = 30, 5, 8
 	var polls atomic.Int64
@@ -132,7 +132,7 @@ func TestFleetOfClients(t *testing.T) {
 // in 8 MiB of memory. After kill -9, with the upstream gone, all are answered.
 func TestFinishedTasksSurviveKill(t *testing.T) {
 	payload := strings.Repeat("0123456789abcdef", 1024)
-	u := newUpstream(t, func(w http.ResponseWriter, _ *http.Request, id string) {
+	u := newAPI(t, func(w http.ResponseWriter, _ *http.Request, id string) {
 		fmt.Fprintf(w, `{"status":"completed","status_code":200,"raw_output":"","output":{"id":%q,"text":%q}}`, id, payload)
 	})
 	dir := t.TempDir()
@@ -176,7 +176,7 @@ func TestFinishedTasksSurviveKill(t *testing.T) {
 // TestNobodySeesAnothersTask: many credentials poll the same ids at random,
 // while the upstream fails in every way. Each body betrays whose it is.
 func TestNobodySeesAnothersTask(t *testing.T) {
-	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request, id string) {
+	u := newAPI(t, func(w http.ResponseWriter, r *http.Request, id string) {
 		owner := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		status, code := "completed", 200
 		switch n := rand.IntN(100); {
@@ -240,7 +240,7 @@ func TestNobodySeesAnothersTask(t *testing.T) {
 // not in an answer, not in a file, in no encoding.
 func TestCredentialsStayInside(t *testing.T) {
 	const marker = "sk-marker-7f3b9c1d5e"
-	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request, id string) {
+	u := newAPI(t, func(w http.ResponseWriter, r *http.Request, id string) {
 		switch rand.IntN(5) {
 		case 0: // an upstream that echoes what it refuses
 			w.WriteHeader(400 + rand.IntN(30))

@@ -12,7 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/proxy/access"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // inTime is ten times what a reload may take to end something.
@@ -36,11 +36,11 @@ const (
 var revocations = []struct {
 	name      string
 	clients   func(*Config)
-	upstreams func(map[string]poller.UpstreamConfig)
+	upstreams func(map[string]upstream.Config)
 	ends      string // with that problem; "" goes on
 }{
 	{"nothing", nil, nil, ""},
-	{"a limit of the upstream", nil, func(all map[string]poller.UpstreamConfig) {
+	{"a limit of the upstream", nil, func(all map[string]upstream.Config) {
 		u := all["vessl"]
 		u.MaxInFlight = 3
 		all["vessl"] = u
@@ -50,21 +50,21 @@ var revocations = []struct {
 	{"the key under another name", func(c *Config) { c.Clients[0].Name = "cd" }, nil, "unauthorized"},
 	{"the scope is taken away", func(c *Config) { c.Clients[0].Scopes = []string{access.ScopeSubmit} }, nil, "forbidden"},
 	{"the upstream is taken away", func(c *Config) { c.Clients[0].Upstreams = []string{"orq"} }, nil, "forbidden"},
-	{"the upstream is moved", nil, func(all map[string]poller.UpstreamConfig) {
+	{"the upstream is moved", nil, func(all map[string]upstream.Config) {
 		u := all["vessl"]
 		u.BaseURL += "/elsewhere"
 		all["vessl"] = u
 	}, "unauthorized"},
-	{"the credential is ours now", nil, func(all map[string]poller.UpstreamConfig) {
+	{"the credential is ours now", nil, func(all map[string]upstream.Config) {
 		u := all["vessl"]
-		u.Credential = poller.CredentialConfig{Value: "ours"}
+		u.Credential = upstream.CredentialConfig{Value: "ours"}
 		all["vessl"] = u
 	}, "unauthorized"},
-	{"the upstream is removed", nil, func(all map[string]poller.UpstreamConfig) { delete(all, "vessl") }, "unauthorized"},
+	{"the upstream is removed", nil, func(all map[string]upstream.Config) { delete(all, "vessl") }, "unauthorized"},
 }
 
 // revoke reloads f with what one of them changes.
-func (f *face) revoke(clients func(*Config), upstreamsOf func(map[string]poller.UpstreamConfig)) {
+func (f *face) revoke(clients func(*Config), upstreamsOf func(map[string]upstream.Config)) {
 	f.t.Helper()
 	cfg, all := DefaultConfig(), upstreams(f.base)
 	cfg.Webhooks.AllowNetworks = []string{"127.0.0.0/8"}

@@ -22,6 +22,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 func TestMain(m *testing.M) {
@@ -115,7 +116,7 @@ func (f *face) reload(cfg Config) error {
 }
 
 // replace puts other upstreams and cfg in force, as a reload does.
-func (f *face) replace(all map[string]poller.UpstreamConfig, cfg Config) {
+func (f *face) replace(all map[string]upstream.Config, cfg Config) {
 	f.t.Helper()
 	set, err := providers.Builtin()
 	must(f.t, err)
@@ -127,15 +128,15 @@ func (f *face) replace(all map[string]poller.UpstreamConfig, cfg Config) {
 	useSettings()
 }
 
-func upstreams(base string) map[string]poller.UpstreamConfig {
-	all := map[string]poller.UpstreamConfig{}
+func upstreams(base string) map[string]upstream.Config {
+	all := map[string]upstream.Config{}
 	for _, name := range []string{"shannon", "vessl", "orq", "gumloop"} {
-		u := poller.DefaultUpstreamConfig()
+		u := upstream.DefaultConfig()
 		u.Provider, u.BaseURL, u.Timeout = name, base, 5*time.Second
 		all[name] = u
 	}
 	held := all["shannon"]
-	held.Credential = poller.CredentialConfig{Value: "held-secret"}
+	held.Credential = upstream.CredentialConfig{Value: "held-secret"}
 	all["held"] = held
 	return all
 }

@@ -17,6 +17,7 @@ import (
 
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 const (
@@ -52,17 +53,17 @@ func newInboundFace(t *testing.T, verify map[string]string) *inboundFace {
 	set, err := providers.Load(files)
 	must(t, err)
 	f := &inboundFace{newFace(t, nil), set}
-	all := map[string]poller.UpstreamConfig{}
+	all := map[string]upstream.Config{}
 	for name := range verify {
-		u := poller.DefaultUpstreamConfig()
+		u := upstream.DefaultConfig()
 		u.Provider, u.BaseURL = name, f.base
-		u.Inbound = &poller.InboundConfig{SlowPoll: 5 * time.Minute}
+		u.Inbound = &upstream.InboundConfig{SlowPoll: 5 * time.Minute}
 		if set.Get(name).Inbound.JWKS == "" {
 			u.Inbound.Secret = messageSecret
 		}
 		all[name] = u
 	}
-	silent := poller.DefaultUpstreamConfig()
+	silent := upstream.DefaultConfig()
 	for name := range verify {
 		silent.Provider, silent.BaseURL = name, f.base
 	}

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // change applies f to the config of every upstream.
-func (f *face) change(base string, change func(*poller.UpstreamConfig)) {
+func (f *face) change(base string, change func(*upstream.Config)) {
 	f.t.Helper()
 	all := upstreams(base)
 	for name, u := range all {
@@ -33,7 +33,7 @@ func TestForwardsHaveLimits(t *testing.T) {
 		io.WriteString(w, `{"id":"made","status":"pending"}`)
 	})
 	base := f.poller.Upstream([]byte("vessl")).Base.String()
-	f.change(base, func(u *poller.UpstreamConfig) { u.MaxForwards, u.MaxForwardsPerPartition = 3, 2 })
+	f.change(base, func(u *upstream.Config) { u.MaxForwards, u.MaxForwardsPerPartition = 3, 2 })
 	answers := make(chan int, 10)
 	create := func(key string) {
 		seen := f.polls.Load()
@@ -54,7 +54,7 @@ func TestForwardsHaveLimits(t *testing.T) {
 	refused("one", "max_forwards_per_partition")
 	create("two")
 	refused("three", "max_forwards")
-	f.change(base, func(u *poller.UpstreamConfig) { u.MaxForwards, u.MaxForwardsPerPartition = 3, 2 })
+	f.change(base, func(u *upstream.Config) { u.MaxForwards, u.MaxForwardsPerPartition = 3, 2 })
 	refused("three", "max_forwards") // a reload forgets none
 	if a := f.do("GET", "/v1/tasks/vessl/job1", "", "Authorization: Bearer one"); a.StatusCode != 200 {
 		t.Errorf("a poll meanwhile: code %d: %s", a.StatusCode, a.body)
@@ -91,7 +91,7 @@ func TestSlowBodiesEnd(t *testing.T) {
 		w.Header().Set("Content-Type", strings.ReplaceAll(r.URL.Path[1:], "_", "/"))
 		drip(w, w.(http.Flusher).Flush)
 	})
-	f.change(f.poller.Upstream([]byte("vessl")).Base.String(), func(u *poller.UpstreamConfig) { u.ForwardRate, u.ForwardGrace = 200, 100*time.Millisecond })
+	f.change(f.poller.Upstream([]byte("vessl")).Base.String(), func(u *upstream.Config) { u.ForwardRate, u.ForwardGrace = 200, 100*time.Millisecond })
 
 	began := time.Now()
 	res, err := http.Get("http://" + f.address + "/native/vessl/application_json")

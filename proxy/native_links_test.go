@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // linkedFace is a face with upstreams of other providers, each below /base of
@@ -18,12 +18,12 @@ func linkedFace(t *testing.T, change func(*Config)) *face {
 	f := newFace(t, change)
 	all := upstreams(f.base)
 	for _, name := range []string{"fal", "snowflake", "replicate", "azure-async"} {
-		u := poller.DefaultUpstreamConfig()
+		u := upstream.DefaultConfig()
 		u.Provider, u.BaseURL, u.Timeout = name, f.base+"/base", 5*time.Second
 		all[name] = u
 	}
 	fal := all["fal"]
-	fal.Credential = poller.CredentialConfig{Value: "held-secret"}
+	fal.Credential = upstream.CredentialConfig{Value: "held-secret"}
 	all["fal"] = fal
 	cfg := DefaultConfig()
 	if change != nil {

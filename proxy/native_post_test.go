@@ -15,6 +15,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 const postedProvider = `
@@ -49,7 +50,7 @@ func postedFace(t *testing.T) (f *face, bodies func() []string) {
 	set, err = set.Merge(own)
 	must(t, err)
 	all := upstreams(f.base)
-	u := poller.DefaultUpstreamConfig()
+	u := upstream.DefaultConfig()
 	u.Provider, u.BaseURL, u.Timeout = "posted", f.base, 5*time.Second
 	all["posted"] = u
 	built, useUpstreams, err := f.poller.Prepare(poller.Config{Upstreams: all}, set)

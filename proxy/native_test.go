@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 const nativeTask = "/native/shannon/api/v1/tasks/t1"
@@ -309,7 +309,7 @@ func TestNativeHeaders(t *testing.T) {
 	}
 	for _, line := range []string{
 		"PATCH /v1/x HTTP/1.1", "Host: " + strings.TrimPrefix(w.url(), "http://"), "Authorization: Bearer one", "Accept: a/b", "Accept: c/d",
-		"Accept-Encoding: br, zstd", "X-Forwarded-For: 1.2.3.4", "Via: 1.0 before, 1.1 " + poller.Hop(), "X-Empty: ", "X-High: \xc3\xa9",
+		"Accept-Encoding: br, zstd", "X-Forwarded-For: 1.2.3.4", "Via: 1.0 before, 1.1 " + upstream.Hop(), "X-Empty: ", "X-High: \xc3\xa9",
 		"Content-Type: text/x", "Content-Length: 4",
 	} {
 		if !got[line] {
@@ -419,8 +419,8 @@ func TestNativeRefusals(t *testing.T) {
 	f := newFace(t, nil)
 	for request, code := range map[string]int{
 		"GET /native/nope/a HTTP/1.1\r\nHost: localhost\r\n\r\n":                                                               404,
-		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 a, 1.1 " + poller.Hop() + "\r\n\r\n":                      508,
-		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 a\r\nVia: 1.1 " + poller.Hop() + "\r\n\r\n":               508,
+		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 a, 1.1 " + upstream.Hop() + "\r\n\r\n":                    508,
+		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 a\r\nVia: 1.1 " + upstream.Hop() + "\r\n\r\n":             508,
 		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx":                                        400,
 		"GET /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nConnection: Authorization\r\nAuthorization: Bearer x\r\n\r\n":      400,
 		"POST /native/vessl/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": 400,

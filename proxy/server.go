@@ -22,6 +22,7 @@ import (
 	"pollux/proxy/inbound"
 	"pollux/proxy/native"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/tasks"
 	"pollux/proxy/webhooks"
 	"pollux/proxy/wire"
@@ -80,7 +81,7 @@ type Server struct {
 
 // New returns a Server that answers from engine about the given upstreams, sorted by name. It starts nothing. The error joins every fault
 // of cfg, each a *KeyError.
-func New(cfg Config, upstreams []*poller.Upstream, engine *poller.Poller, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+func New(cfg Config, upstreams []*upstream.Upstream, engine *poller.Poller, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
 	st, err := prepare(cfg, upstreams, engine, secret, log)
 	if err != nil {
 		return nil, err
@@ -171,7 +172,7 @@ func (s *Server) Serve(ln net.Listener) error {
 // nothing. Whoever calls use puts it in force, for requests to come: those under
 // way end with the one they began with. Listen and limits.request_header_bytes
 // stay those of New, whatever cfg says. The error is as of New.
-func (s *Server) Prepare(cfg Config, upstreams []*poller.Upstream) (use func(), err error) {
+func (s *Server) Prepare(cfg Config, upstreams []*upstream.Upstream) (use func(), err error) {
 	old := s.settings.Load()
 	cfg.Listen, cfg.Limits.RequestHeaderBytes = old.Listen, old.Limits.RequestHeaderBytes
 	st, err := prepare(cfg, upstreams, s.engine, s.secret, s.log)

@@ -20,6 +20,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/tasks"
 )
 
@@ -310,7 +311,7 @@ func TestSlowBodyTakesNoMemory(t *testing.T) {
 // panicking stands in for an engine with a bug.
 type panicking struct{ *poller.Poller }
 
-func (panicking) Cached(*poller.Upstream, *poller.Partition, *cache.ID, time.Time) (poller.Answer, bool) {
+func (panicking) Cached(*upstream.Upstream, *upstream.Partition, *cache.ID, time.Time) (poller.Answer, bool) {
 	panic("Bearer secret")
 }
 

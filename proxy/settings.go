@@ -9,7 +9,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/access"
 	"pollux/proxy/edge"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/webhooks"
 	"pollux/proxy/wire"
 )
@@ -26,7 +26,7 @@ type settings struct {
 
 // prepare returns settings for a configuration whose clients may name any of
 // the given upstreams. The error joins every fault.
-func prepare(c Config, upstreams []*poller.Upstream, engine access.Partitions, secret *cache.Secret, log *slog.Logger) (*settings, error) {
+func prepare(c Config, upstreams []*upstream.Upstream, engine access.Partitions, secret *cache.Secret, log *slog.Logger) (*settings, error) {
 	names := make([]string, len(upstreams))
 	for i, u := range upstreams {
 		names[i] = u.Name

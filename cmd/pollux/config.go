@@ -9,17 +9,18 @@ import (
 	"pollux/providers/strictyaml"
 	"pollux/proxy"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // Config is the whole of config.yaml: the sum of what the rooms need to know.
 type Config struct {
 	proxy.Config
-	Cache       CacheConfig                      `yaml:"cache"`
-	Store       StoreConfig                      `yaml:"store"` // a change needs a restart
-	ProviderDir string                           `yaml:"provider_dir"`
-	Reload      string                           `yaml:"reload"` // signal | watch: when files are read again, beside SIGHUP
-	Upstreams   map[string]poller.UpstreamConfig `yaml:"upstreams"`
-	Log         LogConfig                        `yaml:"log"`
+	Cache       CacheConfig                `yaml:"cache"`
+	Store       StoreConfig                `yaml:"store"` // a change needs a restart
+	ProviderDir string                     `yaml:"provider_dir"`
+	Reload      string                     `yaml:"reload"` // signal | watch: when files are read again, beside SIGHUP
+	Upstreams   map[string]upstream.Config `yaml:"upstreams"`
+	Log         LogConfig                  `yaml:"log"`
 }
 
 // CacheConfig is the memory tier.
@@ -76,13 +77,13 @@ func DefaultConfig() Config {
 // defaultUpstreams is an upstream for every provider that says where it is,
 // for those who have not configured any. One that would lead back to ourselves
 // is left out.
-func defaultUpstreams(set *providers.Set, c *Config) map[string]poller.UpstreamConfig {
-	upstreams := map[string]poller.UpstreamConfig{}
+func defaultUpstreams(set *providers.Set, c *Config) map[string]upstream.Config {
+	upstreams := map[string]upstream.Config{}
 	for _, p := range set.All() {
 		if p.BaseURL == "" || leadsBack(p.BaseURL, c.Listen, c.PublicURL) {
 			continue
 		}
-		u := poller.DefaultUpstreamConfig()
+		u := upstream.DefaultConfig()
 		u.Provider = p.Name
 		upstreams[p.Name] = u
 	}

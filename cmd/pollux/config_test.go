@@ -17,7 +17,7 @@ import (
 	"pollux/providers"
 	"pollux/providers/sandbox"
 	"pollux/proxy/access"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // testEnvironment is what ${NAME} stands for in the files of testdata.
@@ -43,9 +43,9 @@ func TestExampleHasEveryDefault(t *testing.T) {
 	want.TrustedProxies = []string{}
 	want.Cache.MaxBytes = mostCache // and less in a small container
 	want.Clients, want.Webhooks.AllowNetworks = []access.ClientConfig{}, []string{}
-	want.Upstreams = map[string]poller.UpstreamConfig{}
+	want.Upstreams = map[string]upstream.Config{}
 	for name := range got.Upstreams {
-		u := poller.DefaultUpstreamConfig()
+		u := upstream.DefaultConfig()
 		u.Provider = name
 		want.Upstreams[name] = u
 	}

@@ -15,7 +15,7 @@ import (
 	"pollux/cmd/pollux/console"
 	"pollux/providers"
 	"pollux/providers/sandbox"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // demoAddress is where the demo listens unless told otherwise, so that the
@@ -130,12 +130,12 @@ func demoConfig(set *providers.Set, sandboxAddr, dir string) *loaded {
 	l := &loaded{Config: DefaultConfig(), Providers: set}
 	l.Store.Path = filepath.Join(dir, "pollux.db")
 	l.Log.Level = "error" // failing upstreams are part of the show
-	l.Upstreams = map[string]poller.UpstreamConfig{}
+	l.Upstreams = map[string]upstream.Config{}
 	for _, p := range set.All() {
 		if p.Simulation == nil {
 			continue
 		}
-		u := poller.DefaultUpstreamConfig()
+		u := upstream.DefaultConfig()
 		u.Provider, u.BaseURL = p.Name, sandbox.BaseURL(sandboxAddr, p.Name)
 		l.Upstreams[p.Name] = u
 	}

@@ -16,7 +16,7 @@ import (
 
 	"pollux/providers"
 	"pollux/providers/sandbox"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 const (
@@ -37,7 +37,7 @@ const (
 // fleet is the clients of the demo and what they see.
 type fleet struct {
 	base      string
-	upstreams []*poller.Upstream
+	upstreams []*upstream.Upstream
 	sandbox   *sandbox.Server
 	client    *http.Client
 	started   time.Time
@@ -66,7 +66,7 @@ type demoTask struct {
 }
 
 // newFleet makes the first tasks.
-func newFleet(upstreams []*poller.Upstream, server *sandbox.Server, base string) *fleet {
+func newFleet(upstreams []*upstream.Upstream, server *sandbox.Server, base string) *fleet {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // of loopback addresses
 	transport.MaxIdleConnsPerHost = 1000
@@ -142,7 +142,7 @@ func (f *fleet) refill(now time.Time) {
 func teamKeys() []string { return []string{"team-1", "team-2", "team-3"}[:teams] }
 
 // create starts a task at the simulated upstream.
-func (f *fleet) create(u *poller.Upstream, team int) (*demoTask, error) {
+func (f *fleet) create(u *upstream.Upstream, team int) (*demoTask, error) {
 	key := teamKeys()[team]
 	params := map[string]string{}
 	id := ""

@@ -21,11 +21,12 @@ var mayImport = map[string][]string{
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
 	"proxy/problem":            {},
 	"proxy/poller/transport":   {"proxy/egress", "proxy/wire/chunked", "cache"},
+	"proxy/poller/upstream":    {"proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/transport", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
 	"proxy/poller/oauth":       {"providers", "providers/strictyaml"},
 	"proxy/poller/schedule":    {"cache"},
 	"proxy/address":            {},
 	"proxy/egress":             {},
-	"proxy/poller":             {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/transport", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/poller":             {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	// what faces share, then the faces, which do not know each other
@@ -33,15 +34,15 @@ var mayImport = map[string][]string{
 	"proxy/wire/chunked": {},
 	"proxy/wire":         {"proxy/edge", "proxy/wire/chunked", "proxy/problem", "providers/strictyaml"},
 	"proxy/follow":       {"proxy/problem", "cache"},
-	"proxy/access":       {"proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
-	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "cache", "normalize"},
-	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
+	"proxy/access":       {"proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "cache", "normalize"},
+	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
 	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},
-	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/problem", "proxy/wire", "providers"},
-	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
-	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers"},
+	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
+	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/inbound", "proxy/webhooks",
-		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/problem", "proxy/wire", "providers", "cache"},
+		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache"},
 }
 
 // TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers

@@ -11,6 +11,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // TestPartitionsDiffer: whatever the upstream would see differently has a
@@ -24,9 +25,9 @@ func TestPartitionsDiffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := poller.DefaultUpstreamConfig()
+	cfg := upstream.DefaultConfig()
 	cfg.Provider, cfg.BaseURL = "shannon", "http://127.0.0.1:1"
-	p, err := poller.New(poller.Config{Upstreams: map[string]poller.UpstreamConfig{"shannon": cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{"shannon": cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +75,10 @@ func TestSelects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, held := poller.DefaultUpstreamConfig(), poller.DefaultUpstreamConfig()
+	own, held := upstream.DefaultConfig(), upstream.DefaultConfig()
 	own.Provider, held.Provider = "openai", "openai"
-	held.Credential = poller.CredentialConfig{Value: "k"}
-	p, err := poller.New(poller.Config{Upstreams: map[string]poller.UpstreamConfig{"own": own, "held": held}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	held.Credential = upstream.CredentialConfig{Value: "k"}
+	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{"own": own, "held": held}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -13,19 +13,19 @@ import (
 // Reach is what a caller may see of the fleet.
 type Reach struct {
 	cache.Sight
-	Upstreams []*poller.Upstream // that it may use, sorted by name
-	own       []ownPartition     // whether in sight at present or not
+	Upstreams []*upstream.Upstream // that it may use, sorted by name
+	own       []ownPartition       // whether in sight at present or not
 }
 
 // ownPartition is what a credential makes at an upstream.
 type ownPartition struct {
-	upstream *poller.Upstream
-	*poller.Partition
+	upstream *upstream.Upstream
+	*upstream.Partition
 }
 
 // May reports whether the view has that upstream.
-func (v *Reach) May(upstream string) bool {
-	return slices.ContainsFunc(v.Upstreams, func(u *poller.Upstream) bool { return u.Name == upstream })
+func (v *Reach) May(name string) bool {
+	return slices.ContainsFunc(v.Upstreams, func(u *upstream.Upstream) bool { return u.Name == name })
 }
 
 var problemNobody = &problem.Problem{Type: problem.Unauthorized, Status: 401,

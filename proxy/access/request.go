@@ -9,6 +9,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -49,7 +50,7 @@ func (x *Request) Release() {
 // not. It leaves the reference in x.view, the credential in x.caller, and both
 // hashes in x.partition and x.key. Query parameters that own takes are the
 // face's.
-func (x *Request) Identify(scope string, own func(name, value []byte) (bool, *problem.Problem)) (*Target, *poller.Partition, *wire.Denial) {
+func (x *Request) Identify(scope string, own func(name, value []byte) (bool, *problem.Problem)) (*Target, *upstream.Partition, *wire.Denial) {
 	h := &x.Ctx.Request.Header
 	t := x.Rules.Target(x.Upstream)
 	var d *wire.Denial
@@ -85,20 +86,20 @@ func (x *Request) ReadCaller(t *Target, own func(name, value []byte) (bool, *pro
 }
 
 // EnterPartition is the partition of who asks t, once the caller is read.
-func (x *Request) EnterPartition(t *Target) *poller.Partition {
+func (x *Request) EnterPartition(t *Target) *upstream.Partition {
 	x.Caller.Partition(x.Rules.Secret, t, &x.PartitionID)
 	return x.Rules.Partitions.Partition(t.Upstream, &x.PartitionID)
 }
 
 // EnterTask is enterPartition, with the key of the task in x.view.
-func (x *Request) EnterTask(t *Target) *poller.Partition {
+func (x *Request) EnterTask(t *Target) *upstream.Partition {
 	part := x.EnterPartition(t)
 	entryKey(x.Rules.Secret, &x.PartitionID, &x.View, &x.Key)
 	return part
 }
 
 // PollRequest copies what a poll needs out of the exchange.
-func (x *Request) PollRequest(t *Target, part *poller.Partition) poller.Request {
+func (x *Request) PollRequest(t *Target, part *upstream.Partition) poller.Request {
 	return poller.Request{
 		Upstream: t.Upstream, Partition: part, Key: x.Key,
 		Reference: x.View.Reference(), Credential: x.Caller.Credential(t), Traceparent: x.Traceparent(),

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
 // Partitions is what access needs of the engine.
 type Partitions interface {
-	Partition(u *poller.Upstream, id *cache.ID) *poller.Partition
-	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
+	Partition(u *upstream.Upstream, id *cache.ID) *upstream.Partition
+	MayShow(u *upstream.Upstream, part *upstream.Partition, now time.Time) bool
 }
 
 // Rules is the part of a configuration that decides who may do what. It is
@@ -32,7 +32,7 @@ type Rules struct {
 
 // NewRules prepares the rules for validated clients and for upstreams that are
 // sorted by name.
-func NewRules(clients []ClientConfig, upstreams []*poller.Upstream, strict *wire.Strictness, engine Partitions, secret *cache.Secret) (*Rules, error) {
+func NewRules(clients []ClientConfig, upstreams []*upstream.Upstream, strict *wire.Strictness, engine Partitions, secret *cache.Secret) (*Rules, error) {
 	r := &Rules{Secret: secret, Partitions: engine, Strict: strict, Targets: make(map[string]*Target, len(upstreams)),
 		replaced: make(chan struct{})}
 	for i := range clients {
@@ -64,8 +64,8 @@ func (st *Rules) IdentityParam(name string) bool {
 }
 
 // upstreams are all of them, sorted by name.
-func (st *Rules) upstreams() []*poller.Upstream {
-	all := make([]*poller.Upstream, len(st.Sorted))
+func (st *Rules) upstreams() []*upstream.Upstream {
+	all := make([]*upstream.Upstream, len(st.Sorted))
 	for i, t := range st.Sorted {
 		all[i] = t.Upstream
 	}

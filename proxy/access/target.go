@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
 // Target is an upstream with what every request to it needs prepared.
 type Target struct {
-	*poller.Upstream
+	*upstream.Upstream
 	base       []byte
 	headers    [][]byte // identity headers, canonical
 	selects    [][]byte // headers that select a version or form, canonical
@@ -22,7 +23,7 @@ type Target struct {
 }
 
 // newTarget prepares u. keyed says that callers bring Pollux keys.
-func newTarget(u *poller.Upstream, keyed bool) *Target {
+func newTarget(u *upstream.Upstream, keyed bool) *Target {
 	id := &u.Provider.Identity
 	t := &Target{Upstream: u, base: []byte(u.Base.String())}
 	vary := slices.Concat(id.Headers, id.Select)
@@ -62,7 +63,7 @@ func appendOnce(list []string, s string) []string {
 
 // IdentityNames are the headers of all upstreams that name callers, or part what
 // they see.
-func IdentityNames(upstreams []*poller.Upstream) []string {
+func IdentityNames(upstreams []*upstream.Upstream) []string {
 	var names []string
 	for _, u := range upstreams {
 		for _, name := range slices.Concat(u.Provider.Identity.Headers, u.Provider.Identity.Select) {
@@ -73,7 +74,7 @@ func IdentityNames(upstreams []*poller.Upstream) []string {
 }
 
 // Validity is how long the entry of a holds for the partition.
-func (t *Target) Validity(part *poller.Partition, a *poller.Answer, now time.Time) wire.Validity {
+func (t *Target) Validity(part *upstream.Partition, a *poller.Answer, now time.Time) wire.Validity {
 	v := wire.Validity{Age: a.Entry.Age(now), Cache: a.Cache}
 	v.MaxAge, v.Immutable = t.MaxAge(part, a.Entry, now)
 	return v

@@ -8,6 +8,7 @@ import (
 	"pollux/normalize"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -229,7 +230,7 @@ func (s *Service) fleetTasks(v *access.Reach, counts cache.Counts, now time.Time
 	return t
 }
 
-func (p *fleetPolls) add(t poller.Tally) {
+func (p *fleetPolls) add(t upstream.Tally) {
 	p.Received += t.Received
 	p.Upstream += t.Upstream
 	p.RateLimitsAvoided += t.RateLimitsAvoided

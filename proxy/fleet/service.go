@@ -12,6 +12,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/follow"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
@@ -20,7 +21,7 @@ type Engine interface {
 	Known(key *cache.ID) *cache.Entry
 	Stuck(r *cache.Row, now time.Time) bool
 	StuckCounts(sight *cache.Sight, now time.Time) map[string]int
-	Allowance(u *poller.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration)
+	Allowance(u *upstream.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration)
 	History() []map[string]poller.Point
 }
 

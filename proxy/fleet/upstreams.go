@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"pollux/proxy/access"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -72,7 +72,7 @@ func (s *Service) ServeUpstreams(x *access.Request) {
 	x.Json(answer)
 }
 
-func (s *Service) upstreamState(u *poller.Upstream, v *access.Reach, now time.Time) upstreamJSON {
+func (s *Service) upstreamState(u *upstream.Upstream, v *access.Reach, now time.Time) upstreamJSON {
 	h, t := u.Health(now), u.Tally()
 	left, paused := s.engine.Allowance(u, &v.Sight, now)
 	out := upstreamJSON{

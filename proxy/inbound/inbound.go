@@ -16,7 +16,7 @@ import (
 
 	"pollux/providers"
 	"pollux/proxy/access"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -40,9 +40,9 @@ var (
 
 // Engine is what this face needs of a *poller.Poller.
 type Engine interface {
-	Upstream(name []byte) *poller.Upstream
-	SignerKeys(ctx context.Context, u *poller.Upstream, others bool) []ed25519.PublicKey
-	Hint(u *poller.Upstream, task string)
+	Upstream(name []byte) *upstream.Upstream
+	SignerKeys(ctx context.Context, u *upstream.Upstream, others bool) []ed25519.PublicKey
+	Hint(u *upstream.Upstream, task string)
 }
 
 // Face takes messages. It is safe for concurrent use.
@@ -103,7 +103,7 @@ func (f *Face) Serve(x *access.Request) {
 
 // receive verifies a message. Where the upstream publishes its keys and none
 // fits, it has them looked up again: keys change.
-func (f *Face) receive(u *poller.Upstream, h http.Header, rawQuery, body []byte) (providers.Message, error) {
+func (f *Face) receive(u *upstream.Upstream, h http.Header, rawQuery, body []byte) (providers.Message, error) {
 	inbound := u.Provider.Inbound
 	query, err := url.ParseQuery(string(rawQuery))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
@@ -66,7 +67,7 @@ func (e *excerpt) bytes() []byte {
 type lesson struct {
 	service     *Service
 	target      *access.Target
-	partition   *poller.Partition // nil: nothing is learned, since nobody knows who asks
+	partition   *upstream.Partition // nil: nothing is learned, since nobody knows who asks
 	secret      *cache.Secret
 	partitionID cache.ID
 	credential  providers.Credential

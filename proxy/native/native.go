@@ -8,7 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/proxy/access"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
@@ -81,7 +81,7 @@ func mayEither(x *access.Request, t *access.Target) *wire.Denial {
 // beenHere reports whether Via names this process (RFC 9110, section 7.6.3).
 func beenHere(h *fasthttp.RequestHeader) bool {
 	for _, via := range h.PeekAll("Via") {
-		if bytes.Contains(via, []byte(poller.Hop())) {
+		if bytes.Contains(via, []byte(upstream.Hop())) {
 			return true
 		}
 	}

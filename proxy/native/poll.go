@@ -8,6 +8,7 @@ import (
 
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -34,7 +35,7 @@ func (s *Service) serveNativePoll(x *access.Request, t *access.Target) {
 // answerNative writes what a native poll came to: what the upstream said to
 // this very poll, else what is stored, else a problem. A 304 answers nothing:
 // no validator was sent.
-func (s *Service) answerNative(x *access.Request, t *access.Target, part *poller.Partition, a *poller.Answer) {
+func (s *Service) answerNative(x *access.Request, t *access.Target, part *upstream.Partition, a *poller.Answer) {
 	h := &x.Ctx.Response.Header
 	l := pollLinks(x, t)
 	raw, e := a.Raw, a.Entry
@@ -82,7 +83,7 @@ func (s *Service) answerNative(x *access.Request, t *access.Target, part *poller
 }
 
 // rawHead sets what an upstream's answer says of itself.
-func rawHead(x *access.Request, t *access.Target, raw *poller.Raw, l *links) {
+func rawHead(x *access.Request, t *access.Target, raw *upstream.Raw, l *links) {
 	x.Ctx.SetStatusCode(raw.Code)
 	h := &x.Ctx.Response.Header
 	if raw.ContentType != "" && fieldValue(raw.ContentType) {
@@ -110,7 +111,7 @@ func rawHead(x *access.Request, t *access.Target, raw *poller.Raw, l *links) {
 
 // describeNative is describe for native bytes, and answers 304 to a caller who
 // has them already.
-func describeNative(x *access.Request, t *access.Target, part *poller.Partition, a *poller.Answer, etag string) {
+func describeNative(x *access.Request, t *access.Target, part *upstream.Partition, a *poller.Answer, etag string) {
 	x.Describe(etag, t.Validity(part, a, x.Now), t.NativeVary)
 	if x.Unchanged(etag) {
 		t.NotModified(a.Cache)

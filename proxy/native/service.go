@@ -10,16 +10,17 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
 // Engine is what this face needs of a *poller.Poller.
 type Engine interface {
-	Cached(u *poller.Upstream, part *poller.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
+	Cached(u *upstream.Upstream, part *upstream.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Freshen(r poller.Request)
 	Register(r poller.Request, created time.Time)
-	Overheard(u *poller.Upstream, part *poller.Partition, code int, header http.Header, body []byte)
+	Overheard(u *upstream.Upstream, part *upstream.Partition, code int, header http.Header, body []byte)
 }
 
 // Service passes requests on to upstreams, and answers status polls as

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"pollux/proxy/access"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
@@ -99,7 +99,7 @@ func (f *forwarding) look(ending <-chan struct{}) {
 		return
 	}
 	silent := time.Duration(monotonic() - f.active.Load())
-	unwanted := wire.Gone(f.conn) || silent > poller.ForwardPatience || f.slow()
+	unwanted := wire.Gone(f.conn) || silent > upstream.ForwardPatience || f.slow()
 	select {
 	case <-ending:
 		unwanted = unwanted || f.events.Load()

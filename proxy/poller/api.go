@@ -10,13 +10,14 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
 // Request is one poll by one caller.
 type Request struct {
-	Upstream   *Upstream
-	Partition  *Partition
+	Upstream   *upstream.Upstream
+	Partition  *upstream.Partition
 	Key        cache.ID
 	Reference  providers.Reference
 	Credential providers.Credential
@@ -54,5 +55,5 @@ type Answer struct {
 	// Raw is what the upstream answered to the very poll that this answer
 	// waited for, or to the last one if that failed a moment ago; nil if it was
 	// not asked or did not answer. For native polls.
-	Raw *Raw
+	Raw *upstream.Raw
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -21,13 +22,13 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	if u.Provider.Cancel == nil {
 		return ErrCannotCancel
 	}
-	req, err := u.Provider.CancelRequest(p.base, u.Base, r.Reference, u.credential(r.Credential))
+	req, err := u.Provider.CancelRequest(p.base, u.Base, r.Reference, u.Credential(r.Credential))
 	if err != nil {
 		return &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Upstream: u.Name, Detail: "the cancel request cannot be built"}
 	}
 	r.trace(req.Header)
-	res, v, err := u.fetch(ctx, r.Partition, req, func(res *response) providers.Verdict {
-		return u.Provider.JudgeCancel(r.Reference, res.code, res.header, res.body, time.Now())
+	res, v, err := u.Fetch(ctx, r.Partition, req, func(res *upstream.Response) providers.Verdict {
+		return u.Provider.JudgeCancel(r.Reference, res.Code, res.Header, res.Body, time.Now())
 	})
 	p.Freshen(r) // the upstream may have acted even if its answer was lost
 	if err != nil {
@@ -37,17 +38,17 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	case providers.Answered:
 		return nil
 	case providers.Unauthorized:
-		why := u.refusal(problem.Unauthorized, v, res.code)
+		why := u.Refusal(problem.Unauthorized, v, res.Code)
 		p.suspend(u, r.Partition, why)
 		return why
 	case providers.Forbidden:
-		return u.refusal(problem.Forbidden, v, res.code)
+		return u.Refusal(problem.Forbidden, v, res.Code)
 	case providers.NotFound:
-		return u.notFound
+		return u.NotFound
 	case providers.Rejected:
-		return u.refusal(problem.UpstreamRejected, v, res.code)
+		return u.Refusal(problem.UpstreamRejected, v, res.Code)
 	case providers.RateLimited:
-		return rateLimited(u, clampRetryAfter(v.RetryAfter), res.code, "the upstream's rate limit is used up").problem
+		return rateLimited(u, upstream.ClampRetryAfter(v.RetryAfter), res.Code, "the upstream's rate limit is used up").problem
 	}
 	return failureByVerdict(u, res, v).problem
 }

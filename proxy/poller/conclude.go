@@ -5,6 +5,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -19,7 +20,7 @@ const (
 )
 
 // conclude ends a flight whose poll the upstream answered.
-func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
+func (p *Poller) conclude(f *flight, res *upstream.Response, v providers.Verdict, now time.Time) outcome {
 	u, part := f.r.Upstream, f.r.Partition
 	switch v.Kind {
 	case providers.Answered:
@@ -43,7 +44,7 @@ func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now tim
 		if f.r.settle {
 			p.settleWithout(f) // or its followers would wait for an end for ever
 		}
-		if f.known != nil && u.expiring(f.known) { // the last answer stands
+		if f.known != nil && u.Expiring(f.known) { // the last answer stands
 			refused := f.refusal(problem.UpstreamRejected, v.Status, res, v)
 			refused.final, refused.detail = false, problem.DetailStaleIfError
 			return p.fallBack(f, refused)
@@ -51,12 +52,12 @@ func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now tim
 		return p.refused(f, f.refusal(problem.UpstreamRejected, v.Status, res, v), now)
 	case providers.RateLimited:
 		wait := defaultPause
-		if asked, ok := providers.RetryAfter(res.header.Get("Retry-After"), now); ok || v.RetryAfter > 0 { // 0 is a wish too
-			wait = clampRetryAfter(max(asked, v.RetryAfter))
+		if asked, ok := providers.RetryAfter(res.Header.Get("Retry-After"), now); ok || v.RetryAfter > 0 { // 0 is a wish too
+			wait = upstream.ClampRetryAfter(max(asked, v.RetryAfter))
 		}
-		part.pause(now, wait)
-		limited := *rateLimited(u, wait, res.code, "the upstream's rate limit is used up")
-		limited.asked, limited.raw = true, u.rawOf(res, v)
+		part.Pause(now, wait)
+		limited := *rateLimited(u, wait, res.Code, "the upstream's rate limit is used up")
+		limited.asked, limited.raw = true, u.RawOf(res, v)
 		return p.fallBack(f, limited)
 	}
 	return p.fallBack(f, failureByVerdict(u, res, v))
@@ -64,16 +65,16 @@ func (p *Poller) conclude(f *flight, res *response, v providers.Verdict, now tim
 
 // refusal is the failure of a poll that the upstream refused: no document is
 // served in its place.
-func (f *flight) refusal(kind problem.Type, status int, res *response, v providers.Verdict) failure {
+func (f *flight) refusal(kind problem.Type, status int, res *upstream.Response, v providers.Verdict) failure {
 	u := f.r.Upstream
-	why := &problem.Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
-	if v.Code != "" && !reveals(u.credential(f.r.Credential), v.Code) {
+	why := &problem.Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: res.Code, Detail: v.Reason}
+	if v.Code != "" && !upstream.Reveals(u.Credential(f.r.Credential), v.Code) {
 		why.Detail += " (" + v.Code + ")"
 	}
 	if v.RetryAfter > 0 {
-		why.RetryAfter = clampRetryAfter(v.RetryAfter)
+		why.RetryAfter = upstream.ClampRetryAfter(v.RetryAfter)
 	}
-	return failure{problem: why, asked: true, final: true, wait: why.RetryAfter, raw: u.rawOf(res, v)}
+	return failure{problem: why, asked: true, final: true, wait: why.RetryAfter, raw: u.RawOf(res, v)}
 }
 
 // refused ends a flight whose poll the upstream refused.
@@ -84,11 +85,11 @@ func (p *Poller) refused(f *flight, refused failure, now time.Time) outcome {
 }
 
 // accept learns a good answer.
-func (p *Poller) accept(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
-	out := outcome{forwarded: true, Answer: Answer{Raw: f.r.Upstream.rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward}}}
+func (p *Poller) accept(f *flight, res *upstream.Response, v providers.Verdict, now time.Time) outcome {
+	out := outcome{forwarded: true, Answer: Answer{Raw: f.r.Upstream.RawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward}}}
 	known := f.before()
 	if known != nil && known.Settling && !v.Task.Status.Terminal() {
-		f.r.Upstream.metrics.regressions.Inc()
+		f.r.Upstream.Metrics.Regressions.Inc()
 		out.Entry = p.settleWithout(f)
 		return out
 	}
@@ -97,7 +98,7 @@ func (p *Poller) accept(f *flight, res *response, v providers.Verdict, now time.
 		out.Cache.Stored = out.Entry.Stored
 		return out
 	}
-	next := p.render(f.r, known, v, rawEntry{code: res.code, contentType: out.Raw.ContentType, body: res.body}, now)
+	next := p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, body: res.Body}, now)
 	next.Generation, next.Version = f.generation, f.version
 	entry, err := p.learn(f.r.Upstream, f.rec, fact{entry: next, basis: f.known})
 	if entry == nil || entry.Missing { // it was forgotten meanwhile: the answer is for those who asked before
@@ -147,18 +148,18 @@ func (f *flight) before() *cache.Entry {
 // lost ends a flight whose task the upstream does not know. A terminal document
 // stays, though a suspended partition is not shown it; another one is dropped,
 // and remembered as gone for a while.
-func (p *Poller) lost(f *flight, res *response, v providers.Verdict, now time.Time) outcome {
-	u, code := f.r.Upstream, res.code
-	out := outcome{forwarded: true, Answer: Answer{Raw: u.rawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: code}}}
+func (p *Poller) lost(f *flight, res *upstream.Response, v providers.Verdict, now time.Time) outcome {
+	u, code := f.r.Upstream, res.Code
+	out := outcome{forwarded: true, Answer: Answer{Raw: u.RawOf(res, v), Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: code}}}
 	known := f.known
 	wait := time.Duration(0)
 	if v.RetryAfter > 0 {
-		wait = clampRetryAfter(v.RetryAfter)
+		wait = upstream.ClampRetryAfter(v.RetryAfter)
 	}
-	denied := failure{problem: saidWith(u.notFound, code), asked: true, final: true, raw: out.Raw, wait: wait}
+	denied := failure{problem: upstream.SaidWith(u.NotFound, code), asked: true, final: true, raw: out.Raw, wait: wait}
 	switch {
-	case known != nil && known.Terminal && f.r.Partition.excusedAfterLoss():
-		if u.expiring(known) {
+	case known != nil && known.Terminal && f.r.Partition.ExcusedAfterLoss():
+		if u.Expiring(known) {
 			out.Entry = p.standOn(f)
 		} else {
 			out.Entry = p.settleWithout(f)
@@ -179,7 +180,7 @@ func (p *Poller) lost(f *flight, res *response, v providers.Verdict, now time.Ti
 		Generation: f.generation, Version: f.version,
 		ObservedAt: now, FreshUntil: now.Add(max(u.Config.Freshness.NotFound, u.Provider.Poll.Min, wait)),
 	}
-	out.Problem = u.missing(tombstone)
+	out.Problem = u.Missing(tombstone)
 	missed := fact{entry: tombstone, basis: known}
 	if gone && f.rec.missed(known, now) {
 		missed.lost = out.Problem

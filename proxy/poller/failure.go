@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -18,13 +19,13 @@ type failure struct {
 	asked   bool          // the upstream was asked, or tried
 	final   bool          // no document is served in its place
 	wait    time.Duration // the upstream asked not to be asked again before; 0: it did not
-	raw     *Raw
+	raw     *upstream.Raw
 }
 
 // Error makes a failure that kept a poll from its upstream an error.
 func (f *failure) Error() string { return f.problem.Error() }
 
-func rateLimited(u *Upstream, wait time.Duration, upstreamStatus int, detail string) *failure {
+func rateLimited(u *upstream.Upstream, wait time.Duration, upstreamStatus int, detail string) *failure {
 	return &failure{detail: problem.DetailRateLimited, problem: &problem.Problem{
 		Type: problem.RateLimited, Status: http.StatusTooManyRequests, Upstream: u.Name, UpstreamStatus: upstreamStatus,
 		RetryAfter: wait, Detail: detail,
@@ -32,10 +33,10 @@ func rateLimited(u *Upstream, wait time.Duration, upstreamStatus int, detail str
 }
 
 // failureOf explains why a poll has no answer of the upstream.
-func failureOf(u *Upstream, err error) failure {
-	var open *openError
+func failureOf(u *upstream.Upstream, err error) failure {
+	var open *upstream.OpenError
 	var busy *busyError
-	var fetch *fetchError
+	var fetch *upstream.FetchError
 	if failed, ok := errors.AsType[*failure](err); ok {
 		return *failed
 	}
@@ -43,18 +44,18 @@ func failureOf(u *Upstream, err error) failure {
 	switch {
 	case errors.As(err, &open):
 		why.Type, why.Status = problem.UpstreamUnavailable, http.StatusServiceUnavailable
-		why.RetryAfter = max(time.Second, open.retryAfter)
+		why.RetryAfter = max(time.Second, open.RetryAfter)
 		why.Detail = "the upstream fails, and is left alone for a while"
 		return failure{problem: why, detail: problem.DetailBreakerOpen}
 	case errors.As(err, &busy):
 		why.Type, why.Status, why.RetryAfter = problem.Overloaded, http.StatusServiceUnavailable, time.Second
 		why.Detail = fmt.Sprintf("%d upstream polls are under way (max_in_flight)", u.Config.MaxInFlight)
 		return failure{problem: why, detail: problem.DetailOverloaded}
-	case errors.As(err, &fetch) && fetch.timeout:
+	case errors.As(err, &fetch) && fetch.Timeout:
 		why.Type, why.Status = problem.UpstreamTimeout, http.StatusGatewayTimeout
-		why.Detail = fmt.Sprintf("%s (timeout: %v)", fetch.reason, u.Config.Timeout)
+		why.Detail = fmt.Sprintf("%s (timeout: %v)", fetch.Reason, u.Config.Timeout)
 	case errors.As(err, &fetch):
-		why.Type, why.Status, why.Detail = problem.UpstreamError, http.StatusBadGateway, fetch.reason
+		why.Type, why.Status, why.Detail = problem.UpstreamError, http.StatusBadGateway, fetch.Reason
 	default:
 		why.Type, why.Status, why.Detail = problem.UpstreamError, http.StatusBadGateway, "the poll failed"
 	}
@@ -62,10 +63,10 @@ func failureOf(u *Upstream, err error) failure {
 }
 
 // failureByVerdict explains an answer of the upstream that makes the poll fail.
-func failureByVerdict(u *Upstream, res *response, v providers.Verdict) failure {
-	why := &problem.Problem{Upstream: u.Name, UpstreamStatus: res.code, Detail: v.Reason}
+func failureByVerdict(u *upstream.Upstream, res *upstream.Response, v providers.Verdict) failure {
+	why := &problem.Problem{Upstream: u.Name, UpstreamStatus: res.Code, Detail: v.Reason}
 	if v.RetryAfter > 0 {
-		why.RetryAfter = clampRetryAfter(v.RetryAfter)
+		why.RetryAfter = upstream.ClampRetryAfter(v.RetryAfter)
 	}
 	switch v.Kind {
 	case providers.TooSlow:
@@ -73,7 +74,7 @@ func failureByVerdict(u *Upstream, res *response, v providers.Verdict) failure {
 	default:
 		why.Type, why.Status = problem.UpstreamError, http.StatusBadGateway
 	}
-	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true, wait: why.RetryAfter, raw: u.rawOf(res, v)}
+	return failure{problem: why, detail: problem.DetailStaleIfError, asked: true, wait: why.RetryAfter, raw: u.RawOf(res, v)}
 }
 
 // fallBack ends a flight whose poll failed: with what is stored, if its age
@@ -83,7 +84,7 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 	u, now := f.r.Upstream, time.Now()
 	out := outcome{forwarded: failed.asked, Answer: Answer{Raw: failed.raw, Problem: failed.problem}}
 	if failed.asked {
-		u.failedWith(failed.problem, now)
+		u.FailedWith(failed.problem, now)
 		out.Cache.Forward, out.Cache.FwdStatus = f.forward, failed.problem.UpstreamStatus
 		f.rec.hold(u, failed, now)
 	} else {
@@ -93,10 +94,10 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 	if known != nil && known.Settling && (f.r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
 		known = p.settleWithout(f)
 	}
-	if failed.asked && known != nil && u.expiring(known) {
+	if failed.asked && known != nil && u.Expiring(known) {
 		known = p.standOn(f)
 	}
-	if !f.r.Partition.mayFallBack(u, known, now) {
+	if !f.r.Partition.MayFallBack(u, known, now) {
 		return out
 	}
 	out.Entry, out.Problem = known, nil
@@ -118,7 +119,7 @@ func (p *Poller) answerHeld(f *flight, failed *failing, now time.Time) Answer {
 	if f.r.settle && known != nil && known.Settling {
 		known = p.settleWithout(f)
 	}
-	if !failed.final && f.r.Partition.mayFallBack(f.r.Upstream, known, now) {
+	if !failed.final && f.r.Partition.MayFallBack(f.r.Upstream, known, now) {
 		a.Entry, a.Problem = known, nil
 		a.Cache.Forward, a.Cache.HasTTL, a.Cache.TTL = problem.Hit, !known.Frozen, known.FreshUntil.Sub(now)
 	}

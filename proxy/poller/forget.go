@@ -8,6 +8,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -85,7 +86,7 @@ func (p *Poller) siblings(r Request) []Request {
 }
 
 // sameTask reports whether two references differ in scoping parameters at most.
-func sameTask(u *Upstream, a, b []string) bool {
+func sameTask(u *upstream.Upstream, a, b []string) bool {
 	if len(a) != len(b) || len(a) != len(u.Provider.Params) {
 		return false
 	}

@@ -17,6 +17,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 )
 
 // memStore is a store in a map that can be made to fail.
@@ -154,11 +155,11 @@ func (b *bench) beside() *bench {
 // newBench starts a Poller with an upstream named like its provider, and another
 // one beside it. Config changes of the first go into tweak. Everything ends with
 // the test.
-func newBench(t testing.TB, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*UpstreamConfig)) *bench {
+func newBench(t testing.TB, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*upstream.Config)) *bench {
 	return newBenchOver(t, newMemStore(), provider, answer, tweak...)
 }
 
-func newBenchOver(t testing.TB, store *memStore, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*UpstreamConfig)) *bench {
+func newBenchOver(t testing.TB, store *memStore, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*upstream.Config)) *bench {
 	t.Helper()
 	set, err := providers.Builtin()
 	if err != nil {
@@ -167,9 +168,9 @@ func newBenchOver(t testing.TB, store *memStore, provider string, answer func(in
 	return newBenchOfSet(t, set, store, provider, answer, tweak...)
 }
 
-func newBenchOfSet(t testing.TB, set *providers.Set, store *memStore, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*UpstreamConfig)) *bench {
+func newBenchOfSet(t testing.TB, set *providers.Set, store *memStore, provider string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*upstream.Config)) *bench {
 	t.Helper()
-	cfg := DefaultUpstreamConfig()
+	cfg := upstream.DefaultConfig()
 	cfg.Provider, cfg.BaseURL = provider, "http://upstream.test"
 	for _, f := range tweak {
 		f(&cfg)
@@ -182,16 +183,16 @@ func newBenchOfSet(t testing.TB, set *providers.Set, store *memStore, provider s
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := DefaultUpstreamConfig()
+	second := upstream.DefaultConfig()
 	second.Provider, second.BaseURL = "vessl", "http://other.test"
-	p, err := New(Config{Upstreams: map[string]UpstreamConfig{provider: cfg, otherName: second}}, set, store, memory, secret,
+	p, err := New(Config{Upstreams: map[string]upstream.Config{provider: cfg, otherName: second}}, set, store, memory, secret,
 		prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{Poller: p, script: &script{answer: answer}, t: t, store: store, name: provider, other: &script{answer: always(200, vesslRunning)}}
-	b.up().transport = b.script
-	b.beside().up().transport = b.other
+	b.up().Transport = b.script
+	b.beside().up().Transport = b.other
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Run(ctx) }()
@@ -204,10 +205,10 @@ func newBenchOfSet(t testing.TB, set *providers.Set, store *memStore, provider s
 	return b
 }
 
-func (b *bench) up() *Upstream { return b.Upstream([]byte(b.name)) }
+func (b *bench) up() *upstream.Upstream { return b.Upstream([]byte(b.name)) }
 
 // reload changes the configuration of the upstream.
-func (b *bench) reload(change func(*UpstreamConfig)) {
+func (b *bench) reload(change func(*upstream.Config)) {
 	b.t.Helper()
 	set, err := providers.Builtin()
 	if err != nil {
@@ -215,12 +216,12 @@ func (b *bench) reload(change func(*UpstreamConfig)) {
 	}
 	cfg := b.up().Config
 	change(&cfg)
-	built, use, err := b.Prepare(Config{Upstreams: map[string]UpstreamConfig{b.name: cfg, otherName: b.beside().up().Config}}, set)
+	built, use, err := b.Prepare(Config{Upstreams: map[string]upstream.Config{b.name: cfg, otherName: b.beside().up().Config}}, set)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	for _, u := range built {
-		u.transport = map[string]*script{b.name: b.script, otherName: b.other}[u.Name]
+		u.Transport = map[string]*script{b.name: b.script, otherName: b.other}[u.Name]
 	}
 	use()
 }

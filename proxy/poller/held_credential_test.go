@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/proxy/poller/upstream"
 )
 
 // fileLook is how often a file that holds a credential is looked at.
@@ -17,7 +19,7 @@ const fileLook = time.Second
 // replaceHeld makes Pollux hold another credential.
 func (b *bench) replaceHeld(value string) {
 	b.t.Helper()
-	b.reload(func(c *UpstreamConfig) { c.Credential = CredentialConfig{Value: value} })
+	b.reload(func(c *upstream.Config) { c.Credential = upstream.CredentialConfig{Value: value} })
 }
 
 // TestReplacedHeldCredential: what the old account had seen is shown again only
@@ -32,7 +34,10 @@ func TestReplacedHeldCredential(t *testing.T) {
 			}
 			return reply(200, vesslDone)
 		}
-		held := func(c *UpstreamConfig) { c.Credential = CredentialConfig{Value: "old"}; c.Breaker.Failures = 1000 }
+		held := func(c *upstream.Config) {
+			c.Credential = upstream.CredentialConfig{Value: "old"}
+			c.Breaker.Failures = 1000
+		}
 		b := newBenchOver(t, store, "vessl", answer, held)
 		b.poll("shared", "job1")
 		only := func(b *bench) string {
@@ -67,9 +72,9 @@ func TestReplacedHeldCredential(t *testing.T) {
 		b.poll("shared", "job2")
 		want("accepted", b, shown)
 
-		again := newBenchOver(t, store, "vessl", refuse, func(c *UpstreamConfig) { held(c); c.Credential.Value = "new" })
+		again := newBenchOver(t, store, "vessl", refuse, func(c *upstream.Config) { held(c); c.Credential.Value = "new" })
 		want("after a restart", again, shown)
-		other := newBenchOver(t, store, "vessl", refuse, func(c *UpstreamConfig) { held(c); c.Credential.Value = "third" })
+		other := newBenchOver(t, store, "vessl", refuse, func(c *upstream.Config) { held(c); c.Credential.Value = "third" })
 		want("replaced while it was down", other, hidden)
 	})
 }
@@ -95,7 +100,7 @@ func TestCredentialInAFile(t *testing.T) {
 				return refuse(n, req)
 			}
 			return reply(200, vesslDone)
-		}, func(c *UpstreamConfig) { c.Credential = CredentialConfig{File: path} })
+		}, func(c *upstream.Config) { c.Credential = upstream.CredentialConfig{File: path} })
 		want := func(ref, key string, shown bool) {
 			t.Helper()
 			b.poll("ours", ref)
@@ -133,7 +138,7 @@ func TestCredentialChangesInFlight(t *testing.T) {
 			write(t, path, "second-key")
 			time.Sleep(fileLook)
 			return reply(200, vesslDone)
-		}, func(c *UpstreamConfig) { c.Credential = CredentialConfig{File: path} })
+		}, func(c *upstream.Config) { c.Credential = upstream.CredentialConfig{File: path} })
 		b.poll("ours", "job1")
 		part := b.request("ours", "job1").Partition
 		if b.MayShow(b.up(), part, time.Now()) {
@@ -151,8 +156,8 @@ func TestCredentialInHeaders(t *testing.T) {
 	b := newBench(t, "aitronos", func(_ int64, req *http.Request) (*http.Response, error) {
 		sent = req.Header
 		return reply(404, "{}")
-	}, func(c *UpstreamConfig) {
-		c.Credential = CredentialConfig{Headers: map[string]string{"x-api-key": "k", "Authorization": "Bearer b"}}
+	}, func(c *upstream.Config) {
+		c.Credential = upstream.CredentialConfig{Headers: map[string]string{"x-api-key": "k", "Authorization": "Bearer b"}}
 	})
 	b.poll("ours", "resp_1")
 	if sent.Get("X-Api-Key") != "k" || sent.Get("Authorization") != "Bearer b" {

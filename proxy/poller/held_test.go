@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/proxy/poller/upstream"
 )
 
 // TestFailingPollsAreHeld: forty polls of one task in less than the provider's
@@ -201,7 +203,7 @@ func TestOpenBreakerUsesNoBudget(t *testing.T) {
 				return refuse(n, req)
 			}
 			return reply(200, vesslRunning)
-		}, func(c *UpstreamConfig) { c.Rate = &RateConfig{Requests: 10, Per: time.Hour} })
+		}, func(c *upstream.Config) { c.Rate = &upstream.RateConfig{Requests: 10, Per: time.Hour} })
 		down.Store(true)
 		for i := range 5 {
 			b.poll("a", fmt.Sprint("bad", i))
@@ -249,7 +251,7 @@ func TestWaitingAndAskingShareTheTimeout(t *testing.T) {
 			case <-req.Context().Done():
 				return nil, req.Context().Err()
 			}
-		}, func(c *UpstreamConfig) { c.MaxInFlight = 1 })
+		}, func(c *upstream.Config) { c.MaxInFlight = 1 })
 		start := time.Now()
 		go b.poll("a", "job1")
 		synctest.Wait()

@@ -9,6 +9,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 )
 
 const (
@@ -44,8 +45,8 @@ func newHints(reg prometheus.Registerer) hints {
 // Hint notes that u has sent a message that is verified. If task, the task's own
 // id, is not "", what is known of that task becomes stale for everybody, and
 // it is polled at once where somebody watches it. Hint returns at once.
-func (p *Poller) Hint(u *Upstream, task string) {
-	u.spoke(time.Now())
+func (p *Poller) Hint(u *upstream.Upstream, task string) {
+	u.Spoke(time.Now())
 	if task == "" {
 		return
 	}
@@ -72,7 +73,7 @@ func (p *Poller) followHints(ctx context.Context) {
 
 // follow makes what is known of the task stale in every partition, and says what
 // came of it.
-func (p *Poller) follow(u *Upstream, task string) (outcome string) {
+func (p *Poller) follow(u *upstream.Upstream, task string) (outcome string) {
 	outcome = hintUnknown
 	followed := map[cache.ID]bool{}
 	for _, r := range p.watches.ofTask(u.Name, task) {
@@ -96,7 +97,7 @@ func (p *Poller) follow(u *Upstream, task string) (outcome string) {
 }
 
 // rowsOf are the tasks of that id at u, in whichever partition.
-func (p *Poller) rowsOf(u *Upstream, task string) (found []cache.Row) {
+func (p *Poller) rowsOf(u *upstream.Upstream, task string) (found []cache.Row) {
 	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
 	defer cancel()
 	q := cache.Query{Sight: cache.Sight{All: true}, Upstreams: []string{u.Name}, Text: task, Order: cache.ByUpdated, Descending: true, Limit: hintPage}
@@ -133,7 +134,7 @@ func (p *Poller) doubt(r Request) {
 			return nil, false
 		}
 		next := *known
-		r.Upstream.doubted(&next)
+		r.Upstream.Doubted(&next)
 		return &next, false
 	}
 	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: basis})
@@ -143,6 +144,6 @@ func (p *Poller) doubt(r Request) {
 // first time, and where others than those at hand are wanted since none of them
 // fits, it waits for an answer until ctx ends; a stream of forged messages
 // causes one request a minute.
-func (p *Poller) SignerKeys(ctx context.Context, u *Upstream, others bool) []ed25519.PublicKey {
-	return u.signerKeys(ctx, p.base, others)
+func (p *Poller) SignerKeys(ctx context.Context, u *upstream.Upstream, others bool) []ed25519.PublicKey {
+	return u.SignerKeys(ctx, p.base, others)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/proxy/poller/upstream"
 )
 
 // TestHintDuringAPoll: what was asked for before a hint is learnt, and is stale
@@ -20,8 +22,8 @@ func TestHintDuringAPoll(t *testing.T) {
 				return reply(200, `{"id":"j1","status":"processing"}`)
 			}
 			return reply(200, `{"id":"j1","status":"succeeded","output":"x"}`)
-		}, func(c *UpstreamConfig) {
-			c.Inbound = &InboundConfig{Secret: "whsec_YQ==", SlowPoll: 5 * time.Minute}
+		}, func(c *upstream.Config) {
+			c.Inbound = &upstream.InboundConfig{Secret: "whsec_YQ==", SlowPoll: 5 * time.Minute}
 			c.Freshness.InProgress = time.Minute
 		})
 		b.Hint(b.up(), "") // it sends messages
@@ -45,8 +47,8 @@ func TestWatchedSlowlyWhileMessagesCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "replicate", func(_ int64, req *http.Request) (*http.Response, error) {
 			return reply(200, `{"id":"`+path.Base(req.URL.Path)+`","status":"processing"}`)
-		}, func(c *UpstreamConfig) {
-			c.Inbound = &InboundConfig{Secret: "whsec_YQ==", SlowPoll: 5 * time.Minute}
+		}, func(c *upstream.Config) {
+			c.Inbound = &upstream.InboundConfig{Secret: "whsec_YQ==", SlowPoll: 5 * time.Minute}
 		})
 		release, _ := b.Watch(b.request("a", "j1"))
 		time.Sleep(time.Minute)

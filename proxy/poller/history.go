@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/poller/upstream"
 )
 
 const (
@@ -26,7 +27,7 @@ type Point struct {
 type history struct {
 	mu     sync.Mutex         // guards what follows
 	points []map[string]Point // by upstream, the oldest first; immutable once in here
-	before map[string]Tally
+	before map[string]upstream.Tally
 }
 
 // run adds a point at each step until ctx ends.
@@ -47,12 +48,12 @@ func (h *history) add(p *Poller) {
 	counts := p.Index().Counts(&cache.Sight{All: true})
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	point, now := map[string]Point{}, map[string]Tally{}
+	point, now := map[string]Point{}, map[string]upstream.Tally{}
 	for _, u := range p.Upstreams() {
 		t := u.Tally()
 		before := h.before[u.Name]
 		now[u.Name] = t
-		u.keep(t, time.Now())
+		u.Keep(t, time.Now())
 		point[u.Name] = Point{ByStatus: counts[u.Name], Received: t.Received - before.Received, Upstream: t.Upstream - before.Upstream}
 	}
 	h.before = now

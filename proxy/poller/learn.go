@@ -8,6 +8,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"pollux/cache"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -47,7 +48,7 @@ var errVoid = errors.New("what is known is newer")
 // dropped, any other error that the store did not forget.
 //
 // Nothing else writes entries to memory or the store, or tells observers.
-func (p *Poller) learn(u *Upstream, rec *record, f fact) (standing *cache.Entry, err error) {
+func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cache.Entry, err error) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	known := p.standing(rec, f.basis)
@@ -72,7 +73,7 @@ func (p *Poller) learn(u *Upstream, rec *record, f fact) (standing *cache.Entry,
 	}
 	rec.generation = next.Generation
 	if f.entry != nil && !f.stored && next.Version < rec.hinted {
-		u.doubted(next)
+		u.Doubted(next)
 	}
 	if next.Missing {
 		return p.learnMissing(u, rec, known, next, f.lost), nil
@@ -122,21 +123,21 @@ func (p *Poller) standing(rec *record, basis *cache.Entry) *cache.Entry {
 // mustStand returns what has to stay instead of next: a terminal document is
 // never replaced by one that is not, nor a frozen one by anything, unless the
 // provider is reopenable. It returns nil if next may replace known.
-func (p *Poller) mustStand(u *Upstream, known, next *cache.Entry) *cache.Entry {
+func (p *Poller) mustStand(u *upstream.Upstream, known, next *cache.Entry) *cache.Entry {
 	if known == nil || known.Missing || !known.Terminal || u.Provider.Reopenable {
 		return nil
 	}
-	if !known.Frozen && next.Terminal && !(u.expiring(known) && lacks(next, known)) {
+	if !known.Frozen && next.Terminal && !(u.Expiring(known) && lacks(next, known)) {
 		return nil // settling may change the document, its status included
 	}
-	if u.expiring(known) {
+	if u.Expiring(known) {
 		stands := *known
 		stands.ObservedAt, stands.Version = next.ObservedAt, next.Version
 		stands.FreshUntil = next.ObservedAt.Add(u.Config.Freshness.Reopenable)
 		return &stands
 	}
 	if known.Digest != next.Digest {
-		u.metrics.regressions.Inc()
+		u.Metrics.Regressions.Inc()
 		return known
 	}
 	confirmed := *known
@@ -145,7 +146,7 @@ func (p *Poller) mustStand(u *Upstream, known, next *cache.Entry) *cache.Entry {
 }
 
 // learnMissing notes that the upstream does not know the task.
-func (p *Poller) learnMissing(u *Upstream, rec *record, known, next *cache.Entry, lost *problem.Problem) *cache.Entry {
+func (p *Poller) learnMissing(u *upstream.Upstream, rec *record, known, next *cache.Entry, lost *problem.Problem) *cache.Entry {
 	if known != nil && !known.Missing {
 		_ = p.erase(rec, 0) // counted there; memory has the news all the same
 	}
@@ -225,7 +226,7 @@ func (p *Poller) persist(known, e *cache.Entry) (*cache.Entry, error) {
 }
 
 // keep is how long memory keeps an entry that is not frozen.
-func (p *Poller) keep(u *Upstream, e *cache.Entry, now time.Time) time.Duration {
+func (p *Poller) keep(u *upstream.Upstream, e *cache.Entry, now time.Time) time.Duration {
 	d := e.FreshUntil.Sub(now)
 	if e.Missing && !e.Gone {
 		return max(time.Millisecond, d)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -28,8 +29,8 @@ type Observer interface {
 func (p *Poller) Observe(o Observer) { p.observers = append(p.observers, o) }
 
 // suspend notes that the upstream refused the credential of part.
-func (p *Poller) suspend(u *Upstream, part *Partition, why *problem.Problem) {
-	if !part.suspend(p.store) {
+func (p *Poller) suspend(u *upstream.Upstream, part *upstream.Partition, why *problem.Problem) {
+	if !part.Suspend(p.store) {
 		return
 	}
 	p.log.Warn("credential refused, partition suspended", "upstream", u.Name, "upstream_status", why.UpstreamStatus)
@@ -40,8 +41,8 @@ func (p *Poller) suspend(u *Upstream, part *Partition, why *problem.Problem) {
 
 // accepted notes that the upstream let the credential of part in, of account
 // where Pollux holds it.
-func (p *Poller) accepted(u *Upstream, part *Partition, account [16]byte, now time.Time) {
-	if !part.succeeded(u, account, p.store, now) {
+func (p *Poller) accepted(u *upstream.Upstream, part *upstream.Partition, account [16]byte, now time.Time) {
+	if !part.Succeeded(u, account, p.store, now) {
 		return
 	}
 	for _, o := range p.observers {
@@ -51,21 +52,21 @@ func (p *Poller) accepted(u *Upstream, part *Partition, account [16]byte, now ti
 
 // suspended reports whether the upstream refused a partition's credential.
 func (p *Poller) suspended(id *cache.ID) bool {
-	part := p.partitions.get(id)
+	part := p.partitions.Get(id)
 	return part != nil && part.Suspended()
 }
 
 // MayShow reports whether what is stored may be shown to the partition: its
 // credential was accepted lately and not refused since.
-func (p *Poller) MayShow(u *Upstream, part *Partition, now time.Time) bool {
-	return part.authorized(u, now)
+func (p *Poller) MayShow(u *upstream.Upstream, part *upstream.Partition, now time.Time) bool {
+	return part.Authorized(u, now)
 }
 
 // Withholds reports whether nothing of a partition may be sent to anybody at
 // present: its credential was refused, or the one that Pollux holds was
 // replaced, and no success since.
 func (p *Poller) Withholds(id *cache.ID) bool {
-	part := p.partitions.get(id)
+	part := p.partitions.Get(id)
 	if part == nil {
 		ctx, cancel := context.WithTimeout(p.base, storeTimeout)
 		defer cancel()
@@ -77,5 +78,5 @@ func (p *Poller) Withholds(id *cache.ID) bool {
 		part = p.Partition(u, id)
 	}
 	u := p.Upstream([]byte(part.Upstream))
-	return part.Suspended() || u != nil && u.Held && !part.holds(u)
+	return part.Suspended() || u != nil && u.Held && !part.Holds(u)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/proxy/poller/upstream"
 )
 
 // TestAdaptiveScheduleLearns: tasks that always take a minute soon cost few
@@ -26,7 +28,7 @@ func TestAdaptiveScheduleLearns(t *testing.T) {
 				return reply(200, fmt.Sprintf(`{"id":%q,"status":"processing","createdAt":%d,"model":"m"}`, id, created.Unix()))
 			}
 			return reply(200, fmt.Sprintf(`{"id":%q,"status":"completed","createdAt":%d,"model":"m","output":[]}`, id, created.Unix()))
-		}, func(c *UpstreamConfig) { c.Schedule = "adaptive" })
+		}, func(c *upstream.Config) { c.Schedule = "adaptive" })
 		var first, last int
 		for i := range 200 {
 			id := fmt.Sprintf("resp_%d", i)

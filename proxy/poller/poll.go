@@ -10,6 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -20,26 +21,26 @@ const storeTimeout = 2 * time.Second
 // Cached answers a poll from memory, if memory holds an answer that is fresh
 // and may be shown to the partition. It allocates nothing. key must not lie on
 // the caller's stack if that promise is to hold.
-func (p *Poller) Cached(u *Upstream, part *Partition, key *cache.ID, now time.Time) (Answer, bool) {
+func (p *Poller) Cached(u *upstream.Upstream, part *upstream.Partition, key *cache.ID, now time.Time) (Answer, bool) {
 	e, ok := p.memory.Get(key)
 	if !ok {
 		return Answer{}, false
 	}
 	a, ok := p.serveFresh(u, part, e, now)
 	if ok {
-		u.metrics.hits.Inc()
+		u.Metrics.Hits.Inc()
 	}
 	return a, ok
 }
 
 // serveFresh serves e as a hit if it is fresh and part may see it.
-func (p *Poller) serveFresh(u *Upstream, part *Partition, e *cache.Entry, now time.Time) (Answer, bool) {
+func (p *Poller) serveFresh(u *upstream.Upstream, part *upstream.Partition, e *cache.Entry, now time.Time) (Answer, bool) {
 	switch {
 	case !e.Fresh(now):
 		return Answer{}, false
 	case e.Missing:
-		return Answer{Problem: u.missing(e), Cache: hit(e, now)}, !part.Suspended()
-	case !part.authorized(u, now):
+		return Answer{Problem: u.Missing(e), Cache: hit(e, now)}, !part.Suspended()
+	case !part.Authorized(u, now):
 		return Answer{}, false
 	}
 	return Answer{Entry: e, Cache: hit(e, now)}, true
@@ -62,7 +63,7 @@ func (p *Poller) Poll(ctx context.Context, r Request) Answer {
 	if !led && out.forwarded {
 		out.Cache.Collapsed = true
 	}
-	r.Upstream.metrics.count(out.Cache, out.forwarded, led, out.Problem != nil)
+	r.Upstream.Metrics.Count(out.Cache, out.forwarded, led, out.Problem != nil)
 	return out.Answer
 }
 
@@ -131,11 +132,11 @@ func (p *Poller) withoutAsking(f *flight, now time.Time) (Answer, bool) {
 				return a, true
 			}
 		}
-		if f.r.NoCache && recent && !known.Missing && part.authorized(u, now) {
+		if f.r.NoCache && recent && !known.Missing && part.Authorized(u, now) {
 			return Answer{Entry: known, Cache: hit(known, now)}, true
 		}
 	}
-	if failed := f.rec.held(now); failed != nil && part.paused(now) == 0 {
+	if failed := f.rec.held(now); failed != nil && part.Paused(now) == 0 {
 		return p.answerHeld(f, failed, now), true
 	}
 	return Answer{}, false
@@ -215,8 +216,8 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 	rec := p.records.pin(&r.Key)
 	defer p.records.unpin(rec)
 	e := p.known(rec, r)
-	if e != nil && !e.Missing && r.Partition.authorized(r.Upstream, now) {
-		r.Upstream.metrics.hits.Inc()
+	if e != nil && !e.Missing && r.Partition.Authorized(r.Upstream, now) {
+		r.Upstream.Metrics.Hits.Inc()
 		return Answer{Entry: e, Cache: hit(e, now)}
 	}
 	return Answer{Problem: &problem.Problem{Type: problem.NotCached, Status: http.StatusGatewayTimeout, Upstream: r.Upstream.Name,
@@ -226,14 +227,14 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 // ask sends the poll through pause, breakers and budget, in this order, and
 // judges the answer. The error is a *failure, *fetchError, *openError or
 // *busyError.
-func (p *Poller) ask(f *flight) (*response, providers.Verdict, error) {
+func (p *Poller) ask(f *flight) (*upstream.Response, providers.Verdict, error) {
 	u, part := f.r.Upstream, f.r.Partition
-	if wait := part.paused(time.Now()); wait > 0 {
+	if wait := part.Paused(time.Now()); wait > 0 {
 		return nil, providers.Verdict{}, rateLimited(u, wait, 0, "the upstream asked this credential to wait")
 	}
-	var res *response
+	var res *upstream.Response
 	var verdict providers.Verdict
-	err := u.guard(part, func() error {
+	err := u.Guard(part, func() error {
 		var err error
 		res, verdict, err = p.fetchAndJudge(f)
 		return err
@@ -245,12 +246,12 @@ func (p *Poller) ask(f *flight) (*response, providers.Verdict, error) {
 }
 
 // spend takes what one upstream poll costs from the partition's allowances.
-func (p *Poller) spend(u *Upstream, part *Partition, now time.Time) *failure {
+func (p *Poller) spend(u *upstream.Upstream, part *upstream.Partition, now time.Time) *failure {
 	reg := p.registry.Load()
-	if wait := part.missed(reg.missesPerSecond, reg.missesBurst, now); wait > 0 {
+	if wait := part.Missed(reg.missesPerSecond, reg.missesBurst, now); wait > 0 {
 		return rateLimited(u, wait, 0, "this credential causes more upstream polls than limits.misses_per_partition allows")
 	}
-	if wait := part.spend(u.Config.Rate, now); wait > 0 {
+	if wait := part.Spend(u.Config.Rate, now); wait > 0 {
 		return rateLimited(u, wait, 0, "the budget of this credential (rate) is used up")
 	}
 	return nil
@@ -270,11 +271,11 @@ func (p *Poller) number(f *flight) {
 	f.version = p.tokens.next()
 }
 
-func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) {
+func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict, error) {
 	u, r := f.r.Upstream, f.r
 	ctx, cancel := context.WithTimeout(p.base, u.Config.Timeout) // of waiting and asking together
 	defer cancel()
-	release, err := u.inFlight.Acquire(ctx, &r.Partition.ID)
+	release, err := u.InFlight.Acquire(ctx, &r.Partition.ID)
 	if err != nil {
 		return nil, providers.Verdict{}, &busyError{}
 	}
@@ -285,17 +286,17 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	if r.spent != nil {
 		r.spent()
 	}
-	credential := u.credential(r.Credential)
-	f.account = u.account(credential)
+	credential := u.Credential(r.Credential)
+	f.account = u.Account(credential)
 	req, err := u.Provider.PollRequest(p.base, u.Base, r.Reference, credential)
 	if err != nil {
-		return nil, providers.Verdict{}, &fetchError{reason: "build the upstream's request: a value cannot stand in its URL"}
+		return nil, providers.Verdict{}, &upstream.FetchError{Reason: "build the upstream's request: a value cannot stand in its URL"}
 	}
 	r.trace(req.Header)
 	p.number(f)
-	res, v, took, err := u.poll(ctx, r.Partition, r.Reference, req)
+	res, v, took, err := u.Poll(ctx, r.Partition, r.Reference, req)
 	if err != nil {
-		if fetch, ok := errors.AsType[*fetchError](err); ok && fetch.timeout && took < u.Config.Timeout/2 {
+		if fetch, ok := errors.AsType[*upstream.FetchError](err); ok && fetch.Timeout && took < u.Config.Timeout/2 {
 			return nil, providers.Verdict{}, &busyError{} // it had waited for longer than it asked
 		}
 		return nil, providers.Verdict{}, err
@@ -303,12 +304,12 @@ func (p *Poller) fetchAndJudge(f *flight) (*response, providers.Verdict, error) 
 	if v.WantsResult && (f.known == nil || !f.known.Frozen) {
 		v = p.withResult(ctx, f, res, v)
 	}
-	u.judged(v, took)
+	u.Judged(v, took)
 	switch {
 	case v.ServerFault:
-		return res, v, errServer
+		return res, v, upstream.ErrServer
 	case v.Kind == providers.RateLimited:
-		return res, v, errNeutral
+		return res, v, upstream.ErrNeutral
 	}
 	return res, v, nil
 }

@@ -18,11 +18,12 @@ import (
 	"pollux/providers"
 	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/schedule"
+	"pollux/proxy/poller/upstream"
 )
 
 // Config is what a Poller needs to know.
 type Config struct {
-	Upstreams       map[string]UpstreamConfig
+	Upstreams       map[string]upstream.Config
 	MissesPerSecond float64 // polls per partition that memory cannot answer; 0 means unlimited
 	MissesBurst     int
 	WatchedTasks    int // tasks that Pollux polls by itself; 0 means as many as can be planned
@@ -45,12 +46,12 @@ type Poller struct {
 	store   cache.Store
 	memory  *cache.Memory
 	log     *slog.Logger
-	metrics *metrics
+	metrics *upstream.Metrics
 	faults  *faults
 
 	registry   atomic.Pointer[registry]
 	reloading  sync.Mutex
-	partitions *partitions
+	partitions *upstream.Partitions
 	records    records
 	flights    singleflight.Group // by key
 	tokens     tokens
@@ -69,8 +70,8 @@ type Poller struct {
 
 // registry is one configuration of upstreams; a reload swaps it whole.
 type registry struct {
-	byName          map[string]*Upstream
-	sorted          []*Upstream
+	byName          map[string]*upstream.Upstream
+	sorted          []*upstream.Upstream
 	missesPerSecond float64
 	missesBurst     int
 }
@@ -78,7 +79,7 @@ type registry struct {
 // New returns a Poller over the given tiers. It starts no goroutine; Run does
 // the work that no client waits for. The error joins every fault.
 func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Poller, error) {
-	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: newMetrics(reg), faults: newFaults(reg), partitions: newPartitions()}
+	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: upstream.NewMetrics(reg), faults: newFaults(reg), partitions: upstream.NewPartitions()}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.records.init()
 	p.tokens.init()
@@ -89,7 +90,7 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 		return nil, err
 	}
 	use()
-	p.tracker = newTracker(store, func(name string) *Upstream { return p.registry.Load().byName[name] })
+	p.tracker = newTracker(store, func(name string) *upstream.Upstream { return p.registry.Load().byName[name] })
 	p.hints = newHints(reg)
 	reg.MustRegister(stuckMetric{p}, pressureMetric{p})
 	return p, nil
@@ -99,20 +100,20 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 // changes nothing. Whoever calls use puts them in force: polls under way finish
 // on the old ones; an upstream that keeps its name and base URL keeps its
 // breaker. Between two calls of Prepare, use is called once at most.
-func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream, use func(), err error) {
+func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*upstream.Upstream, use func(), err error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
 	old := p.registry.Load()
-	next := &registry{byName: map[string]*Upstream{}, missesPerSecond: cfg.MissesPerSecond, missesBurst: cfg.MissesBurst}
+	next := &registry{byName: map[string]*upstream.Upstream{}, missesPerSecond: cfg.MissesPerSecond, missesBurst: cfg.MissesBurst}
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Upstreams)) {
-		u, err := newUpstream(name, cfg.Upstreams[name], set, p.metrics, p.secret)
+		u, err := upstream.New(name, cfg.Upstreams[name], set, p.metrics, p.secret)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstreams.%s: %w", name, err))
 			continue
 		}
 		if old != nil {
-			u.inherit(old.byName[name])
+			u.Inherit(old.byName[name])
 		}
 		next.byName[name] = u
 		next.sorted = append(next.sorted, u)
@@ -125,17 +126,19 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*Upstream,
 		p.watches.setLimit(cfg.WatchedTasks)
 		if old != nil {
 			for _, u := range old.sorted {
-				u.close()
+				u.Close()
 			}
 		}
 	}, nil
 }
 
 // Upstream returns the upstream of that name, nil if there is none.
-func (p *Poller) Upstream(name []byte) *Upstream { return p.registry.Load().byName[string(name)] }
+func (p *Poller) Upstream(name []byte) *upstream.Upstream {
+	return p.registry.Load().byName[string(name)]
+}
 
 // Upstreams returns every upstream, sorted by name. The slice is shared: read it only.
-func (p *Poller) Upstreams() []*Upstream { return p.registry.Load().sorted }
+func (p *Poller) Upstreams() []*upstream.Upstream { return p.registry.Load().sorted }
 
 // Run makes the polls that no client waits for, of settling and of watched
 // tasks, and stores what the store refused at first, until ctx ends and all
@@ -184,26 +187,26 @@ func (p *Poller) recovering(root string, f func()) (panicked bool) {
 func (p *Poller) Close() {
 	p.stop()
 	for _, u := range p.Upstreams() {
-		u.close()
+		u.Close()
 	}
 }
 
 // Partition returns the state of a partition of u, loading from the store what
 // was known before a restart. A known one costs no allocation.
-func (p *Poller) Partition(u *Upstream, id *cache.ID) *Partition {
-	if part := p.partitions.get(id); part != nil {
+func (p *Poller) Partition(u *upstream.Upstream, id *cache.ID) *upstream.Partition {
+	if part := p.partitions.Get(id); part != nil {
 		return part
 	}
-	part := &Partition{ID: *id, Upstream: u.Name}
+	part := &upstream.Partition{ID: *id, Upstream: u.Name}
 	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
 	defer cancel()
 	switch state, err := p.store.Partition(ctx, id); {
 	case err == nil:
-		part.restore(state, time.Now())
+		part.Restore(state, time.Now())
 	case !errors.Is(err, cache.ErrNotFound):
 		p.faults.storeErrors.WithLabelValues("partition").Inc()
 	}
-	return p.partitions.add(part)
+	return p.partitions.Add(part)
 }
 
 // Known returns what memory has of a task, fresh or not, nil if nothing.

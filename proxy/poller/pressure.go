@@ -6,6 +6,8 @@ import (
 	"pollux/cache"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/proxy/poller/upstream"
 )
 
 // pressureMetric tells what keeps polls from upstreams, and how many are under
@@ -40,11 +42,11 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 	now := time.Now()
 	for _, u := range m.p.Upstreams() {
 		var paused, spent, suspended int64
-		m.p.partitions.each(u.Name, func(part *Partition) {
-			if part.paused(now) > 0 {
+		m.p.partitions.Each(u.Name, func(part *upstream.Partition) {
+			if part.Paused(now) > 0 {
 				paused++
 			}
-			if u.Config.Rate != nil && part.tokens(1, now) < 1 {
+			if u.Config.Rate != nil && part.Tokens(1, now) < 1 {
 				spent++
 			}
 			if part.Suspended() {
@@ -54,7 +56,7 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 		gauge(pausedDesc, paused, u.Name)
 		gauge(spentDesc, spent, u.Name)
 		gauge(suspendedDesc, suspended, u.Name)
-		gauge(inFlightDesc, u.polling(), u.Name)
+		gauge(inFlightDesc, u.Polling(), u.Name)
 	}
 	gauge(watchedDesc, int64(m.p.Watched()))
 }
@@ -63,25 +65,25 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 // have left, the worst of them, and how long the longest pause lasts that the
 // upstream asked one of them to make. Only partitions that were used since the
 // start count. left is -1 without a budget.
-func (p *Poller) Allowance(u *Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration) {
+func (p *Poller) Allowance(u *upstream.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration) {
 	left = -1
 	if c := u.Config.Rate; c != nil {
 		if left = c.Burst; left == 0 {
 			left = c.Requests
 		}
 	}
-	look := func(part *Partition) {
-		paused = max(paused, part.paused(now))
+	look := func(part *upstream.Partition) {
+		paused = max(paused, part.Paused(now))
 		if left >= 0 {
-			left = min(left, part.tokens(left, now))
+			left = min(left, part.Tokens(left, now))
 		}
 	}
 	if sight.All {
-		p.partitions.each(u.Name, look)
+		p.partitions.Each(u.Name, look)
 		return left, paused
 	}
 	for i := range sight.Partitions {
-		if part := p.partitions.get(&sight.Partitions[i]); part != nil && part.Upstream == u.Name {
+		if part := p.partitions.Get(&sight.Partitions[i]); part != nil && part.Upstream == u.Name {
 			look(part)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -128,7 +129,7 @@ type failing struct {
 
 // hold remembers a failed poll for the provider's least interval, or as long as
 // the upstream asked for.
-func (rec *record) hold(u *Upstream, failed failure, now time.Time) {
+func (rec *record) hold(u *upstream.Upstream, failed failure, now time.Time) {
 	f := &failing{failure: failed, at: now, until: now.Add(max(u.Provider.Poll.Min, failed.wait)), wished: failed.wait > u.Provider.Poll.Min}
 	if f.raw != nil && len(f.raw.Body) > maxHeldBody {
 		f.raw = nil

@@ -9,6 +9,7 @@ import (
 	"pollux/cache"
 	"pollux/normalize"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -22,7 +23,7 @@ const confirmWithin = 10 * time.Second
 // that the task was made, zero if it does not.
 func (p *Poller) Register(r Request, created time.Time) {
 	now := time.Now()
-	p.accepted(r.Upstream, r.Partition, r.Upstream.account(r.Credential), now)
+	p.accepted(r.Upstream, r.Partition, r.Upstream.Account(r.Credential), now)
 	rec := p.records.pin(&r.Key)
 	defer p.records.unpin(rec)
 	first := func(known *cache.Entry) (*cache.Entry, bool) {
@@ -64,12 +65,12 @@ func unconfirmed(e *cache.Entry, now time.Time) bool {
 
 // Overheard notes what a forwarded answer other than a 2xx says of the
 // credential: one that refuses it suspends the partition, as in a poll.
-func (p *Poller) Overheard(u *Upstream, part *Partition, code int, header http.Header, body []byte) {
+func (p *Poller) Overheard(u *upstream.Upstream, part *upstream.Partition, code int, header http.Header, body []byte) {
 	if code != http.StatusUnauthorized && code != http.StatusForbidden {
 		return
 	}
 	v := u.Provider.Judge(providers.Reference{}, code, header, body, time.Now())
 	if v.Kind == providers.Unauthorized {
-		p.suspend(u, part, u.refusal(problem.Unauthorized, v, code))
+		p.suspend(u, part, u.Refusal(problem.Unauthorized, v, code))
 	}
 }

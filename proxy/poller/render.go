@@ -68,9 +68,9 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 			e.History = slices.Delete(e.History, 1, 2)
 		}
 	}
-	e.FreshUntil = now.Add(u.pollAgain(known, e, &task, v.RetryAfter, now))
+	e.FreshUntil = now.Add(u.PollAgain(known, e, &task, v.RetryAfter, now))
 	p.settleState(u, known, e, v.Settled || u.Provider.Result != nil && !v.WantsResult && len(u.Provider.Settle) == 0, v.WantsResult, now)
-	u.expire(e, expires, now)
+	u.Expire(e, expires, now)
 	return e
 }
 

@@ -13,6 +13,7 @@ import (
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/address"
+	"pollux/proxy/poller/upstream"
 )
 
 // resultRetries are when a task's result is asked for again that could not be
@@ -22,9 +23,9 @@ var resultRetries = []time.Duration{2 * time.Second, 10 * time.Second, 60 * time
 // withResult asks for the result of a task whose poll was answered with v, in
 // the same flight and timeout, and returns the verdict on both answers. Where
 // the result cannot be had, it returns v as it is, which still WantsResult.
-func (p *Poller) withResult(ctx context.Context, f *flight, first *response, v providers.Verdict) providers.Verdict {
+func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Response, v providers.Verdict) providers.Verdict {
 	u, r := f.r.Upstream, f.r
-	req, away, err := u.Provider.ResultRequest(p.base, u.Base, r.Reference, v, u.credential(r.Credential))
+	req, away, err := u.Provider.ResultRequest(p.base, u.Base, r.Reference, v, u.Credential(r.Credential))
 	if err != nil || !p.spendAlso(ctx, u, r.Partition) {
 		return v
 	}
@@ -33,23 +34,23 @@ func (p *Poller) withResult(ctx context.Context, f *flight, first *response, v p
 	if own := u.Provider.Result.MaxBytes; own > 0 {
 		limit = own
 	}
-	send := func(req *http.Request) (*http.Response, error) { return u.transport.RoundTrip(&r.Partition.ID, req) }
+	send := func(req *http.Request) (*http.Response, error) { return u.Transport.RoundTrip(&r.Partition.ID, req) }
 	if away {
 		send = elsewhere.RoundTrip
 	}
-	both := func(res *response) providers.Verdict {
-		if res.unusable != "" {
+	both := func(res *upstream.Response) providers.Verdict {
+		if res.Unusable != "" {
 			return providers.Verdict{Kind: providers.BadAnswer}
 		}
-		answers := [2]providers.Answer{{Code: first.code, Header: first.header, Body: first.body}, {Code: res.code, Header: res.header, Body: res.body}}
+		answers := [2]providers.Answer{{Code: first.Code, Header: first.Header, Body: first.Body}, {Code: res.Code, Header: res.Header, Body: res.Body}}
 		return u.Provider.JudgeResult(r.Reference, answers[0], answers[1], time.Now())
 	}
-	_, result, err := u.send(ctx, req, limit, both, send)
+	_, result, err := u.Send(ctx, req, limit, both, send)
 	switch {
 	case err != nil:
 		return v
 	case result.Kind == providers.RateLimited && !away:
-		r.Partition.pause(time.Now(), clampRetryAfter(max(result.RetryAfter, defaultPause)))
+		r.Partition.Pause(time.Now(), upstream.ClampRetryAfter(max(result.RetryAfter, defaultPause)))
 		return v
 	case result.Kind != providers.Answered:
 		return v
@@ -60,9 +61,9 @@ func (p *Poller) withResult(ctx context.Context, f *flight, first *response, v p
 
 // spendAlso takes a second poll from the budget, and waits for it as long as ctx
 // allows.
-func (p *Poller) spendAlso(ctx context.Context, u *Upstream, part *Partition) bool {
+func (p *Poller) spendAlso(ctx context.Context, u *upstream.Upstream, part *upstream.Partition) bool {
 	for {
-		wait := part.spend(u.Config.Rate, time.Now())
+		wait := part.Spend(u.Config.Rate, time.Now())
 		if wait == 0 {
 			return true
 		}
@@ -92,14 +93,14 @@ var elsewhere = &http.Transport{
 	TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 }
 
-var errPrivate = &fetchError{reason: "its address is not public"}
+var errPrivate = &upstream.FetchError{Reason: "its address is not public"}
 
 // standOn keeps what a task ended with that could not be had anew, until it is
 // asked for again. It returns what stands.
 func (p *Poller) standOn(f *flight) *cache.Entry {
 	u := f.r.Upstream
 	stand := func(known *cache.Entry) (*cache.Entry, bool) {
-		if known == nil || !u.expiring(known) || known.Fresh(time.Now()) {
+		if known == nil || !u.Expiring(known) || known.Fresh(time.Now()) {
 			return nil, false
 		}
 		next := *known

@@ -13,10 +13,11 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 )
 
 // newBenchOf is a bench of an upstream whose provider file is given.
-func newBenchOf(t testing.TB, file string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*UpstreamConfig)) *bench {
+func newBenchOf(t testing.TB, file string, answer func(int64, *http.Request) (*http.Response, error), tweak ...func(*upstream.Config)) *bench {
 	t.Helper()
 	own, err := providers.Load(fstest.MapFS{"own.yaml": {Data: []byte(file)}})
 	if err != nil {
@@ -131,8 +132,8 @@ func TestResult(t *testing.T) {
 	t.Run("costs a second poll of the budget", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var results atomic.Int64
-			b := newBenchOf(t, resultFile, upstreamOf(done, saying(200, `{}`), &results), func(c *UpstreamConfig) {
-				c.Rate = &RateConfig{Requests: 4, Per: time.Hour}
+			b := newBenchOf(t, resultFile, upstreamOf(done, saying(200, `{}`), &results), func(c *upstream.Config) {
+				c.Rate = &upstream.RateConfig{Requests: 4, Per: time.Hour}
 			})
 			b.poll("a", "job1")
 			b.poll("a", "job2")
@@ -216,7 +217,7 @@ func TestHintsAndVendorSchedule(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBenchOf(t, ownFile, always(200, c.body, c.header...), func(u *UpstreamConfig) { u.Schedule = c.schedule })
+				b := newBenchOf(t, ownFile, always(200, c.body, c.header...), func(u *upstream.Config) { u.Schedule = c.schedule })
 				b.poll("a", "job1")
 				var got []time.Duration
 				last := time.Now()

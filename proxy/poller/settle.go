@@ -7,6 +7,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller/schedule"
+	"pollux/proxy/poller/upstream"
 )
 
 // settleSlack is how long after its time a settling poll may be late before a
@@ -17,7 +18,7 @@ const settleSlack = time.Second
 // first terminal answer is completed a little later are asked again, after the
 // delays in their file counted from that first answer, or until complete; so is
 // a task whose result could not be had.
-func (p *Poller) settleState(u *Upstream, known, e *cache.Entry, settled, lacksResult bool, now time.Time) {
+func (p *Poller) settleState(u *upstream.Upstream, known, e *cache.Entry, settled, lacksResult bool, now time.Time) {
 	if !e.Terminal || u.Provider.Reopenable {
 		return
 	}

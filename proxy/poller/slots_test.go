@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/proxy/poller/upstream"
 )
 
 // slow is an upstream that takes a while for every answer.
@@ -86,7 +88,7 @@ func TestContinueWakesTheWatch(t *testing.T) {
 				return reply(200, orqBody("input-required"))
 			}
 			return reply(200, orqBody("in_progress"))
-		}, func(c *UpstreamConfig) { c.Freshness.RequiresAction = time.Hour })
+		}, func(c *upstream.Config) { c.Freshness.RequiresAction = time.Hour })
 		release, _ := b.Watch(b.request("a", "agent/t1"))
 		defer release()
 		time.Sleep(5 * time.Second)

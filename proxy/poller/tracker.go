@@ -9,6 +9,7 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/poller/upstream"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 // tracker learns from everything that is published how long tasks take, and
 // knows which of those that have not ended take longer.
 type tracker struct {
-	upstream func(name string) *Upstream // nil if there is none
+	upstream func(name string) *upstream.Upstream // nil if there is none
 	index    cache.Index
 	own      *cache.MemoryIndex // index, when the store has none
 
@@ -47,7 +48,7 @@ type stuckCount struct {
 	n        int
 }
 
-func newTracker(store cache.Store, upstream func(string) *Upstream) *tracker {
+func newTracker(store cache.Store, upstream func(string) *upstream.Upstream) *tracker {
 	t := &tracker{upstream: upstream, running: map[cache.ID]tracked{}}
 	if index, ok := store.(cache.Index); ok {
 		t.index = index
@@ -67,9 +68,9 @@ func (t *tracker) learn(e *cache.Entry) {
 	if u == nil {
 		return
 	}
-	group := u.groupOf(e)
+	group := u.GroupOf(e)
 	if n := len(e.History); n > 0 && e.History[n-1].At.Equal(e.ObservedAt) { // the change is of this very answer
-		u.learn(group, e.History, e.FirstSeen, e.CreatedAt, e.CompletedAt)
+		u.Learn(group, e.History, e.FirstSeen, e.CreatedAt, e.CompletedAt)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,7 +112,7 @@ func (t *tracker) load(ctx context.Context) error {
 		if u := t.upstream(ended[i].Upstream); u != nil && ended[i].Terminal {
 			r := &ended[i]
 			for n := range r.History {
-				u.learn(u.groupBy(r.Model, r.Values), r.History[:n+1], r.FirstSeen, r.CreatedAt, r.CompletedAt)
+				u.Learn(u.GroupBy(r.Model, r.Values), r.History[:n+1], r.FirstSeen, r.CreatedAt, r.CompletedAt)
 			}
 		}
 	}
@@ -141,14 +142,14 @@ func (t *tracker) found(rows []cache.Row) {
 		r := &rows[i]
 		u := t.upstream(r.Upstream)
 		if _, newer := t.running[r.Key]; !newer && u != nil {
-			t.track(r.Key, tracked{r.Partition, r.Upstream, u.groupBy(r.Model, r.Values), r.Status, r.StatusSince})
+			t.track(r.Key, tracked{r.Partition, r.Upstream, u.GroupBy(r.Model, r.Values), r.Status, r.StatusSince})
 		}
 	}
 }
 
 // isStuck reports whether a task is longer in its status than it should be.
-func (t *tracked) isStuck(u *Upstream, now time.Time) bool {
-	d, ok := u.patience(t.group, t.status)
+func (t *tracked) isStuck(u *upstream.Upstream, now time.Time) bool {
+	d, ok := u.Patience(t.group, t.status)
 	return ok && now.Sub(t.since) > d
 }
 
@@ -168,7 +169,7 @@ func (t *tracker) count(now time.Time) map[cache.ID]stuckCount {
 		d, seen := patience[key]
 		if !seen {
 			if u := t.upstream(task.upstream); u != nil {
-				d, _ = u.patience(task.group, task.status)
+				d, _ = u.Patience(task.group, task.status)
 			}
 			patience[key] = d
 		}
@@ -195,7 +196,7 @@ func (p *Poller) Stuck(r *cache.Row, now time.Time) bool {
 	task, ok := t.running[r.Key]
 	t.mu.Unlock()
 	if !ok || task.status != r.Status {
-		task = tracked{r.Partition, r.Upstream, u.groupBy(r.Model, r.Values), r.Status, r.StatusSince}
+		task = tracked{r.Partition, r.Upstream, u.GroupBy(r.Model, r.Values), r.Status, r.StatusSince}
 	}
 	return task.isStuck(u, now)
 }

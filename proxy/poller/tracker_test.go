@@ -8,6 +8,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 )
 
 // life publishes a task that was queued, ran for so long, and ended.
@@ -34,18 +35,18 @@ func life(tr *tracker, n byte, group string, ran time.Duration, start time.Time,
 func TestStuck(t *testing.T) {
 	start := time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)
 	const enough = 20 // samples, to know how long a status takes
-	cfg := DefaultUpstreamConfig()
+	cfg := upstream.DefaultConfig()
 	cfg.Provider, cfg.BaseURL = "shannon", "http://upstream.test"
 	set, err := providers.Builtin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := newUpstream("one", cfg, set, newMetrics(prometheus.NewRegistry()), nil)
+	u, err := upstream.New("one", cfg, set, upstream.NewMetrics(prometheus.NewRegistry()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer u.close()
-	tr := newTracker(cache.None{}, func(name string) *Upstream {
+	defer u.Close()
+	tr := newTracker(cache.None{}, func(name string) *upstream.Upstream {
 		if name == "one" {
 			return u
 		}

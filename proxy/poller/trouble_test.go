@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -28,7 +29,7 @@ func TestStaleIfError(t *testing.T) {
 				return reply(200, vesslRunning)
 			}
 			return reply(503, `{"message":"no"}`)
-		}, func(c *UpstreamConfig) { c.Breaker.Failures = 1000; c.Breaker.Minimum = 1000 })
+		}, func(c *upstream.Config) { c.Breaker.Failures = 1000; c.Breaker.Minimum = 1000 })
 		b.poll("a", "job1")
 		time.Sleep(5 * time.Minute)
 		a := b.poll("a", "job1")
@@ -102,8 +103,8 @@ func TestPauseAfterARateLimit(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, "vessl", always(200, vesslRunning), func(c *UpstreamConfig) {
-			c.Rate = &RateConfig{Requests: 60, Per: time.Minute, Burst: 2}
+		b := newBench(t, "vessl", always(200, vesslRunning), func(c *upstream.Config) {
+			c.Rate = &upstream.RateConfig{Requests: 60, Per: time.Minute, Burst: 2}
 		})
 		b.poll("a", "job1")
 		b.poll("a", "job2")
@@ -232,7 +233,7 @@ func TestReauthorize(t *testing.T) {
 				return refuse(n, req)
 			}
 			return reply(200, vesslDone)
-		}, func(c *UpstreamConfig) { c.Breaker.Failures = 1000; c.Breaker.Minimum = 1000 })
+		}, func(c *upstream.Config) { c.Breaker.Failures = 1000; c.Breaker.Minimum = 1000 })
 		b.poll("a", "job1")
 		time.Sleep(14 * time.Minute)
 		e := b.poll("a", "job1").Entry
@@ -390,7 +391,7 @@ func TestTooManyUnderWay(t *testing.T) {
 		b := newBench(t, "vessl", func(_ int64, req *http.Request) (*http.Response, error) {
 			time.Sleep(9 * time.Second)
 			return reply(200, vesslRunning)
-		}, func(c *UpstreamConfig) { c.MaxInFlight = 1 })
+		}, func(c *upstream.Config) { c.MaxInFlight = 1 })
 		answers := make(chan Answer, 3)
 		for _, id := range []string{"job1", "job2", "job3"} {
 			go func() { answers <- b.poll("a", id) }()
@@ -450,7 +451,7 @@ func TestPartitionBreakerFollowsReloads(t *testing.T) {
 			b.later()
 		}
 		b.want(b.poll("a", "job2"), "503 upstream-unavailable; pollux; detail=breaker-open")
-		b.reload(func(c *UpstreamConfig) { c.Breaker.Failures = 50 })
+		b.reload(func(c *upstream.Config) { c.Breaker.Failures = 50 })
 		b.want(b.poll("a", "job3"), "502 upstream-error; pollux; fwd=uri-miss; fwd-status=500")
 	})
 }

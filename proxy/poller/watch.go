@@ -45,18 +45,18 @@ func (p *Poller) initWatches() {
 				w.release = func() {} // nothing is asked, and the watch ends
 				return 0
 			}
-			w.release, wait = r.Partition.pledge(r.Upstream.Config.Rate, now)
+			w.release, wait = r.Partition.Pledge(r.Upstream.Config.Rate, now)
 			return wait
 		},
 		Urgency: func(w *watch, now time.Time) float64 {
 			e, _ := p.memory.Get(&w.request.Key)
 			r, _ := p.refreshed(w.request)
-			return r.Upstream.urgency(e, now)
+			return r.Upstream.Urgency(e, now)
 		},
 		Reaches: func(w *watch, urgency float64) time.Time {
 			e, _ := p.memory.Get(&w.request.Key)
 			r, _ := p.refreshed(w.request)
-			return r.Upstream.reaches(e, urgency)
+			return r.Upstream.Reaches(e, urgency)
 		},
 	})
 }
@@ -222,7 +222,7 @@ func (p *Poller) watchOnce(ctx context.Context, there *watch, late time.Duration
 	now := time.Now()
 	due, ended := there.next(out, now)
 	if !ended && there.failures == 0 && out.forwarded && !out.Entry.Terminal {
-		due = r.Upstream.unhurried(due, now)
+		due = r.Upstream.Unhurried(due, now)
 	}
 	w.plan(there, due, ended)
 }

@@ -10,6 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -152,8 +153,8 @@ func TestShortBudgetGoesToTheMostUrgent(t *testing.T) {
 					polls[req.URL.Path]++
 					mu.Unlock()
 					return reply(200, vesslRunning)
-				}, func(c *UpstreamConfig) {
-					c.Schedule, c.Rate = schedule, &RateConfig{Requests: 1, Per: time.Second, Burst: 1}
+				}, func(c *upstream.Config) {
+					c.Schedule, c.Rate = schedule, &upstream.RateConfig{Requests: 1, Per: time.Second, Burst: 1}
 				})
 				const tasks = 40
 				for i := range tasks {
@@ -225,20 +226,20 @@ func TestSuspendedMachineMakesNoHerd(t *testing.T) {
 func TestReloadOfWatchedTasks(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*UpstreamConfig)
+		change func(*upstream.Config)
 		polled bool
 	}{
-		{"nothing", func(*UpstreamConfig) {}, true},
-		{"a limit", func(c *UpstreamConfig) { c.MaxInFlight = 1 }, true},
-		{"the address", func(c *UpstreamConfig) { c.BaseURL = "http://other.test" }, false},
-		{"the mode of the credential", func(c *UpstreamConfig) { c.Credential = CredentialConfig{Value: "ours"} }, false},
-		{"the provider", func(c *UpstreamConfig) { c.Provider = "shannon" }, false},
+		{"nothing", func(*upstream.Config) {}, true},
+		{"a limit", func(c *upstream.Config) { c.MaxInFlight = 1 }, true},
+		{"the address", func(c *upstream.Config) { c.BaseURL = "http://other.test" }, false},
+		{"the mode of the credential", func(c *upstream.Config) { c.Credential = upstream.CredentialConfig{Value: "ours"} }, false},
+		{"the provider", func(c *upstream.Config) { c.Provider = "shannon" }, false},
 		{"removed", nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rate := RateConfig{Requests: 30, Per: time.Minute, Burst: 2}
-				b := newBench(t, "vessl", always(200, vesslRunning), func(c *UpstreamConfig) { c.Rate = &rate })
+				rate := upstream.RateConfig{Requests: 30, Per: time.Minute, Burst: 2}
+				b := newBench(t, "vessl", always(200, vesslRunning), func(c *upstream.Config) { c.Rate = &rate })
 				for _, job := range []string{"job1", "job2", "job3"} { // more than the budget is for: some wait for their turn
 					release, _ := b.Watch(b.request("a", job))
 					defer release()
@@ -250,7 +251,7 @@ func TestReloadOfWatchedTasks(t *testing.T) {
 					t.Fatalf("%d polls before the reload", before)
 				}
 				cfg := b.up().Config
-				all := map[string]UpstreamConfig{}
+				all := map[string]upstream.Config{}
 				if c.change != nil {
 					c.change(&cfg)
 					all["vessl"] = cfg
@@ -264,7 +265,7 @@ func TestReloadOfWatchedTasks(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, u := range built {
-					u.transport = b.script
+					u.Transport = b.script
 				}
 				use()
 				time.Sleep(time.Minute)

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 )
 
 // noteWord counts native words that the provider file does not list, and logs
@@ -13,8 +14,8 @@ func (p *Poller) noteWord(r Request, v providers.Verdict) {
 		return
 	}
 	u := r.Upstream
-	u.metrics.unknownWords.Inc()
-	if !reveals(u.credential(r.Credential), v.Task.NativeStatus) && p.words.first(u.Name, v.Task.NativeStatus) {
+	u.Metrics.UnknownWords.Inc()
+	if !upstream.Reveals(u.Credential(r.Credential), v.Task.NativeStatus) && p.words.first(u.Name, v.Task.NativeStatus) {
 		p.log.Warn("native status word is not in the provider file", "upstream", u.Name, "provider", u.Provider.Name, "native_status", clip(v.Task.NativeStatus))
 	}
 }

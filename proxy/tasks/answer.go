@@ -7,12 +7,13 @@ import (
 	"pollux/cache"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
 
 // answer writes what a poll came to.
-func (s *Service) answer(x *access.Request, t *access.Target, part *poller.Partition, o options, a *poller.Answer) {
+func (s *Service) answer(x *access.Request, t *access.Target, part *upstream.Partition, o options, a *poller.Answer) {
 	if a.Problem != nil {
 		x.Unauthorized(a.Problem, t.Challenge)
 		x.CameAbout(a.Cache, a.Age, a.RetryAfter)

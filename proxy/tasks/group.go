@@ -12,6 +12,7 @@ import (
 	"pollux/proxy/access"
 	"pollux/proxy/follow"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -152,7 +153,7 @@ func (s *Service) pollOne(r poller.Request) (a poller.Answer) {
 // groupAnswer is what one task of a group came to.
 type groupAnswer struct {
 	poller.Answer
-	part    *poller.Partition
+	part    *upstream.Partition
 	target  *access.Target
 	request poller.Request
 }

@@ -10,13 +10,14 @@ import (
 	"pollux/cache"
 	"pollux/proxy/follow"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
 
 // Engine is what this face needs of a *poller.Poller.
 type Engine interface {
-	Cached(u *poller.Upstream, part *poller.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
+	Cached(u *upstream.Upstream, part *upstream.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Cancel(ctx context.Context, r poller.Request) error
 	Forget(key *cache.ID) error

@@ -5,14 +5,14 @@ import (
 
 	"pollux/proxy/access"
 	"pollux/proxy/follow"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
 var headerLastEventID = []byte("Last-Event-Id") // canonical form, as fasthttp makes it
 
 // serveStream answers GET of a task with an event per change.
-func (s *Service) serveStream(x *access.Request, t *access.Target, part *poller.Partition, o options, d wire.Directives) {
+func (s *Service) serveStream(x *access.Request, t *access.Target, part *upstream.Partition, o options, d wire.Directives) {
 	limits := &x.Settings.Limits
 	leave, p := s.streams.Enter(&x.PartitionID, limits.StreamsPerPartition, limits.Streams)
 	if p != nil {

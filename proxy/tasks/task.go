@@ -9,6 +9,7 @@ import (
 
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -58,7 +59,7 @@ func (s *Service) ServeAgain(x *access.Request) bool {
 }
 
 // poll is the rare half of serveTask.
-func (s *Service) poll(x *access.Request, t *access.Target, part *poller.Partition, o options, d wire.Directives) {
+func (s *Service) poll(x *access.Request, t *access.Target, part *upstream.Partition, o options, d wire.Directives) {
 	r := x.PollRequest(t, part)
 	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
 	a := s.engine.Poll(s.life.Polls, r)

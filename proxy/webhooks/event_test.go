@@ -16,6 +16,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -191,10 +192,10 @@ func TestFirstLooksOfUpstreams(t *testing.T) {
 		hold := make(chan struct{})
 		g.Service.engine = &slowTasks{tasks: g.tasks, slow: "slow", hold: hold}
 		defer close(hold)
-		one := func(upstream string, key cache.ID) {
-			task := Task{Ref: upstream + "/x", Upstream: upstream, Values: []string{"x"}, Key: key, Partition: cache.ID{0xff}}
+		one := func(name string, key cache.ID) {
+			task := Task{Ref: name + "/x", Upstream: name, Values: []string{"x"}, Key: key, Partition: cache.ID{0xff}}
 			req := *g.request(&task, testCredential)
-			req.Upstream = &poller.Upstream{Name: upstream}
+			req.Upstream = &upstream.Upstream{Name: name}
 			if _, _, why := g.Register(t.Context(), g.settings.Load(), Registration{URL: receiverURL, On: []string{OnTerminal}, Tasks: []Task{task}, Requests: []poller.Request{req}}); why != nil {
 				t.Fatal((*problem.Problem)(why))
 			}

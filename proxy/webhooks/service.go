@@ -20,6 +20,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/egress"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -31,7 +32,7 @@ type Engine interface {
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Watch(r poller.Request) (release func(), why *problem.Problem)
 	Known(key *cache.ID) *cache.Entry
-	MayShow(u *poller.Upstream, part *poller.Partition, now time.Time) bool
+	MayShow(u *upstream.Upstream, part *upstream.Partition, now time.Time) bool
 	Withholds(partition *cache.ID) bool
 }
 

@@ -24,6 +24,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -68,8 +69,8 @@ func (e *tasks) Known(key *cache.ID) *cache.Entry {
 	return e.known[*key]
 }
 
-func (e *tasks) Withholds(*cache.ID) bool                                    { return false }
-func (e *tasks) MayShow(*poller.Upstream, *poller.Partition, time.Time) bool { return true }
+func (e *tasks) Withholds(*cache.ID) bool                                        { return false }
+func (e *tasks) MayShow(*upstream.Upstream, *upstream.Partition, time.Time) bool { return true }
 
 func (e *tasks) watching() int {
 	e.mu.Lock()
@@ -136,7 +137,7 @@ type rig struct {
 	tasks     *tasks
 	receivers *receivers
 	outbox    cache.Outbox
-	upstream  *poller.Upstream
+	upstream  *upstream.Upstream
 	log       *bytes.Buffer
 	stop      func()
 }
@@ -150,7 +151,7 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 	}
 	g := &rig{t: t, receivers: r, outbox: outbox, log: &bytes.Buffer{},
 		tasks:    &tasks{known: map[cache.ID]*cache.Entry{}, watched: map[cache.ID]int{}, problem: &problem.Problem{Type: problem.UpstreamTimeout}},
-		upstream: &poller.Upstream{Name: "u"}}
+		upstream: &upstream.Upstream{Name: "u"}}
 	resume := func(task *Task, c providers.Credential) (*poller.Request, bool) {
 		if c.Zero() {
 			return nil, false
@@ -176,7 +177,7 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 }
 
 func (g *rig) request(task *Task, c providers.Credential) *poller.Request {
-	return &poller.Request{Upstream: g.upstream, Partition: &poller.Partition{ID: task.Partition, Upstream: "u"}, Key: task.Key,
+	return &poller.Request{Upstream: g.upstream, Partition: &upstream.Partition{ID: task.Partition, Upstream: "u"}, Key: task.Key,
 		Reference: providers.Reference{Values: task.Values}, Credential: c}
 }
 

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"fmt"
@@ -32,7 +32,7 @@ func (c InboundConfig) Format(s fmt.State, _ rune) { s.Write([]byte(redacted)) }
 func (c InboundConfig) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // inbound checks what the config says of an upstream's messages.
-func (v *validation) inbound(c *UpstreamConfig, p *providers.Provider) {
+func (v *validation) inbound(c *Config, p *providers.Provider) {
 	if c.Inbound == nil || p == nil {
 		return
 	}
@@ -65,11 +65,11 @@ func (m *messages) recent(now time.Time) bool {
 }
 
 // spoke notes that the upstream has sent a message that is verified.
-func (u *Upstream) spoke(now time.Time) { u.messages.last.Store(instant(now)) }
+func (u *Upstream) Spoke(now time.Time) { u.messages.last.Store(instant(now)) }
 
 // unhurried is when a watched task is polled next that would be due: later, if
 // its upstream says when there is news.
-func (u *Upstream) unhurried(due, now time.Time) time.Time {
+func (u *Upstream) Unhurried(due, now time.Time) time.Time {
 	if c := u.Config.Inbound; c != nil && u.messages.recent(now) {
 		if slow := now.Add(c.SlowPoll); slow.After(due) {
 			return slow

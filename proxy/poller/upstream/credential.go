@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"bytes"
@@ -109,7 +109,7 @@ func (u *Upstream) HeldCredential() providers.Credential {
 }
 
 // account is that of c where Pollux holds the credential, zero otherwise.
-func (u *Upstream) account(c providers.Credential) (account [16]byte) {
+func (u *Upstream) Account(c providers.Credential) (account [16]byte) {
 	if u.held == nil {
 		return account
 	}

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"testing"
@@ -38,7 +38,7 @@ func TestWindow(t *testing.T) {
 }
 
 func TestErrorRatio(t *testing.T) {
-	var s upstreamStats
+	var s stats
 	now := time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)
 	if ratio, last := s.trouble(now); ratio != 0 || last != nil {
 		t.Errorf("of nothing: %v, %v", ratio, last)

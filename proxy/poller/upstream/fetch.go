@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"compress/gzip"
@@ -16,36 +16,36 @@ import (
 )
 
 // response is an upstream's answer, read to its end.
-type response struct {
-	code   int
-	header http.Header
-	body   []byte
+type Response struct {
+	Code   int
+	Header http.Header
+	Body   []byte
 	// unusable says what is wrong with a body that could not be taken whole;
 	// body is nil then.
-	unusable string
+	Unusable string
 }
 
 // fetchError is why there is no answer. Its text is ours: errors of net/http
 // quote URLs and bytes.
-type fetchError struct {
-	timeout bool
-	reason  string
+type FetchError struct {
+	Timeout bool
+	Reason  string
 }
 
-func (e *fetchError) Error() string { return e.reason }
+func (e *FetchError) Error() string { return e.Reason }
 
 // fetch sends req once for a partition, reads the answer and has judge judge
 // it, all within the upstream's timeout. An answer about another task ends its
 // connection: the next answer on it would be as foreign. fetch returns a
 // *fetchError when no whole answer came; judge is not called then.
-func (u *Upstream) fetch(ctx context.Context, part *Partition, req *http.Request, judge func(*response) providers.Verdict) (*response, providers.Verdict, error) {
-	return u.send(ctx, req, int64(u.Config.MaxResponseBytes), judge,
-		func(req *http.Request) (*http.Response, error) { return u.transport.RoundTrip(&part.ID, req) })
+func (u *Upstream) Fetch(ctx context.Context, part *Partition, req *http.Request, judge func(*Response) providers.Verdict) (*Response, providers.Verdict, error) {
+	return u.Send(ctx, req, int64(u.Config.MaxResponseBytes), judge,
+		func(req *http.Request) (*http.Response, error) { return u.Transport.RoundTrip(&part.ID, req) })
 }
 
 // send is fetch by another way, for an answer of at most limit bytes.
-func (u *Upstream) send(ctx context.Context, req *http.Request, limit int64, judge func(*response) providers.Verdict,
-	roundTrip func(*http.Request) (*http.Response, error)) (*response, providers.Verdict, error) {
+func (u *Upstream) Send(ctx context.Context, req *http.Request, limit int64, judge func(*Response) providers.Verdict,
+	roundTrip func(*http.Request) (*http.Response, error)) (*Response, providers.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.Config.Timeout)
 	defer cancel()
 	req = req.WithContext(ctx)
@@ -55,16 +55,16 @@ func (u *Upstream) send(ctx context.Context, req *http.Request, limit int64, jud
 		return nil, providers.Verdict{}, explain(ctx, err, "reach the upstream")
 	}
 	defer res.Body.Close()
-	out := &response{code: res.StatusCode, header: res.Header}
+	out := &Response{Code: res.StatusCode, Header: res.Header}
 	body, err := readBody(res, limit)
 	var unusable *unusableBody
 	switch {
 	case errors.As(err, &unusable):
-		out.unusable = unusable.reason
+		out.Unusable = unusable.reason
 	case err != nil:
 		return nil, providers.Verdict{}, explain(ctx, err, "read the upstream's answer")
 	default:
-		out.body = body
+		out.Body = body
 	}
 	v := judge(out)
 	if v.Foreign {
@@ -79,24 +79,24 @@ func discard(body io.ReadCloser) {
 	}
 }
 
-func explain(ctx context.Context, err error, doing string) *fetchError {
+func explain(ctx context.Context, err error, doing string) *FetchError {
 	var netErr net.Error
 	var dns *net.DNSError
 	var op *net.OpError
 	var malformed *transport.Malformed
 	switch {
 	case errors.As(err, &malformed):
-		return &fetchError{reason: malformed.Error()}
+		return &FetchError{Reason: malformed.Error()}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return &fetchError{timeout: true, reason: doing + ": no whole answer in time"}
+		return &FetchError{Timeout: true, Reason: doing + ": no whole answer in time"}
 	case errors.As(err, &dns):
-		return &fetchError{reason: doing + ": its name does not resolve"}
+		return &FetchError{Reason: doing + ": its name does not resolve"}
 	case errors.As(err, &op) && op.Op == "dial":
-		return &fetchError{reason: doing + ": connection refused or host unreachable"}
+		return &FetchError{Reason: doing + ": connection refused or host unreachable"}
 	case strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
-		return &fetchError{reason: doing + ": TLS failed; its certificate may be expired, self-signed or for another name"}
+		return &FetchError{Reason: doing + ": TLS failed; its certificate may be expired, self-signed or for another name"}
 	}
-	return &fetchError{reason: doing + ": the connection broke"}
+	return &FetchError{Reason: doing + ": the connection broke"}
 }
 
 // unusableBody is a body that came, but cannot be an answer.
@@ -205,17 +205,17 @@ func (c *countingReader) Read(b []byte) (int, error) {
 
 // rawOf is the answer as native clients get it; nil when no whole answer came,
 // or one about another task, which is nobody's.
-func (u *Upstream) rawOf(res *response, v providers.Verdict) *Raw {
-	if res == nil || res.unusable != "" || v.Foreign {
+func (u *Upstream) RawOf(res *Response, v providers.Verdict) *Raw {
+	if res == nil || res.Unusable != "" || v.Foreign {
 		return nil
 	}
 	raw := &Raw{
-		Code: res.code, ContentType: res.header.Get("Content-Type"),
-		RetryAfter: res.header.Get("Retry-After"), Location: res.header.Get("Location"),
-		Challenge: res.header.Get("WWW-Authenticate"), Body: res.body,
+		Code: res.Code, ContentType: res.Header.Get("Content-Type"),
+		RetryAfter: res.Header.Get("Retry-After"), Location: res.Header.Get("Location"),
+		Challenge: res.Header.Get("WWW-Authenticate"), Body: res.Body,
 	}
 	for _, name := range u.Provider.Poll.LinkHeaders {
-		for _, value := range res.header.Values(name) {
+		for _, value := range res.Header.Values(name) {
 			if name != "Location" { // every answer's is kept
 				raw.Links = append(raw.Links, providers.Field{Name: name, Value: value})
 			}
@@ -226,38 +226,38 @@ func (u *Upstream) rawOf(res *response, v providers.Verdict) *Raw {
 
 // clampRetryAfter keeps an upstream's Retry-After between a second and a
 // quarter of an hour: longer ones are mistakes more often than wishes.
-func clampRetryAfter(d time.Duration) time.Duration {
+func ClampRetryAfter(d time.Duration) time.Duration {
 	return min(max(d, time.Second), 15*time.Minute)
 }
 
 // poll is fetch for a status request, and counts it: when it brought an answer,
 // judged must be called. It returns how long it took.
-func (u *Upstream) poll(ctx context.Context, part *Partition, ref providers.Reference, req *http.Request) (*response, providers.Verdict, time.Duration, error) {
+func (u *Upstream) Poll(ctx context.Context, part *Partition, ref providers.Reference, req *http.Request) (*Response, providers.Verdict, time.Duration, error) {
 	start := time.Now()
 	u.stats.inFlight.Add(1)
-	res, v, err := u.fetch(ctx, part, req, func(res *response) providers.Verdict { return u.judge(ref, res) })
+	res, v, err := u.Fetch(ctx, part, req, func(res *Response) providers.Verdict { return u.judge(ref, res) })
 	u.stats.inFlight.Add(-1)
 	took := time.Since(start)
-	u.metrics.seconds.Observe(took.Seconds())
+	u.Metrics.seconds.Observe(took.Seconds())
 	if err != nil {
-		u.metrics.failed(err)
+		u.Metrics.failed(err)
 		u.stats.fetched(took, false, true, time.Now())
 	}
 	return res, v, took, err
 }
 
 // judged counts what a status request came to that took so long.
-func (u *Upstream) judged(v providers.Verdict, took time.Duration) {
-	u.metrics.judged(v)
+func (u *Upstream) Judged(v providers.Verdict, took time.Duration) {
+	u.Metrics.judged(v)
 	u.stats.fetched(took, true, v.ServerFault, time.Now())
 }
 
 // judge says what an answer to a poll of the task means.
-func (u *Upstream) judge(ref providers.Reference, res *response) providers.Verdict {
-	if res.unusable != "" && res.code == http.StatusOK {
-		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.unusable, ServerFault: true}
+func (u *Upstream) judge(ref providers.Reference, res *Response) providers.Verdict {
+	if res.Unusable != "" && res.Code == http.StatusOK {
+		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.Unusable, ServerFault: true}
 	}
-	return u.Provider.Judge(ref, res.code, res.header, res.body, time.Now())
+	return u.Provider.Judge(ref, res.Code, res.Header, res.Body, time.Now())
 }
 
 // Raw is an upstream's answer as it came. It is immutable.

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 )
 
 // UnmarshalNode fills the defaults in before it reads what the file says.
-func (c *UpstreamConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	*c = DefaultUpstreamConfig()
-	type plain UpstreamConfig // without this method, or Decode would come back here
+func (c *Config) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	*c = DefaultConfig()
+	type plain Config // without this method, or Decode would come back here
 	return n.Decode((*plain)(c))
 }
 

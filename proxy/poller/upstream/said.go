@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"pollux/cache"
@@ -7,16 +7,16 @@ import (
 )
 
 // missing is the problem of a task that the upstream does not know.
-func (u *Upstream) missing(e *cache.Entry) *problem.Problem {
+func (u *Upstream) Missing(e *cache.Entry) *problem.Problem {
 	if e.Gone {
-		return saidWith(u.gone, e.NativeCode)
+		return SaidWith(u.gone, e.NativeCode)
 	}
-	return saidWith(u.notFound, e.NativeCode)
+	return SaidWith(u.NotFound, e.NativeCode)
 }
 
 // saidWith is p for an upstream that said so with another code than the usual
 // 404; 0 is the usual one.
-func saidWith(p *problem.Problem, code int) *problem.Problem {
+func SaidWith(p *problem.Problem, code int) *problem.Problem {
 	if code == 0 || code == p.UpstreamStatus {
 		return p
 	}
@@ -25,6 +25,6 @@ func saidWith(p *problem.Problem, code int) *problem.Problem {
 	return &other
 }
 
-func (u *Upstream) refusal(kind problem.Type, v providers.Verdict, upstreamStatus int) *problem.Problem {
+func (u *Upstream) Refusal(kind problem.Type, v providers.Verdict, upstreamStatus int) *problem.Problem {
 	return &problem.Problem{Type: kind, Status: v.Status, Upstream: u.Name, UpstreamStatus: upstreamStatus, Detail: v.Reason}
 }

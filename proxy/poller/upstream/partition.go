@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"encoding/binary"
@@ -54,7 +54,7 @@ type Partition struct {
 
 // restore takes over what the store knew. Wall time is trusted only as far as
 // it lies in the past.
-func (part *Partition) restore(s cache.PartitionState, now time.Time) {
+func (part *Partition) Restore(s cache.PartitionState, now time.Time) {
 	part.suspended.Store(s.Suspended)
 	if s.LastSuccess.IsZero() {
 		return
@@ -72,7 +72,7 @@ func (part *Partition) restore(s cache.PartitionState, now time.Time) {
 func (part *Partition) Suspended() bool { return part.suspended.Load() }
 
 // authorized reports whether stored answers may be served without asking.
-func (part *Partition) authorized(u *Upstream, now time.Time) bool {
+func (part *Partition) Authorized(u *Upstream, now time.Time) bool {
 	return part.within(u, now, u.Config.Reauthorize)
 }
 
@@ -87,7 +87,7 @@ func (part *Partition) within(u *Upstream, now time.Time, d time.Duration) bool 
 		return false
 	}
 	if u.Held { // callers are let in by their Pollux key; the credential is ours
-		return part.holds(u)
+		return part.Holds(u)
 	}
 	last := part.lastSuccess.Load()
 	return last != 0 && instant(now)-last <= int64(d)
@@ -96,7 +96,7 @@ func (part *Partition) within(u *Upstream, now time.Time, d time.Duration) bool 
 // holds reports whether the upstream has accepted the credential that is held
 // now: after it was replaced, what is stored may be another account's. A store
 // from before credentials were kept is believed.
-func (part *Partition) holds(u *Upstream) bool {
+func (part *Partition) Holds(u *Upstream) bool {
 	accepted := part.accepted.Load()
 	if accepted == nil {
 		return part.lastSuccess.Load() != 0
@@ -118,7 +118,7 @@ const persistEvery = 30 * time.Second
 // succeeded notes that the upstream let the credential in. It reports whether
 // that ends a suspension, or is the first of a credential that Pollux holds.
 // account is that of the credential that was sent, zero if Pollux holds none.
-func (part *Partition) succeeded(u *Upstream, account [16]byte, store cache.Store, now time.Time) (resumed bool) {
+func (part *Partition) Succeeded(u *Upstream, account [16]byte, store cache.Store, now time.Time) (resumed bool) {
 	at := instant(now)
 	part.lastSuccess.Store(at)
 	resumed = part.suspended.CompareAndSwap(true, false)
@@ -140,7 +140,7 @@ func (part *Partition) succeeded(u *Upstream, account [16]byte, store cache.Stor
 
 // suspend notes that the upstream refused the credential itself. It reports
 // whether that is news.
-func (part *Partition) suspend(store cache.Store) bool {
+func (part *Partition) Suspend(store cache.Store) bool {
 	if part.suspended.Swap(true) {
 		return false
 	}
@@ -156,7 +156,7 @@ func (part *Partition) suspend(store cache.Store) bool {
 }
 
 // pause keeps the partition from its upstream for d (429).
-func (part *Partition) pause(now time.Time, d time.Duration) {
+func (part *Partition) Pause(now time.Time, d time.Duration) {
 	until := instant(now.Add(d))
 	for {
 		old := part.pausedUntil.Load()
@@ -167,13 +167,13 @@ func (part *Partition) pause(now time.Time, d time.Duration) {
 }
 
 // paused returns how long the pause still lasts, 0 if there is none.
-func (part *Partition) paused(now time.Time) time.Duration {
+func (part *Partition) Paused(now time.Time) time.Duration {
 	return left(part.pausedUntil.Load(), now)
 }
 
 // missed takes one token of the misses that a partition may cause. It returns
 // how long to wait when there is none.
-func (part *Partition) missed(perSecond float64, burst int, now time.Time) time.Duration {
+func (part *Partition) Missed(perSecond float64, burst int, now time.Time) time.Duration {
 	if perSecond <= 0 {
 		return 0
 	}
@@ -187,7 +187,7 @@ func (part *Partition) missed(perSecond float64, burst int, now time.Time) time.
 
 // spend takes one upstream poll from the budget. It returns how long to wait
 // when there is none left.
-func (part *Partition) spend(c *RateConfig, now time.Time) time.Duration {
+func (part *Partition) Spend(c *RateConfig, now time.Time) time.Duration {
 	if c == nil {
 		return 0
 	}
@@ -211,8 +211,8 @@ func (part *Partition) limiter(c *RateConfig) *rate.Limiter {
 // pledge sets one poll of the budget aside for a poll of Pollux's own that
 // begins now, or returns how long it is until there is one. The poll spends it
 // itself: release must be called then, or when it ends without.
-func (part *Partition) pledge(c *RateConfig, now time.Time) (release func(), wait time.Duration) {
-	if wait := part.paused(now); wait > 0 {
+func (part *Partition) Pledge(c *RateConfig, now time.Time) (release func(), wait time.Duration) {
+	if wait := part.Paused(now); wait > 0 {
 		return nil, wait
 	}
 	if c == nil {
@@ -250,7 +250,7 @@ const (
 // its budget and pause; but while anybody still holds it, as a watch or a stream
 // does, it is found again, so that there never are two objects for one
 // credential, of which one would not hear that it was refused.
-type partitions struct {
+type Partitions struct {
 	shards [partitionShards]partitionShard
 }
 
@@ -260,8 +260,8 @@ type partitionShard struct {
 	evicted map[cache.ID]weak.Pointer[Partition] // held by somebody, or about to go
 }
 
-func newPartitions() *partitions {
-	t := &partitions{}
+func NewPartitions() *Partitions {
+	t := &Partitions{}
 	for i := range t.shards {
 		t.shards[i].byID = map[cache.ID]*Partition{}
 		t.shards[i].evicted = map[cache.ID]weak.Pointer[Partition]{}
@@ -269,12 +269,12 @@ func newPartitions() *partitions {
 	return t
 }
 
-func (t *partitions) shard(id *cache.ID) *partitionShard {
+func (t *Partitions) shard(id *cache.ID) *partitionShard {
 	return &t.shards[binary.LittleEndian.Uint64(id[:8])%partitionShards]
 }
 
 // get returns the partition if it is in memory.
-func (t *partitions) get(id *cache.ID) *Partition {
+func (t *Partitions) Get(id *cache.ID) *Partition {
 	s := t.shard(id)
 	s.mu.RLock()
 	part, evicted := s.byID[*id], len(s.evicted) > 0
@@ -301,7 +301,7 @@ func (s *partitionShard) find(id *cache.ID) *Partition {
 }
 
 // add puts part in the table, unless there is one already: that one is returned.
-func (t *partitions) add(part *Partition) *Partition {
+func (t *Partitions) Add(part *Partition) *Partition {
 	s := t.shard(&part.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -344,7 +344,7 @@ func (s *partitionShard) evict() {
 }
 
 // each calls f with every partition in memory of the named upstream.
-func (t *partitions) each(upstream string, f func(*Partition)) {
+func (t *Partitions) Each(upstream string, f func(*Partition)) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.RLock()
@@ -359,18 +359,18 @@ func (t *partitions) each(upstream string, f func(*Partition)) {
 
 // excusedAfterLoss: a suspended partition is shown nothing; for any other the
 // upstream's "no such task" is an answer to its credential.
-func (part *Partition) excusedAfterLoss() bool {
+func (part *Partition) ExcusedAfterLoss() bool {
 	return !part.suspended.Load() && part.lastSuccess.Load() != 0
 }
 
 // mayFallBack reports whether e may be served although the poll failed.
-func (part *Partition) mayFallBack(u *Upstream, e *cache.Entry, now time.Time) bool {
+func (part *Partition) MayFallBack(u *Upstream, e *cache.Entry, now time.Time) bool {
 	return e != nil && !e.Missing && part.excused(u, now) && (e.Terminal || now.Sub(e.FreshUntil) <= u.Config.StaleIfError)
 }
 
 // tokens is how many upstream polls the partition may make at once, full while
 // it has made none.
-func (part *Partition) tokens(full int, now time.Time) int {
+func (part *Partition) Tokens(full int, now time.Time) int {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if part.budget == nil {

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"errors"
@@ -15,14 +15,14 @@ import (
 // Faults of an upstream request, as breakers see them.
 var (
 	errTransport = errors.New("the upstream cannot be reached")  // counts for the upstream as a whole
-	errServer    = errors.New("the upstream failed")             // 5xx or an unusable body: counts for the partition first
-	errNeutral   = errors.New("says nothing about the upstream") // 429, our own shutdown
+	ErrServer    = errors.New("the upstream failed")             // 5xx or an unusable body: counts for the partition first
+	ErrNeutral   = errors.New("says nothing about the upstream") // 429, our own shutdown
 )
 
 // openError says that a breaker kept the upstream from being asked.
-type openError struct{ retryAfter time.Duration }
+type OpenError struct{ RetryAfter time.Duration }
 
-func (e *openError) Error() string { return "circuit breaker open" }
+func (e *OpenError) Error() string { return "circuit breaker open" }
 
 // breaker is gobreaker behind a gate. gobreaker alone closes and opens a dozen
 // times a minute when half of the answers fail; the gate keeps it open for a
@@ -86,11 +86,11 @@ func (b *breaker) stateChanged(from, to gobreaker.State) {
 // run calls f unless the breaker is open; then it returns an *openError.
 func (b *breaker) run(f func() error) error {
 	if wait := b.wait(time.Now()); wait > 0 {
-		return &openError{retryAfter: wait}
+		return &OpenError{RetryAfter: wait}
 	}
 	_, err := b.cb.Execute(func() (struct{}, error) { return struct{}{}, f() })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return &openError{retryAfter: max(time.Second, b.wait(time.Now()))}
+		return &OpenError{RetryAfter: max(time.Second, b.wait(time.Now()))}
 	}
 	return err
 }
@@ -137,15 +137,15 @@ func (w *witnesses) add(id *cache.ID, now time.Time, window time.Duration) bool 
 // guard runs f behind the partition's breaker and the upstream's. Transport
 // failures count for the upstream; 5xx and unusable bodies for the partition
 // that saw them, and for the upstream once another partition sees them too.
-func (u *Upstream) guard(part *Partition, f func() error) error {
+func (u *Upstream) Guard(part *Partition, f func() error) error {
 	classified := func() error {
 		return u.breaker.run(func() error {
 			err := f()
-			var fetch *fetchError
+			var fetch *FetchError
 			switch {
 			case errors.As(err, &fetch):
 				return &countedError{err: err, as: errTransport}
-			case errors.Is(err, errServer) && u.witnesses.add(&part.ID, time.Now(), u.Config.Breaker.Window):
+			case errors.Is(err, ErrServer) && u.witnesses.add(&part.ID, time.Now(), u.Config.Breaker.Window):
 				return &countedError{err: err, as: errTransport}
 			}
 			return err
@@ -158,8 +158,8 @@ func (u *Upstream) guard(part *Partition, f func() error) error {
 	}
 	if b == nil {
 		err := classified()
-		if errors.Is(err, errServer) {
-			b = newBreaker(u.Config.Breaker, func(err error) bool { return errors.Is(err, errServer) }, nil)
+		if errors.Is(err, ErrServer) {
+			b = newBreaker(u.Config.Breaker, func(err error) bool { return errors.Is(err, ErrServer) }, nil)
 			b.base = u.Base.String()
 			if part.breaker.CompareAndSwap(nil, b) {
 				_ = b.run(func() error { return err })

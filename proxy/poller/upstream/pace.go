@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"math"
@@ -17,7 +17,7 @@ import (
 
 // newGroups returns what an upstream on schedule: adaptive learns, nil for one
 // on schedule: fixed.
-func newGroups(cfg UpstreamConfig, provider *providers.Provider) *adaptive.Groups {
+func newGroups(cfg Config, provider *providers.Provider) *adaptive.Groups {
 	if cfg.Schedule != "adaptive" {
 		return nil
 	}
@@ -61,11 +61,11 @@ func job(e *cache.Entry, now time.Time) (j adaptive.Job, start time.Time) {
 // pollAgain is how long after now the entry e of task is asked for again: by
 // the configured freshness, or by what was learned about such tasks. It also
 // teaches what the answer tells.
-func (u *Upstream) pollAgain(known, e *cache.Entry, task *normalize.Task, retryAfter time.Duration, now time.Time) time.Duration {
+func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryAfter time.Duration, now time.Time) time.Duration {
 	switch {
 	case u.Config.Schedule == "vendor" && !e.Terminal && e.Status != string(normalize.RequiresAction):
 		return u.vendorPause(e, retryAfter)
-	case u.groups == nil, e.Status == string(normalize.RequiresAction):
+	case u.Groups == nil, e.Status == string(normalize.RequiresAction):
 		return u.lifetime(task.Status, retryAfter)
 	}
 	next, start := job(e, now)
@@ -79,19 +79,19 @@ func (u *Upstream) pollAgain(known, e *cache.Entry, task *normalize.Task, retryA
 		if !e.CompletedAt.IsZero() {
 			answer.Completed = max(0, e.CompletedAt.Sub(start))
 		}
-		u.groups.Observe(group, adaptive.Job{News: known.ObservedAt.Sub(start), UnknownStart: next.UnknownStart}, answer)
+		u.Groups.Observe(group, adaptive.Job{News: known.ObservedAt.Sub(start), UnknownStart: next.UnknownStart}, answer)
 	}
 	if e.Terminal {
 		return u.lifetime(task.Status, retryAfter)
 	}
 	hint := adaptive.Hint{}
 	if retryAfter > 0 {
-		hint.RetryAfter = clampRetryAfter(retryAfter)
+		hint.RetryAfter = ClampRetryAfter(retryAfter)
 	}
 	if percent, err := strconv.ParseFloat(string(task.Progress.Percent), 64); err == nil {
 		hint.Percent = percent
 	}
-	return u.groups.Next(group, next, hint)
+	return u.Groups.Next(group, next, hint)
 }
 
 // vendorPause is the pause that the provider file advises after the n-th answer
@@ -111,7 +111,7 @@ func (u *Upstream) vendorPause(e *cache.Entry, retryAfter time.Duration) time.Du
 	}
 	pause = max(pause, poll.Min)
 	if retryAfter > 0 {
-		pause = max(pause, clampRetryAfter(retryAfter))
+		pause = max(pause, ClampRetryAfter(retryAfter))
 	}
 	return pause
 }
@@ -119,27 +119,27 @@ func (u *Upstream) vendorPause(e *cache.Entry, retryAfter time.Duration) time.Du
 // urgency orders tasks when polls are short: by the delay that is expected to
 // have gone unnoticed or, on schedule: fixed, by how many lifetimes old the
 // answer is. A task of which nothing is known comes first.
-func (u *Upstream) urgency(e *cache.Entry, now time.Time) float64 {
+func (u *Upstream) Urgency(e *cache.Entry, now time.Time) float64 {
 	if e == nil || e.Missing {
 		return math.Inf(1)
 	}
-	if u.groups == nil || e.Terminal {
+	if u.Groups == nil || e.Terminal {
 		return float64(now.Sub(e.ObservedAt)) / float64(max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt)))
 	}
 	j, start := job(e, now)
-	return u.groups.Expected(u.group(e), j, now.Sub(start))
+	return u.Groups.Expected(u.group(e), j, now.Sub(start))
 }
 
 // reaches is when the task comes to an urgency, the zero time for one of which
 // nothing is known.
-func (u *Upstream) reaches(e *cache.Entry, urgency float64) time.Time {
+func (u *Upstream) Reaches(e *cache.Entry, urgency float64) time.Time {
 	if e == nil || e.Missing {
 		return time.Time{}
 	}
-	if u.groups == nil || e.Terminal {
+	if u.Groups == nil || e.Terminal {
 		lifetime := max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt))
 		return e.ObservedAt.Add(time.Duration(urgency * float64(lifetime)))
 	}
 	j, start := job(e, e.ObservedAt)
-	return start.Add(u.groups.Reaches(u.group(e), j, urgency))
+	return start.Add(u.Groups.Reaches(u.group(e), j, urgency))
 }

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"errors"
@@ -22,7 +22,7 @@ var reservedNames = []string{"batch"}
 
 // Validate returns everything wrong with an upstream of that name, by key and
 // without place; set is what its provider is looked up in.
-func (c *UpstreamConfig) Validate(name string, set *providers.Set) strictyaml.Faults {
+func (c *Config) Validate(name string, set *providers.Set) strictyaml.Faults {
 	v := validation{key: "upstreams." + name}
 	switch {
 	case !upstreamName.MatchString(name):
@@ -51,7 +51,7 @@ func (v *validation) fault(key, format string, args ...any) {
 	v.faults = append(v.faults, strictyaml.Fault{Key: v.key + key, Message: fmt.Sprintf(format, args...)})
 }
 
-func (v *validation) provider(c *UpstreamConfig, set *providers.Set) {
+func (v *validation) provider(c *Config, set *providers.Set) {
 	p := set.Get(c.Provider)
 	if p == nil {
 		var known []string
@@ -122,7 +122,7 @@ func (v *validation) params(fixed map[string]string, p *providers.Provider) {
 	}
 }
 
-func (v *validation) durations(c *UpstreamConfig) {
+func (v *validation) durations(c *Config) {
 	for _, d := range []struct {
 		key   string
 		value time.Duration
@@ -144,7 +144,7 @@ func (v *validation) durations(c *UpstreamConfig) {
 	}
 }
 
-func (v *validation) schedule(c *UpstreamConfig) {
+func (v *validation) schedule(c *Config) {
 	if !slices.Contains([]string{"fixed", "vendor", "adaptive"}, c.Schedule) {
 		v.fault("schedule", "want fixed, vendor or adaptive")
 	}
@@ -161,7 +161,7 @@ func (v *validation) schedule(c *UpstreamConfig) {
 	}
 }
 
-func (v *validation) breaker(c *UpstreamConfig) {
+func (v *validation) breaker(c *Config) {
 	b := &c.Breaker
 	for _, n := range []struct {
 		key   string
@@ -189,7 +189,7 @@ func (v *validation) breaker(c *UpstreamConfig) {
 	}
 }
 
-func (v *validation) limits(c *UpstreamConfig) {
+func (v *validation) limits(c *Config) {
 	if r := c.Rate; r != nil {
 		if r.Requests < 1 {
 			v.fault("rate.requests", "want at least 1")

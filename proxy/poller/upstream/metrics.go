@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 
 // metrics are the series of upstreams. Labels are bounded: upstreams come from
 // the config, everything else from fixed sets.
-type metrics struct {
+type Metrics struct {
 	polls         *prometheus.CounterVec // client polls by upstream and result
 	upstreamPolls *prometheus.CounterVec // by upstream and outcome
 	seconds       *prometheus.HistogramVec
@@ -24,15 +24,15 @@ type metrics struct {
 	avoided       *prometheus.CounterVec
 	mixups        *prometheus.CounterVec
 
-	byUpstream map[string]upstreamMetrics // guarded by Poller.reloading: counts go on over reloads
+	byUpstream map[string]Series // guarded by Poller.reloading: counts go on over reloads
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func NewMetrics(reg prometheus.Registerer) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	m := &metrics{
-		byUpstream: map[string]upstreamMetrics{},
+	m := &Metrics{
+		byUpstream: map[string]Series{},
 
 		polls:         counter("pollux_polls_total", "Client polls by how they were answered.", "upstream", "result"),
 		upstreamPolls: counter("pollux_upstream_polls_total", "Status requests made to upstreams by what came of them.", "upstream", "outcome"),
@@ -55,15 +55,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 // upstreamMetrics are one upstream's handles, resolved once.
-type upstreamMetrics struct {
-	hits, misses, collapsed, refused *tally
+type Series struct {
+	Hits, misses, collapsed, refused *tally
 	stale, staleIfError              *tally // without asking; asked in vain
 	notModified, avoided             *tally
 	outcomes                         map[providers.Kind]*tally
 	unreachable, timeouts            *tally
 	seconds                          prometheus.Observer
 	breaker                          prometheus.Gauge
-	regressions, unknownWords        prometheus.Counter
+	Regressions, UnknownWords        prometheus.Counter
 	unasked, foreign                 prometheus.Counter // answers, or parts of some, that were nobody's
 	forwardMetrics
 }
@@ -92,12 +92,12 @@ var outcomeNames = map[providers.Kind]string{
 	providers.BadAnswer: "bad_answer", providers.TooSlow: "timeout",
 }
 
-func (m *metrics) upstream(name string) upstreamMetrics {
+func (m *Metrics) upstream(name string) Series {
 	if known, ok := m.byUpstream[name]; ok {
 		return known
 	}
-	u := upstreamMetrics{
-		hits: counted(m.polls, name, "hit"), misses: counted(m.polls, name, "miss"),
+	u := Series{
+		Hits: counted(m.polls, name, "hit"), misses: counted(m.polls, name, "miss"),
 		collapsed: counted(m.polls, name, "collapsed"), stale: counted(m.polls, name, "stale"),
 		staleIfError: counted(m.polls, name, "stale-if-error"), notModified: counted(m.notModified, name), avoided: counted(m.avoided, name),
 		refused:     counted(m.polls, name, "problem"),
@@ -105,7 +105,7 @@ func (m *metrics) upstream(name string) upstreamMetrics {
 		unreachable: counted(m.upstreamPolls, name, "unreachable"),
 		timeouts:    counted(m.upstreamPolls, name, "timeout"),
 		seconds:     m.seconds.WithLabelValues(name), breaker: m.breakerState.WithLabelValues(name),
-		regressions: m.regressions.WithLabelValues(name), unknownWords: m.unknownWords.WithLabelValues(name),
+		Regressions: m.regressions.WithLabelValues(name), UnknownWords: m.unknownWords.WithLabelValues(name),
 		unasked: m.mixups.WithLabelValues(name, "unasked"), foreign: m.mixups.WithLabelValues(name, "another_task"),
 		forwardMetrics: newForwardMetrics(m.forwarded, name),
 	}
@@ -116,30 +116,30 @@ func (m *metrics) upstream(name string) upstreamMetrics {
 	return u
 }
 
-func (u upstreamMetrics) judged(v providers.Verdict) {
+func (u Series) judged(v providers.Verdict) {
 	u.outcomes[v.Kind].Inc()
 	if v.Foreign {
 		u.foreign.Inc()
 	}
 }
 
-func (u upstreamMetrics) failed(err error) {
-	var fetch *fetchError
-	if errors.As(err, &fetch) && fetch.timeout {
+func (u Series) failed(err error) {
+	var fetch *FetchError
+	if errors.As(err, &fetch) && fetch.Timeout {
 		u.timeouts.Inc()
 		return
 	}
 	u.unreachable.Inc()
 }
 
-func (u upstreamMetrics) breakerChanged(state string) {
+func (u Series) breakerChanged(state string) {
 	u.breaker.Set(map[string]float64{"closed": 0, "half-open": 1, "open": 2}[state])
 }
 
 // count notes how a client's poll that memory could not answer ended: whether
 // the upstream was asked for it, by this very poll, and whether it came to a
 // problem.
-func (u upstreamMetrics) count(how problem.CacheStatus, forwarded, led, refused bool) {
+func (u Series) Count(how problem.CacheStatus, forwarded, led, refused bool) {
 	if !forwarded && how.Detail == problem.DetailRateLimited {
 		u.avoided.Inc()
 	}
@@ -149,7 +149,7 @@ func (u upstreamMetrics) count(how problem.CacheStatus, forwarded, led, refused 
 	case refused:
 		u.refused.Inc()
 	case !forwarded && how.Detail != problem.DetailBreakerOpen && how.Detail != problem.DetailRateLimited && how.Detail != problem.DetailOverloaded:
-		u.hits.Inc()
+		u.Hits.Inc()
 	case how.Detail == problem.NoDetail || how.Detail == problem.DetailNotStored:
 		u.misses.Inc()
 	case forwarded:

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"time"
@@ -9,7 +9,7 @@ import (
 // UpstreamConfig configures one upstream. Zero values are replaced by
 // DefaultUpstreamConfig before decoding, not afterwards: what the file says is
 // what holds.
-type UpstreamConfig struct {
+type Config struct {
 	Provider   string            `yaml:"provider"`
 	BaseURL    string            `yaml:"base_url"` // "" takes the provider file's
 	Credential CredentialConfig  `yaml:"credential"`
@@ -97,8 +97,8 @@ type BreakerConfig struct {
 }
 
 // DefaultUpstreamConfig is what an upstream has where its config is silent.
-func DefaultUpstreamConfig() UpstreamConfig {
-	return UpstreamConfig{
+func DefaultConfig() Config {
+	return Config{
 		Credential: CredentialConfig{Caller: true},
 		Timeout:    10 * time.Second,
 		Freshness: FreshnessConfig{

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"sync"
@@ -20,7 +20,7 @@ const (
 
 // upstreamStats is what one upstream's polls were like lately. It outlives a
 // reload that keeps the base URL.
-type upstreamStats struct {
+type stats struct {
 	window window
 
 	inFlight  atomic.Int64
@@ -51,7 +51,7 @@ func stepOf(t time.Time) int64 { return t.Unix() / int64(ratioStep/time.Second) 
 
 // fetched notes one status request: how long it took, and whether the
 // upstream is to blame for its failure.
-func (s *upstreamStats) fetched(took time.Duration, answered, failed bool, now time.Time) {
+func (s *stats) fetched(took time.Duration, answered, failed bool, now time.Time) {
 	if answered {
 		s.latency.Add(took)
 	}
@@ -68,7 +68,7 @@ func (s *upstreamStats) fetched(took time.Duration, answered, failed bool, now t
 	}
 }
 
-func (s *upstreamStats) failedWith(p *problem.Problem, now time.Time) {
+func (s *stats) failedWith(p *problem.Problem, now time.Time) {
 	last := &LastError{At: now, Type: p.Type, Status: p.UpstreamStatus, Detail: p.Detail}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *upstreamStats) failedWith(p *problem.Problem, now time.Time) {
 }
 
 // trouble is the share of polls that failed lately, and the last failure.
-func (s *upstreamStats) trouble(now time.Time) (ratio float64, last *LastError) {
+func (s *stats) trouble(now time.Time) (ratio float64, last *LastError) {
 	oldest := stepOf(now) + 1 - int64(len(s.steps))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +125,7 @@ func (t *Tally) Add(o Tally) {
 
 // Tally returns the present numbers.
 func (u *Upstream) Tally() Tally {
-	m := &u.metrics
+	m := &u.Metrics
 	t := Tally{
 		Collapsed: m.collapsed.value(), Stale: m.stale.value(), NotModified: m.notModified.value(),
 		RateLimitsAvoided: m.avoided.value(), Upstream: m.unreachable.value() + m.timeouts.value(),
@@ -133,7 +133,7 @@ func (u *Upstream) Tally() Tally {
 	for _, c := range m.outcomes {
 		t.Upstream += c.value()
 	}
-	hits := m.hits.value()
+	hits := m.Hits.value()
 	t.Hit = max(0, hits-t.NotModified)
 	t.Received = hits + m.misses.value() + t.Collapsed + t.Stale + m.staleIfError.value() + m.refused.value()
 	return t
@@ -143,15 +143,15 @@ func (u *Upstream) Tally() Tally {
 // own if it was a hit. It allocates nothing.
 func (u *Upstream) NotModified(how problem.CacheStatus) {
 	if how.Forward == problem.Hit && how.Detail <= problem.DetailNotStored {
-		u.metrics.notModified.Inc()
+		u.Metrics.notModified.Inc()
 	}
 }
 
 // polling is how many status requests are under way.
-func (u *Upstream) polling() int64 { return u.stats.inFlight.Load() }
+func (u *Upstream) Polling() int64 { return u.stats.inFlight.Load() }
 
 // failedWith notes the latest failure of a poll.
-func (u *Upstream) failedWith(p *problem.Problem, now time.Time) { u.stats.failedWith(p, now) }
+func (u *Upstream) FailedWith(p *problem.Problem, now time.Time) { u.stats.failedWith(p, now) }
 
 // Health is how an upstream is doing.
 type Health struct {
@@ -179,7 +179,7 @@ func (u *Upstream) Durations() adaptive.Quantiles { return u.stats.durations.Qua
 
 // learn takes the last change of a history as a sample: of the time in the
 // status before it, and when it was the end, of the whole task.
-func (u *Upstream) learn(group string, history []cache.Change, firstSeen, created, completed time.Time) {
+func (u *Upstream) Learn(group string, history []cache.Change, firstSeen, created, completed time.Time) {
 	last := history[len(history)-1]
 	ended := normalize.Status(last.Status).Terminal()
 	if i := len(history) - 2; i >= 0 {

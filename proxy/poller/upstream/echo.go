@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"net/url"
@@ -13,7 +13,7 @@ const tellingLength = 6
 
 // reveals reports whether text, a word of an upstream's answer, tells a
 // credential or a part of it: some upstreams echo what they refuse.
-func reveals(c providers.Credential, text string) bool {
+func Reveals(c providers.Credential, text string) bool {
 	for _, f := range c.Headers {
 		_, token, _ := strings.Cut(f.Value, " ") // after a scheme
 		if echoes(text, f.Value) || echoes(text, token) {

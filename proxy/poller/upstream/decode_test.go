@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"fmt"
@@ -11,13 +11,13 @@ import (
 
 func TestUpstreamConfigHasDefaults(t *testing.T) {
 	var file struct {
-		Upstreams map[string]UpstreamConfig `yaml:"upstreams"`
+		Upstreams map[string]Config `yaml:"upstreams"`
 	}
 	root, faults := strictyaml.Parse("f", []byte("upstreams:\n  a: {timeout: 3s, freshness: {queued: 5s}}\n  b:\n"), nil)
 	if faults = append(faults, root.Decode(&file)...); len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	want := DefaultUpstreamConfig()
+	want := DefaultConfig()
 	if got := fmt.Sprintf("%+v", file.Upstreams["b"]); got != fmt.Sprintf("%+v", want) {
 		t.Errorf("b is %s, want the defaults", got)
 	}

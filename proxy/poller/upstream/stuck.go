@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ const unknownFor = 10 * time.Minute
 // patience is how long a task of the group may be in a status before it counts
 // as stuck: what nearly all others needed, and the time in which Pollux may not
 // have noticed yet. ok is false where nothing is known.
-func (u *Upstream) patience(group, status string) (d time.Duration, ok bool) {
+func (u *Upstream) Patience(group, status string) (d time.Duration, ok bool) {
 	if d, ok = u.stats.paces.Usual(group, status); ok {
 		d += u.lifetime(normalize.Status(status), 0)
 	}
@@ -27,16 +27,16 @@ func (u *Upstream) patience(group, status string) (d time.Duration, ok bool) {
 }
 
 // groupOf is the group of an entry, as group gives it for its task.
-func (u *Upstream) groupOf(e *cache.Entry) string {
+func (u *Upstream) GroupOf(e *cache.Entry) string {
 	if member, ok := strings.CutPrefix(u.Config.GroupBy, "metadata."); ok {
 		return gjson.GetBytes(e.Document, "metadata."+gjson.Escape(member)).Raw
 	}
-	return u.groupBy(e.Model, e.Values)
+	return u.GroupBy(e.Model, e.Values)
 }
 
 // groupBy is the group by model or parameter, "" if the upstream's tasks are
 // grouped by something else.
-func (u *Upstream) groupBy(model string, values []string) string {
+func (u *Upstream) GroupBy(model string, values []string) string {
 	if u.Config.GroupBy == "model" {
 		return model
 	}

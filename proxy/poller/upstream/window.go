@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"sync"
@@ -56,7 +56,7 @@ func (w *window) before(t time.Time) Tally {
 }
 
 // keep keeps t for TallySince. It is called more often than once a step.
-func (u *Upstream) keep(t Tally, now time.Time) { u.stats.window.add(now, t) }
+func (u *Upstream) Keep(t Tally, now time.Time) { u.stats.window.add(now, t) }
 
 // TallySince is the Tally of what happened since then, to the minute and for a
 // day at most.

@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"context"
@@ -41,16 +41,16 @@ func (u *Upstream) Forward(part *Partition, req *http.Request) (*http.Response, 
 	}
 	leave, full := u.passing.enter(owner, &u.Config)
 	if full != "" {
-		u.metrics.forwardRefused.Inc()
+		u.Metrics.forwardRefused.Inc()
 		return nil, &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, Upstream: u.Name, RetryAfter: time.Second, Detail: full}
 	}
-	res, err := u.transport.RoundTrip(owner, req)
+	res, err := u.Transport.RoundTrip(owner, req)
 	if err != nil {
 		leave()
-		u.metrics.forwardFailed(req.Context())
+		u.Metrics.forwardFailed(req.Context())
 		return nil, u.forwardProblem(req.Context(), err)
 	}
-	u.metrics.forwarded[res.StatusCode/100%len(u.metrics.forwarded)].Inc()
+	u.Metrics.forwarded[res.StatusCode/100%len(u.Metrics.forwarded)].Inc()
 	res.Body = &passingBody{ReadCloser: res.Body, leave: sync.OnceFunc(leave)}
 	return res, nil
 }
@@ -77,7 +77,7 @@ type passing struct {
 
 // enter counts one request of owner's, nil being nobody, and returns what ends
 // it, or which limit is reached.
-func (p *passing) enter(owner *cache.ID, c *UpstreamConfig) (leave func(), full string) {
+func (p *passing) enter(owner *cache.ID, c *Config) (leave func(), full string) {
 	var id cache.ID
 	if owner != nil {
 		id = *owner
@@ -105,7 +105,7 @@ func (p *passing) enter(owner *cache.ID, c *UpstreamConfig) (leave func(), full 
 func (u *Upstream) forwardProblem(ctx context.Context, err error) *problem.Problem {
 	p := &problem.Problem{Type: problem.UpstreamError, Status: http.StatusBadGateway, Upstream: u.Name}
 	failed := explain(ctx, err, "reach the upstream")
-	if p.Detail = failed.reason; failed.timeout {
+	if p.Detail = failed.Reason; failed.Timeout {
 		p.Type, p.Status = problem.UpstreamTimeout, http.StatusGatewayTimeout
 	}
 	var op *net.OpError

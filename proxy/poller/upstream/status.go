@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"time"
@@ -20,7 +20,7 @@ func (u *Upstream) MaxAge(part *Partition, e *cache.Entry, now time.Time) (maxAg
 		return e.Age(now).Truncate(time.Second) + left, true
 	case e.Settling:
 		return settlingMaxAge, false
-	case u.expiring(e):
+	case u.Expiring(e):
 		left := time.Duration(problem.WholeSeconds(part.reauthorizeLeft(u, now))) * time.Second
 		return max(0, min(e.Age(now).Truncate(time.Second)+left, e.FreshUntil.Sub(e.ObservedAt))), false
 	case e.Terminal:
@@ -32,7 +32,7 @@ func (u *Upstream) MaxAge(part *Partition, e *cache.Entry, now time.Time) (maxAg
 // RetryAfter is how long until asking again can tell anything new about a
 // task that has not ended: whole seconds, at least one.
 func (u *Upstream) RetryAfter(part *Partition, e *cache.Entry, now time.Time) time.Duration {
-	wait := max(e.FreshUntil.Sub(now), part.paused(now), u.breaker.wait(now))
+	wait := max(e.FreshUntil.Sub(now), part.Paused(now), u.breaker.wait(now))
 	return time.Duration(max(1, problem.WholeSeconds(wait))) * time.Second
 }
 
@@ -54,13 +54,13 @@ func (u *Upstream) lifetime(status normalize.Status, retryAfter time.Duration) t
 	}
 	d = max(d, u.Provider.Poll.Min)
 	if retryAfter > 0 {
-		d = max(d, clampRetryAfter(retryAfter))
+		d = max(d, ClampRetryAfter(retryAfter))
 	}
 	return d
 }
 
 // doubted makes e as stale as the provider's least interval allows.
-func (u *Upstream) doubted(e *cache.Entry) {
+func (u *Upstream) Doubted(e *cache.Entry) {
 	again := e.ObservedAt.Add(u.Provider.Poll.Min)
 	if now := time.Now(); again.Before(now) {
 		again = now
@@ -72,12 +72,12 @@ func (u *Upstream) doubted(e *cache.Entry) {
 
 // expiring reports whether e has ended for good but holds what can be used for a
 // while only: it is asked for again when that is over.
-func (u *Upstream) expiring(e *cache.Entry) bool {
+func (u *Upstream) Expiring(e *cache.Entry) bool {
 	return e.Terminal && !e.Frozen && !e.Settling && !u.Provider.Reopenable
 }
 
 // expire makes an entry that has ended for good one that expires at a time.
-func (u *Upstream) expire(e *cache.Entry, at, now time.Time) {
+func (u *Upstream) Expire(e *cache.Entry, at, now time.Time) {
 	if !e.Frozen || at.IsZero() {
 		return
 	}

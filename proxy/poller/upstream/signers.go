@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"context"
@@ -34,7 +34,7 @@ type signers struct {
 	fetching chan struct{} // closed when a request under way has ended; nil: none is
 }
 
-func newSigners(cfg UpstreamConfig, provider *providers.Provider) *signers {
+func newSigners(cfg Config, provider *providers.Provider) *signers {
 	if cfg.Inbound == nil || provider.Inbound == nil || provider.Inbound.JWKS == "" {
 		return nil
 	}
@@ -52,7 +52,7 @@ func (s *signers) close() {
 }
 
 // signerKeys is what Poller.SignerKeys returns. A request for keys ends with base.
-func (u *Upstream) signerKeys(ctx, base context.Context, others bool) []ed25519.PublicKey {
+func (u *Upstream) SignerKeys(ctx, base context.Context, others bool) []ed25519.PublicKey {
 	s := u.signers
 	if s == nil {
 		return nil

@@ -1,4 +1,8 @@
-package poller
+// Package upstream is one configured upstream, and the partitions of those who
+// hold a credential for it: how it is asked, what of it and of them is known,
+// and when it is left alone. What a task is, and what becomes known of it, is
+// the engine's (package poller).
+package upstream
 
 import (
 	"crypto/rand"
@@ -22,23 +26,23 @@ import (
 type Upstream struct {
 	Name     string
 	Provider *providers.Provider
-	Config   UpstreamConfig
+	Config   Config
 	Parser   *providers.Parser
 	Base     *url.URL
 	Held     bool // Pollux holds the credential; callers bring a Pollux key
 
 	held      *held // nil: callers bring theirs
-	transport roundTripper
-	inFlight  *schedule.Slots // max_in_flight
+	Transport roundTripper
+	InFlight  *schedule.Slots // max_in_flight
 	passing   *passing
 	breaker   *breaker
 	witnesses *witnesses
-	stats     *upstreamStats
+	stats     *stats
 	messages  *messages
 	signers   *signers         // nil: it signs with a secret, or not at all
-	groups    *adaptive.Groups // nil on schedule: fixed
-	metrics   upstreamMetrics
-	notFound  *problem.Problem // prepared, for the hit path
+	Groups    *adaptive.Groups // nil on schedule: fixed
+	Metrics   Series
+	NotFound  *problem.Problem // prepared, for the hit path
 	gone      *problem.Problem
 }
 
@@ -64,7 +68,7 @@ func Hop() string { return hop }
 // each poll that it may have under way: each partition needs its own.
 const idlePerPoll = 4
 
-func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics, secret *cache.Secret) (*Upstream, error) {
+func New(name string, cfg Config, set *providers.Set, m *Metrics, secret *cache.Secret) (*Upstream, error) {
 	provider := set.Get(cfg.Provider)
 	if provider == nil {
 		return nil, fmt.Errorf("provider %q is not known", cfg.Provider)
@@ -80,21 +84,21 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 	u := &Upstream{
 		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: base,
 		Held:      !cfg.Credential.Caller,
-		inFlight:  schedule.NewSlots(cfg.MaxInFlight),
+		InFlight:  schedule.NewSlots(cfg.MaxInFlight),
 		passing:   &passing{by: map[cache.ID]int{}},
 		witnesses: &witnesses{},
-		stats:     &upstreamStats{},
+		stats:     &stats{},
 		messages:  &messages{},
-		groups:    newGroups(cfg, provider),
-		metrics:   m.upstream(name),
-		notFound: &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
+		Groups:    newGroups(cfg, provider),
+		Metrics:   m.upstream(name),
+		NotFound: &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the upstream knows no such task, or hides it from this credential"},
 		gone: &problem.Problem{Type: problem.TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the task was known, and the upstream has lost it"},
 	}
-	u.transport = transport.New(transport.Config{
+	u.Transport = transport.New(transport.Config{
 		Base: base, DialTimeout: cfg.Timeout, Patience: ForwardPatience,
-		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.metrics.unasked.Inc,
+		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.Metrics.unasked.Inc,
 	})
 	if u.Held {
 		if u.held, err = newHeld(cfg.Credential, provider, secret); err != nil {
@@ -102,7 +106,7 @@ func newUpstream(name string, cfg UpstreamConfig, set *providers.Set, m *metrics
 		}
 	}
 	u.signers = newSigners(cfg, provider)
-	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.metrics.breakerChanged)
+	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.Metrics.breakerChanged)
 	return u, nil
 }
 
@@ -137,33 +141,33 @@ func (u *Upstream) Continues(old *Upstream) bool {
 }
 
 // inherit keeps what a reload must not forget.
-func (u *Upstream) inherit(old *Upstream) {
+func (u *Upstream) Inherit(old *Upstream) {
 	if old == nil || old.Base.String() != u.Base.String() {
 		return
 	}
 	u.witnesses, u.stats, u.passing, u.messages = old.witnesses, old.stats, old.passing, old.messages
-	if u.groups != nil && old.groups != nil {
-		if learned, err := old.groups.MarshalBinary(); err == nil {
-			_ = u.groups.UnmarshalBinary(learned) // it was written a line above
+	if u.Groups != nil && old.Groups != nil {
+		if learned, err := old.Groups.MarshalBinary(); err == nil {
+			_ = u.Groups.UnmarshalBinary(learned) // it was written a line above
 		}
 	}
 	if old.Config.Breaker == u.Config.Breaker {
 		u.breaker = old.breaker
 	}
 	if old.Config.MaxInFlight == u.Config.MaxInFlight {
-		u.inFlight = old.inFlight
+		u.InFlight = old.InFlight
 	}
 }
 
 // close ends what is kept open for u; requests under way go on.
-func (u *Upstream) close() {
-	u.transport.Close()
+func (u *Upstream) Close() {
+	u.Transport.Close()
 	u.signers.close()
 }
 
 // credential is what Pollux sends for callers of a held upstream, with what the
 // caller selects, and what the caller sent otherwise.
-func (u *Upstream) credential(caller providers.Credential) providers.Credential {
+func (u *Upstream) Credential(caller providers.Credential) providers.Credential {
 	if !u.Held {
 		return caller
 	}
