@@ -2,7 +2,7 @@ package access
 
 import (
 	"pollux/cache"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
@@ -10,14 +10,14 @@ import (
 type Memory struct {
 	rules     *Rules
 	Target    *Target
-	Partition *poller.Partition // held, so that the engine finds this one and no other under its id
+	Partition *upstream.Partition // held, so that the engine finds this one and no other under its id
 	Key       cache.ID
 }
 
 // Remember keeps what x was found to be, for the next request of its connection,
 // if that must be the same as long as the rules are. A session is not: it ends by
 // itself.
-func (x *Request) Remember(t *Target, part *poller.Partition) {
+func (x *Request) Remember(t *Target, part *upstream.Partition) {
 	h := &x.Ctx.Request.Header
 	last := wire.LastOf(x.Ctx)
 	if last == nil || x.Facts.Close || x.Rules.Keyed() && len(h.Peek("Cookie")) > 0 || !last.Keep(h) {
