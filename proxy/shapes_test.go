@@ -79,6 +79,7 @@ type upstreamShape struct {
 		Header string `json:"header"`
 		Scheme string `json:"scheme"`
 	} `json:"credential"`
+	Cancel *string `json:"cancel"`
 }
 
 type budgetShape struct {

@@ -23,6 +23,9 @@ type upstreamJSON struct {
 	// Credential is where a caller's own goes, nil where Pollux holds it or none
 	// goes in a header.
 	Credential *credentialJSON `json:"credential"`
+	// Cancel is the request by which a task is cancelled, as the provider file has
+	// it; nil where none can be.
+	Cancel *string `json:"cancel"`
 }
 
 // credentialJSON is a header, and the word that stands before the credential in
@@ -86,6 +89,10 @@ func (s *Service) upstreamState(u *upstream.Upstream, v *access.Reach, now time.
 	}
 	if id := &u.Provider.Identity; !u.Held && len(id.Headers) > 0 {
 		out.Credential = &credentialJSON{id.Headers[0], id.Scheme}
+	}
+	if a := u.Provider.Cancel; a != nil {
+		request := a.Request.String()
+		out.Cancel = &request
 	}
 	if e := h.LastError; e != nil {
 		out.LastError = &lastErrorJSON{At: e.At.UTC().Truncate(time.Millisecond), Type: string(e.Type), Detail: orNull(e.Detail)}

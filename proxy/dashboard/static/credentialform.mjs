@@ -1,19 +1,15 @@
-import { endpoint, getJSON } from "./api.mjs";
 import { headerNameFor, remember } from "./credentials.mjs";
 import { h } from "./dom.mjs";
 import { samples } from "./session.mjs";
+import { readUpstreams, upstream as known } from "./upstreamlist.mjs";
 
 /** placeOf resolves with {header, scheme} of an upstream's credentials. challenge
  * is what Pollux said of it (WWW-Authenticate), for those who may not see the
  * upstreams. */
 export async function placeOf(upstream, challenge) {
-  try {
-    const { data } = await getJSON(endpoint("v1/upstreams"));
-    const place = data.find((u) => u.name === upstream)?.credential;
-    if (place) return place;
-  } catch {
-    // Then the challenge has to do.
-  }
+  if (!known(upstream)) await readUpstreams().catch(() => {}); // then the challenge has to do
+  const place = known(upstream)?.credential;
+  if (place) return place;
   return challenge === "" || /^bearer\b/i.test(challenge) ? { header: "Authorization", scheme: "Bearer" } : { header: "X-API-Key", scheme: "" };
 }
 
@@ -26,8 +22,8 @@ export function withScheme(value, scheme) {
 /** askCredential is a form for the upstream credential under which a task is
  * kept, see placeOf. done is called once it was typed in. */
 export function askCredential(upstream, { header: name, scheme }, done) {
-  const known = headerNameFor(upstream);
-  const header = h("input", { type: "text", name: "header", value: known || name, required: true, pattern: "[A-Za-z0-9\\-]+", autocomplete: "off", spellcheck: "false", maxlength: "64" });
+  const typed = headerNameFor(upstream);
+  const header = h("input", { type: "text", name: "header", value: typed || name, required: true, pattern: "[A-Za-z0-9\\-]+", autocomplete: "off", spellcheck: "false", maxlength: "64" });
   const value = h("input", { type: "password", name: "value", required: true, autocomplete: "off", placeholder: scheme ? `${scheme} …` : "" });
   const use = (text) => {
     remember(upstream, header.value, header.value === name ? withScheme(text, scheme) : text.trim());
@@ -42,5 +38,5 @@ export function askCredential(upstream, { header: name, scheme }, done) {
   return h("form", { class: "credential", onsubmit: submit },
     h("p", { class: "muted" }, "Answers belong to the credential that asked for them. This one stays in this tab's memory and is sent only with requests about tasks of ", h("bdi", null, upstream), "."),
     offered.length ? h("p", null, "These upstreams are simulated. Their teams: ", offered) : null,
-    h("label", null, "Header", header), h("label", null, scheme ? `Value (${scheme} is added)` : "Value", value), h("button", { type: "submit", class: "button primary" }, known ? "Use this one instead" : "Use it"));
+    h("label", null, "Header", header), h("label", null, scheme ? `Value (${scheme} is added)` : "Value", value), h("button", { type: "submit", class: "button primary" }, typed ? "Use this one instead" : "Use it"));
 }

@@ -1,13 +1,16 @@
 // Starts the page, and shows what its address says.
 
-import { byId } from "./dom.mjs";
+import { byId, setAttr } from "./dom.mjs";
 import { onKey } from "./keys.mjs";
 import { Overview } from "./overview.mjs";
 import { everything, format, parse } from "./route.mjs";
 import * as session from "./session.mjs";
 import { TaskPage } from "./taskpage.mjs";
 import { setSubject } from "./title.mjs";
+import { themeSwitch } from "./theme.mjs";
 import { toast } from "./notice.mjs";
+import { knows } from "./upstreamlist.mjs";
+import { WebhooksPage } from "./webhooks.mjs";
 
 const SEARCH_PAUSE = 250; // ms between the last key and the search
 
@@ -23,6 +26,7 @@ const task = new TaskPage({
     go(list);
   },
 });
+const webhooks = new WebhooksPage(refused);
 
 /** go shows another view; replacing it leaves no step in the browser's history. */
 function go(next, { replace = false } = {}) {
@@ -42,12 +46,17 @@ function show() {
   if (session.missing()) return login();
   document.body.classList.remove("locked");
   byId("login").hidden = true;
-  if (state.view === "task") {
-    overview.hide();
-    task.show(state.ref, format(list));
-    return;
+  byId("me").togglePopover(false);
+  setAttr(byId("to-webhooks"), "aria-current", state.view === "webhooks" ? "page" : null);
+  overview.watch();
+  if (state.view !== "tasks") overview.hide();
+  if (state.view !== "task") task.hide();
+  if (state.view !== "webhooks") webhooks.hide();
+  if (state.view === "task") return task.show(state.ref, format(list));
+  if (state.view === "webhooks") {
+    setSubject("Webhooks · Pollux");
+    return webhooks.show(format(list));
   }
-  task.hide();
   list = state;
   if (byId("find") !== document.activeElement) byId("find").value = state.q;
   setSubject("Pollux");
@@ -57,8 +66,8 @@ function show() {
 
 function login() {
   document.body.classList.add("locked");
-  overview.hide();
-  task.hide();
+  overview.unwatch();
+  for (const view of [overview, task, webhooks]) view.hide();
   session.ask(show);
 }
 
@@ -75,7 +84,7 @@ let searching;
 // Of a reference, the id; a model may have a slash too.
 function idIn(text) {
   const [first, ...rest] = text.split("/");
-  return rest.length && overview.knows(first) ? rest.pop() : text;
+  return rest.length && knows(first) ? rest.pop() : text;
 }
 
 function search() {
@@ -89,7 +98,7 @@ function search() {
 function openFound() {
   const text = byId("find").value.trim();
   if (!text) return;
-  const ref = text.includes("/") && overview.knows(text.split("/")[0]) ? text : overview.table.find(text);
+  const ref = text.includes("/") && knows(text.split("/")[0]) ? text : overview.table.find(text);
   if (ref) return go({ view: "task", ref });
   search();
 }
@@ -100,7 +109,8 @@ function leave() {
     find.value = "";
     find.blur();
     search();
-  } else if (state.view === "task") go(list);
+  } else if (state.view !== "tasks") go(list);
+  else if (overview.table.selection.on) overview.table.selection.toggle();
   else document.activeElement?.blur?.();
 }
 
@@ -113,11 +123,13 @@ onKey({
   k: onList(() => overview.table.move(-1)),
   n: onList(() => overview.table.showNew()),
   t: onList(() => overview.filters.trouble()),
+  s: onList(() => overview.table.selection.toggle()),
   x: onList(() => overview.filters.clear()),
   c: () => (state.view === "task" ? task.copyID() : overview.table.copyFocused()),
   r: () => {
     if (state.view === "task") return void task.refresh();
-    overview.refresh();
+    if (state.view === "webhooks") webhooks.refresh();
+    else overview.refresh();
     toast("Refreshed");
   },
   Enter: onList(() => overview.table.openFocused()),
@@ -148,6 +160,7 @@ byId("logout").addEventListener("click", async () => {
   }
   show();
 });
+byId("themes").append(...themeSwitch());
 addEventListener("hashchange", show);
 
 await session.read();

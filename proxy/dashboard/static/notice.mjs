@@ -40,12 +40,31 @@ async function write(text) {
   if (!done) throw new Error("copy refused");
 }
 
-/** confirmed asks a question and resolves with whether the answer was yes. */
-export function confirmed(title, text, yes) {
+/** confirmed asks a question and resolves with whether the answer was yes. what is
+ * text or a node. */
+export function confirmed(title, what, yes) {
+  if (yes) setYes(yes);
+  byId("confirm-no").hidden = false;
+  return shown(title, what);
+}
+
+/** setYes names the button of a question that does it, and says whether it can. */
+export function setYes(text, can = true) {
+  byId("confirm-yes").textContent = text;
+  byId("confirm-yes").disabled = !can;
+}
+
+/** tell shows what has to be read, with nothing to decide. */
+export function tell(title, what) {
+  setYes("Close");
+  byId("confirm-no").hidden = true;
+  return shown(title, what);
+}
+
+function shown(title, what) {
   const dialog = byId("confirm");
   byId("confirm-title").textContent = title;
-  byId("confirm-text").textContent = text;
-  byId("confirm-yes").textContent = yes;
+  byId("confirm-text").replaceChildren(what);
   dialog.returnValue = "no";
   dialog.showModal();
   return new Promise((resolve) => {

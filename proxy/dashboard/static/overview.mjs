@@ -1,6 +1,6 @@
 // The fleet: counts, table and panels, fed by two streams and one poll.
 
-import { endpoint, getJSON, openStream } from "./api.mjs";
+import { endpoint, openStream } from "./api.mjs";
 import { sync } from "./clock.mjs";
 import { Counts } from "./counts.mjs";
 import { byId, h, setText } from "./dom.mjs";
@@ -8,12 +8,14 @@ import { Durations } from "./durations.mjs";
 import { Failures } from "./failures.mjs";
 import { Filters } from "./filters.mjs";
 import { beat, setStream } from "./live.mjs";
+import { Replicas } from "./replicas.mjs";
 import { WINDOWS } from "./route.mjs";
 import { Savings } from "./savings.mjs";
 import { follow } from "./sse.mjs";
 import { partOf } from "./session.mjs";
 import { States } from "./states.mjs";
 import { Table } from "./table.mjs";
+import { readUpstreams } from "./upstreamlist.mjs";
 import { Upstreams } from "./upstreams.mjs";
 import { page } from "./visible.mjs";
 
@@ -27,7 +29,7 @@ export class Overview {
   #fleet = null;
   #scroll = 0;
   #window = "";
-  #names = new Set();
+  #watching = null;
   #login;
 
   /** go(state) shows another view; login() resolves with whether a key of this
@@ -42,7 +44,7 @@ export class Overview {
     this.counts = new Counts({ pick: on.status, trouble: () => filters.trouble(), open, window: (word) => filters.window(word) });
     this.states = new States(on.upstream);
     this.upstreams = new Upstreams(on.upstream);
-    this.panels = [this.counts, new Savings(), new Failures(), new Durations()];
+    this.panels = [this.counts, new Savings(), new Failures(), new Replicas(), new Durations()];
     byId("jump").append(...["tasks", "savings", "failures", "upstreams", "durations"].map((id) =>
       h("button", { type: "button", class: "link", onclick: () => jump(id) }, byId(`${id}-title`).textContent)));
   }
@@ -74,13 +76,7 @@ export class Overview {
 
   refresh() {
     this.table.refresh();
-    if (this.#run) this.#readUpstreams(this.#run.signal);
-  }
-
-  /** knows says whether there is such an upstream; where nobody may be told, any
-   * may be. */
-  knows(name) {
-    return this.#names.size === 0 || this.#names.has(name);
+    if (this.#watching) this.#readUpstreams(this.#watching.signal);
   }
 
   #start() {
@@ -103,24 +99,32 @@ export class Overview {
         this.#refused("fleet", err);
       },
     });
-    this.#watchUpstreams(signal);
   }
 
-  async #watchUpstreams(signal) {
+  /** watch follows the upstreams, whatever page is on show: the sign at the top and
+   * the title of the tab tell of their trouble. */
+  async watch() {
+    if (this.#watching) return;
+    this.#watching = new AbortController();
+    const { signal } = this.#watching;
     while (!signal.aborted) {
       if (!(await this.#readUpstreams(signal))) return;
       await new Promise((resolve) => setTimeout(resolve, document.hidden ? UPSTREAMS_EVERY_HIDDEN : UPSTREAMS_EVERY));
     }
   }
 
+  unwatch() {
+    this.#watching?.abort();
+    this.#watching = null;
+  }
+
   // It resolves with whether it makes sense to ask again.
   async #readUpstreams(signal) {
     try {
-      const answer = await getJSON(endpoint("v1/upstreams"), { signal });
+      const all = await readUpstreams(signal);
       if (signal.aborted) return false;
-      this.#names = new Set(answer.data.map((u) => u.name));
-      this.states.draw(answer.data);
-      this.upstreams.draw(answer.data);
+      this.states.draw(all);
+      this.upstreams.draw(all);
       if (this.#fleet) this.upstreams.drawTasks(this.#fleet);
       return true;
     } catch (err) {

@@ -17,6 +17,7 @@ export const everything = Object.freeze({
 /** parse reads a fragment. What it does not understand is left out. */
 export function parse(hash) {
   const params = new URLSearchParams(hash.replace(/^#/, ""));
+  if (params.has("webhooks")) return { view: "webhooks" };
   const ref = params.get("task");
   if (ref) return { view: "task", ref };
   const oneOf = (name, values) => (values.includes(params.get(name)) ? params.get(name) : "");
@@ -43,6 +44,7 @@ function timeIn(text) {
 
 /** format is the inverse of parse; defaults are left out. */
 export function format(state) {
+  if (state.view === "webhooks") return "#webhooks";
   const params = new URLSearchParams();
   if (state.view === "task") {
     params.set("task", state.ref);

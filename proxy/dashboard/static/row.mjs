@@ -19,6 +19,7 @@ export class RowView {
   #row;
   #several = false;
   #received = 0; // performance.now() when the row came
+  #pick = h("input", { type: "checkbox", class: "pick" });
   #status = h("button", { type: "button", class: "link status" });
   #note = h("span", { class: "note" });
   #link = h("a", { class: "ref", tabindex: "0" });
@@ -33,12 +34,14 @@ export class RowView {
   #changed = h("time");
   #checked = h("span");
 
-  /** on has status(word) and upstream(name), the filters that a click sets. */
+  /** on has status(word) and upstream(name), the filters that a click sets, and
+   * pick(row), which chooses it. */
   constructor(row, on) {
+    this.#pick.addEventListener("change", () => on.pick(this.#row));
     this.#status.addEventListener("click", () => on.status(this.#row.status));
     this.#upstream.addEventListener("click", () => on.upstream(this.#row.upstream));
     const cells = [
-      h("span", { class: "state" }, this.#status, this.#note),
+      h("span", { class: "state" }, this.#pick, this.#status, this.#note),
       [h("span", { class: "id" }, this.#link, copyButton("Copy the id", () => this.#row.id, "the id")), this.#sub],
       this.#upstream, this.#reason, this.#model, this.#created, this.#took, this.#changed, this.#checked,
     ];
@@ -49,10 +52,14 @@ export class RowView {
     this.draw(row, {});
   }
 
-  /** draw shows row; left greys it, since it no longer belongs to the view, and
-   * several says that other rows have its reference. */
-  draw(row, { left = false, several = false }) {
+  /** draw shows row; left greys it, since it no longer belongs to the view,
+   * several says that other rows have its reference, chosen and may whether it is,
+   * and can be, chosen. */
+  draw(row, { left = false, several = false, chosen = false, may = false }) {
     this.element.classList.toggle("left", left);
+    this.element.classList.toggle("chosen", chosen);
+    this.#pick.checked = chosen;
+    this.#pick.disabled = !may;
     if (row === this.#row && several === this.#several) return;
     this.#several = several;
     const before = this.#row;
@@ -67,6 +74,7 @@ export class RowView {
     setText(this.#link, row.id);
     this.#link.href = format({ view: "task", ref: row.ref });
     this.#link.title = row.id;
+    this.#pick.setAttribute("aria-label", `Select ${row.id}`);
     setText(this.#subUpstream, row.upstream);
     setText(this.#upstream, row.upstream);
     this.#upstream.title = `Show only ${row.upstream}`;

@@ -15,15 +15,22 @@ export async function read() {
   } catch (err) {
     if (err.status === 401) session = { login_required: true, client: null, scopes: [] };
   }
-  byId("logout").hidden = !(session.login_required && session.client !== null);
-  byId("logout").title = session.client === null ? "" : `Logged in as ${session.client}`;
-  byId("about").textContent = [who(), session.version && `Pollux ${session.version}`].filter(Boolean).join(" · ");
+  draw();
   return missing();
 }
 
-function who() {
-  if (session.client === null) return session.login_required ? "" : "Nobody has to log in here";
-  return `Logged in as ${session.client}, who may: ${session.scopes.join(", ")}`;
+function draw() {
+  const { client, login_required: required, scopes, version } = session;
+  byId("logout").hidden = !required || client === null;
+  byId("me-name").textContent = client ?? "";
+  byId("who").replaceChildren(...who(client, required, scopes));
+  byId("about").textContent = version ? `Pollux ${version}` : "Pollux";
+  byId("to-webhooks").hidden = !["webhooks", "purge"].some((scope) => scopes.includes(scope));
+}
+
+function who(client, required, scopes) {
+  if (client !== null) return ["You are ", h("strong", null, h("bdi", null, client)), h("span", { class: "muted" }, ` · may ${scopes.join(", ")}`)];
+  return [required ? "You are not logged in." : "Nobody has to log in here.", scopes.length ? h("span", { class: "muted" }, ` You may ${scopes.join(", ")}.`) : ""];
 }
 
 /** partOf is the name of a key that sees a part of the whole, "" of others. */

@@ -10,6 +10,7 @@ import { firstPage, nextPage, PAGE } from "./pages.mjs";
 import { isFiltered } from "./route.mjs";
 import { COLUMNS, RowView } from "./row.mjs";
 import { comparing, keyOf, matching, MANY, Rows } from "./rows.mjs";
+import { Selection } from "./selection.mjs";
 import { follow } from "./sse.mjs";
 import { page } from "./visible.mjs";
 
@@ -30,6 +31,7 @@ export class Table {
   #run = null; // AbortController of the view on show
   #queued = false;
   #on;
+  selection = new Selection(() => this.#rows.shown, () => this.#state && this.#draw());
 
   /** on has open(ref), status(word), upstream(name), clear() and
    * problem(err, again), again being what to do once the problem is solved. */
@@ -130,7 +132,9 @@ export class Table {
   }
 
   #draw() {
-    const on = { status: this.#on.status, upstream: this.#on.upstream };
+    const { selection } = this;
+    const on = { status: this.#on.status, upstream: this.#on.upstream, pick: (row) => selection.pick(row) };
+    this.#table.classList.toggle("selecting", selection.on);
     const make = (row) => {
       const view = new RowView(row, on);
       this.#views.set(keyOf(row), view);
@@ -138,8 +142,9 @@ export class Table {
     };
     const severals = this.#rows.severals;
     keyed(this.#body, this.#rows.shown, keyOf, make, (_, row) =>
-      this.#views.get(keyOf(row)).draw(row, { left: this.#rows.left(row), several: severals.has(row.ref) }));
+      this.#views.get(keyOf(row)).draw(row, { left: this.#rows.left(row), several: severals.has(row.ref), chosen: selection.has(row), may: selection.may(row) }));
     for (const [key, view] of this.#views) if (!view.element.isConnected) this.#views.delete(key);
+    selection.draw();
     this.#drawNew();
     this.#drawFoot();
   }
@@ -221,7 +226,7 @@ export class Table {
 
   openFocused() {
     const row = this.#focused();
-    if (row) this.#on.open(row.dataset.ref);
+    if (row) this.#use(row);
   }
 
   copyFocused() {
@@ -236,8 +241,16 @@ export class Table {
 
   #click(e) {
     const row = e.target.closest("tr");
-    if (!row || e.target.closest("a, button") || String(getSelection())) return;
-    this.#on.open(row.dataset.ref);
+    const link = e.target.closest("a");
+    if (!row || e.target.closest("button, input") || (link && !this.selection.on) || String(getSelection())) return;
+    e.preventDefault();
+    this.#use(row);
+  }
+
+  // A row is opened, or while tasks are chosen, chosen.
+  #use(row) {
+    if (!this.selection.on) return this.#on.open(row.dataset.ref);
+    this.selection.pick(this.#rows.shown.find((x) => keyOf(x) === row.dataset.key));
   }
 
   #tick() {

@@ -1,6 +1,7 @@
 // The page of one task, live until the task has ended.
 
-import { cancelURL, decoded, getJSON, openStream, Problem, request, rowURL, taskURL, upstreamOf } from "./api.mjs";
+import { decoded, getJSON, openStream, Problem, request, rowURL, taskURL, upstreamOf } from "./api.mjs";
+import { cancellable, cancelTasks } from "./cancel.mjs";
 import { onTick } from "./clock.mjs";
 import { askCredential, placeOf } from "./credentialform.mjs";
 import { headerNameFor, headersFor } from "./credentials.mjs";
@@ -141,7 +142,7 @@ export class TaskPage {
     this.#drawHistory(doc);
     this.#drawBodies(raw);
     this.#status = doc.status;
-    p.cancel.hidden = doc.terminal;
+    p.cancel.hidden = doc.terminal || !cancellable(this.#ref);
     p.change.hidden = headerNameFor(doc.upstream) === "";
     setSubject(`${wordOf(doc.status)}: ${doc.id}`);
   }
@@ -248,15 +249,8 @@ export class TaskPage {
   }
 
   async #cancel() {
-    const upstream = upstreamOf(this.#ref);
-    const yes = await confirmed("Cancel this task?", `Pollux asks ${upstream} to cancel ${this.#id}. What the task has cost so far is spent.`, "Cancel the task");
-    if (!yes) return;
-    try {
-      await request(cancelURL(this.#ref), { method: "POST", headers: this.#headers() });
-      toast(`${upstream} was asked to cancel`);
-    } catch (err) {
-      this.#refused(err);
-    }
+    const refused = await cancelTasks([this.#ref]);
+    if (refused?.length) this.#refused(refused[0].err);
   }
 }
 

@@ -53,9 +53,10 @@ async function inEveryLook(name, f = () => {}) {
   await browser.look();
 }
 
-async function accessible(which) {
+// Of what the page shows, or of an element that lies above the rest.
+async function accessible(which, _, within = "document") {
   await browser.run(`${axe}\n;true`);
-  const found = await browser.run("axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => `${v.id}: ${v.nodes[0].html} ${v.nodes[0].failureSummary}`))");
+  const found = await browser.run(`axe.run(${within}, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id + ': ' + v.nodes[0].html + ' ' + v.nodes[0].failureSummary))`);
   assert.deepEqual(found, [], which);
 }
 
@@ -160,6 +161,92 @@ async function rowsStay() {
   await browser.point(2, 2);
 }
 
+const press = (text) => browser.run(`[...document.querySelectorAll("button")].find((b) => b.checkVisibility() && b.textContent === ${JSON.stringify(text)}).click()`);
+const asked = async (mock) => (await fetch(`${mock.url.replace("/dashboard", "")}/mock/asked`)).json();
+
+async function cancelsMany(mock) {
+  await browser.run("location.hash = '#terminal=false'");
+  await until(`${rows}.length > 5 && ${rows}.every((r) => r.querySelector('.badge.queued, .badge.in_progress, .badge.requires_action'))`);
+  await browser.run("document.activeElement.blur()");
+  await browser.press("s");
+  await until("document.querySelector('.selecting') && document.getElementById('selection').checkVisibility()");
+  assert.ok(await browser.run(`${rows}.filter((r) => r.dataset.ref.startsWith('vessl/')).every((r) => r.querySelector('.pick').disabled)`), "what its upstream does not cancel can be chosen");
+  // A click chooses, and opens nothing.
+  await browser.run(`${rows}.find((r) => r.dataset.ref.startsWith('orq/')).querySelector('.ref').click()`);
+  await browser.run(`${rows}.find((r) => r.dataset.ref.startsWith('shannon/')).querySelector('.pick').click()`);
+  await until("document.getElementById('selection').textContent.startsWith('2 of ')");
+  await inEveryLook("selecting");
+  const chosen = await browser.run(`${rows}.filter((r) => r.querySelector('.pick').checked).map((r) => r.dataset.ref)`);
+  await press("Cancel them");
+  await until("document.getElementById('confirm').open");
+  const said = await browser.run("document.getElementById('confirm').textContent");
+  assert.ok(["Cancel 2 tasks?", "orq is asked once", "shannon is asked once", "POST /v1/tasks/{id}/cancel"].every((x) => said.includes(x)), said);
+  await inEveryLook("cancelling", accessible);
+  await press("Cancel 2 tasks");
+  await until("document.getElementById('confirm').open && document.getElementById('confirm').textContent.includes('1 task: it is too late')");
+  assert.deepEqual((await asked(mock)).toSorted(), chosen.map((ref) => `cancel ${ref}`).toSorted());
+  await press("Close");
+  await until("!document.querySelector('.selecting')");
+  await browser.run("location.hash = ''");
+  await until(`${rows}.length > 20`);
+}
+
+async function followsWebhooks(mock) {
+  await browser.run("document.getElementById('to-webhooks').click()");
+  await until(`document.querySelectorAll('.hooks > li').length === 50 && ${isLive} && document.getElementById('to-webhooks').getAttribute('aria-current') === 'page'`);
+  await press("Show more");
+  await until("document.querySelectorAll('.hooks > li').length === 60");
+  await browser.run("document.querySelectorAll('.hooks summary')[1].click()");
+  await until("document.querySelectorAll('.hook-deliveries > li').length === 3 && document.querySelector('.hook-deliveries').textContent.includes('next attempt in')");
+  await inEveryLook("webhooks", accessible);
+  await press("Redeliver");
+  await until("document.getElementById('confirm').open");
+  await press("Send again");
+  await until("document.getElementById('toast').textContent === 'Sent again'");
+  await press("End");
+  await until("document.getElementById('confirm').open");
+  await press("End it");
+  await until("document.querySelectorAll('.hooks > li').length === 59");
+  assert.deepEqual((await asked(mock)).slice(-2), ["POST wh_busy:redeliver", "DELETE wh_busy"]);
+  await browser.press("Escape");
+  await until(`!document.getElementById('overview').hidden && ${rows}.length > 20`);
+}
+
+// The theme that was chosen wins over the computer's, and is kept.
+async function keepsTheme() {
+  const ground = "getComputedStyle(document.body).backgroundColor";
+  await browser.look({ dark: true });
+  const dark = await browser.run(ground);
+  await browser.run("document.getElementById('me-open').click()");
+  assert.match(await browser.run("document.getElementById('me').innerText"), /Nobody has to log in here[^]*Pollux v1\.2\.3/);
+  await inEveryLook("me", (which, look) => accessible(which, look, "document.getElementById('me')"));
+  await browser.look({ dark: true });
+  await browser.run("document.querySelector('#themes [value=light]').click()");
+  const light = await browser.run(ground);
+  assert.notEqual(light, dark);
+  await browser.call("Page.reload");
+  await until(`document.readyState === 'complete' && ${rows}.length > 20`);
+  assert.equal(await browser.run(ground), light);
+  await browser.run("document.getElementById('me-open').click()");
+  await browser.run("document.querySelector('#themes [value=auto]').click()");
+  assert.equal(await browser.run(ground), dark);
+  await browser.press("Escape");
+  await browser.look();
+}
+
+// A key without the scope fleet sees a part, and is told so.
+async function seesAPart() {
+  await until("document.getElementById('key')");
+  await browser.run("document.getElementById('key').select()");
+  await browser.type("demo");
+  await browser.press("Enter");
+  await until(`${rows}.length > 20 && document.getElementById('fleet-note').checkVisibility()`);
+  assert.match(await browser.run("document.getElementById('fleet-note').textContent"), /what the key demo sees: a part of the whole/);
+  await inEveryLook("part", accessible);
+  await browser.run("document.getElementById('me-open').click()");
+  assert.match(await browser.run("document.getElementById('me').innerText"), /You are demo · may read, submit, webhooks/);
+}
+
 async function survivesRestart(mock) {
   await ended(mock.child);
   await until("document.getElementById('live').textContent.includes('reconnecting')");
@@ -181,6 +268,8 @@ async function logsIn() {
     await until(then);
   }
   assert.equal(await browser.run("document.cookie"), "");
+  await browser.run("document.getElementById('me-open').click()");
+  await until("document.getElementById('logout').checkVisibility()");
   await browser.run("document.getElementById('logout').click()");
   await until("!document.getElementById('login').hidden && document.getElementById('overview').hidden");
 }
@@ -212,10 +301,14 @@ try {
     await findsWhatIsHidden();
     await filters();
     await rowsStay();
+    await cancelsMany(mock);
+    await followsWebhooks(mock);
+    await keepsTheme();
     await survivesRestart(mock);
   });
   await withServer([], troubleIsAtTheTop);
   await withServer(["--login"], logsIn);
+  await withServer(["--login", "--part"], seesAPart);
   await withServer(["--caller"], takesCredential);
 } finally {
   await browser.close();

@@ -39,9 +39,11 @@ export class Fleet extends EventEmitter {
   #history = { step_seconds: 10, by_status: Object.fromEntries(STATUSES.map((s) => [s, []])), polls_received: [], polls_upstream: [] };
   #ticks = 0;
 
-  /** hostile is put into every string that an upstream may choose. */
-  constructor({ hostile = "" } = {}) {
+  /** hostile is put into every string that an upstream may choose; caller says
+   * that callers bring the credentials. */
+  constructor({ hostile = "", caller = false } = {}) {
     super();
+    this.caller = caller;
     this.setMaxListeners(0);
     this.hostile = hostile;
     const now = Date.now();
@@ -170,6 +172,7 @@ export class Fleet extends EventEmitter {
       polls: { received: p.received, upstream: p.upstream, saved: { total: p.received - p.upstream, hit: p.hit, collapsed: p.collapsed, stale: p.stale, not_modified: p.not_modified }, rate_limits_avoided: this.avoided },
       durations: Object.fromEntries(Object.entries(UPSTREAMS).map(([name, u]) => [name, { p50_seconds: u.seconds * 0.98, p95_seconds: u.seconds * 1.53, samples: this.tasks.filter((t) => t.upstream === name && t.completed).length }])),
       oldest: oldest ? this.row(oldest) : null, history: this.#history, failures: this.#failures(),
+      replicas: [{ name: "pollux-0", slots: 171, last_heard: iso(Date.now() - 400) }, { name: "pollux-1", slots: 85, last_heard: iso(Date.now() - 21_000) }],
     };
   }
 
@@ -194,9 +197,43 @@ export class Fleet extends EventEmitter {
         paused_for_seconds: name === "gumloop-flow" && left(45, 20) > 0 ? left(45, 20) : null,
         latency: { p50_seconds: 0.04 + i * 0.03, p99_seconds: 0.31 + i * 0.17 }, error_ratio: open ? 0.41 : i * 0.004,
         last_error: open || i === 1 ? { at: iso(Date.now() - 8_000 * (i + 1)), type: "upstream-error", status: 502, detail: `the upstream answered 502${this.hostile}` } : null,
-        polls: { received: 4_000 + this.#ticks * (20 - i), upstream: 310 + this.#ticks * 2 }, in_flight: (this.#ticks + i) % 3, credential: { header: "Authorization", scheme: "Bearer" },
+        polls: { received: 4_000 + this.#ticks * (20 - i), upstream: 310 + this.#ticks * 2 }, in_flight: (this.#ticks + i) % 3, credential: this.caller ? { header: "Authorization", scheme: "Bearer" } : null,
+        cancel: name === "vessl" ? null : "POST /v1/tasks/{id}/cancel",
       };
     });
+  }
+
+  #ended = new Set();
+
+  webhooks() {
+    const at = Date.now();
+    const counts = { watching: 0, suspended: 0, done: 0, pending: 0, delivered: 0, gave_up: 0 };
+    return [
+      { id: "wh_new", url: `https://hooks.example/ci${this.hostile}`, on: ["terminal"], state: "active", created_at: iso(at - 4_000), counts: { ...counts, watching: 2 } },
+      { id: "wh_busy", url: "https://billing.example/pollux/tasks/ended/and/a/path/that/does/not/end/for/a/long/time", on: ["terminal", "requires_action"], state: "active", created_at: iso(at - 3.6e6), counts: { ...counts, watching: 1, done: 3, pending: 1, delivered: 2, gave_up: 1 } },
+      { id: "wh_gone", url: "https://old.example/", on: ["terminal"], state: "gone", created_at: iso(at - 9e7), counts: { ...counts, done: 1, gave_up: 1 } },
+      ...Array.from({ length: 57 }, (_, i) => ({ id: `wh_${i}`, url: "https://hooks.example/", on: ["terminal"], state: "active", created_at: iso(at - 1e8 - i * 6e5), counts: { ...counts, done: 1, delivered: 1 } })),
+    ].filter((hook) => !this.#ended.has(hook.id));
+  }
+
+  webhook(id) {
+    const hook = this.webhooks().find((x) => x.id === id);
+    if (!hook) return null;
+    const { counts, ...rest } = hook;
+    const at = (ago) => iso(Date.now() - Date.now() % 60_000 - ago);
+    const tried = (ago, code, error = null) => ({ at: at(ago), status_code: code, error, duration_ms: 38 });
+    const sent = [
+      { id: `msg_1${this.hostile}`, type: "task.completed", state: "delivered", attempts: [tried(60_000, 500), tried(54_000, 204)], next_attempt_at: null },
+      { id: "msg_2", type: "task.failed", state: "pending", attempts: [tried(40_000, null, `connection refused${this.hostile}`)], next_attempt_at: iso(Date.now() + 25_000) },
+      { id: "msg_3", type: "task.completed", state: "gave_up", attempts: [tried(9e6, 503)], next_attempt_at: null },
+    ];
+    const tasks = this.tasks.slice(0, 4).map((t) => ({ task: t.ref, status: t.status, state: ENDED.has(t.status) ? "done" : "watching", problem: null }));
+    tasks.push({ task: "shannon/task-gone", status: null, state: "suspended", problem: "unauthorized" });
+    return { ...rest, tasks, deliveries: counts.delivered + counts.pending + counts.gave_up ? sent : [] };
+  }
+
+  endWebhook(id) {
+    this.#ended.add(id);
   }
 
   task(ref) {

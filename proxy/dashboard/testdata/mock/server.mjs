@@ -1,9 +1,10 @@
 // A server with the endpoints that the dashboard uses, over a simulated fleet.
 //
-//   node testdata/mock/server.mjs [--port 8099] [--prefix /pollux] [--login] [--caller] [--hostile]
+//   node testdata/mock/server.mjs [--port 8099] [--prefix /pollux] [--login] [--part] [--caller] [--hostile]
 //
-// --login asks for a Pollux key, which is "demo"; --caller refuses tasks without
-// an upstream credential; --hostile fills every string with markup.
+// --login asks for a Pollux key, which is "demo"; with --part that one lacks the
+// scope fleet; --caller refuses tasks without an upstream credential; --hostile
+// fills every string with markup.
 
 import { readFileSync } from "node:fs";
 import { createServer, STATUS_CODES } from "node:http";
@@ -13,13 +14,13 @@ import { Fleet } from "./fleet.mjs";
 
 const { values: options } = parseArgs({ options: {
   port: { type: "string", default: "8099" }, prefix: { type: "string", default: "" },
-  login: { type: "boolean" }, caller: { type: "boolean" }, hostile: { type: "boolean" },
+  login: { type: "boolean" }, part: { type: "boolean" }, caller: { type: "boolean" }, hostile: { type: "boolean" },
 } });
 
 const here = new URL("../../", import.meta.url);
 const csp = [...readFileSync(new URL("dashboard.go", here), "utf8").match(/const CSP = ([^]*?)\n\n/)[1].matchAll(/"([^"]*)"/g)].map((m) => m[1]).join("");
 const types = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".mjs": "text/javascript; charset=utf-8", ".svg": "image/svg+xml" };
-const fleet = new Fleet({ hostile: options.hostile ? `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>` : "" });
+const fleet = new Fleet({ caller: options.caller, hostile: options.hostile ? `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>` : "" });
 setInterval(() => fleet.tick(), 1000);
 
 function file(response, name) {
@@ -84,9 +85,29 @@ function serveList(request, response, query) {
   });
 }
 
+// What was asked of webhooks, and to be cancelled, is remembered for /mock/asked.
+const asked = [];
+
+function serveWebhooks(request, response, rest, query) {
+  const [, id, action] = rest.match(/^\/([^:]+)(:\w+)?$/) ?? [];
+  if (request.method !== "GET") {
+    asked.push(`${request.method} ${id}${action ?? ""}`);
+    if (request.method === "DELETE") fleet.endWebhook(id);
+    return response.writeHead(action ? 202 : 204).end();
+  }
+  if (id) return fleet.webhook(id) ? json(response, fleet.webhook(id)) : problem(response, 404, "about:blank", "there is no such webhook");
+  const rows = fleet.webhooks();
+  const limit = Number(query.limit ?? 50);
+  json(response, { object: "list", data: rows.slice(0, limit), next_cursor: rows.length > limit ? "more" : null });
+}
+
 function serveTask(request, response, ref, query) {
   if (options.caller && request.headers.authorization === "Bearer wrong") return problem(response, 404, "/problems/task-not-found", "the upstream has no such task");
   if (options.caller && !request.headers.authorization) return problem(response, 401, "/problems/unauthorized", "this upstream needs the caller's credential");
+  if (ref.endsWith(":cancel")) {
+    asked.push(`cancel ${ref.slice(0, -":cancel".length)}`);
+    return ref.startsWith("orq/") ? problem(response, 409, "/problems/upstream-rejected", "it is too late") : response.writeHead(202).end();
+  }
   if (request.method === "DELETE") {
     fleet.forget(ref);
     return response.writeHead(204).end();
@@ -122,7 +143,7 @@ async function serveSession(request, response) {
     return response.writeHead(204, cookie("yes", 3600)).end();
   }
   const inside = options.login && loggedIn(request);
-  json(response, { object: "session", login_required: Boolean(options.login), client: inside ? "demo" : null, scopes: inside ? ["read", "fleet"] : [], ...(options.caller ? { samples: ["team-1"] } : {}) });
+  json(response, { object: "session", login_required: Boolean(options.login), client: inside ? "demo" : null, version: "v1.2.3", scopes: inside || !options.login ? ["read", "submit", "webhooks", ...(options.part ? [] : ["fleet"])] : [], ...(options.caller ? { samples: ["team-1"] } : {}) });
 }
 
 createServer((request, response) => {
@@ -136,10 +157,12 @@ createServer((request, response) => {
     fleet.dead = query.upstream;
     return response.writeHead(204).end();
   }
+  if (path === "/mock/asked") return json(response, asked);
   if (path === "/v1/session") return serveSession(request, response);
   if (!loggedIn(request)) return problem(response, 401, "/problems/unauthorized", "a Pollux key is needed");
   if (path === "/v1/fleet") return serveFleet(request, response);
   if (path === "/v1/upstreams") return json(response, { object: "list", data: fleet.upstreams() });
+  if (path.startsWith("/v1/webhooks")) return serveWebhooks(request, response, path.slice("/v1/webhooks".length), query);
   if (path === "/v1/tasks") return serveList(request, response, query);
   if (path.startsWith("/v1/tasks/")) return serveTask(request, response, path.slice("/v1/tasks/".length), query);
   problem(response, 404, "about:blank", "no such path");
