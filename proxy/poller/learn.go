@@ -88,7 +88,7 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 		if next, err = p.persist(known, next); err != nil {
 			return known, errVoid // forgotten meanwhile, by another process
 		}
-		p.tracker.learn(next)
+		p.tracker.learn(known, next)
 	}
 	p.memory.Put(next, p.keep(u, next, time.Now()))
 	p.tell(rec, next)

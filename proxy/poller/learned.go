@@ -11,10 +11,10 @@ import (
 func (p *Poller) MarshalLearned() ([]byte, error) {
 	all := map[string][]byte{}
 	for _, u := range p.Upstreams() {
-		if u.Groups == nil {
+		if u.Learned.Groups == nil {
 			continue
 		}
-		learned, err := u.Groups.MarshalBinary()
+		learned, err := u.Learned.Groups.MarshalBinary()
 		if err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
@@ -36,8 +36,8 @@ func (p *Poller) UnmarshalLearned(data []byte) error {
 	}
 	var faults []error
 	for _, u := range p.Upstreams() {
-		if learned, ok := all[u.Name]; ok && u.Groups != nil {
-			if err := u.Groups.UnmarshalBinary(learned); err != nil {
+		if learned, ok := all[u.Name]; ok && u.Learned.Groups != nil {
+			if err := u.Learned.Groups.UnmarshalBinary(learned); err != nil {
 				faults = append(faults, fmt.Errorf("upstream %s: %w", u.Name, err))
 			}
 		}

@@ -59,8 +59,10 @@ func newTracker(store cache.Store, upstream func(string) *upstream.Upstream) *tr
 	return t
 }
 
-// learn takes in what was learnt of a task.
-func (t *tracker) learn(e *cache.Entry) {
+// learn takes in what was learnt of a task of which known was known, nil being
+// nothing. A change of its status is a sample only the first time that an entry
+// has it: what follows, as a settling step does, has it too.
+func (t *tracker) learn(known, e *cache.Entry) {
 	if t.own != nil {
 		t.own.Put(e)
 	}
@@ -68,8 +70,8 @@ func (t *tracker) learn(e *cache.Entry) {
 	if u == nil {
 		return
 	}
-	group := u.GroupOf(e)
-	if n := len(e.History); n > 0 && e.History[n-1].At.Equal(e.ObservedAt) { // the change is of this very answer
+	group := u.Group(e)
+	if changed(known, e) {
 		u.Learn(group, e.History, e.FirstSeen, e.CreatedAt, e.CompletedAt)
 	}
 	t.mu.Lock()
@@ -79,6 +81,15 @@ func (t *tracker) learn(e *cache.Entry) {
 		return
 	}
 	t.track(e.Key, tracked{e.Partition, e.Upstream, group, e.Status, e.StatusSince()})
+}
+
+// changed reports whether the very answer that made e changed the status.
+func changed(known, e *cache.Entry) bool {
+	n := len(e.History)
+	if n == 0 || !e.History[n-1].At.Equal(e.ObservedAt) {
+		return false
+	}
+	return known == nil || len(known.History) == 0 || !known.History[len(known.History)-1].At.Equal(e.ObservedAt)
 }
 
 // track needs mu.
@@ -112,7 +123,7 @@ func (t *tracker) load(ctx context.Context) error {
 		if u := t.upstream(ended[i].Upstream); u != nil && ended[i].Terminal {
 			r := &ended[i]
 			for n := range r.History {
-				u.Learn(u.GroupBy(r.Model, r.Values), r.History[:n+1], r.FirstSeen, r.CreatedAt, r.CompletedAt)
+				u.Learn(u.RowGroup(r), r.History[:n+1], r.FirstSeen, r.CreatedAt, r.CompletedAt)
 			}
 		}
 	}
@@ -142,7 +153,7 @@ func (t *tracker) found(rows []cache.Row) {
 		r := &rows[i]
 		u := t.upstream(r.Upstream)
 		if _, newer := t.running[r.Key]; !newer && u != nil {
-			t.track(r.Key, tracked{r.Partition, r.Upstream, u.GroupBy(r.Model, r.Values), r.Status, r.StatusSince})
+			t.track(r.Key, tracked{r.Partition, r.Upstream, u.RowGroup(r), r.Status, r.StatusSince})
 		}
 	}
 }
@@ -196,7 +207,7 @@ func (p *Poller) Stuck(r *cache.Row, now time.Time) bool {
 	task, ok := t.running[r.Key]
 	t.mu.Unlock()
 	if !ok || task.status != r.Status {
-		task = tracked{r.Partition, r.Upstream, u.GroupBy(r.Model, r.Values), r.Status, r.StatusSince}
+		task = tracked{r.Partition, r.Upstream, u.RowGroup(r), r.Status, r.StatusSince}
 	}
 	return task.isStuck(u, now)
 }

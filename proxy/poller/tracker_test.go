@@ -1,7 +1,9 @@
 package poller
 
 import (
+	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,14 +20,14 @@ func life(tr *tracker, n byte, group string, ran time.Duration, start time.Time,
 		next := *e
 		next.Status, next.Terminal, next.ObservedAt, next.UpdatedAt = status, terminal, at, at
 		next.History = append(next.History[:len(next.History):len(next.History)], cache.Change{Status: status, At: at})
-		tr.learn(&next)
+		tr.learn(e, &next)
 		e = &next
 	}
 	publish("queued", start, false)
 	publish("in_progress", start.Add(time.Second), false)
 	same := *e
 	same.ObservedAt = start.Add(2 * time.Second)
-	tr.learn(&same) // only older: teaches nothing
+	tr.learn(e, &same) // only older: teaches nothing
 	if ended {
 		publish("completed", start.Add(time.Second+ran), true)
 	}
@@ -78,7 +80,7 @@ func TestStuck(t *testing.T) {
 	}
 	unknown := &cache.Entry{Key: cache.ID{200}, Partition: cache.ID{9}, Upstream: "one", Status: "unknown", FirstSeen: start, ObservedAt: start,
 		History: []cache.Change{{Status: "unknown", At: start}}}
-	tr.learn(unknown)
+	tr.learn(nil, unknown)
 	for after, want := range map[time.Duration]int{2 * time.Hour: 1, 10 * time.Minute: 0} { // apart by more than a count is good for
 		if n := count(start.Add(after)); n != want {
 			t.Errorf("%d stuck after %v, want %d: the unknown one", n, after, want)
@@ -87,4 +89,33 @@ func TestStuck(t *testing.T) {
 	if counts := tr.index.Counts(&cache.Sight{All: true}); counts["one"]["completed"] != enough || counts["one"]["unknown"] != 1 {
 		t.Errorf("the index counts %v", counts)
 	}
+}
+
+// TestDurationsCountOnce: steps that settle a task, fail or make what is known
+// stale are no further end of it.
+func TestDurationsCountOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "shannon", func(n int64, _ *http.Request) (*http.Response, error) {
+			switch n {
+			case 1:
+				return reply(200, shannonBody("RUNNING", ""))
+			case 2:
+				return reply(200, shannonBody("COMPLETED", ""))
+			}
+			return reply(503, "{}")
+		})
+		b.poll("a", "task_1")
+		time.Sleep(10 * time.Second)
+		first := b.poll("a", "task_1")
+		if first.Entry == nil || !first.Entry.Settling {
+			t.Fatalf("got %s, want an answer that settles", said(first))
+		}
+		time.Sleep(time.Minute)
+		if last := b.poll("a", "task_1"); last.Entry == nil || !last.Entry.Frozen || b.polls.Load() < 3 {
+			t.Fatalf("got %s after %d polls, want it settled", said(last), b.polls.Load())
+		}
+		if q := b.up().Durations(); q.Samples != 1 {
+			t.Errorf("%d durations were learned of one task", q.Samples)
+		}
+	})
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// samples keeps the latest of a stream of durations, for their quantiles. It is
+// Samples keeps the latest of a stream of durations, for their quantiles. It is
 // safe for concurrent use; the zero value is empty and keeps maxSamples.
 type Samples struct {
 	mu     sync.Mutex // guards what follows
@@ -31,7 +31,7 @@ func (s *Samples) Add(d time.Duration) {
 	s.next = (s.next + 1) % maxSamples
 }
 
-// quantile is the least sample that at least the fraction q of all does not
+// Quantile is the least sample that at least the fraction q of all does not
 // exceed, and of how many; 0, 0 when there is none.
 func (s *Samples) Quantile(q float64) (d time.Duration, n int) {
 	s.mu.Lock()

@@ -19,7 +19,7 @@ var (
 	ErrNeutral   = errors.New("says nothing about the upstream") // 429, our own shutdown
 )
 
-// openError says that a breaker kept the upstream from being asked.
+// OpenError says that a breaker kept the upstream from being asked.
 type OpenError struct{ RetryAfter time.Duration }
 
 func (e *OpenError) Error() string { return "circuit breaker open" }
@@ -134,7 +134,7 @@ func (w *witnesses) add(id *cache.ID, now time.Time, window time.Duration) bool 
 	return other.at != 0 && other.partition != *id && at-other.at <= int64(window)
 }
 
-// guard runs f behind the partition's breaker and the upstream's. Transport
+// Guard runs f behind the partition's breaker and the upstream's. Transport
 // failures count for the upstream; 5xx and unusable bodies for the partition
 // that saw them, and for the upstream once another partition sees them too.
 func (u *Upstream) Guard(part *Partition, f func() error) error {

@@ -6,8 +6,8 @@ import (
 	"pollux/providers/strictyaml"
 )
 
-// UpstreamConfig configures one upstream. Zero values are replaced by
-// DefaultUpstreamConfig before decoding, not afterwards: what the file says is
+// Config configures one upstream. Zero values are replaced by DefaultConfig
+// before decoding, not afterwards: what the file says is
 // what holds.
 type Config struct {
 	Provider   string            `yaml:"provider"`
@@ -96,7 +96,7 @@ type BreakerConfig struct {
 	Probes     int           `yaml:"probes"`
 }
 
-// DefaultUpstreamConfig is what an upstream has where its config is silent.
+// DefaultConfig is what an upstream has where its config is silent.
 func DefaultConfig() Config {
 	return Config{
 		Credential: CredentialConfig{Caller: true},

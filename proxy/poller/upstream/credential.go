@@ -108,7 +108,7 @@ func (u *Upstream) HeldCredential() providers.Credential {
 	return u.held.current().credential
 }
 
-// account is that of c where Pollux holds the credential, zero otherwise.
+// Account is that of c where Pollux holds the credential, zero otherwise.
 func (u *Upstream) Account(c providers.Credential) (account [16]byte) {
 	if u.held == nil {
 		return account

@@ -11,7 +11,7 @@ import (
 // for a part of one: shorter ones occur in words by chance.
 const tellingLength = 6
 
-// reveals reports whether text, a word of an upstream's answer, tells a
+// Reveals reports whether text, a word of an upstream's answer, tells a
 // credential or a part of it: some upstreams echo what they refuse.
 func Reveals(c providers.Credential, text string) bool {
 	for _, f := range c.Headers {

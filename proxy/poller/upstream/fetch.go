@@ -15,17 +15,17 @@ import (
 	"pollux/proxy/poller/transport"
 )
 
-// response is an upstream's answer, read to its end.
+// Response is an upstream's answer, read to its end.
 type Response struct {
 	Code   int
 	Header http.Header
 	Body   []byte
-	// unusable says what is wrong with a body that could not be taken whole;
+	// Unusable says what is wrong with a body that could not be taken whole;
 	// body is nil then.
 	Unusable string
 }
 
-// fetchError is why there is no answer. Its text is ours: errors of net/http
+// FetchError is why there is no answer. Its text is ours: errors of net/http
 // quote URLs and bytes.
 type FetchError struct {
 	Timeout bool
@@ -34,7 +34,7 @@ type FetchError struct {
 
 func (e *FetchError) Error() string { return e.Reason }
 
-// fetch sends req once for a partition, reads the answer and has judge judge
+// Fetch sends req once for a partition, reads the answer and has judge judge
 // it, all within the upstream's timeout. An answer about another task ends its
 // connection: the next answer on it would be as foreign. fetch returns a
 // *fetchError when no whole answer came; judge is not called then.
@@ -43,7 +43,7 @@ func (u *Upstream) Fetch(ctx context.Context, part *Partition, req *http.Request
 		func(req *http.Request) (*http.Response, error) { return u.Transport.RoundTrip(&part.ID, req) })
 }
 
-// send is fetch by another way, for an answer of at most limit bytes.
+// Send is fetch by another way, for an answer of at most limit bytes.
 func (u *Upstream) Send(ctx context.Context, req *http.Request, limit int64, judge func(*Response) providers.Verdict,
 	roundTrip func(*http.Request) (*http.Response, error)) (*Response, providers.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.Config.Timeout)
@@ -203,7 +203,7 @@ func (c *countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// rawOf is the answer as native clients get it; nil when no whole answer came,
+// RawOf is the answer as native clients get it; nil when no whole answer came,
 // or one about another task, which is nobody's.
 func (u *Upstream) RawOf(res *Response, v providers.Verdict) *Raw {
 	if res == nil || res.Unusable != "" || v.Foreign {
@@ -224,13 +224,13 @@ func (u *Upstream) RawOf(res *Response, v providers.Verdict) *Raw {
 	return raw
 }
 
-// clampRetryAfter keeps an upstream's Retry-After between a second and a
+// ClampRetryAfter keeps an upstream's Retry-After between a second and a
 // quarter of an hour: longer ones are mistakes more often than wishes.
 func ClampRetryAfter(d time.Duration) time.Duration {
 	return min(max(d, time.Second), 15*time.Minute)
 }
 
-// poll is fetch for a status request, and counts it: when it brought an answer,
+// Poll is fetch for a status request, and counts it: when it brought an answer,
 // judged must be called. It returns how long it took.
 func (u *Upstream) Poll(ctx context.Context, part *Partition, ref providers.Reference, req *http.Request) (*Response, providers.Verdict, time.Duration, error) {
 	start := time.Now()
@@ -246,7 +246,7 @@ func (u *Upstream) Poll(ctx context.Context, part *Partition, ref providers.Refe
 	return res, v, took, err
 }
 
-// judged counts what a status request came to that took so long.
+// Judged counts what a status request came to that took so long.
 func (u *Upstream) Judged(v providers.Verdict, took time.Duration) {
 	u.Metrics.judged(v)
 	u.stats.fetched(took, true, v.ServerFault, time.Now())

@@ -64,10 +64,10 @@ func (m *messages) recent(now time.Time) bool {
 	return last != 0 && instant(now)-last < int64(messagesLast)
 }
 
-// spoke notes that the upstream has sent a message that is verified.
+// Spoke notes that the upstream has sent a message that is verified.
 func (u *Upstream) Spoke(now time.Time) { u.messages.last.Store(instant(now)) }
 
-// unhurried is when a watched task is polled next that would be due: later, if
+// Unhurried is when a watched task is polled next that would be due: later, if
 // its upstream says when there is news.
 func (u *Upstream) Unhurried(due, now time.Time) time.Time {
 	if c := u.Config.Inbound; c != nil && u.messages.recent(now) {

@@ -10,7 +10,7 @@ import (
 	"pollux/proxy/problem"
 )
 
-// metrics are the series of upstreams. Labels are bounded: upstreams come from
+// Metrics are the series of upstreams. Labels are bounded: upstreams come from
 // the config, everything else from fixed sets.
 type Metrics struct {
 	polls         *prometheus.CounterVec // client polls by upstream and result
@@ -54,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// upstreamMetrics are one upstream's handles, resolved once.
+// Series are one upstream's handles, resolved once.
 type Series struct {
 	Hits, misses, collapsed, refused *tally
 	stale, staleIfError              *tally // without asking; asked in vain
@@ -136,7 +136,7 @@ func (u Series) breakerChanged(state string) {
 	u.breaker.Set(map[string]float64{"closed": 0, "half-open": 1, "open": 2}[state])
 }
 
-// count notes how a client's poll that memory could not answer ended: whether
+// Count notes how a client's poll that memory could not answer ended: whether
 // the upstream was asked for it, by this very poll, and whether it came to a
 // problem.
 func (u Series) Count(how problem.CacheStatus, forwarded, led, refused bool) {

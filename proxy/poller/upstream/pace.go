@@ -4,10 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
 
 	"pollux/cache"
 	"pollux/normalize"
@@ -28,21 +25,6 @@ func newGroups(cfg Config, provider *providers.Provider) *adaptive.Groups {
 	}, adaptive.MaxGroups, rand.Float64)
 }
 
-// group is the name under which a task's duration is learned: its model, a
-// parameter of its reference, or a member of its metadata, as group_by says.
-func (u *Upstream) group(e *cache.Entry) string {
-	by := u.Config.GroupBy
-	if by == "model" {
-		return e.Model
-	}
-	for i, param := range u.Provider.Params {
-		if param.Name == by && i < len(e.Values) {
-			return e.Values[i]
-		}
-	}
-	return gjson.GetBytes(e.Document, "metadata."+gjson.Escape(strings.TrimPrefix(by, "metadata."))).String()
-}
-
 // began is when the task began as far as anybody knows. known is false when
 // that is only when Pollux first saw it.
 func began(e *cache.Entry, now time.Time) (at time.Time, known bool) {
@@ -58,18 +40,18 @@ func job(e *cache.Entry, now time.Time) (j adaptive.Job, start time.Time) {
 	return adaptive.Job{News: max(0, e.ObservedAt.Sub(start)), UnknownStart: !sure}, start
 }
 
-// pollAgain is how long after now the entry e of task is asked for again: by
+// PollAgain is how long after now the entry e of task is asked for again: by
 // the configured freshness, or by what was learned about such tasks. It also
 // teaches what the answer tells.
 func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryAfter time.Duration, now time.Time) time.Duration {
 	switch {
 	case u.Config.Schedule == "vendor" && !e.Terminal && e.Status != string(normalize.RequiresAction):
 		return u.vendorPause(e, retryAfter)
-	case u.Groups == nil, e.Status == string(normalize.RequiresAction):
+	case u.Learned.Groups == nil, e.Status == string(normalize.RequiresAction):
 		return u.lifetime(task.Status, retryAfter)
 	}
 	next, start := job(e, now)
-	group := u.group(e)
+	group := u.Group(e)
 	if known != nil && !known.Terminal && known.Status != string(normalize.RequiresAction) {
 		late := now.Sub(known.FreshUntil)
 		answer := adaptive.Answer{
@@ -79,7 +61,7 @@ func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryA
 		if !e.CompletedAt.IsZero() {
 			answer.Completed = max(0, e.CompletedAt.Sub(start))
 		}
-		u.Groups.Observe(group, adaptive.Job{News: known.ObservedAt.Sub(start), UnknownStart: next.UnknownStart}, answer)
+		u.Learned.Groups.Observe(group, adaptive.Job{News: known.ObservedAt.Sub(start), UnknownStart: next.UnknownStart}, answer)
 	}
 	if e.Terminal {
 		return u.lifetime(task.Status, retryAfter)
@@ -91,7 +73,7 @@ func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryA
 	if percent, err := strconv.ParseFloat(string(task.Progress.Percent), 64); err == nil {
 		hint.Percent = percent
 	}
-	return u.Groups.Next(group, next, hint)
+	return u.Learned.Groups.Next(group, next, hint)
 }
 
 // vendorPause is the pause that the provider file advises after the n-th answer
@@ -116,30 +98,30 @@ func (u *Upstream) vendorPause(e *cache.Entry, retryAfter time.Duration) time.Du
 	return pause
 }
 
-// urgency orders tasks when polls are short: by the delay that is expected to
+// Urgency orders tasks when polls are short: by the delay that is expected to
 // have gone unnoticed or, on schedule: fixed, by how many lifetimes old the
 // answer is. A task of which nothing is known comes first.
 func (u *Upstream) Urgency(e *cache.Entry, now time.Time) float64 {
 	if e == nil || e.Missing {
 		return math.Inf(1)
 	}
-	if u.Groups == nil || e.Terminal {
+	if u.Learned.Groups == nil || e.Terminal {
 		return float64(now.Sub(e.ObservedAt)) / float64(max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt)))
 	}
 	j, start := job(e, now)
-	return u.Groups.Expected(u.group(e), j, now.Sub(start))
+	return u.Learned.Groups.Expected(u.Group(e), j, now.Sub(start))
 }
 
-// reaches is when the task comes to an urgency, the zero time for one of which
+// Reaches is when the task comes to an urgency, the zero time for one of which
 // nothing is known.
 func (u *Upstream) Reaches(e *cache.Entry, urgency float64) time.Time {
 	if e == nil || e.Missing {
 		return time.Time{}
 	}
-	if u.Groups == nil || e.Terminal {
+	if u.Learned.Groups == nil || e.Terminal {
 		lifetime := max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt))
 		return e.ObservedAt.Add(time.Duration(urgency * float64(lifetime)))
 	}
 	j, start := job(e, e.ObservedAt)
-	return start.Add(u.Groups.Reaches(u.group(e), j, urgency))
+	return start.Add(u.Learned.Groups.Reaches(u.Group(e), j, urgency))
 }

@@ -52,7 +52,7 @@ type Partition struct {
 	misses  *rate.Limiter
 }
 
-// restore takes over what the store knew. Wall time is trusted only as far as
+// Restore takes over what the store knew. Wall time is trusted only as far as
 // it lies in the past.
 func (part *Partition) Restore(s cache.PartitionState, now time.Time) {
 	part.suspended.Store(s.Suspended)
@@ -71,7 +71,7 @@ func (part *Partition) Restore(s cache.PartitionState, now time.Time) {
 // accepted it since.
 func (part *Partition) Suspended() bool { return part.suspended.Load() }
 
-// authorized reports whether stored answers may be served without asking.
+// Authorized reports whether stored answers may be served without asking.
 func (part *Partition) Authorized(u *Upstream, now time.Time) bool {
 	return part.within(u, now, u.Config.Reauthorize)
 }
@@ -93,7 +93,7 @@ func (part *Partition) within(u *Upstream, now time.Time, d time.Duration) bool 
 	return last != 0 && instant(now)-last <= int64(d)
 }
 
-// holds reports whether the upstream has accepted the credential that is held
+// Holds reports whether the upstream has accepted the credential that is held
 // now: after it was replaced, what is stored may be another account's. A store
 // from before credentials were kept is believed.
 func (part *Partition) Holds(u *Upstream) bool {
@@ -115,7 +115,7 @@ func (part *Partition) reauthorizeLeft(u *Upstream, now time.Time) time.Duration
 // persistEvery bounds how much of reauthorize a crash can cost.
 const persistEvery = 30 * time.Second
 
-// succeeded notes that the upstream let the credential in. It reports whether
+// Succeeded notes that the upstream let the credential in. It reports whether
 // that ends a suspension, or is the first of a credential that Pollux holds.
 // account is that of the credential that was sent, zero if Pollux holds none.
 func (part *Partition) Succeeded(u *Upstream, account [16]byte, store cache.Store, now time.Time) (resumed bool) {
@@ -138,7 +138,7 @@ func (part *Partition) Succeeded(u *Upstream, account [16]byte, store cache.Stor
 	return resumed
 }
 
-// suspend notes that the upstream refused the credential itself. It reports
+// Suspend notes that the upstream refused the credential itself. It reports
 // whether that is news.
 func (part *Partition) Suspend(store cache.Store) bool {
 	if part.suspended.Swap(true) {
@@ -155,7 +155,7 @@ func (part *Partition) Suspend(store cache.Store) bool {
 	return true
 }
 
-// pause keeps the partition from its upstream for d (429).
+// Pause keeps the partition from its upstream for d (429).
 func (part *Partition) Pause(now time.Time, d time.Duration) {
 	until := instant(now.Add(d))
 	for {
@@ -166,12 +166,12 @@ func (part *Partition) Pause(now time.Time, d time.Duration) {
 	}
 }
 
-// paused returns how long the pause still lasts, 0 if there is none.
+// Paused returns how long the pause still lasts, 0 if there is none.
 func (part *Partition) Paused(now time.Time) time.Duration {
 	return left(part.pausedUntil.Load(), now)
 }
 
-// missed takes one token of the misses that a partition may cause. It returns
+// Missed takes one token of the misses that a partition may cause. It returns
 // how long to wait when there is none.
 func (part *Partition) Missed(perSecond float64, burst int, now time.Time) time.Duration {
 	if perSecond <= 0 {
@@ -185,7 +185,7 @@ func (part *Partition) Missed(perSecond float64, burst int, now time.Time) time.
 	return take(part.misses, now)
 }
 
-// spend takes one upstream poll from the budget. It returns how long to wait
+// Spend takes one upstream poll from the budget. It returns how long to wait
 // when there is none left.
 func (part *Partition) Spend(c *RateConfig, now time.Time) time.Duration {
 	if c == nil {
@@ -208,7 +208,7 @@ func (part *Partition) limiter(c *RateConfig) *rate.Limiter {
 	return part.budget
 }
 
-// pledge sets one poll of the budget aside for a poll of Pollux's own that
+// Pledge sets one poll of the budget aside for a poll of Pollux's own that
 // begins now, or returns how long it is until there is one. The poll spends it
 // itself: release must be called then, or when it ends without.
 func (part *Partition) Pledge(c *RateConfig, now time.Time) (release func(), wait time.Duration) {
@@ -246,7 +246,7 @@ const (
 	partitionsInShard = 2048 // 131,072 in all, some 200 bytes each
 )
 
-// partitions is a bounded table. What falls out comes back from the store, less
+// Partitions is a bounded table. What falls out comes back from the store, less
 // its budget and pause; but while anybody still holds it, as a watch or a stream
 // does, it is found again, so that there never are two objects for one
 // credential, of which one would not hear that it was refused.
@@ -273,7 +273,7 @@ func (t *Partitions) shard(id *cache.ID) *partitionShard {
 	return &t.shards[binary.LittleEndian.Uint64(id[:8])%partitionShards]
 }
 
-// get returns the partition if it is in memory.
+// Get returns the partition if it is in memory.
 func (t *Partitions) Get(id *cache.ID) *Partition {
 	s := t.shard(id)
 	s.mu.RLock()
@@ -300,7 +300,7 @@ func (s *partitionShard) find(id *cache.ID) *Partition {
 	return part
 }
 
-// add puts part in the table, unless there is one already: that one is returned.
+// Add puts part in the table, unless there is one already: that one is returned.
 func (t *Partitions) Add(part *Partition) *Partition {
 	s := t.shard(&part.ID)
 	s.mu.Lock()
@@ -343,7 +343,7 @@ func (s *partitionShard) evict() {
 	}, victim.ID)
 }
 
-// each calls f with every partition in memory of the named upstream.
+// Each calls f with every partition in memory of the named upstream.
 func (t *Partitions) Each(upstream string, f func(*Partition)) {
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -357,18 +357,18 @@ func (t *Partitions) Each(upstream string, f func(*Partition)) {
 	}
 }
 
-// excusedAfterLoss: a suspended partition is shown nothing; for any other the
+// ExcusedAfterLoss: a suspended partition is shown nothing; for any other the
 // upstream's "no such task" is an answer to its credential.
 func (part *Partition) ExcusedAfterLoss() bool {
 	return !part.suspended.Load() && part.lastSuccess.Load() != 0
 }
 
-// mayFallBack reports whether e may be served although the poll failed.
+// MayFallBack reports whether e may be served although the poll failed.
 func (part *Partition) MayFallBack(u *Upstream, e *cache.Entry, now time.Time) bool {
 	return e != nil && !e.Missing && part.excused(u, now) && (e.Terminal || now.Sub(e.FreshUntil) <= u.Config.StaleIfError)
 }
 
-// tokens is how many upstream polls the partition may make at once, full while
+// Tokens is how many upstream polls the partition may make at once, full while
 // it has made none.
 func (part *Partition) Tokens(full int, now time.Time) int {
 	part.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"pollux/proxy/problem"
 )
 
-// missing is the problem of a task that the upstream does not know.
+// Missing is the problem of a task that the upstream does not know.
 func (u *Upstream) Missing(e *cache.Entry) *problem.Problem {
 	if e.Gone {
 		return SaidWith(u.gone, e.NativeCode)
@@ -14,7 +14,7 @@ func (u *Upstream) Missing(e *cache.Entry) *problem.Problem {
 	return SaidWith(u.NotFound, e.NativeCode)
 }
 
-// saidWith is p for an upstream that said so with another code than the usual
+// SaidWith is p for an upstream that said so with another code than the usual
 // 404; 0 is the usual one.
 func SaidWith(p *problem.Problem, code int) *problem.Problem {
 	if code == 0 || code == p.UpstreamStatus {

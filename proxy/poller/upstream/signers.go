@@ -51,7 +51,7 @@ func (s *signers) close() {
 	}
 }
 
-// signerKeys is what Poller.SignerKeys returns. A request for keys ends with base.
+// SignerKeys is what Poller.SignerKeys returns. A request for keys ends with base.
 func (u *Upstream) SignerKeys(ctx, base context.Context, others bool) []ed25519.PublicKey {
 	s := u.signers
 	if s == nil {

@@ -18,15 +18,13 @@ const (
 	ratioStep   = 10 * time.Second
 )
 
-// upstreamStats is what one upstream's polls were like lately. It outlives a
+// stats is what one upstream's polls were like lately. It outlives a
 // reload that keeps the base URL.
 type stats struct {
 	window window
 
-	inFlight  atomic.Int64
-	latency   adaptive.Samples // of status requests that were answered
-	durations adaptive.Samples // of whole tasks
-	paces     adaptive.Paces
+	inFlight atomic.Int64
+	latency  adaptive.Samples // of status requests that were answered
 
 	mu    sync.Mutex // guards what follows
 	steps [ratioWindow / ratioStep]ratioSteps
@@ -147,10 +145,10 @@ func (u *Upstream) NotModified(how problem.CacheStatus) {
 	}
 }
 
-// polling is how many status requests are under way.
+// Polling is how many status requests are under way.
 func (u *Upstream) Polling() int64 { return u.stats.inFlight.Load() }
 
-// failedWith notes the latest failure of a poll.
+// FailedWith notes the latest failure of a poll.
 func (u *Upstream) FailedWith(p *problem.Problem, now time.Time) { u.stats.failedWith(p, now) }
 
 // Health is how an upstream is doing.
@@ -175,9 +173,9 @@ func (u *Upstream) Health(now time.Time) Health {
 
 // Durations are of the latest tasks that ended, from when the upstream says
 // that they were made, or Pollux saw them first, until their end.
-func (u *Upstream) Durations() adaptive.Quantiles { return u.stats.durations.Quantiles() }
+func (u *Upstream) Durations() adaptive.Quantiles { return u.Learned.Tasks() }
 
-// learn takes the last change of a history as a sample: of the time in the
+// Learn takes the last change of a history as a sample: of the time in the
 // status before it, and when it was the end, of the whole task.
 func (u *Upstream) Learn(group string, history []cache.Change, firstSeen, created, completed time.Time) {
 	last := history[len(history)-1]
@@ -190,7 +188,7 @@ func (u *Upstream) Learn(group string, history []cache.Change, firstSeen, create
 		for i > 0 && history[i-1].Status == before.Status {
 			i--
 		}
-		u.stats.paces.Learn(group, before.Status, last.At.Sub(history[i].At))
+		u.Learned.Left(group, before.Status, last.At.Sub(history[i].At))
 	} else if created.IsZero() || completed.IsZero() {
 		return // first seen at its end: only the upstream could say how long it took
 	}
@@ -203,5 +201,5 @@ func (u *Upstream) Learn(group string, history []cache.Change, firstSeen, create
 	if completed.IsZero() {
 		completed = last.At
 	}
-	u.stats.durations.Add(max(0, completed.Sub(created)))
+	u.Learned.Ended(completed.Sub(created))
 }

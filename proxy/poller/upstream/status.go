@@ -59,7 +59,7 @@ func (u *Upstream) lifetime(status normalize.Status, retryAfter time.Duration) t
 	return d
 }
 
-// doubted makes e as stale as the provider's least interval allows.
+// Doubted makes e as stale as the provider's least interval allows.
 func (u *Upstream) Doubted(e *cache.Entry) {
 	again := e.ObservedAt.Add(u.Provider.Poll.Min)
 	if now := time.Now(); again.Before(now) {
@@ -70,13 +70,13 @@ func (u *Upstream) Doubted(e *cache.Entry) {
 	}
 }
 
-// expiring reports whether e has ended for good but holds what can be used for a
+// Expiring reports whether e has ended for good but holds what can be used for a
 // while only: it is asked for again when that is over.
 func (u *Upstream) Expiring(e *cache.Entry) bool {
 	return e.Terminal && !e.Frozen && !e.Settling && !u.Provider.Reopenable
 }
 
-// expire makes an entry that has ended for good one that expires at a time.
+// Expire makes an entry that has ended for good one that expires at a time.
 func (u *Upstream) Expire(e *cache.Entry, at, now time.Time) {
 	if !e.Frozen || at.IsZero() {
 		return

@@ -39,8 +39,8 @@ type Upstream struct {
 	witnesses *witnesses
 	stats     *stats
 	messages  *messages
-	signers   *signers         // nil: it signs with a secret, or not at all
-	Groups    *adaptive.Groups // nil on schedule: fixed
+	signers   *signers // nil: it signs with a secret, or not at all
+	Learned   *adaptive.Durations
 	Metrics   Series
 	NotFound  *problem.Problem // prepared, for the hit path
 	gone      *problem.Problem
@@ -89,7 +89,7 @@ func New(name string, cfg Config, set *providers.Set, m *Metrics, secret *cache.
 		witnesses: &witnesses{},
 		stats:     &stats{},
 		messages:  &messages{},
-		Groups:    newGroups(cfg, provider),
+		Learned:   adaptive.NewDurations(newGroups(cfg, provider)),
 		Metrics:   m.upstream(name),
 		NotFound: &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the upstream knows no such task, or hides it from this credential"},
@@ -140,17 +140,13 @@ func (u *Upstream) Continues(old *Upstream) bool {
 	return u.Provider.Name == old.Provider.Name && u.Base.String() == old.Base.String() && u.Held == old.Held
 }
 
-// inherit keeps what a reload must not forget.
+// Inherit keeps what a reload must not forget.
 func (u *Upstream) Inherit(old *Upstream) {
 	if old == nil || old.Base.String() != u.Base.String() {
 		return
 	}
 	u.witnesses, u.stats, u.passing, u.messages = old.witnesses, old.stats, old.passing, old.messages
-	if u.Groups != nil && old.Groups != nil {
-		if learned, err := old.Groups.MarshalBinary(); err == nil {
-			_ = u.Groups.UnmarshalBinary(learned) // it was written a line above
-		}
-	}
+	u.Learned.Inherit(old.Learned)
 	if old.Config.Breaker == u.Config.Breaker {
 		u.breaker = old.breaker
 	}
@@ -159,13 +155,13 @@ func (u *Upstream) Inherit(old *Upstream) {
 	}
 }
 
-// close ends what is kept open for u; requests under way go on.
+// Close ends what is kept open for u; requests under way go on.
 func (u *Upstream) Close() {
 	u.Transport.Close()
 	u.signers.close()
 }
 
-// credential is what Pollux sends for callers of a held upstream, with what the
+// Credential is what Pollux sends for callers of a held upstream, with what the
 // caller selects, and what the caller sent otherwise.
 func (u *Upstream) Credential(caller providers.Credential) providers.Credential {
 	if !u.Held {

@@ -55,7 +55,7 @@ func (w *window) before(t time.Time) Tally {
 	return Tally{}
 }
 
-// keep keeps t for TallySince. It is called more often than once a step.
+// Keep keeps t for TallySince. It is called more often than once a step.
 func (u *Upstream) Keep(t Tally, now time.Time) { u.stats.window.add(now, t) }
 
 // TallySince is the Tally of what happened since then, to the minute and for a
