@@ -25,6 +25,11 @@ type Field struct{ Name, Value string }
 // Zero reports whether nothing was sent that names the caller.
 func (c Credential) Zero() bool { return len(c.Headers) == 0 && len(c.Query) == 0 }
 
+// Equal reports whether c and d let in the same: what they select does not count.
+func (c Credential) Equal(d Credential) bool {
+	return slices.Equal(c.Headers, d.Headers) && slices.Equal(c.Query, d.Query)
+}
+
 // HeldCredential returns the credential that a bare key held by Pollux makes:
 // in the provider's first identity header, after its scheme, or in its first
 // identity query parameter when it has no header. It is zero if value is.

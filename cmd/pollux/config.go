@@ -115,6 +115,9 @@ func (c *Config) secrets() []string {
 			_, token, _ := strings.Cut(value, " ") // after a scheme
 			all = append(all, value, token)
 		}
+		if c := u.Credential.OAuth2; c != nil {
+			all = append(all, c.ClientSecret)
+		}
 	}
 	all = append(all, c.Webhooks.Proxy.Secrets()...)
 	if password := postgres.Password(c.Store.Address); password != "" {

@@ -197,6 +197,7 @@ func TestSecretsInClear(t *testing.T) {
 		{"credential, readable", "upstreams: {o: {provider: orq, credential: {value: k3y}}}", 0o644, true},
 		{"credential, private", "upstreams: {o: {provider: orq, credential: {value: k3y}}}", 0o600, false},
 		{"variable, readable", "upstreams: {o: {provider: orq, credential: {value: \"${SHANNON_API_KEY}\"}}}", 0o644, false},
+		{"client secret, readable", "upstreams: {o: {provider: orq, credential: {oauth2: {token_url: 'https://a.example/', client_id: me, client_secret: k3y}}}}", 0o644, true},
 		{"message secret, readable", "upstreams: {o: {provider: runpod, inbound: {secret: k3y}}}", 0o644, true},
 		{"header, readable", "upstreams: {o: {provider: litellm-responses, base_url: 'https://llm.example', credential: {headers: {Authorization: Bearer k3y}}}}", 0o644, true},
 		{"proxy password, readable", "webhooks: {proxy: 'http://user:k3y@proxy.example:3128'}", 0o644, true},

@@ -21,6 +21,7 @@ type logger struct {
 	*slog.Logger
 	level   slog.LevelVar
 	secrets atomic.Pointer[strings.Replacer]
+	held    atomic.Pointer[func() []string] // secrets that change by themselves; nil: none
 }
 
 func newLogger(w io.Writer, c LogConfig, secrets []string) *logger {
@@ -38,6 +39,15 @@ func newLogger(w io.Writer, c LogConfig, secrets []string) *logger {
 // configure sets the level and replaces the secrets. It is safe while others log.
 func (l *logger) configure(c LogConfig, secrets []string) {
 	l.level.Set(logLevels[c.Level])
+	l.secrets.Store(redacting(secrets))
+}
+
+// follow leaves out besides what held returns at the time: what is read from
+// files, and tokens. It must be safe while others log.
+func (l *logger) follow(held func() []string) { l.held.Store(&held) }
+
+// redacting replaces secrets, in the forms in which they travel.
+func redacting(secrets []string) *strings.Replacer {
 	var pairs []string
 	for _, s := range secrets {
 		// Shorter ones would turn every other word of the log into stars.
@@ -48,7 +58,7 @@ func (l *logger) configure(c LogConfig, secrets []string) {
 			pairs = append(pairs, form, "[redacted]")
 		}
 	}
-	l.secrets.Store(strings.NewReplacer(pairs...))
+	return strings.NewReplacer(pairs...)
 }
 
 // telling are the names of attributes that hold a credential, whatever it
@@ -77,6 +87,11 @@ func (l *logger) redact(_ []string, a slog.Attr) slog.Attr {
 
 func (l *logger) clean(s string) string {
 	s = l.secrets.Load().Replace(s)
+	if held := l.held.Load(); held != nil {
+		if secrets := (*held)(); len(secrets) > 0 {
+			s = redacting(secrets).Replace(s)
+		}
+	}
 	return looksSecret.ReplaceAllStringFunc(s, func(match string) string {
 		if match[0] == '?' {
 			return "?[redacted]"

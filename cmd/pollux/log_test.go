@@ -37,6 +37,20 @@ func TestLogLeavesSecretsOut(t *testing.T) {
 	}
 }
 
+// What changes by itself is left out as it is at the time.
+func TestLogLeavesHeldSecretsOut(t *testing.T) {
+	var out bytes.Buffer
+	log := newLogger(&out, LogConfig{Level: "info", Format: "text"}, nil)
+	held := "canary-first"
+	log.follow(func() []string { return []string{held, ""} })
+	log.Info("a", "v", "it is canary-first")
+	held = "canary-second"
+	log.Info("b", "v", "it is canary-second", "err", errors.New(url.QueryEscape("canary-second")))
+	if said := out.String(); strings.Contains(said, "canary") || strings.Count(said, "[redacted]") != 3 {
+		t.Errorf("the log shows %s", said)
+	}
+}
+
 func TestLogKeepsFacts(t *testing.T) {
 	var out bytes.Buffer
 	log := newLogger(&out, LogConfig{Level: "info", Format: "text"}, nil)

@@ -67,6 +67,7 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if s.poller, err = poller.New(l.pollerConfig(), l.Providers, s.store, s.memory, secret, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
+	log.follow(s.poller.Secrets)
 	s.learned = newLearned(l.Store, secret, s.poller, log)
 	s.learned.load()
 	if s.server, err = proxy.New(l.Config.Config, s.poller.Upstreams(), s.poller, secret, s.registry, s.registry, log.Logger); err != nil {

@@ -2,13 +2,16 @@ package native
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"pollux/providers"
 	"pollux/proxy/access"
+	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
 
@@ -16,15 +19,21 @@ import (
 // It is sent once: whether it worked is for the caller to find out.
 // body is the request's, from its start.
 func (s *Service) forward(x *access.Request, t *access.Target, body io.Reader) {
-	target, refused := upstreamURL(x, t)
+	held, p := s.held(t)
+	if p != nil {
+		x.Problem(p)
+		x.SetHeader(wire.HeaderCacheStatus, []byte("pollux; fwd=bypass"))
+		return
+	}
+	target, refused := upstreamURL(x, t, held)
 	if refused != nil {
 		x.Refuse(refused)
 		return
 	}
 	ctx, cancel := context.WithCancel(s.life.Polls)
 	f := &forwarding{cancel: cancel, service: s, target: t, grant: x.Grant(access.ScopeSubmit, t)}
-	f.lesson = s.newLesson(x, t)
-	req := outgoing(x, t, target, f, body)
+	f.lesson = s.newLesson(x, t, held)
+	req := outgoing(x, target, f, held, body)
 	f.watch(wire.NetConn(x.Ctx), s.life.Ending)
 	res, p := t.Forward(f.lesson.partition, req.WithContext(ctx))
 	x.BodyRead = f.upload == nil || f.upload.complete.Load()
@@ -42,9 +51,19 @@ func (s *Service) forward(x *access.Request, t *access.Target, body io.Reader) {
 	s.passOn(x, f, res)
 }
 
+// held is the credential that Pollux holds for t, zero if it holds none. It may
+// have to wait for an access token.
+func (s *Service) held(t *access.Target) (providers.Credential, *problem.Problem) {
+	ctx, cancel := context.WithTimeout(s.life.Polls, t.Config.Timeout)
+	defer cancel()
+	c, err := t.Authorize(ctx, providers.Credential{})
+	why, _ := errors.AsType[*problem.Problem](err)
+	return c, why
+}
+
 // upstreamURL is the upstream's URL for the request: what follows the upstream's
 // name, byte for byte, below the path of the base URL.
-func upstreamURL(x *access.Request, t *access.Target) (*url.URL, *wire.Refusal) {
+func upstreamURL(x *access.Request, t *access.Target, held providers.Credential) (*url.URL, *wire.Refusal) {
 	path := strings.TrimSuffix(t.Base.EscapedPath(), "/") + string(x.Rest)
 	if path == "" {
 		path = "/"
@@ -54,7 +73,7 @@ func upstreamURL(x *access.Request, t *access.Target) (*url.URL, *wire.Refusal) 
 		u.RawQuery, u.ForceQuery = string(query), true
 	}
 	if t.Held && len(t.Query) > 0 {
-		u.RawQuery = heldQuery(x, t)
+		u.RawQuery = heldQuery(x, t, held)
 	}
 	if !strings.HasPrefix(path, "//") {
 		u.Opaque = path // net/http writes it as it is
@@ -70,24 +89,24 @@ func upstreamURL(x *access.Request, t *access.Target) (*url.URL, *wire.Refusal) 
 
 // heldQuery is the query without what stands for a credential, and with the
 // one that Pollux holds.
-func heldQuery(x *access.Request, t *access.Target) string {
+func heldQuery(x *access.Request, t *access.Target, held providers.Credential) string {
 	var kept []string
 	for pair := range strings.SplitSeq(string(x.Facts.Query), "&") {
 		if name, _, _ := strings.Cut(pair, "="); pair != "" && access.IndexOf(t.Query, []byte(name)) < 0 {
 			kept = append(kept, pair)
 		}
 	}
-	for _, f := range t.HeldCredential().Query {
+	for _, f := range held.Query {
 		kept = append(kept, f.Name+"="+f.Value)
 	}
 	return strings.Join(kept, "&")
 }
 
 // outgoing is the request for the upstream. Nothing in it points into x.
-func outgoing(x *access.Request, t *access.Target, target *url.URL, f *forwarding, body io.Reader) *http.Request {
-	h := &x.Ctx.Request.Header
+func outgoing(x *access.Request, target *url.URL, f *forwarding, held providers.Credential, body io.Reader) *http.Request {
+	t, h := f.target, &x.Ctx.Request.Header
 	header := forwardedHeader(h.RawHeaders(), notForwarded(t))
-	for _, field := range t.HeldCredential().Headers {
+	for _, field := range held.Headers {
 		header[field.Name] = []string{field.Value}
 	}
 	req := &http.Request{

@@ -81,8 +81,9 @@ type lesson struct {
 	header      http.Header
 }
 
-// newLesson copies what a lesson needs of the exchange.
-func (s *Service) newLesson(x *access.Request, t *access.Target) *lesson {
+// newLesson copies what a lesson needs of the exchange. held is the credential
+// that Pollux sends along, if it holds one.
+func (s *Service) newLesson(x *access.Request, t *access.Target, held providers.Credential) *lesson {
 	l := &lesson{
 		service: s, target: t, links: forwardedLinks(x, t), method: bytes.Clone(x.Ctx.Method()),
 		path: bytes.Clone(x.Rest), query: bytes.Clone(x.Facts.Query),
@@ -91,7 +92,9 @@ func (s *Service) newLesson(x *access.Request, t *access.Target) *lesson {
 		return l
 	}
 	l.partition, l.partitionID, l.secret = x.EnterPartition(t), x.PartitionID, x.Rules.Secret
-	l.credential = x.Caller.Credential(t)
+	if l.credential = x.Caller.Credential(t); t.Held {
+		l.credential.Headers, l.credential.Query = held.Headers, held.Query
+	}
 	l.create = t.Parser.Create(l.method, l.path)
 	return l
 }
@@ -162,7 +165,7 @@ func (l *lesson) finished() {
 	defer said.drop()
 	body := decoded(l.header, said.bytes())
 	if l.code/100 != 2 {
-		l.service.engine.Overheard(l.target.Upstream, l.partition, l.code, l.header, body)
+		l.service.engine.Overheard(l.target.Upstream, l.partition, l.credential, l.code, l.header, body)
 		return
 	}
 	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.sent.heard(), l.header, body)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/providers"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
@@ -20,7 +21,7 @@ type Engine interface {
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Freshen(r poller.Request)
 	Register(r poller.Request, created time.Time)
-	Overheard(u *upstream.Upstream, part *upstream.Partition, code int, header http.Header, body []byte)
+	Overheard(u *upstream.Upstream, part *upstream.Partition, credential providers.Credential, code int, header http.Header, body []byte)
 }
 
 // Service passes requests on to upstreams, and answers status polls as

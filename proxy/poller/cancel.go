@@ -22,7 +22,11 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	if u.Provider.Cancel == nil {
 		return ErrCannotCancel
 	}
-	req, err := u.Provider.CancelRequest(p.base, u.Base, r.Reference, u.Credential(r.Credential))
+	credential, err := u.Authorize(ctx, r.Credential)
+	if err != nil {
+		return err
+	}
+	req, err := u.Provider.CancelRequest(p.base, u.Base, r.Reference, credential)
 	if err != nil {
 		return &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Upstream: u.Name, Detail: "the cancel request cannot be built"}
 	}
@@ -39,7 +43,9 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 		return nil
 	case providers.Unauthorized:
 		why := u.Refusal(problem.Unauthorized, v, res.Code)
-		p.suspend(u, r.Partition, why)
+		if !u.Renews(credential) {
+			p.suspend(u, r.Partition, why)
+		}
 		return why
 	case providers.Forbidden:
 		return u.Refusal(problem.Forbidden, v, res.Code)

@@ -51,16 +51,21 @@ func (p *Poller) conclude(f *flight, res *upstream.Response, v providers.Verdict
 		}
 		return p.refused(f, f.refusal(problem.UpstreamRejected, v.Status, res, v), now)
 	case providers.RateLimited:
-		wait := defaultPause
-		if asked, ok := providers.RetryAfter(res.Header.Get("Retry-After"), now); ok || v.RetryAfter > 0 { // 0 is a wish too
-			wait = upstream.ClampRetryAfter(max(asked, v.RetryAfter))
-		}
-		part.Pause(now, wait)
-		limited := *rateLimited(u, wait, res.Code, "the upstream's rate limit is used up")
-		limited.asked, limited.raw = true, u.RawOf(res, v)
-		return p.fallBack(f, limited)
+		return p.fallBack(f, f.limited(res, v, now))
 	}
 	return p.fallBack(f, failureByVerdict(u, res, v))
+}
+
+// limited pauses the credential of a poll that met the upstream's rate limit.
+func (f *flight) limited(res *upstream.Response, v providers.Verdict, now time.Time) failure {
+	u, wait := f.r.Upstream, defaultPause
+	if asked, ok := providers.RetryAfter(res.Header.Get("Retry-After"), now); ok || v.RetryAfter > 0 { // 0 is a wish too
+		wait = upstream.ClampRetryAfter(max(asked, v.RetryAfter))
+	}
+	f.r.Partition.Pause(now, wait)
+	limited := *rateLimited(u, wait, res.Code, "the upstream's rate limit is used up")
+	limited.asked, limited.raw = true, u.RawOf(res, v)
+	return limited
 }
 
 // refusal is the failure of a poll that the upstream refused: no document is
@@ -68,7 +73,7 @@ func (p *Poller) conclude(f *flight, res *upstream.Response, v providers.Verdict
 func (f *flight) refusal(kind problem.Type, status int, res *upstream.Response, v providers.Verdict) failure {
 	u := f.r.Upstream
 	why := &problem.Problem{Type: kind, Status: status, Upstream: u.Name, UpstreamStatus: res.Code, Detail: v.Reason}
-	if v.Code != "" && !upstream.Reveals(u.Credential(f.r.Credential), v.Code) {
+	if v.Code != "" && !upstream.Reveals(f.credential, v.Code) {
 		why.Detail += " (" + v.Code + ")"
 	}
 	if v.RetryAfter > 0 {

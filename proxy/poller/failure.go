@@ -32,6 +32,16 @@ func rateLimited(u *upstream.Upstream, wait time.Duration, upstreamStatus int, d
 	}}
 }
 
+// withoutToken is the failure of a poll for which there was no access token. It
+// says nothing about the upstream.
+func withoutToken(err error) error {
+	why, ok := errors.AsType[*problem.Problem](err)
+	if !ok {
+		return err
+	}
+	return &failure{problem: why, detail: problem.DetailStaleIfError, asked: true, wait: why.RetryAfter}
+}
+
 // failureOf explains why a poll has no answer of the upstream.
 func failureOf(u *upstream.Upstream, err error) failure {
 	var open *upstream.OpenError

@@ -92,8 +92,9 @@ type flight struct {
 	known   *cache.Entry // before the upstream is asked; nil: nothing
 	forward problem.Forward
 
-	generation, version uint64   // under which the upstream is asked
-	account             [16]byte // of the held credential with which it is asked
+	generation, version uint64               // under which the upstream is asked
+	credential          providers.Credential // with which it is asked
+	account             [16]byte             // of that, where Pollux holds it
 }
 
 // fly is a flight from start to end. It runs on its own context: a caller who
@@ -286,15 +287,10 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 	if r.spent != nil {
 		r.spent()
 	}
-	credential := u.Credential(r.Credential)
-	f.account = u.Account(credential)
-	req, err := u.Provider.PollRequest(p.base, u.Base, r.Reference, credential)
-	if err != nil {
-		return nil, providers.Verdict{}, &upstream.FetchError{Reason: "build the upstream's request: a value cannot stand in its URL"}
+	res, v, took, err := p.send(ctx, f)
+	if err == nil && v.Kind == providers.Unauthorized && u.Renews(f.credential) {
+		res, v, took, err = p.sendAgain(ctx, f, res, v, took)
 	}
-	r.trace(req.Header)
-	p.number(f)
-	res, v, took, err := u.Poll(ctx, r.Partition, r.Reference, req)
 	if err != nil {
 		if fetch, ok := errors.AsType[*upstream.FetchError](err); ok && fetch.Timeout && took < u.Config.Timeout/2 {
 			return nil, providers.Verdict{}, &busyError{} // it had waited for longer than it asked
@@ -312,6 +308,49 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 		return res, v, upstream.ErrNeutral
 	}
 	return res, v, nil
+}
+
+// send makes the request of f and judges its answer.
+func (p *Poller) send(ctx context.Context, f *flight) (res *upstream.Response, v providers.Verdict, took time.Duration, err error) {
+	u, r := f.r.Upstream, f.r
+	if f.credential, err = u.Authorize(ctx, r.Credential); err != nil {
+		return nil, v, 0, withoutToken(err)
+	}
+	f.account = u.Account(f.credential)
+	req, err := f.request(p.base)
+	if err != nil {
+		return nil, v, 0, &upstream.FetchError{Reason: "build the upstream's request: a value cannot stand in its URL"}
+	}
+	r.trace(req.Header)
+	p.number(f)
+	return u.Poll(ctx, r.Partition, req, f.judge)
+}
+
+// sendAgain makes the request once more after an answer that refuses an access
+// token, if another one is to be had.
+func (p *Poller) sendAgain(ctx context.Context, f *flight, res *upstream.Response, v providers.Verdict, took time.Duration) (*upstream.Response, providers.Verdict, time.Duration, error) {
+	u := f.r.Upstream
+	fresh, err := u.Authorize(ctx, f.r.Credential)
+	switch {
+	case err != nil:
+		return nil, providers.Verdict{}, 0, withoutToken(err)
+	case fresh.Equal(f.credential):
+		return res, v, took, nil
+	}
+	u.Judged(v, took)
+	if !p.spendAlso(ctx, u, f.r.Partition) {
+		return nil, providers.Verdict{}, 0, rateLimited(u, time.Second, 0, "the budget of this credential (rate) is used up")
+	}
+	return p.send(ctx, f)
+}
+
+func (f *flight) request(ctx context.Context) (*http.Request, error) {
+	u := f.r.Upstream
+	return u.Provider.PollRequest(ctx, u.Base, f.r.Reference, f.credential)
+}
+
+func (f *flight) judge(res *upstream.Response) providers.Verdict {
+	return f.r.Upstream.Judge(f.r.Reference, res)
 }
 
 // busyError: max_in_flight requests were under way for the whole timeout.

@@ -107,7 +107,7 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*upstream.
 	next := &registry{byName: map[string]*upstream.Upstream{}, missesPerSecond: cfg.MissesPerSecond, missesBurst: cfg.MissesBurst}
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Upstreams)) {
-		u, err := upstream.New(name, cfg.Upstreams[name], set, p.metrics, p.secret)
+		u, err := upstream.New(p.base, name, cfg.Upstreams[name], set, p.metrics, p.secret)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstreams.%s: %w", name, err))
 			continue
@@ -130,6 +130,15 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*upstream.
 			}
 		}
 	}, nil
+}
+
+// Secrets are the credentials that Pollux holds at this moment and that stand in
+// no config: what was read from files, and access tokens.
+func (p *Poller) Secrets() (all []string) {
+	for _, u := range p.Upstreams() {
+		all = append(all, u.Secrets()...)
+	}
+	return all
 }
 
 // Upstream returns the upstream of that name, nil if there is none.

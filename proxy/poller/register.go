@@ -64,13 +64,14 @@ func unconfirmed(e *cache.Entry, now time.Time) bool {
 }
 
 // Overheard notes what a forwarded answer other than a 2xx says of the
-// credential: one that refuses it suspends the partition, as in a poll.
-func (p *Poller) Overheard(u *upstream.Upstream, part *upstream.Partition, code int, header http.Header, body []byte) {
+// credential: one that refuses it suspends the partition, as in a poll, unless
+// that was an access token and there is another.
+func (p *Poller) Overheard(u *upstream.Upstream, part *upstream.Partition, credential providers.Credential, code int, header http.Header, body []byte) {
 	if code != http.StatusUnauthorized && code != http.StatusForbidden {
 		return
 	}
 	v := u.Provider.Judge(providers.Reference{}, code, header, body, time.Now())
-	if v.Kind == providers.Unauthorized {
+	if v.Kind == providers.Unauthorized && !u.Renews(credential) {
 		p.suspend(u, part, u.Refusal(problem.Unauthorized, v, code))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/providers"
 )
 
 func TestRegister(t *testing.T) {
@@ -46,12 +48,12 @@ func TestOverheard(t *testing.T) {
 		b.poll("one", "v1")
 		part := b.request("one", "v1").Partition
 		for code, suspended := range map[int]bool{200: false, 404: false, 403: false, 500: false} {
-			b.Overheard(b.up(), part, code, http.Header{}, []byte(`{}`))
+			b.Overheard(b.up(), part, providers.Credential{}, code, http.Header{}, []byte(`{}`))
 			if part.Suspended() != suspended {
 				t.Errorf("code %d: suspended %v", code, !suspended)
 			}
 		}
-		b.Overheard(b.up(), part, 401, http.Header{}, nil)
+		b.Overheard(b.up(), part, providers.Credential{}, 401, http.Header{}, nil)
 		if !part.Suspended() {
 			t.Error("a refused credential goes on seeing what is stored")
 		}

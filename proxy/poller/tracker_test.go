@@ -43,7 +43,7 @@ func TestStuck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := upstream.New("one", cfg, set, upstream.NewMetrics(prometheus.NewRegistry()), nil)
+	u, err := upstream.New(t.Context(), "one", cfg, set, upstream.NewMetrics(prometheus.NewRegistry()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"pollux/providers/strictyaml"
+	"pollux/proxy/poller/oauth"
 )
 
 // Config configures one upstream. Zero values are replaced by DefaultConfig
@@ -54,12 +55,14 @@ type Config struct {
 
 // CredentialConfig is the word caller, or what Pollux holds: {value: "..."} or
 // {file: path} for a bare key, {headers: {Name: value}} for one of several
-// parts. It never prints.
+// parts, {oauth2: {...}} for a client that a token server gives tokens. It never
+// prints.
 type CredentialConfig struct {
 	Caller  bool
 	Value   string            // bare
 	File    string            // path of a bare one, read again when it changes
 	Headers map[string]string // whole values by header
+	OAuth2  *oauth.Config
 }
 
 // FreshnessConfig is how long an answer stays fresh, by status.

@@ -29,6 +29,7 @@ type held struct {
 	provider *providers.Provider
 	secret   *cache.Secret
 	file     string // of a bare key, read again when it changes: who renews it writes it anew; "": none
+	client   *client
 
 	now    atomic.Pointer[holding]
 	looked atomic.Int64 // instant of the last look at file
@@ -43,6 +44,8 @@ type holding struct {
 func newHeld(cfg CredentialConfig, provider *providers.Provider, secret *cache.Secret) (*held, error) {
 	h := &held{provider: provider, secret: secret, file: cfg.File}
 	switch {
+	case cfg.OAuth2 != nil:
+		h.now.Store(&holding{account: h.clientAccount(cfg.OAuth2)})
 	case cfg.File != "":
 		h.looked.Store(instant(time.Now()))
 		bare, err := readSecret(cfg.File)
@@ -69,6 +72,9 @@ func (h *held) hold(c providers.Credential) {
 // current is what is held now. A file that cannot be read leaves what it held
 // last, which may still do: it may be half-written, or gone for a moment.
 func (h *held) current() *holding {
+	if h.client != nil {
+		return &holding{credential: h.client.carry(h.client.tokens.Current()), account: h.now.Load().account}
+	}
 	if h.file != "" {
 		now, last := instant(time.Now()), h.looked.Load()
 		if now-last >= int64(secretFileEvery) && h.looked.CompareAndSwap(last, now) {
@@ -110,10 +116,21 @@ func (u *Upstream) HeldCredential() providers.Credential {
 
 // Account is that of c where Pollux holds the credential, zero otherwise.
 func (u *Upstream) Account(c providers.Credential) (account [16]byte) {
-	if u.held == nil {
+	switch {
+	case u.held == nil:
 		return account
+	case u.held.client != nil:
+		return u.held.now.Load().account // whatever its token is
 	}
 	return u.held.account(c)
+}
+
+// heldAccount is that of the credential that is held now. It allocates nothing.
+func (u *Upstream) heldAccount() [16]byte {
+	if u.held.client != nil {
+		return u.held.now.Load().account
+	}
+	return u.held.current().account
 }
 
 // readSecret reads a bare key from a regular file, without the blanks around

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pollux/providers/strictyaml"
+	"pollux/proxy/poller/oauth"
 )
 
 // UnmarshalNode fills the defaults in before it reads what the file says.
@@ -31,9 +32,10 @@ func (c *CredentialConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 		Value   *string           `yaml:"value"`
 		File    *string           `yaml:"file"`
 		Headers map[string]string `yaml:"headers"`
+		OAuth2  *oauth.Config     `yaml:"oauth2"`
 	}
 	faults := n.Decode(&held)
-	*c = CredentialConfig{Headers: held.Headers}
+	*c = CredentialConfig{Headers: held.Headers, OAuth2: held.OAuth2}
 	forms := min(1, len(held.Headers))
 	if held.Value != nil {
 		c.Value, forms = *held.Value, forms+1
@@ -41,8 +43,11 @@ func (c *CredentialConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	if held.File != nil {
 		c.File, forms = *held.File, forms+1
 	}
+	if held.OAuth2 != nil {
+		forms++
+	}
 	if forms > 1 {
-		faults = append(faults, n.Fault("want one of value, file and headers"))
+		faults = append(faults, n.Fault("want one of value, file, headers and oauth2"))
 	}
 	return faults
 }

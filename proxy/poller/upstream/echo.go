@@ -15,8 +15,7 @@ const tellingLength = 6
 // credential or a part of it: some upstreams echo what they refuse.
 func Reveals(c providers.Credential, text string) bool {
 	for _, f := range c.Headers {
-		_, token, _ := strings.Cut(f.Value, " ") // after a scheme
-		if echoes(text, f.Value) || echoes(text, token) {
+		if echoes(text, f.Value) || echoes(text, afterScheme(f.Value)) {
 			return true
 		}
 	}
@@ -27,6 +26,12 @@ func Reveals(c providers.Credential, text string) bool {
 		}
 	}
 	return false
+}
+
+// afterScheme is what a header's value has after its scheme, "" if it has none.
+func afterScheme(value string) string {
+	_, token, _ := strings.Cut(value, " ")
+	return token
 }
 
 // echoes reports whether text and secret are in one another.

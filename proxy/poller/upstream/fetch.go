@@ -230,12 +230,12 @@ func ClampRetryAfter(d time.Duration) time.Duration {
 	return min(max(d, time.Second), 15*time.Minute)
 }
 
-// Poll is fetch for a status request, and counts it: when it brought an answer,
-// judged must be called. It returns how long it took.
-func (u *Upstream) Poll(ctx context.Context, part *Partition, ref providers.Reference, req *http.Request) (*Response, providers.Verdict, time.Duration, error) {
+// Poll is Fetch for a status request, and counts it: when it brought an answer,
+// Judged must be called. It returns how long it took.
+func (u *Upstream) Poll(ctx context.Context, part *Partition, req *http.Request, judge func(*Response) providers.Verdict) (*Response, providers.Verdict, time.Duration, error) {
 	start := time.Now()
 	u.stats.inFlight.Add(1)
-	res, v, err := u.Fetch(ctx, part, req, func(res *Response) providers.Verdict { return u.judge(ref, res) })
+	res, v, err := u.Fetch(ctx, part, req, judge)
 	u.stats.inFlight.Add(-1)
 	took := time.Since(start)
 	u.Metrics.seconds.Observe(took.Seconds())
@@ -252,8 +252,8 @@ func (u *Upstream) Judged(v providers.Verdict, took time.Duration) {
 	u.stats.fetched(took, true, v.ServerFault, time.Now())
 }
 
-// judge says what an answer to a poll of the task means.
-func (u *Upstream) judge(ref providers.Reference, res *Response) providers.Verdict {
+// Judge says what an answer to a poll of the task means.
+func (u *Upstream) Judge(ref providers.Reference, res *Response) providers.Verdict {
 	if res.Unusable != "" && res.Code == http.StatusOK {
 		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.Unusable, ServerFault: true}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/providers"
+	"pollux/proxy/poller/oauth"
 	"pollux/proxy/problem"
 )
 
@@ -23,6 +24,7 @@ type Metrics struct {
 	notModified   *prometheus.CounterVec
 	avoided       *prometheus.CounterVec
 	mixups        *prometheus.CounterVec
+	tokens        *prometheus.CounterVec
 
 	byUpstream map[string]Series // guarded by Poller.reloading: counts go on over reloads
 }
@@ -49,8 +51,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		notModified:  counter("pollux_not_modified_total", "Client polls answered with 304 without asking the upstream.", "upstream"),
 		avoided:      counter("pollux_rate_limits_avoided_total", "Client polls answered without a status request that the upstream's pause or a budget forbade.", "upstream"),
 		mixups:       counter("pollux_upstream_mixups_total", "Connections to upstreams closed because of bytes that nobody had asked for, or of an answer that named another task.", "upstream", "kind"),
+		tokens:       counter("pollux_token_requests_total", "Requests for access tokens of upstreams with credential.oauth2, by outcome.", "upstream", "outcome"),
 	}
-	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.forwarded, m.notModified, m.avoided, m.mixups)
+	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.forwarded, m.notModified, m.avoided, m.mixups, m.tokens)
 	return m
 }
 
@@ -65,6 +68,7 @@ type Series struct {
 	breaker                          prometheus.Gauge
 	Regressions, UnknownWords        prometheus.Counter
 	unasked, foreign                 prometheus.Counter // answers, or parts of some, that were nobody's
+	tokens                           func(oauth.Outcome)
 	forwardMetrics
 }
 
@@ -107,6 +111,7 @@ func (m *Metrics) upstream(name string) Series {
 		seconds:     m.seconds.WithLabelValues(name), breaker: m.breakerState.WithLabelValues(name),
 		Regressions: m.regressions.WithLabelValues(name), UnknownWords: m.unknownWords.WithLabelValues(name),
 		unasked: m.mixups.WithLabelValues(name, "unasked"), foreign: m.mixups.WithLabelValues(name, "another_task"),
+		tokens:         func(o oauth.Outcome) { m.tokens.WithLabelValues(name, string(o)).Inc() },
 		forwardMetrics: newForwardMetrics(m.forwarded, name),
 	}
 	for kind, outcome := range outcomeNames {

@@ -101,7 +101,7 @@ func (part *Partition) Holds(u *Upstream) bool {
 	if accepted == nil {
 		return part.lastSuccess.Load() != 0
 	}
-	return *accepted == u.held.current().account
+	return *accepted == u.heldAccount()
 }
 
 // reauthorizeLeft is how long stored answers may still be served.

@@ -5,6 +5,7 @@
 package upstream
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -68,12 +69,14 @@ func Hop() string { return hop }
 // each poll that it may have under way: each partition needs its own.
 const idlePerPoll = 4
 
-func New(name string, cfg Config, set *providers.Set, m *Metrics, secret *cache.Secret) (*Upstream, error) {
+// New returns the upstream of that name. It starts nothing; what it will have to
+// ask for besides, such as access tokens, it asks until base ends.
+func New(base context.Context, name string, cfg Config, set *providers.Set, m *Metrics, secret *cache.Secret) (*Upstream, error) {
 	provider := set.Get(cfg.Provider)
 	if provider == nil {
 		return nil, fmt.Errorf("provider %q is not known", cfg.Provider)
 	}
-	base, err := baseURL(cfg.BaseURL, provider)
+	at, err := baseURL(cfg.BaseURL, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func New(name string, cfg Config, set *providers.Set, m *Metrics, secret *cache.
 		return nil, err
 	}
 	u := &Upstream{
-		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: base,
+		Name: name, Provider: provider, Config: cfg, Parser: parser, Base: at,
 		Held:      !cfg.Credential.Caller,
 		InFlight:  schedule.NewSlots(cfg.MaxInFlight),
 		passing:   &passing{by: map[cache.ID]int{}},
@@ -97,12 +100,15 @@ func New(name string, cfg Config, set *providers.Set, m *Metrics, secret *cache.
 			Detail: "the task was known, and the upstream has lost it"},
 	}
 	u.Transport = transport.New(transport.Config{
-		Base: base, DialTimeout: cfg.Timeout, Patience: ForwardPatience,
+		Base: at, DialTimeout: cfg.Timeout, Patience: ForwardPatience,
 		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.Metrics.unasked.Inc,
 	})
 	if u.Held {
 		if u.held, err = newHeld(cfg.Credential, provider, secret); err != nil {
 			return nil, err
+		}
+		if cfg.Credential.OAuth2 != nil {
+			u.held.client = newClient(base, cfg, provider, u.Metrics.tokens)
 		}
 	}
 	u.signers = newSigners(cfg, provider)
@@ -144,6 +150,9 @@ func (u *Upstream) Continues(old *Upstream) bool {
 func (u *Upstream) Inherit(old *Upstream) {
 	if old == nil || old.Base.String() != u.Base.String() {
 		return
+	}
+	if u.held != nil && old.held != nil && u.held.client.same(old.held.client) {
+		u.held.client = old.held.client
 	}
 	u.witnesses, u.stats, u.passing, u.messages = old.witnesses, old.stats, old.passing, old.messages
 	u.Learned.Inherit(old.Learned)

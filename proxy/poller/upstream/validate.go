@@ -88,6 +88,10 @@ func (v *validation) credential(c CredentialConfig, p *providers.Provider) {
 		if _, err := readSecret(c.File); err != nil {
 			v.fault("credential.file", "%v", err)
 		}
+	case c.OAuth2 != nil:
+		for _, f := range c.OAuth2.Validate() {
+			v.fault("credential.oauth2."+f.Key, "%s", f.Message)
+		}
 	case len(c.Headers) > 0:
 		for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 			if !printable(c.Headers[name]) {
