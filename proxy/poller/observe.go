@@ -33,7 +33,9 @@ func (p *Poller) suspend(u *upstream.Upstream, part *upstream.Partition, why *pr
 	if !part.Suspend(p.store) {
 		return
 	}
-	p.log.Warn("credential refused, partition suspended", "upstream", u.Name, "upstream_status", why.UpstreamStatus)
+	if part.WasAccepted() || p.strangers.first(u.Name, string(part.ID[:])) {
+		p.log.Warn("credential refused, partition suspended", "upstream", u.Name, "upstream_status", why.UpstreamStatus)
+	}
 	for _, o := range p.observers {
 		o.Suspended(&part.ID, why)
 	}

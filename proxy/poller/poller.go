@@ -57,7 +57,8 @@ type Poller struct {
 	tokens     tokens
 	settling   *schedule.Queue[Request]
 	unstored   unstored
-	words      wordLog
+	words      logged // native words that no provider file lists
+	strangers  logged // credentials that were refused and never accepted
 	watches    watches
 	observers  []Observer
 	tracker    *tracker

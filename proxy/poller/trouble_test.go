@@ -5,11 +5,13 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -454,4 +456,44 @@ func TestPartitionBreakerFollowsReloads(t *testing.T) {
 		b.reload(func(c *upstream.Config) { c.Breaker.Failures = 50 })
 		b.want(b.poll("a", "job3"), "502 upstream-error; pollux; fwd=uri-miss; fwd-status=500")
 	})
+}
+
+// TestRefusedStrangers: keys that the upstream never took, however many, leave
+// a hundred lines in the log and nothing in the store; one that it took and
+// takes no more is always told and kept.
+func TestRefusedStrangers(t *testing.T) {
+	var code atomic.Int64
+	b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) {
+		return reply(int(code.Load()), vesslRunning)
+	})
+	var lines countLines
+	b.log = slog.New(slog.NewTextHandler(&lines, nil))
+	code.Store(401)
+	for i := range 300 {
+		b.poll(fmt.Sprint("made up ", i), "job1")
+	}
+	if n := lines.Load(); n != 100 {
+		t.Errorf("%d lines for 300 refused keys, want 100", n)
+	}
+	if n := len(b.store.partitions); n != 0 {
+		t.Errorf("%d of the keys are in the store", n)
+	}
+	code.Store(200)
+	b.poll("known", "job2")
+	code.Store(401)
+	b.poll("known", "job3")
+	if n := lines.Load(); n != 101 {
+		t.Errorf("%d lines once a key was taken back, want one more", n)
+	}
+	if st, err := b.store.Partition(context.Background(), &b.request("known", "job2").Partition.ID); err != nil || !st.Suspended {
+		t.Errorf("the store has %+v (%v) of a key that was taken back", st, err)
+	}
+}
+
+// countLines counts lines that are written to it.
+type countLines struct{ atomic.Int64 }
+
+func (c *countLines) Write(p []byte) (int, error) {
+	c.Add(1)
+	return len(p), nil
 }

@@ -27,27 +27,28 @@ func clip(s string) string {
 	return s
 }
 
-// wordLog remembers which unknown native words were logged: a hundred per
-// upstream, so that a chatty upstream cannot fill log or memory.
-type wordLog struct {
+// logged remembers what was logged of each upstream: a hundred things, so that
+// whoever makes up new ones, a chatty upstream or a client, cannot fill log or
+// memory.
+type logged struct {
 	mu   sync.Mutex
 	seen map[string]map[string]struct{}
 }
 
-func (l *wordLog) first(upstream, word string) bool {
+func (l *logged) first(upstream, what string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.seen == nil {
 		l.seen = map[string]map[string]struct{}{}
 	}
-	words := l.seen[upstream]
-	if words == nil {
-		words = map[string]struct{}{}
-		l.seen[upstream] = words
+	things := l.seen[upstream]
+	if things == nil {
+		things = map[string]struct{}{}
+		l.seen[upstream] = things
 	}
-	if _, ok := words[word]; ok || len(words) >= 100 {
+	if _, ok := things[what]; ok || len(things) >= 100 {
 		return false
 	}
-	words[word] = struct{}{}
+	things[what] = struct{}{}
 	return true
 }

@@ -71,6 +71,12 @@ func (part *Partition) Restore(s cache.PartitionState, now time.Time) {
 // accepted it since.
 func (part *Partition) Suspended() bool { return part.suspended.Load() }
 
+// WasAccepted reports whether the upstream ever accepted the credential, as far
+// as is known.
+func (part *Partition) WasAccepted() bool {
+	return part.lastSuccess.Load() != 0 || part.accepted.Load() != nil
+}
+
 // Authorized reports whether stored answers may be served without asking.
 func (part *Partition) Authorized(u *Upstream, now time.Time) bool {
 	return part.within(u, now, u.Config.Reauthorize)
@@ -143,6 +149,9 @@ func (part *Partition) Succeeded(u *Upstream, account [16]byte, store cache.Stor
 func (part *Partition) Suspend(store cache.Store) bool {
 	if part.suspended.Swap(true) {
 		return false
+	}
+	if !part.WasAccepted() {
+		return true // nothing is stored that it could see, so the store need not know
 	}
 	state := cache.PartitionState{Upstream: part.Upstream, Suspended: true}
 	if accepted := part.accepted.Load(); accepted != nil {
