@@ -28,11 +28,11 @@ func newLogger(w io.Writer, c LogConfig, secrets []string) *logger {
 	l := new(logger)
 	l.configure(c, secrets)
 	options := &slog.HandlerOptions{Level: &l.level, ReplaceAttr: l.redact}
+	var h slog.Handler = slog.NewTextHandler(w, options)
 	if c.Format == "json" {
-		l.Logger = slog.New(slog.NewJSONHandler(w, options))
-	} else {
-		l.Logger = slog.New(slog.NewTextHandler(w, options))
+		h = slog.NewJSONHandler(w, options)
 	}
+	l.Logger = slog.New(limit(h))
 	return l
 }
 

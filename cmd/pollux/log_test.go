@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -70,4 +71,29 @@ func TestLogKeepsFacts(t *testing.T) {
 	if !strings.Contains(out.String(), "shown") || strings.Contains(out.String(), "orq-secret") {
 		t.Errorf("after configure: %s", out.String())
 	}
+}
+
+func TestLogLimitsWhatRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := newLogger(&out, LogConfig{Level: "info", Format: "text"}, nil)
+		for i := range 250 {
+			log.With("i", i).Warn("store failed")
+			log.Info("told")
+		}
+		log.Error("another")
+		count := func(s string, want int) {
+			t.Helper()
+			if n := strings.Count(out.String(), s); n != want {
+				t.Errorf("%d lines with %q, want %d", n, s, want)
+			}
+		}
+		count("store failed", 100)
+		count("msg=told", 250)
+		count("another", 1)
+		time.Sleep(logPeriod)
+		log.Warn("store failed")
+		count(`msg="store failed"`, 101)
+		count(`message="store failed" lines=150`, 1)
+	})
 }
