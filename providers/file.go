@@ -50,6 +50,7 @@ type paramFile struct {
 	In       text  `yaml:"in"`
 	Pattern  text  `yaml:"pattern"`
 	Optional bool  `yaml:"optional"`
+	Default  text  `yaml:"default"`
 	Task     bool  `yaml:"task"`
 	Slashes  bool  `yaml:"slashes"`
 	Max      whole `yaml:"max"`

@@ -11,27 +11,38 @@ import (
 )
 
 // idSource is where an answer names a task: a GJSON path in its body, or a
-// header. match yields the id by its first group; nil: the value is the id.
+// header. match yields the id by its first group without a name; nil: the value
+// is the id.
 type idSource struct {
 	path, header string
 	match        *regexp.Regexp
+	group        int       // of match
+	others       []idGroup // of a create: its groups that have names
+}
+
+// idGroup is a group of a match that yields another parameter of the reference.
+type idGroup struct{ group, param int }
+
+// find returns the groups of match in a value, the value itself as the only one
+// if there is no match to make, nil if the value does not match.
+func (s *idSource) find(value string) []string {
+	if s.match == nil {
+		return []string{value}
+	}
+	return s.match.FindStringSubmatch(value)
 }
 
 // id is what the source makes of a value, "" if it does not match.
 func (s *idSource) id(value string) string {
-	if s.match == nil {
-		return value
+	if groups := s.find(value); groups != nil {
+		return groups[s.group]
 	}
-	groups := s.match.FindStringSubmatch(value)
-	if groups == nil {
-		return ""
-	}
-	return groups[1]
+	return ""
 }
 
-// firstID is the id at the first of sources that yields one. body is only
-// looked into if it is JSON.
-func firstID(sources []idSource, h http.Header, body []byte) string {
+// firstFound is the first of sources that yields an id, and the groups in which
+// it did. body is only looked into if it is JSON.
+func firstFound(sources []idSource, h http.Header, body []byte) (*idSource, []string) {
 	readable := normalize.CheckValue(body) == nil
 	for i := range sources {
 		s := &sources[i]
@@ -41,9 +52,19 @@ func firstID(sources []idSource, h http.Header, body []byte) string {
 		} else if readable {
 			value, _ = textAt(body, s.path)
 		}
-		if id := s.id(value); value != "" && id != "" {
-			return id
+		if value == "" {
+			continue
 		}
+		if groups := s.find(value); groups != nil && groups[s.group] != "" {
+			return s, groups
+		}
+	}
+	return nil, nil
+}
+
+func firstID(sources []idSource, h http.Header, body []byte) string {
+	if s, groups := firstFound(sources, h, body); s != nil {
+		return groups[s.group]
 	}
 	return ""
 }

@@ -177,7 +177,7 @@ func (l *loader) ids(spec normalize.Spec) []idSource {
 				if err != nil || re.NumSubexp() == 0 {
 					continue // reported with the mapping
 				}
-				source.match = re
+				source.match, source.group = re, 1
 			}
 			sources = append(sources, source)
 		}
@@ -193,7 +193,7 @@ func (l *loader) alignIDs() {
 		for i := range c.ids {
 			for _, polled := range l.p.ids {
 				if created := &c.ids[i]; created.path != "" && created.path == polled.path && created.match == nil {
-					created.match = polled.match
+					created.match, created.group = polled.match, polled.group
 				}
 			}
 		}

@@ -118,6 +118,14 @@ func (l *loader) params() {
 			}
 			param.Pattern = pattern
 		}
+		if param.Default = f.Default.value; f.Default.node != nil {
+			switch {
+			case !param.Optional:
+				l.fault(f.Default.node, "", "goes with optional: true: it is what sending none means")
+			case param.fault([]byte(param.Default)) != "":
+				l.fault(f.Default.node, "", "want a value that the parameter may have")
+			}
+		}
 		l.p.Params = append(l.p.Params, param)
 	}
 	if !slices.ContainsFunc(l.p.Params, func(p Param) bool { return p.Task }) {

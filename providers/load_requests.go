@@ -215,8 +215,29 @@ func (l *loader) idSource(f *idFile, header bool) idSource {
 		l.fault(f.node, "", "want a GJSON path, {path, match} or {header: Location, match}")
 	}
 	l.path(f.path)
-	s.match = l.regexp(f.match)
+	if s.match = l.regexp(f.match); s.match != nil {
+		l.groups(&s, f.match)
+	}
 	return s
+}
+
+// groups tells the groups of a match apart: the first without a name is the
+// id, one with a name the parameter of that name.
+func (l *loader) groups(s *idSource, at text) {
+	for i, name := range s.match.SubexpNames()[1:] {
+		param, known := l.p.param(name)
+		switch {
+		case name == "" && s.group == 0:
+			s.group = i + 1
+		case name != "" && !known:
+			l.fault(at.node, "", "has a group named %s, which is no parameter of this file", name)
+		case name != "":
+			s.others = append(s.others, idGroup{i + 1, param})
+		}
+	}
+	if s.group == 0 {
+		l.fault(at.node, "", "wants a group without a name: what it captures is the id")
+	}
 }
 
 // regexp compiles a match, whose first group is the value; nil if there is none.

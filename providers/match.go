@@ -147,11 +147,22 @@ func (p *Parser) Create(method, escapedPath []byte) *Create {
 
 // Created returns the reference of the task that the answer to a create names.
 // Its other parameters are those of the request's path, query and, where the
-// file says so, body. It is false if the answer names none, or if a poll would
+// file says so, body, or stand beside the id. It is false if the answer names none, or if a poll would
 // need a parameter that the request did not tell.
 // h and answer are the answer's header and body.
 func (p *Parser) Created(c *Create, escapedPath, query, request []byte, h http.Header, answer []byte) (Reference, bool) {
-	return p.created(c, escapedPath, query, request, c.TaskID(h, answer))
+	source, groups := firstFound(c.ids, h, answer)
+	if source == nil {
+		return Reference{}, false
+	}
+	return p.created(c, escapedPath, query, request, groups[source.group], func(v *View) bool {
+		for _, n := range source.others {
+			if v.values[n.param] == nil && p.set(v, n.param, []byte(groups[n.group])) != nil {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // Affected returns the reference of the stored task that a forwarded request
@@ -162,7 +173,7 @@ func (p *Parser) Affected(method, escapedPath, query, body []byte) (Reference, b
 		if c.Continues == "" {
 			return Reference{}, false
 		}
-		return p.created(c, escapedPath, query, body, firstText(body, []string{c.Continues}))
+		return p.created(c, escapedPath, query, body, firstText(body, []string{c.Continues}), nil)
 	}
 	if a := p.provider.Cancel; a != nil {
 		if r, ok := p.acts(&a.Request, a.Body, method, escapedPath, query, body); ok {
@@ -177,7 +188,9 @@ func (p *Parser) Affected(method, escapedPath, query, body []byte) (Reference, b
 	return Reference{}, false
 }
 
-func (p *Parser) created(c *Create, escapedPath, query, request []byte, id string) (Reference, bool) {
+// created is the reference of the task id that a request names. more sets what
+// the answer tells beside; nil: nothing.
+func (p *Parser) created(c *Create, escapedPath, query, request []byte, id string, more func(*View) bool) (Reference, bool) {
 	var v View
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
 	if id == "" || !p.matchPath(&v, &c.Request, escapedPath) || !p.scope(&v, query) {
@@ -185,6 +198,9 @@ func (p *Parser) created(c *Create, escapedPath, query, request []byte, id strin
 	}
 	last := p.task[len(p.task)-1]
 	if p.set(&v, last, []byte(id)) != nil {
+		return Reference{}, false
+	}
+	if more != nil && !more(&v) {
 		return Reference{}, false
 	}
 	if normalize.CheckBody(request) == nil {

@@ -15,6 +15,9 @@ func TestMatchPoll(t *testing.T) {
 		{"escaped value", "orq", "GET", "/v2/agents/my%20agent%2Fx/responses/01K6", "", "my agent/x|01K6"},
 		{"id in the query", "gumloop-flow", "GET", "/get_pl_run", "user_id=u&run_id=r&project_id=p", "r|u|p"},
 		{"scope", "aitronos", "GET", "/v1/model/response/r", "organizationId=o", "r|o"},
+		{"what is sent though it means nothing", "fal", "GET", "/fal-ai/flux/requests/r/status", "logs=0", "fal-ai|flux|r|"},
+		{"what is sent and means something", "fal", "GET", "/fal-ai/flux/requests/r/status", "logs=1", "fal-ai|flux|r|1"},
+		{"no stream", "gemini-interactions", "GET", "/v1beta/interactions/v1_a", "stream=false", "v1_a|"},
 
 		{"other method", "shannon", "POST", "/api/v1/tasks/task-1", "", ""},
 		{"HEAD", "shannon", "HEAD", "/api/v1/tasks/task-1", "", ""},
@@ -30,6 +33,8 @@ func TestMatchPoll(t *testing.T) {
 		{"against the pattern", "vessl", "GET", "/async/ABC/output", "", ""},
 		{"undeclared parameter", "shannon", "GET", "/api/v1/tasks/task-1", "verbose=1", ""},
 		{"twice", "gumloop", "GET", "/agent_status/abc", "user_id=u&user_id=u", ""},
+		{"meaningless, twice", "fal", "GET", "/fal-ai/flux/requests/r/status", "logs=0&logs=0", ""},
+		{"a stream", "gemini-interactions", "GET", "/v1beta/interactions/v1_a", "stream=true", ""},
 		{"plus that may be a blank", "gumloop", "GET", "/agent_status/abc", "user_id=a+b", ""},
 		{"none of one_of", "gumloop", "GET", "/agent_status/abc", "", ""},
 		{"no run", "gumloop-flow", "GET", "/get_pl_run", "user_id=u", ""},

@@ -253,14 +253,19 @@ func (p *Parser) set(v *View, i int, value []byte) *ReferenceError {
 	return nil
 }
 
-// complete fills in what is fixed and checks that nothing is missing.
+// complete leaves out what means nothing, fills in what is fixed and checks that
+// nothing is missing.
 func (p *Parser) complete(v *View) *ReferenceError {
 	for i := range v.values {
+		param := &p.provider.Params[i]
+		if param.Default != "" && string(v.values[i]) == param.Default {
+			v.values[i] = nil
+		}
 		if v.values[i] == nil {
 			v.values[i] = p.fixed[i]
 		}
-		if v.values[i] == nil && !p.provider.Params[i].Optional {
-			return &ReferenceError{p.provider.Params[i].Name, "is missing"}
+		if v.values[i] == nil && !param.Optional {
+			return &ReferenceError{param.Name, "is missing"}
 		}
 	}
 	for _, group := range p.provider.oneOf {

@@ -69,8 +69,9 @@ type Param struct {
 	In       string // "path", "query" or "body": where the upstream's poll request wants it
 	Task     bool   // part of the reference in /v1/tasks/{upstream}/...: every path parameter, and another that is the id
 	Optional bool
-	Slashes  bool // its value may hold slashes, which are sent as they are
-	Max      int  // longest value, in bytes
+	Default  string // value that means what sending none means, so that it is not sent; "" if none does
+	Slashes  bool   // its value may hold slashes, which are sent as they are
+	Max      int    // longest value, in bytes
 	// Pattern is the file's rule for a value, anchored; nil if it has none.
 	// Either way a value is 1 to Max bytes of UTF-8 without control
 	// characters, backslashes and dot segments.
