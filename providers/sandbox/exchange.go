@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -168,7 +169,7 @@ func (e *exchange) look() (task, *answer) {
 
 // create makes a task, or continues the one that the body names.
 func (e *exchange) create() answer {
-	if len(e.body) > 0 && !gjson.ValidBytes(e.body) {
+	if len(e.body) > 0 && !isForm(e.request.Header) && !gjson.ValidBytes(e.body) {
 		return e.situation("invalid", http.StatusBadRequest)
 	}
 	u := e.upstream
@@ -187,6 +188,12 @@ func (e *exchange) create() answer {
 		return e.situation("invalid", http.StatusBadRequest)
 	}
 	return e.created(t)
+}
+
+// isForm reports whether a request's body is a form with files, as some
+// vendors take it beside JSON. Nothing of it is looked at.
+func isForm(h http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "multipart/form-data")
 }
 
 // created renders the answer to a creating request about its task.

@@ -78,7 +78,8 @@ func (c caller) create(lifecycle string) string {
 		return id
 	}
 	make := c.p.Creates[0]
-	path := braces.ReplaceAllStringFunc(strings.TrimPrefix(make.Request.String(), "POST "), func(name string) string {
+	method, path, _ := strings.Cut(make.Request.String(), " ")
+	path = braces.ReplaceAllStringFunc(path, func(name string) string {
 		for _, param := range c.p.Params {
 			if name == "{"+param.Name+"}" {
 				return sampleOf(param)
@@ -86,7 +87,7 @@ func (c caller) create(lifecycle string) string {
 		}
 		return sampleValue
 	})
-	w := c.send("POST", path, `{"user_id": "u", "message": "hi"}`, LifecycleHeader, lifecycle)
+	w := c.send(method, path, `{"user_id": "u", "message": "hi"}`, LifecycleHeader, lifecycle)
 	id := make.TaskID(w.Header(), w.Body.Bytes())
 	if w.Code/100 != 2 || id == "" {
 		c.t.Fatalf("create: %d %s", w.Code, w.Body)
