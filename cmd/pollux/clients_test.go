@@ -31,7 +31,11 @@ import (
 const (
 	clientsDir = "testdata/clients"
 	clientKey  = "sk-client-canary"
-	crowd      = 20 // clients that poll the same task at the same time
+
+	// loopbackOnly makes node fail a script that tries to leave the machine.
+	loopbackOnly = "./loopback.mjs"
+
+	crowd = 20 // clients that poll the same task at the same time
 
 	// lifetime is how long an answer is fresh in this test: the least that
 	// every provider file allows.
@@ -43,7 +47,10 @@ const (
 // told is another base URL.
 func TestClients(t *testing.T) {
 	install(t, clientsDir, "node", "npm", "curl")
-	front := newFront(t)
+	front := newFront(t, 4)
+	front.simulate(t, "aitronos", "gumloop-flow", "openai", "orq", "shannon", "vessl")
+	front.add(t, "a2a", "/agent", agent(t))
+	front.serve(t)
 	for _, c := range []struct {
 		script, upstream string
 		document         string            // of the task that the crowd polled, with %s for its id
@@ -126,35 +133,51 @@ func install(t *testing.T, dir string, programs ...string) {
 // front is Pollux with a witness between it and the upstreams.
 type front struct {
 	pollux    string // its address
+	simulated http.Handler
 	witnesses map[string]*witness
+	upstreams string // of the config
 }
 
-func newFront(t *testing.T) *front {
+// newFront is a front without upstreams. The tasks of those that are simulated
+// take their time divided by speed.
+func newFront(t *testing.T, speed float64) *front {
 	t.Helper()
 	set, err := providers.Builtin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	simulated, err := sandbox.New(set, sandbox.Options{Seed: 1, Speed: 4})
+	simulated, err := sandbox.New(set, sandbox.Options{Seed: 1, Speed: speed})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{witnesses: map[string]*witness{}}
-	config := fmt.Sprintf("listen: 127.0.0.1:0\nstore: {path: %s}\nupstreams:\n", filepath.Join(t.TempDir(), "pollux.db"))
-	add := func(name, base string, upstream http.Handler) {
-		w := &witness{upstream: upstream, base: base}
-		server := httptest.NewServer(w)
-		t.Cleanup(server.Close)
-		f.witnesses[name] = w
-		config += fmt.Sprintf("  %s: {provider: %[1]s, base_url: %s%s, freshness: {queued: %s, in_progress: %[4]s, requires_action: %[4]s}}\n",
-			name, server.URL, base, lifetime)
+	return &front{simulated: simulated, witnesses: map[string]*witness{}}
+}
+
+// simulate adds simulated upstreams.
+func (f *front) simulate(t *testing.T, names ...string) {
+	for _, name := range names {
+		f.add(t, name, "/"+name, f.simulated)
 	}
-	for _, name := range []string{"aitronos", "gumloop-flow", "openai", "orq", "shannon", "vessl"} {
-		add(name, "/"+name, simulated)
-	}
-	add("a2a", "/agent", agent(t))
-	p := start(t, "serve", "--config", write(t, "config.yaml", config))
-	f.pollux = "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
+}
+
+// add puts an upstream behind the front.
+func (f *front) add(t *testing.T, name, base string, upstream http.Handler) {
+	w := &witness{upstream: upstream, base: base}
+	server := httptest.NewServer(w)
+	t.Cleanup(server.Close)
+	f.witnesses[name] = w
+	f.upstreams += fmt.Sprintf("  %s: {provider: %[1]s, base_url: %s%s, freshness: {queued: %s, in_progress: %[4]s, requires_action: %[4]s}}\n",
+		name, server.URL, base, lifetime)
+}
+
+// serve starts Pollux in front of what was added.
+func (f *front) serve(t *testing.T) {
+	t.Helper()
+	port := freePort(t)
+	f.pollux = "http://127.0.0.1:" + port
+	p := start(t, "serve", "--config", write(t, "config.yaml", fmt.Sprintf("listen: 127.0.0.1:%s\npublic_url: %s\nstore: {path: %s}\nupstreams:\n%s",
+		port, f.pollux, filepath.Join(t.TempDir(), "pollux.db"), f.upstreams)))
+	p.stderr.await(t, `msg=listening address=(\S+)`)
 	t.Cleanup(func() {
 		if code := p.end(t); code != exitOK {
 			t.Errorf("serve ended with %d:\n%s", code, p.stderr)
@@ -163,7 +186,6 @@ func newFront(t *testing.T) *front {
 			t.Errorf("the log shows a credential:\n%s", p.stderr)
 		}
 	})
-	return f
 }
 
 // agent starts an A2A agent made with the official SDK, and returns the way
@@ -201,22 +223,27 @@ func agent(t *testing.T) http.Handler {
 
 // witness passes requests on to an upstream and remembers what it said.
 type witness struct {
-	upstream http.Handler
-	base     string // path that stands before the upstream's own
+	upstream  http.Handler
+	base      string // path that stands before the upstream's own
+	lifecycle string // that created tasks take unless the client says so; "" draws one
 
 	mu   sync.Mutex
 	seen []sighting // guarded by mu
 }
 
 type sighting struct {
-	at     time.Time // when the request arrived
-	call   string    // method, path and query
+	at     time.Time   // when the request arrived
+	call   string      // method, path and query
+	header http.Header // of the request
 	status int
 	body   string
 }
 
 func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	s := sighting{at: time.Now(), call: callOf(r.Method, r.URL, w.base)}
+	s := sighting{at: time.Now(), call: callOf(r.Method, r.URL, w.base), header: r.Header.Clone()}
+	if w.lifecycle != "" && r.Method == http.MethodPost && r.Header.Get(sandbox.LifecycleHeader) == "" {
+		r.Header.Set(sandbox.LifecycleHeader, w.lifecycle)
+	}
 	answer := httptest.NewRecorder()
 	w.upstream.ServeHTTP(answer, r)
 	s.status, s.body = answer.Code, answer.Body.String()
@@ -230,12 +257,17 @@ func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	io.WriteString(rw, s.body)
 }
 
-// of returns what the upstream answered to a call, in order.
-func (w *witness) of(call string) []sighting {
+// all returns what the upstream was asked, in order.
+func (w *witness) all() []sighting {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return slices.Clone(w.seen)
+}
+
+// of returns what the upstream answered to a call, in order.
+func (w *witness) of(call string) []sighting {
 	var all []sighting
-	for _, s := range w.seen {
+	for _, s := range w.all() {
 		if s.call == call {
 			all = append(all, s)
 		}
@@ -279,7 +311,7 @@ func (e *exchange) call(t *testing.T, upstream string) string {
 
 func (f *front) runScript(t *testing.T, script, upstream string) output {
 	t.Helper()
-	node := exec.CommandContext(t.Context(), "node", script)
+	node := exec.CommandContext(t.Context(), "node", "--import", loopbackOnly, script)
 	node.Dir = clientsDir
 	node.Env = append(os.Environ(), "BASE_URL="+f.pollux+"/native/"+upstream, "API_KEY="+clientKey, fmt.Sprint("CROWD=", crowd))
 	var stderr bytes.Buffer
