@@ -48,7 +48,7 @@ func BenchmarkPolling(b *testing.B) {
 }
 
 func TestPollingGoals(t *testing.T) {
-	goals := map[string]float64{"agent": 1.05, "heavy": 1.07, "bimodal": 1.22, "video": 1.35, "videoq": 1.48, "batch": 1.50}
+	goals := map[string]float64{"agent": 1.05, "heavy": 1.07, "bimodal": 1.12, "video": 1.15, "videoq": 1.45, "batch": 1.47}
 	score := 0.0
 	for i, law := range sim.Laws {
 		r, x := excess(t, i, 0, adaptive.DefaultConfig())
@@ -58,16 +58,16 @@ func TestPollingGoals(t *testing.T) {
 				law.Name, r.Polls, r.Z, x, goals[law.Name])
 		}
 	}
-	if score > 1.27 {
-		t.Errorf("score %.3f, want at most 1.27", score)
+	if score > 1.18 {
+		t.Errorf("score %.3f, want at most 1.18", score)
 	}
 	score = 0
 	for i := range sim.Laws {
 		_, x := excess(t, i, 0, unbounded())
 		score += x / float64(len(sim.Laws))
 	}
-	if score > 1.18 {
-		t.Errorf("score without max_delay %.3f, want at most 1.18", score)
+	if score > 1.12 {
+		t.Errorf("score without max_delay %.3f, want at most 1.12", score)
 	}
 }
 
@@ -86,8 +86,8 @@ func TestPollingSpread(t *testing.T) {
 				t.Errorf("%s, series %d: mean delay of %.3f targets, want 0.8 to 1.15", law.Name, s, r.Z)
 			}
 		}
-		if score > 1.27 {
-			t.Errorf("series %d: score %.3f, want at most 1.27", s, score)
+		if score > 1.2 {
+			t.Errorf("series %d: score %.3f, want at most 1.2", s, score)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func TestPollingOtherDurations(t *testing.T) {
 		{"exponential, 20000 s", func(g *sim.SplitMix64) float64 { return -20000 * math.Log(g.Float64()) }, 1.35, 0.8, 1.15},
 		{"uniform to 300 s", func(g *sim.SplitMix64) float64 { return 300 * g.Float64() }, 1.2, 0.8, 1.15},
 		{"uniform, 10-50 s", func(g *sim.SplitMix64) float64 { return 10 + 40*g.Float64() }, 1.2, 0.8, 1.15},
-		{"30 s", func(*sim.SplitMix64) float64 { return 30 }, 2, 0.5, 1.15},
+		{"30 s", func(*sim.SplitMix64) float64 { return 30 }, 2, 0.5, 1.2},
 		{"5 s", func(*sim.SplitMix64) float64 { return 5 }, 2, 0.5, 1.15},
 		{"Weibull, falling hazard", func(g *sim.SplitMix64) float64 {
 			return 60 * math.Pow(-math.Log(g.Float64()), 2)
@@ -217,9 +217,9 @@ func TestPollingOtherDurations(t *testing.T) {
 			}
 			return 1000 * math.Exp(0.5*g.Normal())
 		}, 1.45, 0.8, 1.15},
-		// All end before a second poll could tell when: half of the gap is as
-		// near as anybody can guess.
-		{"a fifth of a second", func(*sim.SplitMix64) float64 { return 0.2 }, 1.01, 0.5, 2},
+		// All end before a second poll could tell when: the target is kept all the same.
+		{"a fifth of a second", func(*sim.SplitMix64) float64 { return 0.2 }, 1.01, 0.5, 1},
+		{"up to a second", func(g *sim.SplitMix64) float64 { return g.Float64() }, 1.01, 0.4, 1},
 	}
 	c := adaptive.DefaultConfig()
 	for _, tt := range tests {
@@ -229,6 +229,9 @@ func TestPollingOtherDurations(t *testing.T) {
 				r := sim.Run(cs.Durations, cs.Skip, sim.NewAdaptive(c), c.Target, nil)
 				best, _ := cs.Best(r.Z)
 				x := r.Polls / best
+				if r.Polls == 1 { // nobody does with less, and z may be the least there is
+					x = 1
+				}
 				if x < 0.97 || x > tt.most {
 					t.Errorf("seed %d: %.2f polls at z = %.3f are %.3f times the optimum, want 0.97 to %v", s, r.Polls, r.Z, x, tt.most)
 				}

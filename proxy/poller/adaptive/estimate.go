@@ -47,7 +47,11 @@ func (s *state) spread(from, to float64, weight *[bins]float64) (delay float64) 
 		rest -= share
 		s.events[b] += share
 		s.exposure[b] += (end - x) * (share/2 + rest)
-		delay += share * min(worst, weight[b]*(to-(x+end)/2))
+		at := (x + end) / 2
+		if b == 0 {
+			at = x // no poll can tell when, so that the worst is assumed: the target is kept all the same
+		}
+		delay += share * min(worst, weight[b]*(to-at))
 		x = end
 	}
 	return delay

@@ -119,7 +119,7 @@ func (l *Learner) seed(upstream *Learner) {
 	s.prior = prior + coldPrior*math.Pow(wearOff, tasks)
 	s.surprise, s.variance = 0, 0
 	s.refresh(0, bins-1)
-	l.state = s
+	l.state, l.plan.made = s, false
 }
 
 const (
@@ -184,7 +184,7 @@ func (g *Groups) UnmarshalBinary(data []byte) error {
 // restore puts what was kept in place of what g knows.
 func (g *Groups) restore(upstream *Learner, kept []group) {
 	g.upstream.mu.Lock()
-	g.upstream.state = upstream.state
+	g.upstream.state, g.upstream.plan.made = upstream.state, false
 	g.upstream.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()

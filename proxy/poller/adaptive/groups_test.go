@@ -18,7 +18,7 @@ func teach(g *Groups, name string, n int, age float64) {
 func TestGroupsLearnApart(t *testing.T) {
 	g := NewGroups(DefaultConfig(), 10, middle)
 	teach(g, "quick", 100, 5)
-	teach(g, "slow", 100, 500)
+	teach(g, "slow", 1500, 500) // so many that what the group started from counts no more
 	quick, slow := g.Next("quick", Job{}, Hint{}), g.Next("slow", Job{}, Hint{})
 	if quick > sec(10) || slow < 4*quick {
 		t.Errorf("first polls after %v and %v, want about 5 s, and much more", quick, slow)

@@ -31,6 +31,10 @@ type Job struct {
 	// 0 for a task just submitted. For a task first seen late it is the age at
 	// the first answer.
 	News time.Duration
+	// Seen is the age at which somebody first saw the task, 0 for its start. What
+	// lies before is the upstream's word for when it was created, which may be off
+	// by a time zone: MaxDelay counts from Seen.
+	Seen time.Duration
 	// UnknownStart says that nobody knows when the task started; ages then
 	// count from the first answer, and nothing is learned from it.
 	UnknownStart bool
@@ -71,12 +75,13 @@ func newPolicy(c Config, random func() float64) *policy {
 	return p
 }
 
-// Learner holds what was learned about one group of tasks, in about 2 KB.
+// Learner holds what was learned about one group of tasks, in about 5 KB.
 // Its methods may be called concurrently.
 type Learner struct {
 	*policy
-	mu    sync.Mutex // guards state
+	mu    sync.Mutex // guards what follows
 	state state
+	plan  plan // for state as it was some answers ago
 }
 
 // state is the histogram and the scalars beside it.
@@ -113,6 +118,7 @@ func (l *Learner) Observe(j Job, a Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := &l.state
+	l.plan.since++
 	s.calibrate(from, to, a.Done)
 	if !a.Done {
 		s.expose(from, to)

@@ -60,7 +60,7 @@ func (l *Learner) UnmarshalBinary(data []byte) error {
 	if s.price == 0 || l.config.PollPrice > 0 {
 		s.price = l.policy.price
 	}
-	l.state = s
+	l.state, l.plan.made = s, false
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 
 func TestLearnerSurvivesARestart(t *testing.T) {
 	l := learned(DefaultConfig(), 200, 40, 0.5, rand.New(rand.NewPCG(1, 2)))
-	l.random = middle
+	l.random, l.plan.made = middle, false // a plan may be some answers old
 	kept, err := l.MarshalBinary()
 	if err != nil || len(kept) != 752 {
 		t.Fatalf("%d bytes, %v, want 752", len(kept), err)

@@ -23,17 +23,34 @@ type Hint struct {
 // Next returns how long after its last news j is polled next.
 func (l *Learner) Next(j Job, h Hint) time.Duration {
 	age := max(0, j.News.Seconds())
-	longest := l.config.longest(age)
-	var scratch [bins]float64
+	longest := l.config.longest(max(0, age-j.Seen.Seconds()))
+	shortest := min(l.config.shortest(age), longest)
 	l.mu.Lock()
-	gap := l.gap(l.state.view(j, &scratch), age, longest, l.state.price)
-	spread := 1 + jitter*(2*l.random()-1)
+	gap := l.best(j, age, shortest, longest)
+	chance := l.random()
 	l.mu.Unlock()
 
 	if !j.UnknownStart {
 		gap = min(hinted(gap, age, h.Percent), longest)
 	}
-	return max(toDuration(max(gap*spread, l.config.shortest(age))), l.config.Floor, h.RetryAfter)
+	spread := 1 + jitter*(2*chance-1)
+	if gap == longest { // as late as the bound allows: each poll that it forces costs one
+		spread = 1 + jitter*(0.8+0.2*chance)
+	}
+	return max(toDuration(max(gap*spread, shortest)), l.config.Floor, h.RetryAfter)
+}
+
+// best returns the gap that costs least. The caller holds the lock.
+func (l *Learner) best(j Job, age, shortest, longest float64) float64 {
+	var scratch [bins]float64
+	gap := l.gap(l.state.view(j, &scratch), age, longest, l.state.price)
+	if j.UnknownStart || gap == longest || !coarse(age, gap) {
+		return gap
+	}
+	if !l.plan.made || l.plan.since >= replanAfter {
+		l.plan.make(&l.state, l.policy)
+	}
+	return l.plan.gap(&l.state, l.policy, age, shortest, longest)
 }
 
 // Expected returns the delay that is expected to have gone unnoticed if j is

@@ -37,7 +37,11 @@ func began(e *cache.Entry, now time.Time) (at time.Time, known bool) {
 // job is what the learner knows of a running task after its answer e.
 func job(e *cache.Entry, now time.Time) (j adaptive.Job, start time.Time) {
 	start, sure := began(e, now)
-	return adaptive.Job{News: max(0, e.ObservedAt.Sub(start)), UnknownStart: !sure}, start
+	j = adaptive.Job{News: max(0, e.ObservedAt.Sub(start)), UnknownStart: !sure}
+	if !e.Submitted {
+		j.Seen = max(0, e.FirstSeen.Sub(start))
+	}
+	return j, start
 }
 
 // PollAgain is how long after now the entry e of task is asked for again: by
