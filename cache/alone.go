@@ -65,11 +65,12 @@ func Alone(store Store) *Solo {
 // store: whoever has something has the newest there is.
 func (s *Solo) Begin(ctx context.Context, p *Poll) (*Grant, error) {
 	g := &Grant{Generation: p.Generation}
-	if p.Generation == 0 && p.Version == 0 {
+	if p.Version == 0 {
 		e, err := s.Get(ctx, &p.Key)
-		if err == nil {
+		switch {
+		case err == nil && e.Generation >= p.Generation:
 			g.Entry, g.Generation, g.ObservedAt, g.FreshUntil = e, e.Generation, e.ObservedAt, e.FreshUntil
-		} else if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		} // a store that cannot be read has nothing
 	}
@@ -83,8 +84,13 @@ func (s *Solo) Begin(ctx context.Context, p *Poll) (*Grant, error) {
 		c.state, c.known, c.asked = state, known, true
 	}
 	g.State, g.Known = c.state, c.known
+	if g.Entry != nil { // however the clock was set when it was written
+		s.version = max(s.version, g.Entry.Version)
+	}
 	held := s.leases[p.Key]
 	switch g.Paused, g.Busy = max(0, c.paused.Sub(now)), 0; {
+	case p.Lease == 0:
+		return g, nil
 	case g.Entry != nil && g.Entry.Fresh(now) && !p.Force, g.Paused > 0:
 		return g, nil
 	case held.generation >= g.Generation && now.Before(held.until):

@@ -50,10 +50,12 @@ type Cluster interface {
 // Poll is one poll of an upstream that is about to be made.
 type Poll struct {
 	Key, Partition ID
-	// Generation and Version are of what the caller has; zero: nothing.
+	// Generation and Version are of what the caller has. A Version of zero is
+	// nothing, of a generation that is at least Generation.
 	Generation, Version uint64
 	// Lease is how long nobody else may ask after the same task: the time that
-	// the upstream is given, and a second.
+	// the upstream is given, and a second. Zero only looks what stands: it takes
+	// nothing and grants nothing.
 	Lease time.Duration
 	// Budget is what the credential may spend; nil: as much as it likes.
 	Budget *Budget
@@ -106,11 +108,21 @@ type Report struct {
 	State *PartitionState
 }
 
-// Notice says that something newer is known of a task, or that it was
-// forgotten. It only wakes: the store has the value.
+// Notice says that something newer is known of a task, that it was forgotten,
+// or that a poll has ended for which somebody waits; or, where Key is a
+// partition's, that its State changed. It only wakes: the store has the value.
 type Notice struct {
 	Key                 ID
 	Generation, Version uint64
+}
+
+// ClusterOf is store if several processes may share it, else the cluster of one
+// over it.
+func ClusterOf(store Store) Cluster {
+	if c, ok := store.(Cluster); ok {
+		return c
+	}
+	return Alone(store)
 }
 
 // Budget is how many requests a credential may make in a time, by the generic

@@ -2,7 +2,10 @@
 // the memory tier, and the interface of the durable store behind it.
 package cache
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // ID is a keyed hash (HMAC-SHA256): of an entry's key or of a partition.
 type ID [32]byte
@@ -53,6 +56,9 @@ type Entry struct {
 	// within one: the later the upstream was asked, the larger. Zero is the
 	// oldest of either. A store keeps the entry that is newest by both.
 	Generation, Version uint64
+	// Alone counts what was learnt since Version without the store that several
+	// processes share, which alone gives versions; memory only.
+	Alone uint64
 
 	// ObservedAt is when the upstream said so. It carries a monotonic reading
 	// in memory; the store keeps wall time and clamps it to the present when
@@ -62,6 +68,8 @@ type Entry struct {
 	FreshUntil time.Time
 	// PersistedAt is when the store was last given this task; memory only.
 	PersistedAt time.Time
+	// LookedAt is when the store last had nothing newer than this; memory only.
+	LookedAt time.Time
 }
 
 // Change is one change of a task's status.
@@ -72,10 +80,10 @@ type Change struct {
 	Poll         int // which of the task's answered upstream polls found it, from 1; 0: none did
 }
 
-// NewerThan reports whether e replaces other by generation and version; equal
-// ones do not.
+// NewerThan reports whether e replaces other by generation, version, and what
+// was learnt alone since; equal ones do not.
 func (e *Entry) NewerThan(other *Entry) bool {
-	return e.Generation > other.Generation || e.Generation == other.Generation && e.Version > other.Version
+	return cmp.Or(cmp.Compare(e.Generation, other.Generation), cmp.Compare(e.Version, other.Version), cmp.Compare(e.Alone, other.Alone)) > 0
 }
 
 // Age is how long ago the upstream said what the entry holds, never negative.

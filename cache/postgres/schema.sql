@@ -82,6 +82,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS pollux_polls (
 	fetched_at  timestamptz,
 	fresh_until timestamptz
 );
+ALTER TABLE pollux_polls ADD COLUMN IF NOT EXISTS awaited boolean NOT NULL DEFAULT false; -- somebody wants a notice of its end
 
 -- What credentials have spent and until when they pause.
 CREATE UNLOGGED TABLE IF NOT EXISTS pollux_credentials (
@@ -111,7 +112,7 @@ CREATE INDEX IF NOT EXISTS pollux_notices_transaction ON pollux_notices (transac
 CREATE SEQUENCE IF NOT EXISTS pollux_version;
 
 -- pollux_begin is cache.Cluster.Begin. Intervals are microseconds. A row always
--- comes; a token of 0 is none, ages of -1 are not known.
+-- comes; a token of 0 is none, ages of -1 are not known. A lease of 0 only looks.
 CREATE OR REPLACE FUNCTION pollux_begin_1(k bytea, p bytea, have_generation bigint, have_version bigint, lease bigint, every bigint, tolerance bigint, force boolean,
 	OUT token bigint, OUT generation bigint, OUT entry_partition bytea, OUT entry bytea, OUT age bigint, OUT fresh bigint,
 	OUT state bytea, OUT paused bigint, OUT busy bigint, OUT spent bigint)
@@ -127,7 +128,7 @@ BEGIN
 	token := 0; age := -1; fresh := -1; paused := 0; busy := 0; spent := 0;
 	SELECT x.seq, x.generation, x.version, x.frozen, x.partition INTO t FROM pollux_tasks x WHERE x.key = k;
 	generation := greatest(have_generation, t.generation, (SELECT x.generation FROM pollux_forgotten x WHERE x.key = k));
-	SELECT x.until, x.generation, x.fetched_at, x.fresh_until INTO l FROM pollux_polls x WHERE x.key = k;
+	SELECT x.until, x.generation, x.fetched_at, x.fresh_until, x.awaited INTO l FROM pollux_polls x WHERE x.key = k;
 	SELECT x.due, x.paused INTO c FROM pollux_credentials x WHERE x.id = p;
 	state := (SELECT x.value FROM pollux_partitions x WHERE x.id = p);
 	IF t.seq IS NOT NULL THEN
@@ -139,7 +140,7 @@ BEGIN
 			age := greatest(0, extract(epoch FROM now - l.fetched_at) * 1000000);
 			fresh := greatest(0, extract(epoch FROM l.fresh_until - now) * 1000000);
 		END IF;
-		IF NOT force AND (t.frozen AND t.generation = generation OR fresh > 0) THEN
+		IF NOT force AND lease > 0 AND (t.frozen AND t.generation = generation OR fresh > 0) THEN
 			RETURN;
 		END IF;
 	END IF;
@@ -147,17 +148,27 @@ BEGIN
 		paused := extract(epoch FROM c.paused - now) * 1000000;
 		RETURN;
 	END IF;
+	IF lease = 0 THEN
+		RETURN;
+	END IF;
 	IF l.until > now AND l.generation >= generation THEN
 		busy := extract(epoch FROM l.until - now) * 1000000;
+		IF NOT l.awaited THEN
+			UPDATE pollux_polls x SET awaited = true WHERE x.key = k AND x.until > now;
+			IF NOT FOUND THEN -- it has just ended, and nobody was told
+				busy := 1;
+			END IF;
+		END IF;
 		RETURN;
 	END IF;
 	INSERT INTO pollux_polls AS x (key, token, generation, until) VALUES (k, nextval('pollux_version'), generation, now + lease * microsecond)
-	ON CONFLICT (key) DO UPDATE SET token = excluded.token, generation = excluded.generation, until = excluded.until
+	ON CONFLICT (key) DO UPDATE SET token = excluded.token, generation = excluded.generation, until = excluded.until, awaited = false
 	WHERE x.until <= now OR x.generation < excluded.generation
 	RETURNING x.token INTO token;
 	IF token IS NULL THEN -- somebody was faster
 		token := 0;
-		busy := lease;
+		UPDATE pollux_polls x SET awaited = true WHERE x.key = k AND x.until > now;
+		busy := CASE WHEN FOUND THEN lease ELSE 1 END;
 		RETURN;
 	END IF;
 	IF every > 0 THEN
@@ -212,7 +223,7 @@ BEGIN
 		-- The row of the polls is what writers of one key queue at.
 		INSERT INTO pollux_polls AS x (key, token, generation, until) VALUES (r.key, 0, r.generation, '-infinity')
 		ON CONFLICT (key) DO UPDATE SET key = x.key
-		RETURNING x.token, x.generation INTO l;
+		RETURNING x.token, x.generation, x.awaited INTO l;
 		late := r.token > 0 AND r.token < l.token;
 		SELECT x.seq, x.partition, x.upstream, x.status, x.frozen, x.generation, x.version INTO t FROM pollux_tasks x WHERE x.key = r.key FOR UPDATE;
 		least_generation := coalesce((SELECT x.generation FROM pollux_forgotten x WHERE x.key = r.key), 0);
@@ -246,6 +257,9 @@ BEGIN
 				generation = CASE WHEN NOT late AND r.age >= 0 THEN greatest(x.generation, r.generation) ELSE x.generation END
 			WHERE x.key = r.key;
 		END IF;
+		IF l.awaited AND r.token = l.token THEN
+			changed := changed || (encode(r.key, 'hex') || ':' || r.generation || ':' || r.token);
+		END IF;
 		IF NOT r.has_entry THEN
 			RETURN NEXT;
 			CONTINUE;
@@ -278,7 +292,9 @@ BEGIN
 		INSERT INTO pollux_bodies AS x (seq, value) VALUES (row_seq, r.body) ON CONFLICT (seq) DO UPDATE SET value = excluded.value;
 		leaving_partition := leaving_partition || r.partition; leaving_upstream := leaving_upstream || r.upstream;
 		leaving_status := leaving_status || r.status; leaving_n := leaving_n || 1;
-		changed := changed || (encode(r.key, 'hex') || ':' || r.generation || ':' || r.version);
+		IF NOT l.awaited OR r.token <> l.token THEN
+			changed := changed || (encode(r.key, 'hex') || ':' || r.generation || ':' || r.version);
+		END IF;
 		PERFORM pollux_deliver_1(d.id, d.webhook, d.event, d.payload, d.state)
 		FROM unnest(delivery_ops, delivery_ids, delivery_webhooks, delivery_events, delivery_payloads, delivery_states) AS d (op, id, webhook, event, payload, state)
 		WHERE d.op = r.ordinal;
@@ -295,6 +311,7 @@ BEGIN
 	INSERT INTO pollux_partitions AS x (id, touched_at, value)
 	SELECT d.id, now, d.value FROM unnest(state_ids, state_values) AS d (id, value) ORDER BY d.id
 	ON CONFLICT (id) DO UPDATE SET touched_at = excluded.touched_at, value = excluded.value;
+	changed := changed || ARRAY(SELECT encode(d.id, 'hex') || ':0:0' FROM unnest(state_ids) AS d (id));
 
 	INSERT INTO pollux_counts AS x (partition, status, upstream, n)
 	SELECT d.partition, d.status, d.upstream, sum(d.n) FROM unnest(leaving_partition, leaving_status, leaving_upstream, leaving_n) AS d (partition, status, upstream, n)

@@ -28,6 +28,7 @@ func RunCluster(t *testing.T, open func(t *testing.T) cache.Cluster) {
 		"a new generation voids a lease":  voided,
 		"fresh is not asked for":          freshStands,
 		"what is newer comes along":       newerComes,
+		"a look takes nothing":            looks,
 		"budget":                          budget,
 		"pause":                           pause,
 		"state of the partition":          stateComes,
@@ -243,6 +244,42 @@ func newerComes(t *testing.T, c cache.Cluster) {
 	commit(t, c, said(p, g, nil))
 	if g := granted(t, c, p); g.Entry != nil {
 		t.Errorf("Begin of who has what stands brings %+v", g.Entry)
+	}
+}
+
+// looks: a poll without a lease learns what stands, and of which generation,
+// whether it is fresh or somebody asks.
+func looks(t *testing.T, c cache.Cluster) {
+	look := *poll(1)
+	look.Lease, look.Budget = 0, &cache.Budget{Requests: 1, Per: time.Hour}
+	if g := refused(t, c, &look); g.Entry != nil || g.Busy > 0 {
+		t.Errorf("a look where nothing stands = %+v", g)
+	}
+	spend := look
+	spend.Key, spend.Lease = *Key(4), lease
+	granted(t, c, &spend) // the look has spent nothing
+	g := granted(t, c, poll(1))
+	e := Running(1, 1)
+	e.ObservedAt = time.Now().UTC()
+	e.FreshUntil = e.ObservedAt.Add(time.Hour)
+	if g := refused(t, c, &look); g.Busy > 0 {
+		t.Errorf("a look while somebody asks = %+v", g)
+	}
+	commit(t, c, said(poll(1), g, e))
+	_, one := c.(*cache.Solo)
+	if g := refused(t, c, &look); g.Entry == nil || g.Entry.ETag != e.ETag || !one && time.Until(g.FreshUntil) < time.Minute {
+		t.Errorf("a look at what stands = %+v", g)
+	}
+	late := look
+	late.Generation = 7 // it was declared void here, and nobody else knows
+	if g := refused(t, c, &late); g.Entry != nil || g.Generation != 7 {
+		t.Errorf("a look past what stands = %+v", g)
+	}
+	left := forget(t, c, 1, 1)
+	if !one {
+		if g := refused(t, c, &look); g.Entry != nil || g.Generation != left {
+			t.Errorf("a look at what was forgotten = %+v, want generation %d", g, left)
+		}
 	}
 }
 

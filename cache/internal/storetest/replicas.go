@@ -28,6 +28,7 @@ func RunReplicas(t *testing.T, open func(t *testing.T) (join func() Replica)) {
 		"forgotten by one":         forgottenByOne,
 		"one budget, one pause":    sharedCredential,
 		"notices":                  noticesComeOnce,
+		"notices that are awaited": noticesAwaited,
 		"slots":                    slots,
 		"one attempt":              oneAttempt,
 		"many writers of few keys": fewKeys,
@@ -164,6 +165,31 @@ func noticesComeOnce(t *testing.T, join func() Replica) {
 	}
 	if !a.Current() || !b.Current() {
 		t.Error("notices do not flow")
+	}
+}
+
+// noticesAwaited: who was told that somebody else asks hears of the end of that
+// poll, also if it found nothing new; and replicas hear of what became of a
+// credential.
+func noticesAwaited(t *testing.T, join func() Replica) {
+	a, b := join(), join()
+	var atB hearing
+	b.Listen(atB.heard)
+	Eventually(t, "both know of each other", func() bool { return len(a.Members().All) == 2 && len(b.Members().All) == 2 })
+	e := Running(1, 1)
+	commit(t, a, said(poll(1), granted(t, a, poll(1)), e))
+	again := poll(1)
+	again.Version = e.Version
+	commit(t, a, said(again, granted(t, a, again), nil)) // nobody waits
+	g := granted(t, a, again)
+	refused(t, b, again)
+	refused(t, b, again)
+	commit(t, a, said(again, g, nil))
+	a.PutPartition(Key(-7), cache.PartitionState{Upstream: "orq", Suspended: true})
+	want := []cache.Notice{{Key: *Key(1), Version: e.Version}, {Key: *Key(1), Version: g.Token}, {Key: *Key(-7)}}
+	Eventually(t, "all is heard", func() bool { return len(atB.all()) >= len(want) })
+	if got := atB.all(); !slices.Equal(got, want) {
+		t.Errorf("heard %v, want %v", got, want)
 	}
 }
 
