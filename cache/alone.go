@@ -185,7 +185,7 @@ func (s *Solo) settle(r *Report) (newest bool) {
 			delete(s.leases, r.Key)
 		}
 	}
-	return !ok || held.token <= r.Token
+	return !ok || r.Token == 0 || held.token <= r.Token
 }
 
 // Commit implements Cluster.

@@ -38,7 +38,7 @@ func (p *Poller) conclude(f *flight, res *upstream.Response, v providers.Verdict
 		return p.refused(f, refused, now)
 	case providers.Forbidden:
 		refused := f.refusal(problem.Forbidden, v.Status, res, v)
-		_, _ = p.learn(u, f.rec, fact{absent: &absence{generation: f.generation, version: f.version, why: refused.problem}})
+		_, _ = p.learn(u, f.rec, fact{absent: &absence{generation: f.generation, version: f.version, alone: f.alone, why: refused.problem}})
 		return p.refused(f, refused, now)
 	case providers.Rejected:
 		if f.r.settle {
@@ -63,6 +63,7 @@ func (f *flight) limited(res *upstream.Response, v providers.Verdict, now time.T
 		wait = upstream.ClampRetryAfter(max(asked, v.RetryAfter))
 	}
 	f.r.Partition.Pause(now, wait)
+	f.report.Pause = wait
 	limited := *rateLimited(u, wait, res.Code, "the upstream's rate limit is used up")
 	limited.asked, limited.raw = true, u.RawOf(res, v)
 	return limited
@@ -104,8 +105,9 @@ func (p *Poller) accept(f *flight, res *upstream.Response, v providers.Verdict, 
 		return out
 	}
 	next := p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, body: res.Body}, now)
-	next.Generation, next.Version = f.generation, f.version
-	entry, err := p.learn(f.r.Upstream, f.rec, fact{entry: next, basis: f.known})
+	next.Generation, next.Version, next.Alone = f.generation, f.version, f.alone
+	next.LookedAt = f.asked
+	entry, err := p.learn(f.r.Upstream, f.rec, fact{entry: next, basis: f.known, report: &f.report})
 	if entry == nil || entry.Missing { // it was forgotten meanwhile: the answer is for those who asked before
 		entry = next
 	}
@@ -132,7 +134,7 @@ func (p *Poller) confirm(f *flight, now time.Time) *cache.Entry {
 		next.ObservedAt = now
 		return &next, false
 	}
-	standing, _ := p.learn(f.r.Upstream, f.rec, fact{revise: again, basis: f.known})
+	standing, _ := p.learn(f.r.Upstream, f.rec, fact{revise: again, basis: f.known, report: &f.report})
 	if standing == nil { // it was forgotten meanwhile: the answer is for those who asked before
 		return f.known
 	}
@@ -182,7 +184,7 @@ func (p *Poller) lost(f *flight, res *upstream.Response, v providers.Verdict, no
 	gone := known != nil && (!known.Missing || known.Gone)
 	tombstone := &cache.Entry{
 		Key: f.r.Key, Partition: f.r.Partition.ID, Upstream: u.Name, Missing: true, NativeCode: code, Gone: gone,
-		Generation: f.generation, Version: f.version,
+		Generation: f.generation, Version: f.version, Alone: f.alone,
 		ObservedAt: now, FreshUntil: now.Add(max(u.Config.Freshness.NotFound, u.Provider.Poll.Min, wait)),
 	}
 	out.Problem = u.Missing(tombstone)

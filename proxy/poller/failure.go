@@ -59,7 +59,9 @@ func failureOf(u *upstream.Upstream, err error) failure {
 		return failure{problem: why, detail: problem.DetailBreakerOpen}
 	case errors.As(err, &busy):
 		why.Type, why.Status, why.RetryAfter = problem.Overloaded, http.StatusServiceUnavailable, time.Second
-		why.Detail = fmt.Sprintf("%d upstream polls are under way (max_in_flight)", u.Config.MaxInFlight)
+		if why.Detail = fmt.Sprintf("%d upstream polls are under way (max_in_flight)", u.Config.MaxInFlight); busy.elsewhere {
+			why.Detail = "another poll of the task is under way, and takes long"
+		}
 		return failure{problem: why, detail: problem.DetailOverloaded}
 	case errors.As(err, &fetch) && fetch.Timeout:
 		why.Type, why.Status = problem.UpstreamTimeout, http.StatusGatewayTimeout

@@ -14,7 +14,7 @@ func newFaults(reg prometheus.Registerer) *faults {
 		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."}),
 	}
 	reg.MustRegister(f.storeErrors, f.panics)
-	for _, call := range []string{"get", "put", "delete", "list", "partition"} {
+	for _, call := range []string{"begin", "get", "put", "delete", "list", "partition"} {
 		f.storeErrors.WithLabelValues(call) // a series that begins with its first error would hide that error from rate()
 	}
 	return f

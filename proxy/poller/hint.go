@@ -119,6 +119,18 @@ func (p *Poller) rowsOf(u *upstream.Upstream, task string) (found []cache.Row) {
 	return found
 }
 
+// version numbers a fact that is found from now on without a poll, 0 if the
+// store does not answer.
+func (p *Poller) version() uint64 {
+	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+	defer cancel()
+	version, err := p.store.Next(ctx)
+	if err != nil {
+		return 0
+	}
+	return version
+}
+
 // doubt makes what is known of a task stale, no earlier than the provider lets
 // it be polled again. Unlike after a change that Pollux passed on, a poll under
 // way still teaches what it brings, or frequent messages would keep a slow
@@ -127,14 +139,18 @@ func (p *Poller) doubt(r Request) {
 	rec := p.records.pin(&r.Key)
 	defer p.records.unpin(rec)
 	basis := p.known(rec, r)
+	version := p.version()
 	stale := func(known *cache.Entry) (*cache.Entry, bool) {
-		rec.hinted = p.tokens.next()
+		if rec.hinted = max(rec.hinted, version); version == 0 && known != nil {
+			rec.hinted = max(rec.hinted, known.Version+1)
+		}
 		p.flights.Forget(string(r.Key[:])) // whoever asks from now on wants a poll that begins now
 		if known == nil || known.Frozen {
 			return nil, false
 		}
 		next := *known
 		r.Upstream.Doubted(&next)
+		next.PersistedAt = time.Time{} // other processes are told
 		return &next, false
 	}
 	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: basis})

@@ -27,15 +27,17 @@ type fact struct {
 	absent *absence // nothing is known any more
 
 	basis  *cache.Entry     // what stands if memory has lost it; nil: nothing
+	report *cache.Report    // of the poll that found it, which the store was not given yet; nil: none did
 	stored bool             // entry is the store's own
 	lost   *problem.Problem // of an entry that is Missing: what observers are told; nil: nothing
 }
 
 // absence is why nothing is known any more.
 type absence struct {
-	generation, version uint64 // it was asked under
-	raise               bool   // voids whatever was asked before, instead
-	why                 *problem.Problem
+	generation, version, alone uint64 // it was asked under
+	raise                      bool   // voids whatever was asked before, instead
+	elsewhere                  bool   // another process did, in generation, and the store knows
+	why                        *problem.Problem
 }
 
 // errVoid is returned by learn for a fact that is not newer than what is known.
@@ -64,9 +66,7 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 		if next == nil {
 			return known, nil
 		}
-		if next.Generation = rec.generation; raise || known == nil || known.Missing {
-			next.Version = p.tokens.next()
-		}
+		next.Generation = rec.generation
 	}
 	if next.Generation < rec.generation || known != nil && known.NewerThan(next) {
 		return known, errVoid
@@ -85,7 +85,7 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 		next = kept
 	}
 	if !f.stored {
-		if next, err = p.persist(known, next); err != nil {
+		if next, err = p.persist(known, next, f.report); err != nil {
 			return known, errVoid // forgotten meanwhile, by another process
 		}
 		p.tracker.learn(known, next)
@@ -132,7 +132,8 @@ func (p *Poller) mustStand(u *upstream.Upstream, known, next *cache.Entry) *cach
 	}
 	if u.Expiring(known) {
 		stands := *known
-		stands.ObservedAt, stands.Version = next.ObservedAt, next.Version
+		stands.ObservedAt, stands.LookedAt = next.ObservedAt, next.LookedAt
+		stands.Version, stands.Alone = next.Version, next.Alone
 		stands.FreshUntil = next.ObservedAt.Add(u.Config.Freshness.Reopenable)
 		return &stands
 	}
@@ -141,7 +142,8 @@ func (p *Poller) mustStand(u *upstream.Upstream, known, next *cache.Entry) *cach
 		return known
 	}
 	confirmed := *known
-	confirmed.ObservedAt, confirmed.Version = next.ObservedAt, next.Version
+	confirmed.ObservedAt, confirmed.LookedAt = next.ObservedAt, next.LookedAt
+	confirmed.Version, confirmed.Alone = next.Version, next.Alone
 	return &confirmed
 }
 
@@ -164,8 +166,14 @@ func (p *Poller) learnAbsence(rec *record, known *cache.Entry, a *absence) (*cac
 	case a.raise:
 		p.raise(rec)
 		left = rec.generation
-	case a.generation < rec.generation, known != nil && known.NewerThan(&cache.Entry{Generation: a.generation, Version: a.version}):
+	case a.generation < rec.generation, known != nil && known.NewerThan(&cache.Entry{Generation: a.generation, Version: a.version, Alone: a.alone}):
 		return known, errVoid
+	case a.elsewhere:
+		rec.generation = a.generation
+		p.drop(&rec.key)
+		p.memory.Delete(&rec.key)
+		p.tellLost(rec, a.why)
+		return nil, nil
 	}
 	p.memory.Delete(&rec.key)
 	err := p.erase(rec, left)
@@ -176,9 +184,7 @@ func (p *Poller) learnAbsence(rec *record, known *cache.Entry, a *absence) (*cac
 // erase removes the task from the store, and from whatever would write it
 // again. generation is left behind in the store.
 func (p *Poller) erase(rec *record, generation uint64) error {
-	p.settling.Cancel(&rec.key)
-	p.unstored.remove(&rec.key)
-	p.tracker.forget(&rec.key)
+	p.drop(&rec.key)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)
 	defer cancel()
 	left, err := p.store.Delete(ctx, &rec.key, generation)
@@ -190,30 +196,52 @@ func (p *Poller) erase(rec *record, generation uint64) error {
 	return nil
 }
 
+// drop ends what Pollux would do by itself for a task of which nothing is known.
+func (p *Poller) drop(key *cache.ID) {
+	p.settling.Cancel(key)
+	p.unstored.remove(key)
+	p.tracker.forget(key)
+}
+
 // persist gives e to the store: a terminal one durably, another when it changed
-// or the store's copy gets old. It returns what stands. The error is
+// or the store's copy gets old. report is that of the poll that found it, which
+// the store then has, nil if none did. It returns what stands. The error is
 // cache.ErrForgotten.
-func (p *Poller) persist(known, e *cache.Entry) (*cache.Entry, error) {
+func (p *Poller) persist(known, e *cache.Entry, report *cache.Report) (*cache.Entry, error) {
 	changed := !e.PersistedAt.After(e.UpdatedAt) || known != nil && known.Frozen != e.Frozen
 	old := e.ObservedAt.Sub(e.PersistedAt) > persistUnchanged
 	raised := known != nil && known.Generation != e.Generation
+	r := &cache.Report{Key: e.Key, Partition: e.Partition, Generation: e.Generation}
+	if report != nil {
+		*r = *report
+		report.Token = 0
+	}
+	r.ObservedAt, r.FreshUntil = e.ObservedAt, e.FreshUntil
 	if !e.Terminal || raised && e.Stored && !changed {
 		if changed || old || raised {
 			e.PersistedAt = e.ObservedAt
-			p.store.PutLater(e)
+			r.Entry = e
 		}
+		p.commitLater(r)
 		return e, nil
 	}
-	if e.Stored && !changed && (e.Frozen || !old) {
-		return e, nil // confirmed
+	if e.Stored && !changed && (e.Frozen || !old) { // confirmed
+		p.commitLater(r)
+		return e, nil
 	}
 	e.PersistedAt = e.ObservedAt
+	r.Entry = e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.base), storeTimeout)
 	defer cancel()
-	stored, err := p.store.Put(ctx, e)
+	stored, err := p.store.Commit(ctx, r)
+	p.arrivals.wake(&e.Key)
 	switch {
 	case errors.Is(err, cache.ErrForgotten):
 		return nil, err
+	case errors.Is(err, cache.ErrSuperseded): // a later poll finds it too
+		kept := *e
+		kept.Stored = false
+		return &kept, nil
 	case err != nil:
 		p.faults.storeErrors.WithLabelValues("put").Inc()
 		kept := *e
@@ -222,7 +250,28 @@ func (p *Poller) persist(known, e *cache.Entry) (*cache.Entry, error) {
 		return &kept, nil
 	}
 	p.unstored.remove(&e.Key)
+	if stored.LookedAt.Before(e.LookedAt) {
+		again := *stored
+		again.LookedAt = e.LookedAt
+		stored = &again
+	}
 	return stored, nil
+}
+
+// commitLater gives the store a report that need not be durable.
+func (p *Poller) commitLater(r *cache.Report) {
+	p.store.CommitLater(r)
+	p.arrivals.wake(&r.Key)
+}
+
+// release ends a poll that the store granted and that has taught nothing, or
+// was not made.
+func (p *Poller) release(r *cache.Report) {
+	if r.Token == 0 {
+		return
+	}
+	p.commitLater(r)
+	r.Token = 0
 }
 
 // keep is how long memory keeps an entry that is not frozen.

@@ -23,7 +23,7 @@ const storeTimeout = 2 * time.Second
 // the caller's stack if that promise is to hold.
 func (p *Poller) Cached(u *upstream.Upstream, part *upstream.Partition, key *cache.ID, now time.Time) (Answer, bool) {
 	e, ok := p.memory.Get(key)
-	if !ok {
+	if !ok || !p.believed(e) {
 		return Answer{}, false
 	}
 	a, ok := p.serveFresh(u, part, e, now)
@@ -92,9 +92,14 @@ type flight struct {
 	known   *cache.Entry // before the upstream is asked; nil: nothing
 	forward problem.Forward
 
-	generation, version uint64               // under which the upstream is asked
-	credential          providers.Credential // with which it is asked
-	account             [16]byte             // of that, where Pollux holds it
+	report     cache.Report         // of the poll that the store granted; without a Token it granted none, or has the report
+	looked     bool                 // the store was asked what stands
+	waited     bool                 // for a poll of somebody else
+	asked      time.Time            // when the store last was
+	credential providers.Credential // with which the upstream is asked
+	account    [16]byte             // of that, where Pollux holds it
+
+	generation, version, alone uint64 // under which it is asked, as in cache.Entry
 }
 
 // fly is a flight from start to end. It runs on its own context: a caller who
@@ -109,17 +114,34 @@ func (p *Poller) fly(r Request) (out outcome) {
 			out = outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
 		}
 	}()
-	f.known = p.known(f.rec, r)
+	defer func() {
+		if f.report.Token != 0 && f.report.Unsent {
+			r.Partition.Unspent(f.report.Budget)
+		}
+		p.release(&f.report)
+	}()
+	if f.known, _ = p.memory.Get(&r.Key); f.known != nil && !p.believed(f.known) {
+		p.look(f)
+	}
 	now := time.Now()
 	if a, ok := p.withoutAsking(f, now); ok {
 		return outcome{Answer: a}
 	}
 	f.forward = forward(f.known, r, now)
 	res, v, err := p.ask(f)
-	if err != nil {
-		return p.fallBack(f, failureOf(r.Upstream, err))
+	if err == nil {
+		return p.conclude(f, res, v, time.Now())
 	}
-	return p.conclude(f, res, v, time.Now())
+	if known, ok := errors.AsType[*answered](err); ok {
+		return outcome{Answer: known.Answer}
+	}
+	if !f.looked { // nothing is asked or spent, and what stands may do
+		p.look(f)
+		if a, ok := p.withoutAsking(f, time.Now()); ok {
+			return outcome{Answer: a}
+		}
+	}
+	return p.fallBack(f, failureOf(r.Upstream, err))
 }
 
 // withoutAsking answers a flight with what is fresh, or with what the last poll
@@ -166,23 +188,11 @@ func forward(known *cache.Entry, r Request, now time.Time) problem.Forward {
 // known returns what memory or else the store has of a task, nil if neither
 // has. What only the store had becomes known that way.
 func (p *Poller) known(rec *record, r Request) *cache.Entry {
-	if e, ok := p.memory.Get(&r.Key); ok {
-		return e
+	f := &flight{r: r, rec: rec}
+	if f.known, _ = p.memory.Get(&r.Key); f.known == nil || !p.believed(f.known) {
+		p.look(f)
 	}
-	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
-	defer cancel()
-	e, err := p.store.Get(ctx, &r.Key)
-	if err == nil {
-		e = p.current(r, e)
-	} else if !errors.Is(err, cache.ErrNotFound) {
-		p.faults.storeErrors.WithLabelValues("get").Inc()
-	}
-	if e == nil || err != nil {
-		return nil
-	}
-	p.tokens.seen(e.Version)
-	standing, _ := p.learn(r.Upstream, rec, fact{entry: e, stored: true})
-	return standing
+	return f.known
 }
 
 // current brings an entry that an older provider file mapped up to date, from
@@ -246,43 +256,21 @@ func (p *Poller) ask(f *flight) (*upstream.Response, providers.Verdict, error) {
 	return res, verdict, err
 }
 
-// spend takes what one upstream poll costs from the partition's allowances.
-func (p *Poller) spend(u *upstream.Upstream, part *upstream.Partition, now time.Time) *failure {
-	reg := p.registry.Load()
-	if wait := part.Missed(reg.missesPerSecond, reg.missesBurst, now); wait > 0 {
-		return rateLimited(u, wait, 0, "this credential causes more upstream polls than limits.misses_per_partition allows")
-	}
-	if wait := part.Spend(u.Config.Rate, now); wait > 0 {
-		return rateLimited(u, wait, 0, "the budget of this credential (rate) is used up")
-	}
-	return nil
-}
-
-// number takes the token under which f asks. What was known before a forget,
-// or before a change that passed through meanwhile, is looked up again.
-func (p *Poller) number(f *flight) {
-	f.rec.mu.Lock()
-	defer f.rec.mu.Unlock()
-	if f.known != nil && f.known.Generation < f.rec.generation {
-		f.known, _ = p.memory.Get(&f.rec.key)
-	}
-	if f.generation = f.rec.generation; f.known != nil {
-		f.generation = max(f.generation, f.known.Generation)
-	}
-	f.version = p.tokens.next()
-}
-
 func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict, error) {
 	u, r := f.r.Upstream, f.r
 	ctx, cancel := context.WithTimeout(p.base, u.Config.Timeout) // of waiting and asking together
 	defer cancel()
+	if err := p.begin(ctx, f); err != nil {
+		return nil, providers.Verdict{}, err
+	}
 	release, err := u.InFlight.Acquire(ctx, &r.Partition.ID)
 	if err != nil {
 		return nil, providers.Verdict{}, &busyError{}
 	}
 	defer release()
-	if failed := p.spend(u, r.Partition, time.Now()); failed != nil {
-		return nil, providers.Verdict{}, failed
+	reg := p.registry.Load()
+	if wait := r.Partition.Missed(reg.missesPerSecond, reg.missesBurst, time.Now()); wait > 0 {
+		return nil, providers.Verdict{}, rateLimited(u, wait, 0, "this credential causes more upstream polls than limits.misses_per_partition allows")
 	}
 	if r.spent != nil {
 		r.spent()
@@ -296,6 +284,12 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 			return nil, providers.Verdict{}, &busyError{} // it had waited for longer than it asked
 		}
 		return nil, providers.Verdict{}, err
+	}
+	if f.report.Token == 0 && p.store.Healthy() == nil { // it came back meanwhile: what others asked for since is newer
+		if err := p.begin(ctx, f); err != nil {
+			return nil, providers.Verdict{}, err
+		}
+		f.report.Unsent = false
 	}
 	if v.WantsResult && (f.known == nil || !f.known.Frozen) {
 		v = p.withResult(ctx, f, res, v)
@@ -322,7 +316,7 @@ func (p *Poller) send(ctx context.Context, f *flight) (res *upstream.Response, v
 		return nil, v, 0, &upstream.FetchError{Reason: "build the upstream's request: a value cannot stand in its URL"}
 	}
 	r.trace(req.Header)
-	p.number(f)
+	f.report.Unsent = false
 	return u.Poll(ctx, r.Partition, req, f.judge)
 }
 
@@ -338,7 +332,7 @@ func (p *Poller) sendAgain(ctx context.Context, f *flight, res *upstream.Respons
 		return res, v, took, nil
 	}
 	u.Judged(v, took)
-	if !p.spendAlso(ctx, u, f.r.Partition) {
+	if !p.spendAlso(ctx, f) {
 		return nil, providers.Verdict{}, 0, rateLimited(u, time.Second, 0, "the budget of this credential (rate) is used up")
 	}
 	return p.send(ctx, f)
@@ -354,7 +348,8 @@ func (f *flight) judge(res *upstream.Response) providers.Verdict {
 }
 
 // busyError: max_in_flight requests were under way for the whole timeout.
-type busyError struct{}
+// Or, elsewhere, another process asked for as long.
+type busyError struct{ elsewhere bool }
 
 func (*busyError) Error() string { return "too many upstream polls under way" }
 

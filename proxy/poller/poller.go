@@ -43,7 +43,7 @@ func (c *Config) Validate(set *providers.Set) strictyaml.Faults {
 // Poller answers polls. It is safe for concurrent use.
 type Poller struct {
 	secret  *cache.Secret
-	store   cache.Store
+	store   cache.Cluster
 	memory  *cache.Memory
 	log     *slog.Logger
 	metrics *upstream.Metrics
@@ -54,7 +54,10 @@ type Poller struct {
 	partitions *upstream.Partitions
 	records    records
 	flights    singleflight.Group // by key
-	tokens     tokens
+	arrivals   arrivals
+	rereads    rereads
+	alone      keySet       // of what was learnt without the store
+	cut        atomic.Int64 // since epoch: what was looked up before is not believed; 0: all is
 	settling   *schedule.Queue[Request]
 	unstored   unstored
 	words      logged // native words that no provider file lists
@@ -80,10 +83,11 @@ type registry struct {
 // New returns a Poller over the given tiers. It starts no goroutine; Run does
 // the work that no client waits for. The error joins every fault.
 func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Poller, error) {
-	p := &Poller{secret: secret, store: store, memory: memory, log: log, metrics: upstream.NewMetrics(reg), faults: newFaults(reg), partitions: upstream.NewPartitions()}
+	p := &Poller{secret: secret, store: cache.ClusterOf(store), memory: memory, log: log, metrics: upstream.NewMetrics(reg), faults: newFaults(reg), partitions: upstream.NewPartitions()}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.records.init()
-	p.tokens.init()
+	p.arrivals.byKey = map[cache.ID][]chan struct{}{}
+	p.rereads.init()
 	p.settling = schedule.New(schedule.Rules[Request]{Slots: p.slots})
 	p.initWatches()
 	_, use, err := p.Prepare(cfg, set)
@@ -164,6 +168,7 @@ func (p *Poller) Run(ctx context.Context) error {
 		"history":          func() { p.history.run(ctx, p) },
 		"remembered tasks": func() { p.remember(ctx) },
 		"hints":            func() { p.followHints(ctx) },
+		"notices":          func() { p.followNotices(ctx) },
 	} {
 		children.Go(func() {
 			for p.recovering(name, loop) && ctx.Err() == nil { // after a panic it goes on

@@ -42,11 +42,12 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 	now := time.Now()
 	for _, u := range m.p.Upstreams() {
 		var paused, spent, suspended int64
+		budget := u.Config.Rate.Budget()
 		m.p.partitions.Each(u.Name, func(part *upstream.Partition) {
 			if part.Paused(now) > 0 {
 				paused++
 			}
-			if u.Config.Rate != nil && part.Tokens(1, now) < 1 {
+			if budget != nil && part.Tokens(budget, now) < 1 {
 				spent++
 			}
 			if part.Suspended() {
@@ -67,15 +68,14 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 // start count. left is -1 without a budget.
 func (p *Poller) Allowance(u *upstream.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration) {
 	left = -1
-	if c := u.Config.Rate; c != nil {
-		if left = c.Burst; left == 0 {
-			left = c.Requests
-		}
+	budget := u.Config.Rate.Budget()
+	if budget != nil {
+		left = budget.Burst
 	}
 	look := func(part *upstream.Partition) {
 		paused = max(paused, part.Paused(now))
 		if left >= 0 {
-			left = min(left, part.Tokens(left, now))
+			left = min(left, part.Tokens(budget, now))
 		}
 	}
 	if sight.All {

@@ -30,8 +30,7 @@ func (p *Poller) Register(r Request, created time.Time) {
 		if known != nil && !known.Missing {
 			return nil, false
 		}
-		p.flights.Forget(string(r.Key[:])) // a poll under way asked before there was a task
-		return placeholder(r, created, now), false
+		return placeholder(r, created, now), true // a poll under way asked before there was a task
 	}
 	_, _ = p.learn(r.Upstream, rec, fact{revise: first, basis: p.known(rec, r)})
 }

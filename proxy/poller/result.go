@@ -26,7 +26,7 @@ var resultRetries = []time.Duration{2 * time.Second, 10 * time.Second, 60 * time
 func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Response, v providers.Verdict) providers.Verdict {
 	u, r := f.r.Upstream, f.r
 	req, away, err := u.Provider.ResultRequest(p.base, u.Base, r.Reference, v, u.Credential(r.Credential))
-	if err != nil || !p.spendAlso(ctx, u, r.Partition) {
+	if err != nil || !p.spendAlso(ctx, f) {
 		return v
 	}
 	r.trace(req.Header)
@@ -50,7 +50,8 @@ func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Resp
 	case err != nil:
 		return v
 	case result.Kind == providers.RateLimited && !away:
-		r.Partition.Pause(time.Now(), upstream.ClampRetryAfter(max(result.RetryAfter, defaultPause)))
+		f.report.Pause = upstream.ClampRetryAfter(max(result.RetryAfter, defaultPause))
+		r.Partition.Pause(time.Now(), f.report.Pause)
 		return v
 	case result.Kind != providers.Answered:
 		return v
@@ -61,10 +62,27 @@ func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Resp
 
 // spendAlso takes a second poll from the budget, and waits for it as long as ctx
 // allows.
-func (p *Poller) spendAlso(ctx context.Context, u *upstream.Upstream, part *upstream.Partition) bool {
+func (p *Poller) spendAlso(ctx context.Context, f *flight) bool {
+	part, budget := f.r.Partition, f.r.Upstream.Config.Rate.Budget()
+	if budget == nil {
+		return true
+	}
+	second := cache.Poll{Key: f.r.Key, Partition: part.ID, Version: 1, Lease: leaseSlack, Budget: budget, Force: true}
+	second.Key[0] ^= 0xff // a poll beside the task's, which is under way
 	for {
-		wait := part.Spend(u.Config.Rate, time.Now())
-		if wait == 0 {
+		var wait time.Duration
+		g, err := p.store.Begin(ctx, &second)
+		switch {
+		case err != nil:
+			wait = part.Spend(f.r.Upstream.Config.Rate.Share(len(p.store.Members().All)), time.Now())
+		case g.Token != 0:
+			part.Spent(budget, time.Now())
+			p.release(&cache.Report{Key: second.Key, Partition: part.ID, Generation: g.Generation, Token: g.Token})
+			return true
+		default:
+			wait = max(g.Paused, g.Spent, g.Busy)
+		}
+		if err != nil && wait == 0 {
 			return true
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {

@@ -164,6 +164,9 @@ func (p *Poller) storeAgain(e *cache.Entry) bool {
 	rec := p.records.pin(&e.Key)
 	defer p.records.unpin(rec)
 	again := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known != nil && known.Alone > 0 {
+			return nil, false // it gets a version first
+		}
 		if known == nil || known.Stored || !known.Terminal || known.Missing {
 			p.unstored.remove(&e.Key)
 			return nil, false
@@ -172,5 +175,5 @@ func (p *Poller) storeAgain(e *cache.Entry) bool {
 		return &next, false
 	}
 	standing, _ := p.learn(u, rec, fact{revise: again, basis: e})
-	return standing == nil || standing.Stored || standing.Missing
+	return standing == nil || standing.Stored || standing.Missing || standing.Alone > 0
 }

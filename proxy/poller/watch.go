@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -45,7 +46,7 @@ func (p *Poller) initWatches() {
 				w.release = func() {} // nothing is asked, and the watch ends
 				return 0
 			}
-			w.release, wait = r.Partition.Pledge(r.Upstream.Config.Rate, now)
+			w.release, wait = r.Partition.Pledge(r.Upstream.Config.Rate.Budget(), now)
 			return wait
 		},
 		Urgency: func(w *watch, now time.Time) float64 {
@@ -162,6 +163,31 @@ func (w *watches) hurry(key *cache.ID) {
 		there.ended, there.hurried = false, true
 		w.add(there, time.Now())
 	}
+}
+
+// has reports whether a task is watched.
+func (w *watches) has(key *cache.ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.byKey[*key] != nil
+}
+
+// keys are the tasks that are watched.
+func (w *watches) keys() []cache.ID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.byKey))
+}
+
+// request is the poll of a watched task.
+func (w *watches) request(key *cache.ID) (r Request, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := w.byKey[*key]
+	if there == nil {
+		return r, false
+	}
+	return there.request, true
 }
 
 // Watched is how many tasks Pollux polls by itself.

@@ -3,6 +3,7 @@ package upstream
 import (
 	"time"
 
+	"pollux/cache"
 	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/oauth"
 )
@@ -86,6 +87,23 @@ type RateConfig struct {
 	Requests int           `yaml:"requests"`
 	Per      time.Duration `yaml:"per"`
 	Burst    int           `yaml:"burst"` // 0 means Requests
+}
+
+// Budget is c as stores count it; nil where polls are not limited.
+func (c *RateConfig) Budget() *cache.Budget { return c.Share(1) }
+
+// Share is what is left of the budget to each of n processes that spend it
+// without asking each other.
+func (c *RateConfig) Share(n int) *cache.Budget {
+	if c == nil {
+		return nil
+	}
+	n = max(1, n)
+	burst := c.Burst
+	if burst == 0 {
+		burst = c.Requests
+	}
+	return &cache.Budget{Requests: c.Requests, Per: c.Per * time.Duration(n), Burst: max(1, burst/n)}
 }
 
 // BreakerConfig says when an upstream is left alone.

@@ -46,9 +46,9 @@ type Partition struct {
 	breaker     atomic.Pointer[breaker]
 	accepted    atomic.Pointer[[16]byte] // held.account of the last success; nil: none, or not known
 
-	mu      sync.Mutex    // guards what follows
-	budget  *rate.Limiter // upstream polls; nil until the first
-	pledged int           // of them, not spent yet
+	mu      sync.Mutex // guards what follows
+	due     time.Time  // of the budget (cache.Budget), as far as this process knows
+	pledged int        // upstream polls of it, not spent yet
 	misses  *rate.Limiter
 }
 
@@ -194,44 +194,71 @@ func (part *Partition) Missed(perSecond float64, burst int, now time.Time) time.
 	return take(part.misses, now)
 }
 
-// Spend takes one upstream poll from the budget. It returns how long to wait
-// when there is none left.
-func (part *Partition) Spend(c *RateConfig, now time.Time) time.Duration {
-	if c == nil {
+// Spend takes one upstream poll from the budget, for a process that cannot ask
+// the store. It returns how long to wait when there is none left.
+func (part *Partition) Spend(b *cache.Budget, now time.Time) (wait time.Duration) {
+	if b == nil {
 		return 0
 	}
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	return take(part.limiter(c), now)
+	part.due, wait = b.Spend(part.due, now)
+	return wait
 }
 
-// limiter is the budget as it is configured now. It needs mu.
-func (part *Partition) limiter(c *RateConfig) *rate.Limiter {
-	limit, burst := rate.Limit(float64(c.Requests)/c.Per.Seconds()), c.Burst
-	if burst == 0 {
-		burst = c.Requests
+// Spent notes that the store gave one upstream poll of the budget.
+func (part *Partition) Spent(b *cache.Budget, now time.Time) {
+	if b == nil {
+		return
 	}
-	if part.budget == nil || part.budget.Limit() != limit || part.budget.Burst() != burst {
-		part.budget = rate.NewLimiter(limit, burst)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	part.due = later(part.due, now).Add(b.Interval())
+	if most := now.Add(b.Tolerance() + b.Interval()); part.due.After(most) { // others have given back
+		part.due = most
 	}
-	return part.budget
+}
+
+// Unspent gives one upstream poll back.
+func (part *Partition) Unspent(b *cache.Budget) {
+	if b == nil {
+		return
+	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	part.due = part.due.Add(-b.Interval())
+}
+
+// Exhausted notes that the credential has nothing to spend for wait: other
+// processes have.
+func (part *Partition) Exhausted(b *cache.Budget, wait time.Duration, now time.Time) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	part.due = later(part.due, now.Add(wait+b.Tolerance()))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // Pledge sets one poll of the budget aside for a poll of Pollux's own that
 // begins now, or returns how long it is until there is one. The poll spends it
 // itself: release must be called then, or when it ends without.
-func (part *Partition) Pledge(c *RateConfig, now time.Time) (release func(), wait time.Duration) {
+func (part *Partition) Pledge(b *cache.Budget, now time.Time) (release func(), wait time.Duration) {
 	if wait := part.Paused(now); wait > 0 {
 		return nil, wait
 	}
-	if c == nil {
+	if b == nil {
 		return func() {}, 0
 	}
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	l := part.limiter(c)
-	if short := float64(part.pledged+1) - l.TokensAt(now); short > 0 {
-		return nil, max(time.Millisecond, time.Duration(short/float64(l.Limit())*float64(time.Second)))
+	due := later(part.due, now).Add(time.Duration(part.pledged) * b.Interval())
+	if wait := due.Sub(now) - b.Tolerance(); wait > 0 {
+		return nil, max(time.Millisecond, wait)
 	}
 	part.pledged++
 	return sync.OnceFunc(func() {
@@ -239,6 +266,40 @@ func (part *Partition) Pledge(c *RateConfig, now time.Time) (release func(), wai
 		defer part.mu.Unlock()
 		part.pledged--
 	}), 0
+}
+
+// Tokens is how many upstream polls the partition may make at once, as far as
+// this process knows.
+func (part *Partition) Tokens(b *cache.Budget, now time.Time) int {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	left := b.Tolerance() - later(part.due, now).Sub(now)
+	if left < 0 {
+		return 0
+	}
+	return int(left/b.Interval()) + 1
+}
+
+// Hear takes in what another process may have written of the credential. It
+// reports whether that suspends it, or ends its suspension.
+func (part *Partition) Hear(u *Upstream, s cache.PartitionState, now time.Time) (suspended, resumed bool) {
+	if s.Suspended {
+		return !part.suspended.Swap(true), false
+	}
+	if s.LastSuccess.IsZero() {
+		return false, false
+	}
+	at := instant(now.Add(-max(0, now.Round(0).Sub(s.LastSuccess))))
+	for last := part.lastSuccess.Load(); last == 0 || at > last; last = part.lastSuccess.Load() {
+		if !part.lastSuccess.CompareAndSwap(last, at) {
+			continue
+		}
+		if u.Held && s.Credential != ([16]byte{}) {
+			part.accepted.Store(&s.Credential)
+		}
+		break
+	}
+	return false, part.suspended.CompareAndSwap(true, false)
 }
 
 func take(l *rate.Limiter, now time.Time) time.Duration {
@@ -375,15 +436,4 @@ func (part *Partition) ExcusedAfterLoss() bool {
 // MayFallBack reports whether e may be served although the poll failed.
 func (part *Partition) MayFallBack(u *Upstream, e *cache.Entry, now time.Time) bool {
 	return e != nil && !e.Missing && part.excused(u, now) && (e.Terminal || now.Sub(e.FreshUntil) <= u.Config.StaleIfError)
-}
-
-// Tokens is how many upstream polls the partition may make at once, full while
-// it has made none.
-func (part *Partition) Tokens(full int, now time.Time) int {
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	if part.budget == nil {
-		return full
-	}
-	return max(0, int(part.budget.TokensAt(now)))
 }

@@ -1,0 +1,270 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller/upstream"
+	"pollux/proxy/problem"
+)
+
+const (
+	// leaseSlack is how much longer than the upstream's timeout a poll keeps
+	// others from asking after its task.
+	leaseSlack = time.Second
+	// awaitFor is how long somebody else's poll is waited for until the store is
+	// asked again: its end is told, unless the notice is lost.
+	awaitFor = 250 * time.Millisecond
+)
+
+// answered ends a flight that need not ask: what it has is known meanwhile. It
+// says nothing about the upstream.
+type answered struct{ Answer }
+
+func (*answered) Error() string { return "known meanwhile" }
+
+// begin asks the store whether f may ask its upstream, and waits while somebody
+// else does. A poll that is granted has a token, and owes the store a report.
+// The error is *answered, a *failure or a *busyError.
+func (p *Poller) begin(ctx context.Context, f *flight) error {
+	u, part := f.r.Upstream, f.r.Partition
+	force := f.r.NoCache || f.r.settle
+	for {
+		ended := p.arrivals.expect(&f.r.Key) // before asking, or the end may come between
+		poll := p.pollOf(f)
+		poll.Lease, poll.Budget, poll.Force = u.Config.Timeout+leaseSlack, u.Config.Rate.Budget(), force
+		asked := time.Now()
+		f.asked = asked
+		g, err := p.store.Begin(ctx, poll)
+		if err != nil {
+			p.arrivals.leave(&f.r.Key, ended)
+			return p.beginAlone(ctx, f, err)
+		}
+		if g.Token != 0 {
+			f.report = cache.Report{Key: poll.Key, Partition: poll.Partition, Generation: g.Generation, Token: g.Token, Budget: poll.Budget, Unsent: true}
+		}
+		p.takeIn(f, g, asked)
+		f.forward = forward(f.known, f.r, time.Now())
+		if a, ok := p.withoutAsking(f, time.Now()); ok {
+			p.arrivals.leave(&f.r.Key, ended)
+			return &answered{f.shared(a)}
+		}
+		now := time.Now()
+		switch {
+		case g.Token != 0:
+			part.Spent(poll.Budget, now)
+			p.number(f)
+		case g.Paused > 0:
+			part.Pause(now, g.Paused)
+			err = rateLimited(u, g.Paused, 0, "the upstream asked this credential to wait")
+		case g.Spent > 0:
+			part.Exhausted(poll.Budget, g.Spent, now)
+			err = rateLimited(u, g.Spent, 0, "the budget of this credential (rate) is used up")
+		case g.Busy > 0:
+			f.waited = true
+			timer := time.NewTimer(min(g.Busy, awaitFor))
+			select {
+			case <-ended:
+			case <-timer.C:
+			case <-ctx.Done():
+				err = &busyError{elsewhere: true}
+			}
+			timer.Stop()
+			if err == nil {
+				p.arrivals.leave(&f.r.Key, ended)
+				continue
+			}
+		default: // what stands is fresh, and not for this credential to be shown
+			p.arrivals.leave(&f.r.Key, ended)
+			force = true
+			continue
+		}
+		p.arrivals.leave(&f.r.Key, ended)
+		return err
+	}
+}
+
+// pollOf is what the store is asked with about f's task: what f knows. What was
+// known before a forget, or before a change that passed through meanwhile, is
+// looked up again.
+func (p *Poller) pollOf(f *flight) *cache.Poll {
+	poll := &cache.Poll{Key: f.r.Key, Partition: f.r.Partition.ID}
+	f.rec.mu.Lock()
+	defer f.rec.mu.Unlock()
+	if f.known != nil && f.known.Generation < f.rec.generation {
+		f.known, _ = p.memory.Get(&f.rec.key)
+	}
+	if poll.Generation = f.rec.generation; f.known != nil {
+		poll.Generation, poll.Version = max(poll.Generation, f.known.Generation), f.known.Version
+	}
+	return poll
+}
+
+// number notes under which generation and version f asks.
+func (p *Poller) number(f *flight) {
+	f.rec.mu.Lock()
+	defer f.rec.mu.Unlock()
+	if f.known != nil && f.known.Generation < f.rec.generation {
+		f.known, _ = p.memory.Get(&f.rec.key)
+	}
+	if f.generation = max(f.rec.generation, f.report.Generation); f.known != nil {
+		f.generation = max(f.generation, f.known.Generation)
+	}
+	if f.version, f.alone = f.report.Token, 0; f.version != 0 {
+		f.report.Generation = f.generation
+	} else if f.known != nil { // without the store, which alone gives versions
+		f.version, f.alone = f.known.Version, f.known.Alone+1
+	} else {
+		f.alone = 1
+	}
+}
+
+// beginAlone lets f ask although the store does not answer, with a share of the
+// budget.
+func (p *Poller) beginAlone(ctx context.Context, f *flight, why error) error {
+	if ctx.Err() != nil {
+		return &busyError{elsewhere: true}
+	}
+	u := f.r.Upstream
+	p.faults.storeErrors.WithLabelValues("begin").Inc()
+	share := u.Config.Rate.Share(len(p.store.Members().All))
+	if wait := f.r.Partition.Spend(share, time.Now()); wait > 0 {
+		return rateLimited(u, wait, 0, "the budget of this credential (rate) is used up")
+	}
+	p.number(f)
+	p.alone.add(&f.r.Key)
+	return nil
+}
+
+// look takes in what the store has of f's task, and asks nobody else.
+func (p *Poller) look(f *flight) {
+	f.looked = true
+	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+	defer cancel()
+	asked := time.Now()
+	g, err := p.store.Begin(ctx, p.pollOf(f))
+	if err != nil {
+		if !errors.Is(err, cache.ErrUnavailable) {
+			p.faults.storeErrors.WithLabelValues("get").Inc()
+		}
+		return
+	}
+	p.takeIn(f, g, asked)
+}
+
+// takeIn learns what the store said when it was asked about f's task.
+func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
+	f.looked = true
+	u := f.r.Upstream
+	if g.Known {
+		p.stateHeard(u, f.r.Partition, g.State, asked)
+	}
+	f.rec.mu.Lock()
+	void := g.Generation > f.rec.generation && (f.known == nil || g.Generation > f.known.Generation)
+	f.rec.mu.Unlock()
+	var e *cache.Entry
+	if g.Entry != nil {
+		r := f.r
+		if r.Reference.Values == nil { // nobody asked: a notice came
+			r.Reference.Values = g.Entry.Values
+		}
+		e = p.current(r, g.Entry)
+	}
+	switch {
+	case e != nil:
+		e.ObservedAt, e.FreshUntil, e.LookedAt = g.ObservedAt, g.FreshUntil, asked
+		f.known, _ = p.learn(u, f.rec, fact{entry: e, stored: true})
+	case void:
+		f.known, _ = p.learn(u, f.rec, fact{absent: &absence{generation: g.Generation, elsewhere: true, why: forgotten}})
+	case f.known != nil:
+		confirmed := func(known *cache.Entry) (*cache.Entry, bool) {
+			if known == nil || known.NewerThan(f.known) {
+				return nil, false
+			}
+			next := *known
+			next.LookedAt = asked
+			if !known.Missing && g.FreshUntil.After(known.FreshUntil) && !known.Frozen {
+				next.ObservedAt, next.FreshUntil = g.ObservedAt, g.FreshUntil
+			}
+			return &next, false
+		}
+		if f.known.Frozen && p.believed(f.known) || !g.FreshUntil.After(f.known.FreshUntil) && p.believed(f.known) {
+			return
+		}
+		f.known, _ = p.learn(u, f.rec, fact{revise: confirmed, basis: f.known, stored: true})
+	}
+}
+
+// shared says that a was had from somebody else's poll, if f waited for one.
+func (f *flight) shared(a Answer) Answer {
+	if f.waited && a.Entry != nil {
+		a.Cache = problem.CacheStatus{Forward: f.forward, Stored: a.Entry.Stored, Collapsed: true}
+	}
+	return a
+}
+
+// stateHeard takes in what the store knows of a credential.
+func (p *Poller) stateHeard(u *upstream.Upstream, part *upstream.Partition, state cache.PartitionState, now time.Time) {
+	suspended, resumed := part.Hear(u, state, now)
+	for _, o := range p.observers {
+		switch {
+		case suspended:
+			o.Suspended(&part.ID, refusedElsewhere(u))
+		case resumed:
+			o.Resumed(&part.ID)
+		}
+	}
+}
+
+// refusedElsewhere is what is said of a credential that the upstream refused to
+// another replica.
+func refusedElsewhere(u *upstream.Upstream) *problem.Problem {
+	return &problem.Problem{Type: problem.Unauthorized, Status: 401, Upstream: u.Name, Detail: "the upstream refused this credential"}
+}
+
+// arrivals are polls that wait until somebody else's poll of their task has
+// ended.
+type arrivals struct {
+	mu    sync.Mutex // guards byKey
+	byKey map[cache.ID][]chan struct{}
+}
+
+// expect returns a channel that is closed at the next end of a poll of the task.
+// It must be left.
+func (a *arrivals) expect(key *cache.ID) chan struct{} {
+	ended := make(chan struct{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.byKey[*key] = append(a.byKey[*key], ended)
+	return ended
+}
+
+func (a *arrivals) leave(key *cache.ID, ended chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	waiting := a.byKey[*key]
+	for i, other := range waiting {
+		if other == ended {
+			waiting = append(waiting[:i], waiting[i+1:]...)
+			break
+		}
+	}
+	if len(waiting) == 0 {
+		delete(a.byKey, *key)
+	} else {
+		a.byKey[*key] = waiting
+	}
+}
+
+// wake ends the waiting for polls of the task.
+func (a *arrivals) wake(key *cache.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, ended := range a.byKey[*key] {
+		close(ended)
+	}
+	delete(a.byKey, *key)
+}

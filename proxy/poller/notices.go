@@ -1,0 +1,280 @@
+package poller
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller/upstream"
+)
+
+const (
+	// rereaders is how many keys of notices are looked up at a time.
+	rereaders = 8
+	// silentEvery is how often followed tasks are looked up while no notices
+	// flow, and lookEvery how often it is found out whether they do.
+	silentEvery = 500 * time.Millisecond
+	lookEvery   = 100 * time.Millisecond
+)
+
+// believed reports whether e need not be looked up in the store before it is
+// shown: whatever became newer would have been heard of. Without the store there
+// is nothing to look up. It costs two atomic loads.
+func (p *Poller) believed(e *cache.Entry) bool {
+	if !p.store.Current() {
+		return p.store.Healthy() != nil
+	}
+	cut := p.cut.Load()
+	return cut == 0 || e.LookedAt.Sub(epoch) > time.Duration(cut)
+}
+
+// epoch is what p.cut counts from.
+var epoch = time.Now()
+
+// Heard takes in notices of other processes that share the store, as
+// cache.Cluster has them. It returns at once.
+func (p *Poller) Heard(news []cache.Notice, lost bool) {
+	if lost {
+		p.doubtAll()
+	}
+	for i := range news {
+		n := &news[i]
+		p.arrivals.wake(&n.Key)
+		e, held := p.memory.Get(&n.Key)
+		switch {
+		case held && e.NewerThan(&cache.Entry{Generation: n.Generation, Version: n.Version}):
+		case held, p.watches.has(&n.Key), p.partitions.Get(&n.Key) != nil:
+			p.rereads.add(n.Key)
+		}
+	}
+}
+
+// doubtAll believes nothing in memory before a look at the store, and looks up
+// what is followed, and what was learnt alone.
+func (p *Poller) doubtAll() {
+	p.cut.Store(int64(time.Since(epoch)))
+	for _, key := range p.alone.list() {
+		p.rereads.add(key)
+	}
+	for _, key := range p.watches.keys() {
+		p.rereads.add(key)
+	}
+}
+
+// followNotices looks up what notices were about, until ctx ends.
+func (p *Poller) followNotices(ctx context.Context) {
+	if _, alone := p.store.(*cache.Solo); alone {
+		<-ctx.Done()
+		return
+	}
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	for range rereaders {
+		readers.Go(func() {
+			for {
+				key, ok := p.rereads.next(ctx)
+				if !ok {
+					return
+				}
+				p.recovering("notice", func() { p.reread(key) })
+			}
+		})
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if silent := !p.store.Current() && p.store.Healthy() == nil; silent && now.Sub(last) >= silentEvery {
+				last = now
+				for _, key := range p.watches.keys() {
+					p.rereads.add(key)
+				}
+			}
+		}
+	}
+}
+
+// reread looks up what the store has under a key, of a task or of a credential.
+func (p *Poller) reread(key cache.ID) {
+	if part := p.partitions.Get(&key); part != nil {
+		p.rereadPartition(part)
+		return
+	}
+	r, ok := p.requestOf(&key)
+	if !ok {
+		p.alone.remove(&key)
+		return
+	}
+	f := &flight{r: r, rec: p.records.pin(&key)}
+	defer p.records.unpin(f.rec)
+	f.known, _ = p.memory.Get(&key)
+	if f.known != nil && f.known.Alone > 0 {
+		p.regain(f)
+	} else {
+		p.look(f)
+	}
+	if e := f.known; e != nil && !e.Terminal && !e.Missing && !e.Fresh(time.Now()) {
+		p.watches.hurry(&key) // somebody knows that there is news
+	}
+}
+
+func (p *Poller) rereadPartition(part *upstream.Partition) {
+	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+	defer cancel()
+	state, err := p.store.Partition(ctx, &part.ID)
+	if u := p.Upstream([]byte(part.Upstream)); err == nil && u != nil {
+		p.stateHeard(u, part, state, time.Now())
+	}
+}
+
+// requestOf is a poll of the task under key, as it is watched or known.
+func (p *Poller) requestOf(key *cache.ID) (r Request, ok bool) {
+	if r, ok = p.watches.request(key); ok {
+		return p.refreshed(r)
+	}
+	e, ok := p.memory.Get(key)
+	if !ok {
+		return r, false
+	}
+	r = Request{Upstream: p.Upstream([]byte(e.Upstream)), Key: *key}
+	if r.Upstream == nil {
+		return r, false
+	}
+	r.Reference.Values = e.Values
+	r.Partition = p.Partition(r.Upstream, &e.Partition)
+	return r, true
+}
+
+// regain numbers what was learnt without the store, so that no answer that was
+// asked for before replaces it, and makes it stale. What ended, and was not
+// forgotten meanwhile, is given to the store. Then the store's is taken in.
+func (p *Poller) regain(f *flight) {
+	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
+	defer cancel()
+	asked := time.Now()
+	g, err := p.store.Begin(ctx, p.pollOf(f))
+	version := uint64(0)
+	if err == nil {
+		version, err = p.store.Next(ctx)
+	}
+	if err != nil {
+		return // and again when it is back
+	}
+	p.alone.remove(&f.r.Key)
+	if g.Generation > f.known.Generation || g.Entry != nil && g.Entry.Terminal && !f.known.Terminal {
+		p.takeIn(f, g, asked)
+		return
+	}
+	numbered := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known == nil || known.Missing || known.Alone == 0 {
+			return nil, false
+		}
+		next := *known
+		next.Version, next.Alone, next.LookedAt = version, 0, asked
+		if !next.Frozen {
+			next.FreshUntil = asked
+		}
+		if next.Terminal {
+			next.PersistedAt = time.Time{}
+		}
+		return &next, false
+	}
+	f.known, _ = p.learn(f.r.Upstream, f.rec, fact{revise: numbered, basis: f.known})
+}
+
+// keySet is a set of keys of bounded size. The zero value is empty.
+type keySet struct {
+	mu   sync.Mutex // guards keys
+	keys map[cache.ID]struct{}
+}
+
+// maxAlone bounds the tasks of which is remembered that they were learnt alone.
+const maxAlone = 1 << 18
+
+func (s *keySet) add(key *cache.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		s.keys = map[cache.ID]struct{}{}
+	}
+	if len(s.keys) < maxAlone {
+		s.keys[*key] = struct{}{}
+	}
+}
+
+func (s *keySet) remove(key *cache.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.keys, *key)
+}
+
+func (s *keySet) list() []cache.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := make([]cache.ID, 0, len(s.keys))
+	for key := range s.keys {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// rereads are the keys to be looked up, each once, in the order in which they
+// came.
+type rereads struct {
+	mu      sync.Mutex // guards what follows
+	waiting map[cache.ID]struct{}
+	order   []cache.ID
+	wake    chan struct{} // of capacity 1: there are some
+	n       atomic.Int64  // made
+}
+
+func (q *rereads) init() {
+	q.waiting, q.wake = map[cache.ID]struct{}{}, make(chan struct{}, 1)
+}
+
+func (q *rereads) add(key cache.ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.waiting[key]; ok {
+		return
+	}
+	q.waiting[key] = struct{}{}
+	q.order = append(q.order, key)
+	q.poke()
+}
+
+func (q *rereads) poke() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next takes the next key, and waits for one until ctx ends.
+func (q *rereads) next(ctx context.Context) (key cache.ID, ok bool) {
+	for {
+		q.mu.Lock()
+		if len(q.order) > 0 {
+			key = q.order[0]
+			if q.order = q.order[1:]; len(q.order) > 0 {
+				q.poke()
+			}
+			delete(q.waiting, key) // what comes from now on is another change
+			q.mu.Unlock()
+			q.n.Add(1)
+			return key, true
+		}
+		q.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return key, false
+		case <-q.wake:
+		}
+	}
+}
