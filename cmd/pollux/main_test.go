@@ -22,6 +22,9 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
 	flag.Parse()
 	if file := os.Getenv(childConfig); file != "" {
 		os.Exit(serveUntilKilled(file))

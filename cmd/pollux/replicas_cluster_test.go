@@ -26,13 +26,6 @@ import (
 // kill, real processes of what they test.
 const asProgram = "POLLUX_TEST_AS_PROGRAM"
 
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 // counting is the provider of the upstream below.
 const counting = `name: counting
 identity: {headers: [Authorization], need: none}
@@ -101,14 +94,14 @@ func (u *counted) polls(id string) int {
 	return len(u.asked[id])
 }
 
-// early is how many polls of all came sooner after the one before than lifetime.
-func (u *counted) early(lifetime time.Duration) (early, all int) {
+// early is how many polls of all came sooner after the one before than freshFor.
+func (u *counted) early(freshFor time.Duration) (early, all int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, asked := range u.asked {
 		all += len(asked)
 		for i := 1; i < len(asked); i++ {
-			if asked[i].Sub(asked[i-1]) < lifetime {
+			if asked[i].Sub(asked[i-1]) < freshFor {
 				early++
 			}
 		}
@@ -248,8 +241,8 @@ func eventually(t testing.TB, done func() string) {
 	}
 }
 
-// lifetime is how long an answer about a running task is fresh by default.
-const lifetime = 2 * time.Second
+// freshFor is how long an answer about a running task is fresh by default.
+const freshFor = 2 * time.Second
 
 // TestReplicasShareOnePoll: whoever asks whichever of three replicas, the
 // upstream is asked as seldom as by one.
@@ -273,7 +266,7 @@ func TestReplicasShareOnePoll(t *testing.T) {
 	})
 	t.Run("over time", func(t *testing.T) {
 		const tasks, pollers = 50, 20
-		ctx, stop := context.WithTimeout(t.Context(), 5*lifetime)
+		ctx, stop := context.WithTimeout(t.Context(), 5*freshFor)
 		defer stop()
 		var load sync.WaitGroup
 		for n, r := range s.all {
@@ -289,9 +282,9 @@ func TestReplicasShareOnePoll(t *testing.T) {
 			}
 		}
 		load.Wait()
-		early, all := s.upstream.early(lifetime - 100*time.Millisecond)
+		early, all := s.upstream.early(freshFor - 100*time.Millisecond)
 		if t.Logf("%d upstream polls, %d of them early", all, early); all < 2*tasks || early*50 > all {
-			t.Errorf("%d of %d upstream polls came before the answer was %v old, want at most 2 %%", early, all, lifetime)
+			t.Errorf("%d of %d upstream polls came before the answer was %v old, want at most 2 %%", early, all, freshFor)
 		}
 	})
 }
@@ -303,7 +296,7 @@ func TestReplicasTellEachOther(t *testing.T) {
 	t.Run("followers", func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		events := follow(t, ctx, a, "followed", "a")
+		events := streamOf(t, ctx, a, "followed", "a")
 		if first := <-events; !strings.Contains(first.data, `"in_progress"`) {
 			t.Fatalf("first event: %s", first.data)
 		}
@@ -336,7 +329,7 @@ func TestReplicasTellEachOther(t *testing.T) {
 		a.poll(t, "paused", "p")
 		b.poll(t, "paused", "p")
 		s.upstream.refuses("p", http.StatusTooManyRequests)
-		time.Sleep(lifetime)
+		time.Sleep(freshFor)
 		a.poll(t, "paused", "p")
 		polls := s.upstream.polls("paused")
 		if _, _, h := b.poll(t, "paused", "p"); !strings.Contains(h.Get("Cache-Status"), "rate-limited") {
@@ -400,8 +393,8 @@ type event struct {
 	data string
 }
 
-// follow streams a task until ctx ends.
-func follow(t testing.TB, ctx context.Context, r *replica, id, credential string) <-chan event {
+// streamOf streams a task until ctx ends.
+func streamOf(t testing.TB, ctx context.Context, r *replica, id, credential string) <-chan event {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base+"/v1/tasks/up/"+id, nil)
 	if err != nil {

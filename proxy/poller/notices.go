@@ -3,7 +3,6 @@ package poller
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"pollux/cache"
@@ -231,7 +230,6 @@ type rereads struct {
 	waiting map[cache.ID]struct{}
 	order   []cache.ID
 	wake    chan struct{} // of capacity 1: there are some
-	n       atomic.Int64  // made
 }
 
 func (q *rereads) init() {
@@ -267,7 +265,6 @@ func (q *rereads) next(ctx context.Context) (key cache.ID, ok bool) {
 			}
 			delete(q.waiting, key) // what comes from now on is another change
 			q.mu.Unlock()
-			q.n.Add(1)
 			return key, true
 		}
 		q.mu.Unlock()
