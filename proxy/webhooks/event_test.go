@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,20 +29,28 @@ func TestSecondNeed(t *testing.T) {
 		g := newRig(t, &cache.MemoryOutbox{}, r)
 		defer g.stop()
 		g.register(receiverURL, []string{OnRequiresAction}, 1)
-		entered := time.Now()
-		wants := func(call, word string) {
+		var history []cache.Change
+		wants := func(call, word, asks string) {
+			if n := len(history); n == 0 || history[n-1].NativeStatus != word {
+				history = append(history, cache.Change{Status: OnRequiresAction, NativeStatus: word, At: time.Now()})
+			}
+			time.Sleep(time.Second)
 			e := ended(1, OnRequiresAction)
 			e.Terminal, e.Frozen, e.NativeStatus = false, false, word
-			e.Document = fmt.Appendf(nil, `{"object":"task","status":"requires_action","required_action":{"type":"tool_calls","tool_calls":[{"id":%q}]},"metadata":{}}`, call)
-			e.History = []cache.Change{{Status: OnRequiresAction, At: entered}}
+			e.Document = fmt.Appendf(nil, `{"object":"task","status":"requires_action","required_action":{"type":"tool_calls","tool_calls":[{"id":%q}]},"output":{"text":%q},"metadata":{}}`, call, asks)
+			e.History = slices.Clone(history)
 			g.Published(e)
 			synctest.Wait()
 		}
 		for i, c := range []struct {
-			call, word string
-			told       int
-		}{{"A", "INPUT_REQUIRED", 1}, {"A", "INPUT_REQUIRED", 1}, {"B", "INPUT_REQUIRED", 2}, {"B", "AUTH_REQUIRED", 3}, {"B", "AUTH_REQUIRED", 3}} {
-			if wants(c.call, c.word); len(r.messages()) != c.told {
+			call, word, asks string
+			told             int
+		}{
+			{"A", "INPUT_REQUIRED", "which?", 1}, {"A", "INPUT_REQUIRED", "which?", 1}, {"B", "INPUT_REQUIRED", "which?", 2},
+			{"B", "AUTH_REQUIRED", "which?", 3}, {"B", "AUTH_REQUIRED", "which?", 3}, {"B", "INPUT_REQUIRED", "which?", 4},
+			{"B", "INPUT_REQUIRED", "when?", 5}, {"B", "INPUT_REQUIRED", "when?", 5},
+		} {
+			if wants(c.call, c.word, c.asks); len(r.messages()) != c.told {
 				t.Fatalf("step %d, %+v: %d messages", i, c, len(r.messages()))
 			}
 		}

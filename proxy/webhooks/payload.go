@@ -35,20 +35,22 @@ func eventOn(e *cache.Entry) (event, occasion string) {
 	return "", ""
 }
 
-// need stands for what a task wants: what it calls, in the upstream's word. It may
-// want a second thing without anything between that Pollux sees.
+// need stands for what a task wants: what it calls, in the upstream's word, and
+// what it says. It may want a second thing, or ask a second question, without
+// anything between that Pollux sees.
 func need(e *cache.Entry) string {
 	wanted := gjson.GetBytes(e.Document, "required_action").Raw
-	return strconv.FormatUint(xxh3.HashString(wanted+" "+e.NativeStatus), 36)
+	asks := gjson.GetBytes(e.Document, "output.text").Raw
+	return strconv.FormatUint(xxh3.HashString(wanted+" "+e.NativeStatus+" "+asks), 36)
 }
 
-// enteredStatus is when the task got the status that it has.
+// enteredStatus is when the task got the status that it has, in the upstream's
+// word.
 func enteredStatus(e *cache.Entry) time.Time {
-	at := e.FirstSeen
-	for i := len(e.History) - 1; i >= 0 && e.History[i].Status == e.Status; i-- {
-		at = e.History[i].At
+	if n := len(e.History); n > 0 {
+		return e.History[n-1].At
 	}
-	return at
+	return e.FirstSeen
 }
 
 // deliveryID is the webhook-id of an event: the same whenever and wherever it
