@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +91,9 @@ func TestNativeCreate(t *testing.T) {
 		{"br", "/native/vessl/async", `{}`, 201, "application/json", "br", coded(fasthttp.WriteBrotli, `{"id":"v21"}`), "vessl/v21", ""},
 		{"zstd", "/native/vessl/async", `{}`, 201, "application/json", "zstd", zstandard(`{"id":"v22"}`), "vessl/v22", ""},
 		{"deflate", "/native/vessl/async", `{}`, 201, "application/json", "deflate", coded(fasthttp.WriteDeflate, `{"id":"v23"}`), "vessl/v23", ""},
+		{"deflate without its frame", "/native/vessl/async", `{}`, 201, "application/json", "deflate", coded(fasthttp.WriteDeflate, `{"id":"v26"}`)[2:], "vessl/v26", ""},
+		{"a list of codings", "/native/vessl/async", `{}`, 201, "application/json", "identity, gzip", zipped(`{"id":"v27"}`), "vessl/v27", ""},
+		{"gzip in gzip", "/native/vessl/async", `{}`, 201, "application/json", "gzip, x-gzip", zipped(zipped(`{"id":"v28"}`)), "vessl/v28", ""},
 		{"a coding of nobody", "/native/vessl/async", `{}`, 201, "application/json", "lzma", `{"id":"v24"}`, "", ""},
 		{"a bomb", "/native/vessl/async", `{}`, 201, "application/json", "br", coded(fasthttp.WriteBrotli, `{"id":"v25","x":"`+strings.Repeat("x", 8<<20)+`"}`), "", ""},
 		{"refused", "/native/vessl/async", `{}`, 422, "application/json", "", `{"id":"v3"}`, "", ""},
@@ -135,6 +139,39 @@ func TestNativeCreate(t *testing.T) {
 		if e.Ref != c.ref || doc.Status != "queued" || doc.Native != nil || doc.Terminal || created != c.created || !e.Submitted {
 			t.Errorf("%s: %s %s", c.name, e.Ref, e.Document)
 		}
+	}
+}
+
+// TestNativeCreateCodings: a create is answered in what Pollux can read, and may
+// itself be compressed.
+func TestNativeCreateCodings(t *testing.T) {
+	f := newFace(t, nil)
+	o := &told{}
+	f.poller.Observe(o)
+	var offered atomic.Value
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		offered.Store(strings.Join(r.Header.Values("Accept-Encoding"), ", "))
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"interaction_id":"g1"}`)
+	})
+	for _, c := range []struct {
+		name, path string
+		headers    []string
+		want       string
+	}{
+		{"as asked", "/native/gumloop/start_agent", []string{"Accept-Encoding: gzip, br;q=0.5"}, "gzip, br;q=0.5"},
+		{"of several lines", "/native/gumloop/start_agent", []string{"Accept-Encoding: dcz", "Accept-Encoding: ZSTD, *"}, "ZSTD"},
+		{"nothing that is readable", "/native/gumloop/start_agent", []string{"Accept-Encoding: compress"}, "identity"},
+		{"no create", "/native/gumloop/other", []string{"Accept-Encoding: compress"}, "compress"},
+	} {
+		a := f.do("POST", c.path, zipped(`{"user_id":"u1"}`), append(c.headers, "Authorization: Bearer one", "Content-Encoding: gzip")...)
+		if a.StatusCode != 200 || offered.Load() != c.want {
+			t.Errorf("%s: code %d, %q was offered, want %q", c.name, a.StatusCode, offered.Load(), c.want)
+		}
+	}
+	if e := o.last(); e == nil || e.Ref != "gumloop/g1?user_id=u1" {
+		t.Errorf("%v became known of a create that was compressed", e)
 	}
 }
 

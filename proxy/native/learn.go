@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/access"
@@ -76,6 +74,7 @@ type lesson struct {
 	create      *providers.Create // nil: the request makes no task
 	links       links             // what the answer has of them
 	sent        *upload           // nil: no body
+	sentIn      []string          // its content codings
 	said        *excerpt          // of the answer, nil if it teaches nothing
 	code        int
 	header      http.Header
@@ -100,12 +99,19 @@ func (s *Service) newLesson(x *access.Request, t *access.Target, held providers.
 }
 
 // prepare asks for an answer that can be read, where links in it have to be
-// rewritten.
+// rewritten or a task is to be learned from it. h is the request's header.
 func (l *lesson) prepare(h http.Header) {
-	if len(l.links.paths) > 0 {
+	l.sentIn = upstream.Codings(h)
+	switch {
+	case len(l.links.paths) > 0:
 		h.Del("Accept-Encoding")
+	case l.create != nil:
+		offerReadable(h)
 	}
 }
+
+// heard is what the request said, as plain text; nil if that is not known.
+func (l *lesson) heard() []byte { return decode(l.sentIn, l.sent.heard()) }
 
 // listen returns what is to hear the request's body, nil unless that may say
 // which task is meant.
@@ -125,7 +131,7 @@ func (l *lesson) begun(res *http.Response) {
 		return
 	}
 	if wire.ChangesState(l.method) {
-		if r, ok := l.target.Parser.Affected(l.method, l.path, l.query, l.sent.heard()); ok {
+		if r, ok := l.target.Parser.Affected(l.method, l.path, l.query, l.heard()); ok {
 			l.service.engine.Freshen(l.about(r))
 		}
 	}
@@ -163,12 +169,12 @@ func (l *lesson) finished() {
 	said := l.said
 	l.said = nil
 	defer said.drop()
-	body := decoded(l.header, said.bytes())
+	body := decode(upstream.Codings(l.header), said.bytes())
 	if l.code/100 != 2 {
 		l.service.engine.Overheard(l.target.Upstream, l.partition, l.credential, l.code, l.header, body)
 		return
 	}
-	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.sent.heard(), l.header, body)
+	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.heard(), l.header, body)
 	if !ok {
 		return
 	}
@@ -178,42 +184,6 @@ func (l *lesson) finished() {
 		created = v.Task.CreatedAt
 	}
 	l.service.engine.Register(l.about(r), created)
-}
-
-// decoders undo the content codings that creates may be answered in: their
-// clients choose them.
-var decoders = map[string]func(io.Writer, []byte) (int, error){
-	"gzip": fasthttp.WriteGunzip, "x-gzip": fasthttp.WriteGunzip, "deflate": fasthttp.WriteInflate,
-	"br": fasthttp.WriteUnbrotli, "zstd": fasthttp.WriteUnzstd,
-}
-
-// decoded is body without its content coding, nil if that is not known or the
-// result is too long.
-func decoded(h http.Header, body []byte) []byte {
-	coding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
-	if coding == "" || coding == "identity" {
-		return body
-	}
-	decode := decoders[coding]
-	if decode == nil || body == nil {
-		return nil
-	}
-	var plain atMost
-	if _, err := decode(&plain, body); err != nil {
-		return nil
-	}
-	return plain
-}
-
-// atMost takes lessonBytes, and fails at more.
-type atMost []byte
-
-func (a *atMost) Write(p []byte) (int, error) {
-	if len(*a)+len(p) > lessonBytes {
-		return 0, io.ErrShortBuffer
-	}
-	*a = append(*a, p...)
-	return len(p), nil
 }
 
 func isEventStream(h http.Header) bool { return mediaType(h) == string(wire.EventStream) }
@@ -234,7 +204,7 @@ func (l *lesson) relinked(res *http.Response) []byte {
 	body, err := io.ReadAll(io.LimitReader(res.Body, lessonBytes+1))
 	plain, changed := []byte(nil), []byte(nil)
 	if err == nil && len(body) <= lessonBytes {
-		plain = decoded(res.Header, body)
+		plain = decode(upstream.Codings(res.Header), body)
 		changed = l.links.body(plain)
 	}
 	if bytes.Equal(changed, plain) {
