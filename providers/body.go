@@ -111,7 +111,8 @@ func (p *Parser) matchMember(v *View, b Body, seen []bool, name string, value gj
 		case m.number:
 			return value.Type == gjson.Number && p.set(v, m.param, []byte(value.Raw)) == nil
 		}
-		return value.Type == gjson.String && p.set(v, m.param, []byte(value.Str)) == nil
+		text, ok := nameOf(value)
+		return ok && value.Type == gjson.String && p.set(v, m.param, []byte(text)) == nil
 	}
 	return false
 }

@@ -70,6 +70,7 @@ func TestPostedPoll(t *testing.T) {
 		`{"requestId":"a\"b","shard":7,"kind":"video","x":1}`:              false,
 		`{"requestId":"a\"b","requestId":"a\"b","shard":7,"kind":"video"}`: false,
 		`{"requestId":"","shard":7,"kind":"video"}`:                        false,
+		`{"requestId":"a\ud800b","shard":7,"kind":"video"}`:                false,
 		`[{"requestId":"a\"b","shard":7,"kind":"video"}]`:                  false,
 		`requestId=a`: false,
 		``:            false,

@@ -18,16 +18,18 @@ func textAt(body []byte, path string) (string, bool) {
 	return "", false
 }
 
-// firstText is the text under the first of paths that leads to one, "" if
-// body is no JSON object or none does.
-func firstText(body []byte, paths []string) string {
-	if normalize.CheckBody(body) != nil {
-		return ""
+// nameAt is textAt for what names a task or a part of its reference. A string
+// with half of a surrogate pair names nothing: it comes with ok false.
+func nameAt(body []byte, path string) (text string, ok bool) {
+	return nameOf(gjson.GetBytes(body, path))
+}
+
+func nameOf(r gjson.Result) (text string, ok bool) {
+	switch r.Type {
+	case gjson.String:
+		return r.Str, !normalize.LoneSurrogate(r.Raw)
+	case gjson.Number:
+		return r.Raw, true
 	}
-	for _, path := range paths {
-		if s, ok := textAt(body, path); ok {
-			return s
-		}
-	}
-	return ""
+	return "", false
 }

@@ -20,8 +20,8 @@ func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte
 		v.RetryAfter, _ = RetryAfter(h.Get("Retry-After"), now)
 		return v
 	}
-	if isPage(h.Get("Content-Type"), body) {
-		return Verdict{Kind: BadAnswer, Reason: "the upstream answers the cancel request with a web page, which cannot be its API's", ServerFault: true}
+	if reason := noAnswer(h.Get("Content-Type"), body); reason != "" {
+		return Verdict{Kind: BadAnswer, Reason: "the upstream answers the cancel request with " + reason + ", which cannot be its API's", ServerFault: true}
 	}
 	if p.Cancel.refused == nil || normalize.CheckBody(body) != nil {
 		return Verdict{Kind: Answered}
@@ -32,15 +32,23 @@ func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte
 	return Verdict{Kind: Rejected, Status: http.StatusConflict, Reason: "the upstream says that the task cannot be cancelled any more"}
 }
 
-// isPage reports whether an answer is a web page: of a login, a proxy, a portal.
-func isPage(contentType string, body []byte) bool {
+// noAnswer says what an answer of 2xx is that comes from something else than the
+// API: a login, a proxy, a portal. It returns "" for one that may be the API's:
+// nothing at all, JSON under whatever name, a word of plain text.
+func noAnswer(contentType string, body []byte) string {
 	media, _, _ := strings.Cut(contentType, ";")
-	switch strings.ToLower(strings.TrimSpace(media)) {
-	case "text/html", "application/xhtml+xml":
-		return true
+	media = strings.ToLower(strings.TrimSpace(media))
+	kind, _, _ := strings.Cut(media, "/")
+	start := strings.ToLower(string(bytes.TrimSpace(bytes.TrimPrefix(body[:min(len(body), 64)], []byte("\ufeff")))))
+	switch {
+	case isHTML(media), strings.HasPrefix(start, "<!doctype html"), strings.HasPrefix(start, "<html"):
+		return "a web page"
+	case len(body) == 0 || normalize.CheckValue(body) == nil:
+		return ""
+	case media == "" || media == "text/plain" || kind == "application" && !strings.HasSuffix(media, "xml"):
+		return ""
 	}
-	start := strings.ToLower(string(bytes.TrimSpace(body[:min(len(body), 64)])))
-	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
+	return "a body that is neither JSON nor plain text"
 }
 
 func (a *Action) accepts(code int) bool {

@@ -46,13 +46,13 @@ func firstFound(sources []idSource, h http.Header, body []byte) (*idSource, []st
 	readable := normalize.CheckValue(body) == nil
 	for i := range sources {
 		s := &sources[i]
-		value := ""
+		value, whole := "", true
 		if s.header != "" {
 			value = h.Get(s.header)
 		} else if readable {
-			value, _ = textAt(body, s.path)
+			value, whole = nameAt(body, s.path)
 		}
-		if value == "" {
+		if value == "" || !whole {
 			continue
 		}
 		if groups := s.find(value); groups != nil && groups[s.group] != "" {
@@ -101,11 +101,9 @@ func (p *Provider) namesAnother(id string, body []byte) bool {
 // another reports whether a value names another task than id. One that is
 // absent or null names none.
 func (s *idSource) another(r gjson.Result, id string) bool {
-	switch r.Type {
-	case gjson.Null:
+	if r.Type == gjson.Null {
 		return false
-	case gjson.String:
-		return s.id(r.Str) != id
 	}
-	return r.Type != gjson.Number || s.id(r.Raw) != id
+	text, ok := nameOf(r)
+	return !ok || s.id(text) != id
 }

@@ -339,13 +339,19 @@ func TestJudgeCancel(t *testing.T) {
 
 func TestJudgeCancelByContentType(t *testing.T) {
 	p := builtins(t).Get("shannon")
-	for contentType, want := range map[string]Kind{
-		"application/json": Answered, "": Answered, "text/plain": Answered, "application/problem+json": Answered,
-		"text/html": BadAnswer, "Text/HTML; charset=utf-8": BadAnswer, "application/xhtml+xml": BadAnswer,
+	for _, c := range []struct {
+		contentType, body string
+		want              Kind
+	}{
+		{"application/json", "{}", Answered}, {"application/json", "done", Answered}, {"", "", Answered}, {"", "done", Answered},
+		{"text/plain", "done", Answered}, {"application/problem+json", "{}", Answered}, {"image/png", "", Answered}, {"text/css", "{}", Answered},
+		{"text/html", "done", BadAnswer}, {"Text/HTML; charset=utf-8", "{}", BadAnswer}, {"application/xhtml+xml", "", BadAnswer},
+		{"", "\ufeff\n<!DOCTYPE html>", BadAnswer}, {"text/plain", "<HTML>", BadAnswer},
+		{"application/xml", "<Error/>", BadAnswer}, {"application/soap+xml", "<e/>", BadAnswer}, {"image/png", "\x89PNG", BadAnswer}, {"text/css", "a{}", BadAnswer},
 	} {
-		h := http.Header{"Content-Type": {contentType}}
-		if v := p.JudgeCancel(referenceFor(t, "shannon"), 202, h, []byte("done"), noon); v.Kind != want {
-			t.Errorf("%q: %s, want %s", contentType, v.Kind.String(), want.String())
+		h := http.Header{"Content-Type": {c.contentType}}
+		if v := p.JudgeCancel(referenceFor(t, "shannon"), 202, h, []byte(c.body), noon); v.Kind != c.want {
+			t.Errorf("%q, %q: %s, want %s", c.contentType, c.body, v.Kind.String(), c.want.String())
 		}
 	}
 }

@@ -170,10 +170,14 @@ func (p *Parser) Created(c *Create, escapedPath, query, request []byte, h http.H
 // is false for every other request.
 func (p *Parser) Affected(method, escapedPath, query, body []byte) (Reference, bool) {
 	if c := p.Create(method, escapedPath); c != nil {
-		if c.Continues == "" {
+		if c.Continues == "" || normalize.CheckBody(body) != nil {
 			return Reference{}, false
 		}
-		return p.created(c, escapedPath, query, body, firstText(body, []string{c.Continues}), nil)
+		id, ok := nameAt(body, c.Continues)
+		if !ok {
+			return Reference{}, false
+		}
+		return p.created(c, escapedPath, query, body, id, nil)
 	}
 	if a := p.provider.Cancel; a != nil {
 		if r, ok := p.acts(&a.Request, a.Body, method, escapedPath, query, body); ok {
@@ -205,7 +209,7 @@ func (p *Parser) created(c *Create, escapedPath, query, request []byte, id strin
 	}
 	if normalize.CheckBody(request) == nil {
 		for i, path := range c.params {
-			if value, ok := textAt(request, path); ok && v.values[i] == nil && value != "" && p.set(&v, i, []byte(value)) != nil {
+			if value, ok := nameAt(request, path); value != "" && v.values[i] == nil && (!ok || p.set(&v, i, []byte(value)) != nil) {
 				return Reference{}, false
 			}
 		}
@@ -229,8 +233,8 @@ func (p *Parser) acts(r *Request, fields Body, method, escapedPath, query, body 
 			if m.param < 0 {
 				continue
 			}
-			text, ok := textAt(body, gjson.Escape(m.Name))
-			if ok && text != "" && v.values[m.param] == nil && p.set(&v, m.param, []byte(text)) != nil {
+			text, ok := nameAt(body, gjson.Escape(m.Name))
+			if text != "" && v.values[m.param] == nil && (!ok || p.set(&v, m.param, []byte(text)) != nil) {
 				return Reference{}, false
 			}
 		}

@@ -97,6 +97,10 @@ func TestCreated(t *testing.T) {
 		{"no JSON", "vessl", "/async", "", `{}`, `<html>`, ""},
 		{"no id", "vessl", "/async", "", `{}`, `{"message":"x"}`, ""},
 		{"id against the pattern", "vessl", "/async", "", `{}`, `{"id":"../../etc"}`, ""},
+		{"half a surrogate pair", "openai", "/responses", "", `{}`, `{"id":"a\ud800b","background":true}`, ""},
+		{"a whole one", "openai", "/responses", "", `{}`, `{"id":"a\ud83d\ude00b","background":true}`, "a😀b"},
+		{"half a pair in the scope", "aitronos", "/v1/model/response", "organizationId=o", `{}`, `{"id":"r\udc00"}`, ""},
+		{"half a pair in the request", "gumloop", "/start_agent", "", `{"user_id":"u\ud800","project_id":"p"}`, `{"interaction_id":"i"}`, ""},
 		{"not declared", "vessl", "/request/x", "", `{}`, `{"id":"abc"}`, "no create"},
 	}
 	for _, test := range tests {
@@ -119,6 +123,8 @@ func TestAffected(t *testing.T) {
 		{"orq continues", "orq", "POST", "/v2/agents/a%2Fb/responses", "", `{"task_id":"01K6","message":{}}`, "a/b|01K6"},
 		{"orq creates", "orq", "POST", "/v2/agents/a/responses", "", `{"message":{}}`, ""},
 		{"gumloop continues", "gumloop", "POST", "/start_agent", "", `{"interaction_id":"i","user_id":"u"}`, "i|u|"},
+		{"half a surrogate pair", "gumloop", "POST", "/start_agent", "", `{"interaction_id":"i\ud800","user_id":"u"}`, ""},
+		{"half a pair in a cancel", "gumloop-flow", "POST", "/kill_pipeline", "", `{"run_id":"r\ud800","user_id":"u"}`, ""},
 		{"gumloop kills a flow", "gumloop-flow", "POST", "/kill_pipeline", "", `{"run_id":"r","user_id":"u"}`, "r|u|"},
 		{"aitronos cancels", "aitronos", "DELETE", "/v1/model/response/r", "organizationId=o", "", "r|o"},
 		{"aitronos creates", "aitronos", "POST", "/v1/model/response", "", `{"id":"r"}`, ""},

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"unicode/utf8"
+
+	"pollux/normalize"
 )
 
 const maxJSONDepth = 64
@@ -17,7 +19,7 @@ func CheckJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return errors.New("is not UTF-8")
 	}
-	if loneSurrogate(body) {
+	if normalize.LoneSurrogate(body) {
 		return errors.New("holds half of a surrogate pair")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -29,48 +31,6 @@ func CheckJSON(body []byte) error {
 		return errors.New("goes on after the JSON value")
 	}
 	return nil
-}
-
-// loneSurrogate reports whether JSON escapes a surrogate that has no partner
-// (RFC 8259, section 8.2). encoding/json would read U+FFFD, and somebody would be
-// asked for something else than was meant.
-func loneSurrogate(body []byte) bool {
-	for i := 0; i < len(body); i++ {
-		if body[i] != '\\' {
-			continue
-		}
-		unit, ok := escapedUnit(body[i:])
-		switch {
-		case !ok:
-			i++
-		case unit>>10 == 0xd800>>10:
-			low, ok := escapedUnit(body[i+6:])
-			if !ok || low>>10 != 0xdc00>>10 {
-				return true
-			}
-			i += 11
-		case unit>>10 == 0xdc00>>10:
-			return true
-		default:
-			i += 5
-		}
-	}
-	return false
-}
-
-// escapedUnit reads the escape of four hex digits (RFC 8259, section 7) that b
-// begins with.
-func escapedUnit(b []byte) (unit uint16, ok bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	for _, c := range b[2:6] {
-		if !IsHex(c) {
-			return 0, false
-		}
-		unit = unit<<4 | uint16(Unhex(c))
-	}
-	return unit, true
 }
 
 var errNotJSON = errors.New("is not JSON")
