@@ -112,9 +112,9 @@ const maxRatio = 200
 func readBody(res *http.Response, limit int64) ([]byte, error) {
 	wire := &countingReader{r: io.LimitReader(res.Body, limit+1)}
 	var r io.Reader = wire
-	switch coding := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Encoding"))); coding {
-	case "", "identity":
-	case "gzip", "x-gzip":
+	switch codings := transport.Codings(res.Header); {
+	case len(codings) == 0:
+	case len(codings) == 1 && (codings[0] == "gzip" || codings[0] == "x-gzip"):
 		zr, err := gzip.NewReader(wire) // of all members (RFC 1952, section 2.2)
 		if err != nil {
 			return nil, gzipFault(err)

@@ -38,9 +38,12 @@ func TestReadBody(t *testing.T) {
 		{"second member is damaged", "gzip", members("hello") + strings.ReplaceAll(members("there"), "\x00\x00\x00", "\x00\x00\x01"), "", true},
 		{"bomb", "gzip", members(strings.Repeat("x", 1<<24)), "", true},
 		{"another coding", "br", "hello", "", true},
+		{"a list of one coding", "identity, GZIP", members("hello"), "hello", false},
+		{"a list of two", "gzip, gzip", members(members("hello")), "", true},
+		{"two lines", "gzip\ngzip", members(members("hello")), "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			res := &http.Response{Header: http.Header{"Content-Encoding": {c.coding}}, Body: io.NopCloser(strings.NewReader(c.wire))}
+			res := &http.Response{Header: http.Header{"Content-Encoding": strings.Split(c.coding, "\n")}, Body: io.NopCloser(strings.NewReader(c.wire))}
 			body, err := readBody(res, limit)
 			_, unusable := errors.AsType[*unusableBody](err)
 			if string(body) != c.body || unusable != c.unusable || err != nil && !unusable {
