@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	// what faces share, then the faces, which do not know each other
 	"proxy/edge":         {},
 	"proxy/wire/chunked": {},
-	"proxy/wire":         {"proxy/edge", "proxy/wire/chunked", "proxy/problem", "providers/strictyaml"},
+	"proxy/wire":         {"proxy/edge", "proxy/wire/chunked", "proxy/problem", "normalize", "providers/strictyaml"},
 	"proxy/follow":       {"proxy/problem", "cache"},
 	"proxy/access":       {"proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "cache", "normalize"},

@@ -12,7 +12,6 @@ import (
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
-	"pollux/proxy/poller/transport"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
@@ -102,7 +101,7 @@ func (s *Service) newLesson(x *access.Request, t *access.Target, held providers.
 // prepare asks for an answer that can be read, where links in it have to be
 // rewritten or a task is to be learned from it. h is the request's header.
 func (l *lesson) prepare(h http.Header) {
-	l.sentIn = transport.Codings(h)
+	l.sentIn = upstream.Codings(h)
 	switch {
 	case len(l.links.paths) > 0:
 		h.Del("Accept-Encoding")
@@ -170,7 +169,7 @@ func (l *lesson) finished() {
 	said := l.said
 	l.said = nil
 	defer said.drop()
-	body := decode(transport.Codings(l.header), said.bytes())
+	body := decode(upstream.Codings(l.header), said.bytes())
 	if l.code/100 != 2 {
 		l.service.engine.Overheard(l.target.Upstream, l.partition, l.credential, l.code, l.header, body)
 		return
@@ -205,7 +204,7 @@ func (l *lesson) relinked(res *http.Response) []byte {
 	body, err := io.ReadAll(io.LimitReader(res.Body, lessonBytes+1))
 	plain, changed := []byte(nil), []byte(nil)
 	if err == nil && len(body) <= lessonBytes {
-		plain = decode(transport.Codings(res.Header), body)
+		plain = decode(upstream.Codings(res.Header), body)
 		changed = l.links.body(plain)
 	}
 	if bytes.Equal(changed, plain) {

@@ -2,8 +2,6 @@ package transport
 
 import (
 	"io"
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -38,17 +36,4 @@ func (b *Body) Close() error {
 func (b *Body) Discard() {
 	_ = b.ReadCloser.Close() // the connection ends whatever it says
 	b.once.Do(func() { b.connections.discard(b.conn) })
-}
-
-// Codings are the content codings of a body in the order in which they were
-// applied, in lower case and without identity (RFC 9110, section 8.4).
-func Codings(h http.Header) (codings []string) {
-	for _, line := range h["Content-Encoding"] {
-		for coding := range strings.SplitSeq(line, ",") {
-			if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" && coding != "identity" {
-				codings = append(codings, coding)
-			}
-		}
-	}
-	return codings
 }

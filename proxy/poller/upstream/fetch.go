@@ -112,7 +112,7 @@ const maxRatio = 200
 func readBody(res *http.Response, limit int64) ([]byte, error) {
 	wire := &countingReader{r: io.LimitReader(res.Body, limit+1)}
 	var r io.Reader = wire
-	switch codings := transport.Codings(res.Header); {
+	switch codings := Codings(res.Header); {
 	case len(codings) == 0:
 	case len(codings) == 1 && (codings[0] == "gzip" || codings[0] == "x-gzip"):
 		zr, err := gzip.NewReader(wire) // of all members (RFC 1952, section 2.2)
@@ -143,6 +143,19 @@ func readBody(res *http.Response, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// Codings are the content codings of a body in the order in which they were
+// applied, in lower case and without identity (RFC 9110, section 8.4).
+func Codings(h http.Header) (codings []string) {
+	for _, line := range h["Content-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" && coding != "identity" {
+				codings = append(codings, coding)
+			}
+		}
+	}
+	return codings
 }
 
 const (
