@@ -31,8 +31,9 @@ type Entry struct {
 	SettleStep   int  // settling polls already made
 	Polls        int  // upstream polls that were answered about the task
 	Stored       bool // the store has acknowledged it
-	Missing      bool // the upstream says there is no such task; nothing below but ObservedAt and FreshUntil is set; never stored
+	Missing      bool // the upstream says there is no such task; of what is below only the answer, ObservedAt and FreshUntil are set; never stored
 	Gone         bool // Missing, and the task was known before
+	Unconfirmed  bool // Gone, and too few polls have said so for the task to be taken for lost
 
 	Document   []byte   // rendered task document
 	Digest     [16]byte // of the document without volatile members and updated_at: equal digests, unchanged document

@@ -35,7 +35,7 @@ func (d *desk) Wait(ctx context.Context, refs []string, enough func([]agents.Ans
 	answers := make([]agents.Answer, len(refs))
 	take := func(found []tasks.Answer) []agents.Answer {
 		for i := range found {
-			answers[i] = agents.Answer{Entry: found[i].Entry, Problem: found[i].Problem, PollAfter: found[i].PollAfter}
+			answers[i] = agents.Answer{Entry: found[i].Entry, Problem: found[i].Problem, Unconfirmed: found[i].Unconfirmed, PollAfter: found[i].PollAfter}
 		}
 		return answers
 	}

@@ -104,6 +104,41 @@ func TestWaitRidesOutFailingPolls(t *testing.T) {
 	}
 }
 
+// TestFollowingBegunInAHiccup: one answer that denies a task is no news, also
+// for those who begin to follow it just then.
+func TestFollowingBegunInAHiccup(t *testing.T) {
+	for _, way := range []string{"wait", "stream", "batch", "agent"} {
+		t.Run(way, func(t *testing.T) {
+			f, finish := movingFace(t)
+			f.do("GET", vesslTask, "", vesslKey)
+			good := *f.upstream.Load()
+			f.answer(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(404)
+				_, _ = io.WriteString(w, `{"message":"request not found"}`)
+			})
+			eventually(t, "the task is denied", func() bool { return f.do("GET", vesslTask, "", vesslKey).StatusCode == 410 })
+			time.AfterFunc(300*time.Millisecond, func() { finish(); f.answer(good) })
+			ref := strings.TrimPrefix(vesslTask, "/v1/tasks/")
+			var a *answer
+			switch way {
+			case "wait":
+				a = f.do("GET", vesslTask+"?wait=30", "", vesslKey)
+			case "stream":
+				a = f.do("GET", vesslTask, "", vesslKey, "Accept: text/event-stream")
+			case "batch":
+				a = f.do("POST", "/v1/tasks/batch", `{"tasks":["`+ref+`"],"wait":30}`, vesslKey, "Content-Type: application/json")
+			case "agent":
+				a = f.do("POST", "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wait_for_tasks","arguments":{"tasks":["`+ref+`"],"timeout_seconds":30}}}`,
+					vesslKey, "Content-Type: application/json", "Accept: application/json, text/event-stream", "MCP-Protocol-Version: 2025-06-18")
+			}
+			if a.StatusCode != 200 || !strings.Contains(a.body, `"completed"`) || strings.Contains(a.body, "task-gone") {
+				t.Errorf("%d %s", a.StatusCode, a.body)
+			}
+		})
+	}
+}
+
 func TestPipelinedWaitDelaysNoAnswer(t *testing.T) {
 	f, _ := movingFace(t)
 	f.do("GET", vesslTask, "", vesslKey)

@@ -38,6 +38,8 @@ type Tasks interface {
 type Answer struct {
 	Entry   *cache.Entry
 	Problem *problem.Problem
+	// Unconfirmed says of a Problem that the task may well be there all the same.
+	Unconfirmed bool
 	// PollAfter is how long it takes until asking again can tell anything new.
 	// It means nothing when the task has ended.
 	PollAfter time.Duration

@@ -38,7 +38,7 @@ func (c *Call) look(ctx context.Context, ref string) Answer {
 
 // passing reports whether a problem is one that asking later may not meet.
 func passing(a Answer) bool {
-	return a.Problem.Status == 429 || a.Problem.Status >= 500
+	return a.Unconfirmed || a.Problem.Status == 429 || a.Problem.Status >= 500
 }
 
 // taskMethod answers tasks/get, tasks/update and tasks/cancel.

@@ -107,8 +107,8 @@ func done(answers []Answer, any bool) bool {
 	open := 0
 	for i := range answers {
 		switch a := &answers[i]; {
-		case a.Problem != nil:
-		case !ended(a.Entry):
+		case a.Problem != nil && !a.Unconfirmed:
+		case a.Problem != nil || !ended(a.Entry):
 			open++
 		case any:
 			return true

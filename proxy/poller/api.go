@@ -52,6 +52,9 @@ type Answer struct {
 	// RetryAfter is when asking again can tell anything new, where that is later
 	// than the Entry says; 0 where it is not.
 	RetryAfter time.Duration
+	// Unconfirmed says of a Problem that the task may well be there all the same:
+	// the upstream has denied it too few times in a row. Who follows it goes on.
+	Unconfirmed bool
 	// Raw is what the upstream answered to the very poll that this answer
 	// waited for, or to the last one if that failed a moment ago; nil if it was
 	// not asked or did not answer. For native polls.

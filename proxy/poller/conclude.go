@@ -22,6 +22,7 @@ const (
 // conclude ends a flight whose poll the upstream answered.
 func (p *Poller) conclude(f *flight, res *upstream.Response, v providers.Verdict, now time.Time) outcome {
 	u, part := f.r.Upstream, f.r.Partition
+	f.rec.answered(v, now)
 	switch v.Kind {
 	case providers.Answered:
 		p.accepted(u, part, f.account, now)
@@ -86,7 +87,7 @@ func (f *flight) refusal(kind problem.Type, status int, res *upstream.Response, 
 // refused ends a flight whose poll the upstream refused.
 func (p *Poller) refused(f *flight, refused failure, now time.Time) outcome {
 	f.rec.hold(f.r.Upstream, refused, now)
-	return outcome{forwarded: true, Answer: Answer{Raw: refused.raw, Problem: refused.problem,
+	return outcome{forwarded: true, Answer: Answer{Raw: refused.raw, Problem: refused.problem, Unconfirmed: refused.unconfirmed,
 		Cache: problem.CacheStatus{Forward: f.forward, FwdStatus: refused.problem.UpstreamStatus}}}
 }
 
@@ -178,7 +179,10 @@ func (p *Poller) lost(f *flight, res *upstream.Response, v providers.Verdict, no
 		denied.final = false
 		f.rec.hold(u, denied, now)
 		return out
-	case known != nil && known.Terminal, unconfirmed(known, now):
+	case known != nil && known.Terminal:
+		return p.refused(f, denied, now)
+	case unconfirmed(known, now):
+		denied.unconfirmed = true
 		return p.refused(f, denied, now)
 	}
 	gone := known != nil && (!known.Missing || known.Gone)
@@ -187,11 +191,15 @@ func (p *Poller) lost(f *flight, res *upstream.Response, v providers.Verdict, no
 		Generation: f.generation, Version: f.version, Alone: f.alone,
 		ObservedAt: now, FreshUntil: now.Add(max(u.Config.Freshness.NotFound, u.Provider.Poll.Min, wait)),
 	}
-	out.Problem = u.Missing(tombstone)
-	missed := fact{entry: tombstone, basis: known}
-	if gone && f.rec.missed(known, now) {
-		missed.lost = out.Problem
+	if out.Raw != nil && len(out.Raw.Body) <= maxHeldBody {
+		tombstone.Native, tombstone.NativeType = append([]byte{}, out.Raw.Body...), out.Raw.ContentType
 	}
+	missed := fact{entry: tombstone, basis: known}
+	tombstone.Unconfirmed = gone && !f.rec.missed(known, now)
+	if gone && !tombstone.Unconfirmed {
+		missed.lost = u.Missing(tombstone)
+	}
+	out.Problem, out.RetryAfter, out.Unconfirmed = askAgain(u.Missing(tombstone), wait), wait, tombstone.Unconfirmed
 	_, _ = p.learn(u, f.rec, missed)
 	if f.r.Partition.Suspended() { // it is shown nothing that is stored, but is not to ask at once again
 		f.rec.hold(u, denied, now)

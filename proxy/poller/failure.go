@@ -20,6 +20,8 @@ type failure struct {
 	final   bool          // no document is served in its place
 	wait    time.Duration // the upstream asked not to be asked again before; 0: it did not
 	raw     *upstream.Raw
+
+	unconfirmed bool // see Answer
 }
 
 // Error makes a failure that kept a poll from its upstream an error.
@@ -126,13 +128,13 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 // answerHeld answers with what the last poll brought.
 func (p *Poller) answerHeld(f *flight, failed *failing, now time.Time) Answer {
 	a := Answer{Raw: failed.raw, Problem: failed.left(now), Age: now.Sub(failed.at),
-		RetryAfter: failed.until.Sub(now), Cache: problem.CacheStatus{Detail: problem.DetailHeld}}
+		RetryAfter: failed.until.Sub(now), Unconfirmed: failed.unconfirmed, Cache: problem.CacheStatus{Detail: problem.DetailHeld}}
 	known := f.known
 	if f.r.settle && known != nil && known.Settling {
 		known = p.settleWithout(f)
 	}
 	if !failed.final && f.r.Partition.MayFallBack(f.r.Upstream, known, now) {
-		a.Entry, a.Problem = known, nil
+		a.Entry, a.Problem, a.Unconfirmed = known, nil, false
 		a.Cache.Forward, a.Cache.HasTTL, a.Cache.TTL = problem.Hit, !known.Frozen, known.FreshUntil.Sub(now)
 	}
 	return a

@@ -117,6 +117,30 @@ func TestRetryAfterOfAnyAnswer(t *testing.T) {
 	}
 }
 
+// TestRetryAfterHoldsNoCache: a caller's no-cache asks no sooner than the
+// upstream wants to be asked, whatever it answered.
+func TestRetryAfterHoldsNoCache(t *testing.T) {
+	for _, code := range []int{200, 404, 410, 503} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "vessl", func(int64, *http.Request) (*http.Response, error) {
+				return reply(code, vesslRunning, "Retry-After", "30")
+			})
+			ask := b.request("a", "job1")
+			ask.NoCache = true
+			b.Poll(t.Context(), ask)
+			time.Sleep(29 * time.Second)
+			a := b.Poll(t.Context(), ask)
+			b.wantPolls(1)
+			if a.Problem != nil && (a.Problem.RetryAfter != time.Second || a.RetryAfter != time.Second || a.Age != 29*time.Second) {
+				t.Errorf("%d: age %v, to be asked again in %v and %v", code, a.Age, a.RetryAfter, a.Problem.RetryAfter)
+			}
+			time.Sleep(time.Second)
+			b.Poll(t.Context(), ask)
+			b.wantPolls(2)
+		})
+	}
+}
+
 // TestStaleDocumentSaysWhenToAskAgain: who gets the old document is told when
 // the upstream may be asked again.
 func TestStaleDocumentSaysWhenToAskAgain(t *testing.T) {
@@ -169,6 +193,32 @@ func TestOneLossIsAHiccup(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLossIsUnconfirmedAtFirst: followers who begin during a hiccup are to wait
+// it out, and native callers get the upstream's own words from memory.
+func TestLossIsUnconfirmedAtFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", func(n int64, req *http.Request) (*http.Response, error) {
+			if n > 1 {
+				return reply(404, `{"message":"request not found"}`)
+			}
+			return reply(200, vesslRunning)
+		})
+		b.poll("a", "job1")
+		for _, unconfirmed := range []bool{true, true, true, false} {
+			time.Sleep(4 * time.Second)
+			for range 2 { // the second from memory
+				a := b.poll("a", "job1")
+				if a.Problem == nil || a.Problem.Status != 410 || a.Unconfirmed != unconfirmed || a.Raw == nil || string(a.Raw.Body) != `{"message":"request not found"}` {
+					t.Errorf("%+v, want a 410, unconfirmed: %v, with the upstream's body", a, unconfirmed)
+				}
+			}
+		}
+		if a := b.poll("a", "job2"); a.Problem == nil || a.Unconfirmed {
+			t.Errorf("a task that nobody has seen: %+v", a)
+		}
+	})
 }
 
 func TestThreeLossesOverTenSecondsAreOne(t *testing.T) {

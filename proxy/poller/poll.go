@@ -39,11 +39,21 @@ func (p *Poller) serveFresh(u *upstream.Upstream, part *upstream.Partition, e *c
 	case !e.Fresh(now):
 		return Answer{}, false
 	case e.Missing:
-		return Answer{Problem: u.Missing(e), Cache: hit(e, now)}, !part.Suspended()
+		return missing(u, e, now), !part.Suspended()
 	case !part.Authorized(u, now):
 		return Answer{}, false
 	}
 	return Answer{Entry: e, Cache: hit(e, now)}, true
+}
+
+// missing is the answer about a task that the upstream has just denied.
+func missing(u *upstream.Upstream, e *cache.Entry, now time.Time) Answer {
+	left := e.FreshUntil.Sub(now)
+	a := Answer{Problem: askAgain(u.Missing(e), left), Cache: hit(e, now), Age: e.Age(now), RetryAfter: left, Unconfirmed: e.Unconfirmed}
+	if e.Native != nil {
+		a.Raw = &upstream.Raw{Code: e.NativeCode, ContentType: e.NativeType, Body: e.Native}
+	}
+	return a
 }
 
 // outcome is what a flight ends with, for everybody who waited.
@@ -150,7 +160,7 @@ func (p *Poller) withoutAsking(f *flight, now time.Time) (Answer, bool) {
 	u, part, known := f.r.Upstream, f.r.Partition, f.known
 	if known != nil && !f.r.settle {
 		recent := known.Age(now) < u.Provider.Poll.Min && known.NativeCode != 0
-		if !f.r.NoCache || recent {
+		if !f.r.NoCache || recent || f.rec.heeds(now) {
 			if a, ok := p.serveFresh(u, part, known, now); ok {
 				return a, true
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/providers"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
@@ -23,6 +24,7 @@ type record struct {
 	hinted     uint64     // what was asked before, by version, is stale
 	told       told       // what observers know
 	failed     *failing   // the last poll, if it failed a moment ago
+	heed       time.Time  // until when the upstream asked not to be asked, whatever else it answered
 	losses     losses     // polls in a row that said that there is no such task
 }
 
@@ -100,7 +102,7 @@ func (t *records) unpin(rec *record) {
 
 // blank reports whether nothing would be lost with the record.
 func (rec *record) blank() bool {
-	return rec.generation == 0 && rec.told == toldNothing && rec.failed == nil && rec.losses.n == 0
+	return rec.generation == 0 && rec.told == toldNothing && rec.failed == nil && rec.losses.n == 0 && rec.heed.IsZero()
 }
 
 // evict drops one record that nobody works with, another than spare if it can.
@@ -139,6 +141,26 @@ func (rec *record) hold(u *upstream.Upstream, failed failure, now time.Time) {
 	rec.failed = f
 }
 
+// heeds reports whether the upstream asked not to be asked yet.
+func (rec *record) heeds(now time.Time) bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if !now.Before(rec.heed) {
+		rec.heed = time.Time{}
+	}
+	return !rec.heed.IsZero()
+}
+
+// answered notes what an answer says of the next poll.
+func (rec *record) answered(v providers.Verdict, now time.Time) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.heed = time.Time{}
+	if v.RetryAfter > 0 {
+		rec.heed = now.Add(upstream.ClampRetryAfter(v.RetryAfter))
+	}
+}
+
 // maxHeldBody bounds the bodies kept of failed polls; a longer one is answered
 // once, and by a problem from then on.
 const maxHeldBody = 16 << 10
@@ -156,7 +178,15 @@ func (rec *record) held(now time.Time) *failing {
 
 // left is the problem of a failed poll for those who ask before they should.
 func (f *failing) left(now time.Time) *problem.Problem {
-	p := *f.problem
-	p.RetryAfter = f.until.Sub(now)
-	return &p
+	return askAgain(f.problem, f.until.Sub(now))
+}
+
+// askAgain is p, saying when asking again can help; 0 is no wish of anybody.
+func askAgain(p *problem.Problem, after time.Duration) *problem.Problem {
+	if after == 0 {
+		return p
+	}
+	later := *p
+	later.RetryAfter = after
+	return &later
 }

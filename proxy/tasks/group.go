@@ -161,6 +161,9 @@ type groupAnswer struct {
 // finished reports whether a reference needs no more waiting. One that ended
 // in a problem has finished, and is nothing to wait for.
 func (a *groupAnswer) finished() bool {
+	if goesOn(&a.Answer) {
+		return false
+	}
 	return a.Problem != nil || over(a.Entry)
 }
 
@@ -206,7 +209,9 @@ func (s *Service) awaitAll(ctx context.Context, g *Group, answers []groupAnswer,
 			return p
 		}
 		defer release()
-		a.Answer = s.told(a.target, a.part, a.Entry) // what was told before the following began
+		if a.Entry != nil {
+			a.Answer = s.told(a.target, a.part, a.Entry) // what was told before the following began
+		}
 	}
 	look := time.NewTicker(wire.LookForClient)
 	defer look.Stop()

@@ -25,14 +25,14 @@ func (s *Service) serveStream(x *access.Request, t *access.Target, part *upstrea
 	r.NoCache = d.NoCache
 	a := s.engine.Poll(s.life.Polls, r)
 	x.Now = time.Now()
-	if a.Problem != nil {
+	if a.Problem != nil && !a.Unconfirmed {
 		end()
 		s.answer(x, t, part, o, &a)
 		return
 	}
 	last := string(x.Ctx.Request.Header.PeekCanonical(headerLastEventID))
-	seen := last != "" && last == follow.Opaque(o.validator(a.Entry))
-	if over := a.Entry.Terminal && !a.Entry.Settling; over && seen {
+	seen := a.Entry != nil && last != "" && last == follow.Opaque(o.validator(a.Entry))
+	if over := a.Entry != nil && a.Entry.Terminal && !a.Entry.Settling; over && seen {
 		end()
 		x.Ctx.SetStatusCode(204) // EventSource stops reconnecting
 		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
@@ -49,15 +49,16 @@ func (s *Service) serveStream(x *access.Request, t *access.Target, part *upstrea
 	x.Header = a.Cache.Append(append(x.Header[:0], "Cache-Status: "...))
 	extra := string(append(append(append(x.Header, "\r\nVary: "...), t.Vary...), "\r\n"...))
 	g := x.Grant(access.ScopeRead, t)
-	first := &follow.News{Entry: a.Entry}
-	if seen {
-		first = nil
+	var first *follow.News
+	if a.Entry != nil && !seen {
+		first = &follow.News{Entry: a.Entry}
 	}
 	s.life.TakeOver(&x.Exchange, extra, end, func(w wire.EventWriter) { s.follow(w, g, follower, first, last, o) })
 }
 
 // follow writes the changes of a task until it has ended for good. last is the
-// id of the event that the client has; first is nil if that is the present one.
+// id of the event that the client has; first is nil if that is the present one,
+// or if there is none at present.
 func (s *Service) follow(w wire.EventWriter, g *access.Grant, f *follow.Follower, first *follow.News, last string, o options) {
 	tell := func(news *follow.News) (more bool) {
 		if news.Problem != nil {

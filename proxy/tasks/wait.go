@@ -32,7 +32,7 @@ func waitWanted(x *access.Request, o options) time.Duration {
 // after the given time.
 func (s *Service) serveWait(x *access.Request, t *access.Target, part *upstream.Partition, o options, d wire.Directives, wait time.Duration) {
 	if !d.NoCache {
-		if a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now); ok && (a.Problem != nil || satisfied(x, o, a.Entry)) {
+		if a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now); ok && !goesOn(&a) && (a.Problem != nil || satisfied(x, o, a.Entry)) {
 			o.waited = true
 			preferenceApplied(x, wait)
 			s.answer(x, t, part, o, &a)
@@ -55,7 +55,7 @@ func (s *Service) serveWait(x *access.Request, t *access.Target, part *upstream.
 	r := x.PollRequest(t, part)
 	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
 	a := s.engine.Poll(s.life.Polls, r)
-	if a.Problem == nil && !satisfied(x, o, a.Entry) {
+	if goesOn(&a) || a.Problem == nil && !satisfied(x, o, a.Entry) {
 		a = s.await(x, t, part, o, r, a, follower, deadline)
 	}
 	x.Now = time.Now()
@@ -78,6 +78,10 @@ func satisfied(x *access.Request, o options, e *cache.Entry) bool {
 	}
 	return over(e)
 }
+
+// goesOn reports whether what is followed may come back, though a poll has just
+// denied it.
+func goesOn(a *poller.Answer) bool { return a.Problem != nil && a.Unconfirmed }
 
 // over reports whether there is nothing more to wait for: the task has ended, or
 // wants something of the caller.
@@ -107,6 +111,12 @@ func (s *Service) await(x *access.Request, t *access.Target, part *upstream.Part
 	g := x.Grant(access.ScopeRead, t)
 	look := time.NewTicker(wire.LookForClient)
 	defer look.Stop()
+	latest := func() poller.Answer {
+		if a.Entry == nil {
+			return a
+		}
+		return s.told(t, part, a.Entry)
+	}
 	for {
 		select {
 		case <-f.Wake():
@@ -126,12 +136,12 @@ func (s *Service) await(x *access.Request, t *access.Target, part *upstream.Part
 				return poller.Answer{Problem: p}
 			}
 		case <-timer.C:
-			return s.told(t, part, a.Entry)
+			return latest()
 		case <-s.life.Ending:
-			return s.told(t, part, a.Entry)
+			return latest()
 		case <-look.C:
 			if x.Left() {
-				return s.told(t, part, a.Entry)
+				return latest()
 			}
 		}
 	}

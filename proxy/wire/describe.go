@@ -58,16 +58,20 @@ func (x *Exchange) Describe(etag string, v Validity, vary []byte) {
 }
 
 // CameAbout says how an answer came about that is no document, unless it is
-// nothing but our own problem. One that is held is not of this very poll: then age
-// is how old it is, and retryAfter when asking again can help.
+// nothing but our own problem. retryAfter is when asking again can help, 0 if
+// nobody said. One that is held or from memory is not of this very poll: then age
+// is how old it is.
 func (x *Exchange) CameAbout(c problem.CacheStatus, age, retryAfter time.Duration) {
 	if c.Forward != problem.NotForwarded || c.Detail != problem.NoDetail {
 		x.Header = c.Append(x.Header[:0])
 		x.SetHeader(HeaderCacheStatus, x.Header)
 	}
-	if c.Detail == problem.DetailHeld {
+	earlier := c.Detail == problem.DetailHeld || c.Forward == problem.Hit
+	if earlier {
 		x.Header = strconv.AppendInt(x.Header[:0], int64(age/time.Second), 10)
 		x.SetHeader(headerAge, x.Header)
+	}
+	if earlier || retryAfter > 0 {
 		x.Header = strconv.AppendInt(x.Header[:0], max(1, problem.WholeSeconds(retryAfter)), 10)
 		x.SetHeader(HeaderRetryAfter, x.Header)
 	}
