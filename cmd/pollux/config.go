@@ -107,7 +107,7 @@ func (c *Config) secrets() []string {
 		all = append(all, client.Key)
 	}
 	for _, u := range c.Upstreams {
-		all = append(all, u.Credential.Value)
+		all = append(append(all, u.Credential.Value), u.Proxy.Secrets()...)
 		if u.Inbound != nil {
 			all = append(all, u.Inbound.Secret)
 		}

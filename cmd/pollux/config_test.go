@@ -203,6 +203,7 @@ func TestSecretsInClear(t *testing.T) {
 		{"proxy password, readable", "webhooks: {proxy: 'http://user:k3y@proxy.example:3128'}", 0o644, true},
 		{"proxy variable, readable", "webhooks: {proxy: 'http://user:${SHANNON_API_KEY}@proxy.example:3128'}", 0o644, false},
 		{"proxy without password, readable", "webhooks: {proxy: 'http://proxy.example:3128'}", 0o644, false},
+		{"proxy of an upstream, readable", "upstreams: {o: {provider: orq, proxy: 'http://user:k3y@proxy.example:3128'}}", 0o644, true},
 		{"client, readable", "clients: [{name: c, key: k3yk3y, upstreams: ['*'], scopes: [read]}]", 0o640, true},
 		{"hash, readable", "clients: [{name: c, key: '" + hash + "', upstreams: ['*'], scopes: [read]}]", 0o644, false},
 	}

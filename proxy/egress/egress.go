@@ -4,6 +4,7 @@ package egress
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -154,6 +156,35 @@ func (p *Proxy) Connect(ctx context.Context, address string) (net.Conn, error) {
 		return nil, &Error{cause: err}
 	}
 	return c, nil
+}
+
+// ConnectChecked has the proxy connect to one of the addresses of a host that
+// pass check, and to no other: it is told the address and never a name, which it
+// would look up for itself, and could be led elsewhere. Nil resolves as the system
+// does. The error is check's, the resolver's, or as of Connect.
+func (p *Proxy) ConnectChecked(ctx context.Context, names *net.Resolver, target string, check func(netip.Addr) error) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return nil, err
+	}
+	var found []netip.Addr
+	if a, err := netip.ParseAddr(host); err == nil {
+		found = append(found, a)
+	} else if found, err = cmp.Or(names, net.DefaultResolver).LookupNetIP(ctx, "ip", host); err != nil {
+		return nil, err
+	}
+	err = errors.New("the name has no address")
+	for _, a := range found {
+		if err = check(a.Unmap()); err != nil {
+			continue
+		}
+		c, failed := p.Connect(ctx, net.JoinHostPort(a.Unmap().String(), port))
+		if failed == nil {
+			return c, nil
+		}
+		err = failed
+	}
+	return nil, err
 }
 
 // open sends the CONNECT for address (RFC 9110, section 9.3.6).

@@ -2,17 +2,13 @@ package poller
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
 	"pollux/providers"
-	"pollux/proxy/address"
 	"pollux/proxy/poller/upstream"
 )
 
@@ -36,7 +32,7 @@ func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Resp
 	}
 	send := func(req *http.Request) (*http.Response, error) { return u.Transport.RoundTrip(&r.Partition.ID, req) }
 	if away {
-		send = elsewhere.RoundTrip
+		send = u.Elsewhere.RoundTrip
 	}
 	both := func(res *upstream.Response) providers.Verdict {
 		if res.Unusable != "" {
@@ -95,23 +91,6 @@ func (p *Poller) spendAlso(ctx context.Context, f *flight) bool {
 		}
 	}
 }
-
-// elsewhere is how results are fetched that are not at the upstream itself:
-// without its credential, from public addresses only, on a connection that
-// serves nothing else.
-var elsewhere = &http.Transport{
-	DialContext: (&net.Dialer{Timeout: 10 * time.Second, Control: func(_, target string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(target)
-		if err != nil || !address.Public(at.Addr()) {
-			return errPrivate
-		}
-		return nil
-	}}).DialContext,
-	ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
-	TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
-}
-
-var errPrivate = &upstream.FetchError{Reason: "its address is not public"}
 
 // standOn keeps what a task ended with that could not be had anew, until it is
 // asked for again. It returns what stands.

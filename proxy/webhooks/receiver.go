@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -90,19 +91,11 @@ const lookUpTime = 500 * time.Millisecond
 func (t *addresses) lookUp(ctx context.Context, name string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
-	found, err := t.names().LookupNetIP(ctx, "ip", name)
+	found, err := cmp.Or(t.resolver, net.DefaultResolver).LookupNetIP(ctx, "ip", name)
 	if err != nil {
 		return nil
 	}
 	return found
-}
-
-// names is what resolves names.
-func (t *addresses) names() *net.Resolver {
-	if t.resolver == nil {
-		return net.DefaultResolver
-	}
-	return t.resolver
 }
 
 // parseURL accepts one spelling only of what a URL may say: whatever another
@@ -183,7 +176,7 @@ func (t *addresses) transport(plain bool, proxy *egress.Proxy) *http.Transport {
 		dial = func(ctx context.Context, _, address string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, connectTime)
 			defer cancel()
-			return t.tunnel(ctx, proxy, address, plain)
+			return proxy.ConnectChecked(ctx, t.resolver, address, func(a netip.Addr) error { return t.check(a, plain) })
 		}
 	}
 	return &http.Transport{
@@ -201,32 +194,3 @@ func (t *addresses) transport(plain bool, proxy *egress.Proxy) *http.Transport {
 // connectTime is how long a connection to a receiver may take, all its addresses
 // and a proxy included.
 const connectTime = 10 * time.Second
-
-// tunnel has proxy connect to a target. It is told an address that was checked
-// here and never a name: the proxy would look that up for itself, and could be
-// led elsewhere.
-func (t *addresses) tunnel(ctx context.Context, proxy *egress.Proxy, target string, plain bool) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(target)
-	if err != nil {
-		return nil, err
-	}
-	found := []netip.Addr{}
-	if a, err := netip.ParseAddr(host); err == nil {
-		found = append(found, a)
-	} else if found, err = t.names().LookupNetIP(ctx, "ip", host); err != nil {
-		return nil, err
-	}
-	err = ErrAddress
-	for _, a := range found {
-		if refused := t.check(a, plain); refused != nil {
-			err = refused
-			continue
-		}
-		c, failed := proxy.Connect(ctx, net.JoinHostPort(a.Unmap().String(), port))
-		if failed == nil {
-			return c, nil
-		}
-		err = failed
-	}
-	return nil, err
-}

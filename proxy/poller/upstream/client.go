@@ -10,6 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/egress"
 	"pollux/proxy/poller/oauth"
 	"pollux/proxy/poller/transport"
 	"pollux/proxy/problem"
@@ -24,18 +25,20 @@ const tokenPatience = 20 * time.Second
 type client struct {
 	config   *oauth.Config
 	provider *providers.Provider
+	proxy    egress.URL // by which its server is reached
+	caFile   string     // and believed
 	tokens   *oauth.Source
 }
 
-func newClient(base context.Context, cfg Config, provider *providers.Provider, observe func(oauth.Outcome)) *client {
-	c := &client{config: cfg.Credential.OAuth2, provider: provider}
+func newClient(base context.Context, cfg Config, provider *providers.Provider, way route, observe func(oauth.Outcome)) (*client, error) {
+	c := &client{config: cfg.Credential.OAuth2, provider: provider, proxy: cfg.Proxy, caFile: cfg.CAFile}
 	at, err := url.Parse(c.config.TokenURL)
 	if err != nil {
 		at = &url.URL{} // Validate has told
 	}
-	connections := transport.New(transport.Config{Base: at, DialTimeout: tokenPatience, Patience: tokenPatience})
+	connections, err := way.connections(transport.Config{Base: at, DialTimeout: tokenPatience, Patience: tokenPatience}, way.trusted)
 	c.tokens = oauth.New(base, *c.config, tokenTransport{connections}, observe)
-	return c
+	return c, err
 }
 
 // tokenTransport sends requests for tokens, each on a connection of its own.
@@ -51,7 +54,7 @@ func (t tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // same reports whether tokens of the one serve in place of the other's.
 func (c *client) same(d *client) bool {
-	return c != nil && d != nil && c.config.Equal(d.config)
+	return c != nil && d != nil && c.config.Equal(d.config) && c.proxy == d.proxy && c.caFile == d.caFile
 }
 
 // carry is the credential that a token makes: a bearer token where the provider

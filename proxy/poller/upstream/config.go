@@ -5,6 +5,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers/strictyaml"
+	"pollux/proxy/egress"
 	"pollux/proxy/poller/oauth"
 )
 
@@ -17,6 +18,12 @@ type Config struct {
 	Credential CredentialConfig  `yaml:"credential"`
 	Params     map[string]string `yaml:"params"` // fixed values of reference parameters
 
+	// Proxy is what the upstream is reached through. Empty leaves it to
+	// HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+	Proxy egress.URL `yaml:"proxy"`
+	// CAFile has the certificates of the authorities that the upstream's is
+	// believed from. Empty means the system's.
+	CAFile string `yaml:"ca_file"`
 	// Timeout bounds one upstream request, connecting and reading included.
 	Timeout   time.Duration   `yaml:"timeout"`
 	Freshness FreshnessConfig `yaml:"freshness"`

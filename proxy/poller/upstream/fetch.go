@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/proxy/egress"
 	"pollux/proxy/poller/transport"
 )
 
@@ -84,11 +85,14 @@ func explain(ctx context.Context, err error, doing string) *FetchError {
 	var dns *net.DNSError
 	var op *net.OpError
 	var malformed *transport.Malformed
+	var proxy *egress.Error
 	switch {
 	case errors.As(err, &malformed):
 		return &FetchError{Reason: malformed.Error()}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return &FetchError{Timeout: true, Reason: doing + ": no whole answer in time"}
+	case errors.As(err, &proxy):
+		return &FetchError{Reason: doing + ": " + proxy.Error()}
 	case errors.As(err, &dns):
 		return &FetchError{Reason: doing + ": its name does not resolve"}
 	case errors.As(err, &op) && op.Op == "dial":

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/cache"
+	"pollux/proxy/egress"
 	"pollux/proxy/problem"
 )
 
@@ -109,7 +110,7 @@ func (u *Upstream) forwardProblem(ctx context.Context, err error) *problem.Probl
 		p.Type, p.Status = problem.UpstreamTimeout, http.StatusGatewayTimeout
 	}
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "dial" {
+	if _, unsent := errors.AsType[*egress.Error](err); !unsent && (!errors.As(err, &op) || op.Op != "dial") {
 		p.Detail += "; whether it acted on the request is not known"
 	}
 	return p

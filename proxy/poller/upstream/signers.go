@@ -34,15 +34,16 @@ type signers struct {
 	fetching chan struct{} // closed when a request under way has ended; nil: none is
 }
 
-func newSigners(cfg Config, provider *providers.Provider) *signers {
+func newSigners(cfg Config, provider *providers.Provider, way route) (*signers, error) {
 	if cfg.Inbound == nil || provider.Inbound == nil || provider.Inbound.JWKS == "" {
-		return nil
+		return nil, nil
 	}
 	at, err := url.Parse(provider.Inbound.JWKS)
 	if err != nil {
-		return nil // the loader has checked it
+		return nil, nil // the loader has checked it
 	}
-	return &signers{at: at, transport: transport.New(transport.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1})}
+	connections, err := way.connections(transport.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1}, way.trusted)
+	return &signers{at: at, transport: connections}, err
 }
 
 func (s *signers) close() {

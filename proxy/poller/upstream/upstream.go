@@ -34,7 +34,8 @@ type Upstream struct {
 
 	held      *held // nil: callers bring theirs
 	Transport roundTripper
-	InFlight  *schedule.Slots // max_in_flight
+	Elsewhere http.RoundTripper // fetches results that are not at the upstream itself
+	InFlight  *schedule.Slots   // max_in_flight
 	passing   *passing
 	breaker   *breaker
 	witnesses *witnesses
@@ -99,19 +100,30 @@ func New(base context.Context, name string, cfg Config, set *providers.Set, m *M
 		gone: &problem.Problem{Type: problem.TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the task was known, and the upstream has lost it"},
 	}
-	u.Transport = transport.New(transport.Config{
+	way, err := newRoute(&cfg)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	u.Elsewhere = elsewhere{way}
+	if u.Transport, err = way.connections(transport.Config{
 		Base: at, DialTimeout: cfg.Timeout, Patience: ForwardPatience,
 		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.Metrics.unasked.Inc,
-	})
+	}, way.roots); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
 	if u.Held {
 		if u.held, err = newHeld(cfg.Credential, provider, secret); err != nil {
 			return nil, err
 		}
 		if cfg.Credential.OAuth2 != nil {
-			u.held.client = newClient(base, cfg, provider, u.Metrics.tokens)
+			if u.held.client, err = newClient(base, cfg, provider, way, u.Metrics.tokens); err != nil {
+				return nil, fmt.Errorf("proxy: %w", err)
+			}
 		}
 	}
-	u.signers = newSigners(cfg, provider)
+	if u.signers, err = newSigners(cfg, provider, way); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
 	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.Metrics.breakerChanged)
 	return u, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,11 +73,34 @@ func (v *validation) provider(c *Config, set *providers.Set) {
 	case p != nil && p.BaseURL == "":
 		v.fault("base_url", "is missing, and provider %s has none of its own", p.Name)
 	}
+	v.route(c, p)
 	v.credential(c.Credential, p)
 	if p != nil {
 		v.params(c.Params, p)
 	}
 	v.inbound(c, p)
+}
+
+// route checks how the upstream is reached; p is nil where there is no such
+// provider.
+func (v *validation) route(c *Config, p *providers.Provider) {
+	way, err := newRoute(c)
+	if err != nil {
+		v.fault("ca_file", "%v", err)
+	}
+	base := c.BaseURL
+	if base == "" && p != nil {
+		base = p.BaseURL
+	}
+	at, err := url.Parse(base)
+	if err != nil {
+		return // said above
+	}
+	if _, err := way.proxyTo(at); err != nil && c.Proxy == "" {
+		v.fault("", "HTTP_PROXY or HTTPS_PROXY of the environment: %v", err)
+	} else if err != nil {
+		v.fault("proxy", "%v", err)
+	}
 }
 
 // credential checks what Pollux holds; p is nil where there is no such provider.
