@@ -86,6 +86,9 @@ func (s *Server) record(x *serving) {
 	if x.Reason != "" {
 		s.metrics.rejected.WithLabelValues(x.Reason).Inc()
 	}
+	if x.Span != nil {
+		endSpan(x, code)
+	}
 	if !s.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
@@ -100,7 +103,9 @@ func (s *Server) record(x *serving) {
 	if cache := x.Ctx.Response.Header.PeekBytes(wire.HeaderCacheStatus); len(cache) > 0 {
 		attrs = append(attrs, slog.String("cache", string(cache)))
 	}
-	if id, _, ok := wire.ParseTraceparent(&x.Ctx.Request.Header); ok {
+	if x.Span != nil {
+		attrs = append(attrs, slog.String("trace_id", x.Span.TraceID()))
+	} else if id, _, ok := wire.ParseTraceparent(&x.Ctx.Request.Header); ok {
 		attrs = append(attrs, slog.String("trace_id", string(id)))
 	}
 	if x.Reason != "" {

@@ -38,6 +38,7 @@ type handler func(*Server, *serving)
 // method is not allowed. HEAD is GET without its body.
 type endpoint struct {
 	name              string // label of metrics and logs
+	template          string // of its paths, "" if its requests are not traced
 	index             int    // position among all endpoints
 	get, post, delete handler
 	every             handler // whatever the method; bodies may have any kind and length
@@ -63,27 +64,27 @@ func newRoutes() *routes {
 		return &e
 	}
 	r.other = add(endpoint{name: "other"})
-	r.index = add(endpoint{name: "index", get: func(s *Server, x *serving) { s.fleet.ServeIndex(&x.Request) }})
-	r.dashboard = add(endpoint{name: "dashboard", get: func(s *Server, x *serving) { s.fleet.ServeDashboard(&x.Request) }})
-	r.session = add(endpoint{name: "session", get: func(s *Server, x *serving) { s.fleet.ServeSession(&x.Request) }, post: func(s *Server, x *serving) { s.fleet.ServeLogin(&x.Request) }, delete: func(s *Server, x *serving) { s.fleet.ServeLogout(&x.Request) }, bodyLimit: 4 << 10})
-	r.openAPI = add(endpoint{name: "openapi", get: (*Server).serveOpenAPI})
+	r.index = add(endpoint{name: "index", template: "/", get: func(s *Server, x *serving) { s.fleet.ServeIndex(&x.Request) }})
+	r.dashboard = add(endpoint{name: "dashboard", template: "/dashboard", get: func(s *Server, x *serving) { s.fleet.ServeDashboard(&x.Request) }})
+	r.session = add(endpoint{name: "session", template: fleet.SessionPath, get: func(s *Server, x *serving) { s.fleet.ServeSession(&x.Request) }, post: func(s *Server, x *serving) { s.fleet.ServeLogin(&x.Request) }, delete: func(s *Server, x *serving) { s.fleet.ServeLogout(&x.Request) }, bodyLimit: 4 << 10})
+	r.openAPI = add(endpoint{name: "openapi", template: "/openapi.json", get: (*Server).serveOpenAPI})
 	r.health = add(endpoint{name: "healthz", get: (*Server).serveHealth})
 	r.ready = add(endpoint{name: "readyz", get: (*Server).serveReady})
 	r.metrics = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
-	r.problem = add(endpoint{name: "problem", get: (*Server).serveProblemPage})
-	r.batch = add(endpoint{name: "batch", post: func(s *Server, x *serving) { s.tasks.ServeBatch(&x.Request) }, bodyLimit: 1 << 20})
-	r.list = add(endpoint{name: "list", get: func(s *Server, x *serving) { s.fleet.ServeList(&x.Request) }})
-	r.fleet = add(endpoint{name: "fleet", get: func(s *Server, x *serving) { s.fleet.ServeFleet(&x.Request) }})
-	r.upstreams = add(endpoint{name: "upstreams", get: func(s *Server, x *serving) { s.fleet.ServeUpstreams(&x.Request) }})
-	r.task = add(endpoint{name: "task", get: func(s *Server, x *serving) { s.tasks.ServeTask(&x.Request) }, delete: func(s *Server, x *serving) { s.tasks.ServeForget(&x.Request) }})
-	r.cancel = add(endpoint{name: "cancel", post: func(s *Server, x *serving) { s.tasks.ServeCancel(&x.Request) }, bodyLimit: 64 << 10})
-	r.webhooks = add(endpoint{name: "webhooks", get: func(s *Server, x *serving) { s.hooks.ServeList(&x.Request) }, post: func(s *Server, x *serving) { s.hooks.ServeRegister(&x.Request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
-	r.webhook = add(endpoint{name: "webhook", get: func(s *Server, x *serving) { s.hooks.ServeWebhook(&x.Request) }, delete: func(s *Server, x *serving) { s.hooks.ServeEndWebhook(&x.Request) }})
-	r.redeliver = add(endpoint{name: "redeliver", post: func(s *Server, x *serving) { s.hooks.ServeRedeliver(&x.Request) }, bodyLimit: 64 << 10})
-	r.rotate = add(endpoint{name: "rotate", post: func(s *Server, x *serving) { s.hooks.ServeRotate(&x.Request) }, bodyLimit: 64 << 10})
-	r.agents = add(endpoint{name: "mcp", post: func(s *Server, x *serving) { s.agents.Serve(&x.Request) }, bodyLimit: agents.BodyLimit})
-	r.inbound = add(endpoint{name: "inbound", post: func(s *Server, x *serving) { s.inbound.Serve(&x.Request) }, bodyLimit: providers.MaxMessage, anyBody: true})
-	r.native = add(endpoint{name: "native", every: func(s *Server, x *serving) { s.native.ServeNative(&x.Request) }})
+	r.problem = add(endpoint{name: "problem", template: "/problems/{type}", get: (*Server).serveProblemPage})
+	r.batch = add(endpoint{name: "batch", template: "/v1/tasks/batch", post: func(s *Server, x *serving) { s.tasks.ServeBatch(&x.Request) }, bodyLimit: 1 << 20})
+	r.list = add(endpoint{name: "list", template: "/v1/tasks", get: func(s *Server, x *serving) { s.fleet.ServeList(&x.Request) }})
+	r.fleet = add(endpoint{name: "fleet", template: "/v1/fleet", get: func(s *Server, x *serving) { s.fleet.ServeFleet(&x.Request) }})
+	r.upstreams = add(endpoint{name: "upstreams", template: "/v1/upstreams", get: func(s *Server, x *serving) { s.fleet.ServeUpstreams(&x.Request) }})
+	r.task = add(endpoint{name: "task", template: "/v1/tasks/{upstream}/{reference}", get: func(s *Server, x *serving) { s.tasks.ServeTask(&x.Request) }, delete: func(s *Server, x *serving) { s.tasks.ServeForget(&x.Request) }})
+	r.cancel = add(endpoint{name: "cancel", template: "/v1/tasks/{upstream}/{reference}:cancel", post: func(s *Server, x *serving) { s.tasks.ServeCancel(&x.Request) }, bodyLimit: 64 << 10})
+	r.webhooks = add(endpoint{name: "webhooks", template: "/v1/webhooks", get: func(s *Server, x *serving) { s.hooks.ServeList(&x.Request) }, post: func(s *Server, x *serving) { s.hooks.ServeRegister(&x.Request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
+	r.webhook = add(endpoint{name: "webhook", template: "/v1/webhooks/{id}", get: func(s *Server, x *serving) { s.hooks.ServeWebhook(&x.Request) }, delete: func(s *Server, x *serving) { s.hooks.ServeEndWebhook(&x.Request) }})
+	r.redeliver = add(endpoint{name: "redeliver", template: "/v1/webhooks/{id}:redeliver", post: func(s *Server, x *serving) { s.hooks.ServeRedeliver(&x.Request) }, bodyLimit: 64 << 10})
+	r.rotate = add(endpoint{name: "rotate", template: "/v1/webhooks/{id}:rotate", post: func(s *Server, x *serving) { s.hooks.ServeRotate(&x.Request) }, bodyLimit: 64 << 10})
+	r.agents = add(endpoint{name: "mcp", template: "/mcp", post: func(s *Server, x *serving) { s.agents.Serve(&x.Request) }, bodyLimit: agents.BodyLimit})
+	r.inbound = add(endpoint{name: "inbound", template: "/inbound/{upstream}", post: func(s *Server, x *serving) { s.inbound.Serve(&x.Request) }, bodyLimit: providers.MaxMessage, anyBody: true})
+	r.native = add(endpoint{name: "native", template: "/native/{upstream}/{path}", every: func(s *Server, x *serving) { s.native.ServeNative(&x.Request) }})
 	return r
 }
 

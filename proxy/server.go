@@ -24,6 +24,7 @@ import (
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/tasks"
+	"pollux/proxy/trace"
 	"pollux/proxy/webhooks"
 	"pollux/proxy/wire"
 )
@@ -59,6 +60,7 @@ type Server struct {
 	routes   *routes
 	fast     *fasthttp.Server
 
+	tracer   *trace.Tracer // nil: nothing is traced
 	engine   *poller.Poller
 	hub      *follow.Hub
 	tasks    *tasks.Service
@@ -140,6 +142,10 @@ func New(cfg Config, upstreams []*upstream.Upstream, engine *poller.Poller, secr
 func (s *Server) SetAbout(version string, samples ...string) {
 	s.fleet.SetAbout(&fleet.About{Version: version, Samples: samples})
 }
+
+// Trace has requests traced, but those that ask whether Pollux is well. It must be
+// called before anything is served.
+func (s *Server) Trace(t *trace.Tracer) { s.tracer = t }
 
 // Listen opens the configured address.
 func (s *Server) Listen() (net.Listener, error) {
@@ -249,8 +255,12 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		x.lead(s.routes.task)
 		return
 	}
-	if r := s.admit(&ctx.Request.Header, x); r != nil {
-		x.Refuse(r)
+	refused := s.admit(&ctx.Request.Header, x)
+	if s.tracer != nil {
+		s.beginSpan(x)
+	}
+	if refused != nil {
+		x.Refuse(refused)
 		return
 	}
 	s.dispatch(x)

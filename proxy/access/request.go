@@ -95,6 +95,7 @@ func (x *Request) EnterPartition(t *Target) *upstream.Partition {
 func (x *Request) EnterTask(t *Target) *upstream.Partition {
 	part := x.EnterPartition(t)
 	entryKey(x.Rules.Secret, &x.PartitionID, &x.View, &x.Key)
+	x.Span.About(&x.Key)
 	return part
 }
 

@@ -47,7 +47,7 @@ func (s *Service) ServeBatch(x *access.Request) {
 		x.Problem(wire.Invalid(err.Error()))
 		return
 	}
-	g := &Group{Rules: st, Grant: x.Grant(access.ScopeRead), Limits: x.Settings.Limits, Traceparent: x.Traceparent()}
+	g := &Group{Rules: st, Grant: x.Grant(access.ScopeRead), Limits: x.Settings.Limits, Traceparent: x.Traceparent(), Span: x.Span}
 	answers := s.pollAll(g, refs, callers)
 	if wait := min(b.wait, x.Settings.Limits.Wait); wait > 0 && !wire.HeldBack(x.Ctx) {
 		ctx, cancel := context.WithTimeout(s.life.Polls, wait)

@@ -14,6 +14,7 @@ import (
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
+	"pollux/proxy/trace"
 	"pollux/proxy/wire"
 )
 
@@ -31,6 +32,7 @@ type Group struct {
 	Client      *access.Client          // nil: there are no keys
 	InHeader    bool                    // see access.Rules.Authenticate
 	Traceparent string                  // "" is none
+	Span        *trace.Request          // nil is none
 }
 
 // Answer is what is known of one task of a group.
@@ -109,6 +111,7 @@ func (s *Service) find(g *Group, r *access.Reference, callers map[*access.Target
 	part := g.Rules.Partitions.Partition(r.Target.Upstream, id)
 	req := poller.Request{Upstream: r.Target.Upstream, Partition: part, Reference: r.Ref, Credential: c.Credential(r.Target)}
 	access.ReferenceKey(g.Rules.Secret, &part.ID, r.Ref, &req.Key)
+	g.Span.About(&req.Key)
 	return groupAnswer{part: part, target: r.Target, request: req}
 }
 

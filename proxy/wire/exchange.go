@@ -13,6 +13,7 @@ import (
 
 	"pollux/proxy/edge"
 	"pollux/proxy/problem"
+	"pollux/proxy/trace"
 )
 
 // Exchange is one request and its answer, with the scratch space that both
@@ -23,8 +24,9 @@ type Exchange struct {
 	Started   time.Time
 	Now       time.Time
 	Settings  *Settings
-	BodyLimit int64  // of the endpoint, in bytes
-	Allow     string // the methods of the endpoint
+	Span      *trace.Request // nil: the request is not traced
+	BodyLimit int64          // of the endpoint, in bytes
+	Allow     string         // the methods of the endpoint
 
 	Header   []byte // header value being built
 	body     []byte
@@ -59,7 +61,7 @@ func now(ctx *fasthttp.RequestCtx) time.Time {
 
 // Release drops what points into the request.
 func (x *Exchange) Release() {
-	x.Facts, x.Ctx, x.Settings = Facts{}, nil, nil
+	x.Facts, x.Ctx, x.Settings, x.Span = Facts{}, nil, nil, nil
 	x.BodyRead, x.Reason, x.id = false, "", ""
 }
 

@@ -16,12 +16,15 @@ const (
 	maxRequestID = 64
 )
 
-// Traceparent is the trace context of the polls that a request causes: the
-// caller's trace with a span of ours as the parent, "" where the caller sent
-// none or a malformed one. Only what is keyed goes to an upstream otherwise.
+// Traceparent is the trace context of the polls that a request causes: its span's,
+// or where it is not traced the caller's trace with a span of ours as the parent,
+// "" where the caller sent none or a malformed one. Only what is keyed goes to an upstream otherwise.
 // This may, since nothing that the caller wrote but the trace's own id goes
 // along; tracestate, which holds whatever its senders like, does not.
 func (x *Exchange) Traceparent() string {
+	if x.Span != nil {
+		return x.Span.Traceparent()
+	}
 	id, flags, ok := ParseTraceparent(&x.Ctx.Request.Header)
 	if !ok {
 		return ""
