@@ -125,6 +125,10 @@ func TestBadBatches(t *testing.T) {
 			t.Errorf("%s: got detail %q", body, detail)
 		}
 	}
+	f.do("POST", "/v1/tasks/batch", zipped(`{"tasks":[]}`), "Content-Encoding: gzip").problem(t, 415, "about:blank")
+	if a := f.do("POST", "/v1/tasks/batch", `{"tasks":[]}`, "Content-Encoding: identity"); a.StatusCode != 200 {
+		t.Errorf("a coding that is none: got %d", a.StatusCode)
+	}
 	f.do("POST", "/v1/tasks/batch?wait=1", `{"tasks":[]}`).problem(t, 400, "invalid-request")
 	if got := f.batch(`{"tasks":["gumloop/a?user_id=u&api_key=secret"]}`); string(got[0].Task) != "null" || got[0].StatusCode != 400 {
 		t.Errorf("a key in a reference: got %s", got[0].Task)

@@ -224,6 +224,8 @@ func (s *Server) admit(h *fasthttp.RequestHeader, x *serving) *wire.Refusal {
 		return wire.RefuseBodySize
 	case !e.anyBody && !isJSON(h.ContentType()):
 		return wire.RefuseMediaType
+	case !e.anyBody && len(h.Peek("Content-Encoding")) > 0 && !wire.FoldEqual(h.Peek("Content-Encoding"), "identity"):
+		return wire.RefuseCoding
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 const (
 	defaultLimit = 50
 	maxLimit     = 1000
-	// maxIDPrefix is as long as a value of a reference may be, in bytes.
-	maxIDPrefix = 256
+	// maxIDPrefix is as long as a value of a reference may ever be, in bytes.
+	maxIDPrefix = 2048
 )
 
 // listParams reads each parameter of a list into a query. An empty value is

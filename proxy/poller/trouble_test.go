@@ -159,6 +159,23 @@ func TestBreakerOpensOnTransportFailures(t *testing.T) {
 	})
 }
 
+// TestBreakerOpensOnSlowFailures: failures in a row are enough, however long
+// each takes.
+func TestBreakerOpensOnSlowFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", func(_ int64, req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		for range 5 {
+			b.want(b.poll("a", "job1"), "504 upstream-timeout; pollux; fwd=uri-miss")
+			b.later()
+		}
+		b.want(b.poll("a", "job1"), "503 upstream-unavailable; pollux; detail=breaker-open")
+		b.wantPolls(5)
+	})
+}
+
 func TestOneCredentialsFailuresCutOffOnlyIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := "Bearer a"

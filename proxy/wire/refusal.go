@@ -62,6 +62,7 @@ var (
 	RefuseChunked      = NewRefusal(400, "chunked", "a body here must have a Content-Length")
 	RefuseBodySize     = NewRefusal(413, "body_size", "the body is too large")
 	RefuseMediaType    = NewRefusal(415, "media_type", "the body must be application/json")
+	RefuseCoding       = NewRefusal(415, "coding", "the body must come without a content coding")
 	RefuseSlow         = NewRefusal(408, "slow", "the request did not arrive in time")
 	RefuseUnreadable   = NewRefusal(400, "unreadable", "the request is malformed")
 	RefusePanic        = NewRefusal(500, "panic", "")

@@ -32,6 +32,7 @@ type breaker struct {
 	base    string // where a partition's upstream is
 	cb      *gobreaker.CircuitBreaker[struct{}]
 	tripped atomic.Int64 // instant until which the gate is shut
+	inARow  int          // failures without a success between them; guarded by gobreaker's own lock
 
 	mu       sync.Mutex // guards what follows; taken inside gobreaker's own lock, never around it
 	openFor  time.Duration
@@ -49,10 +50,17 @@ func newBreaker(cfg BreakerConfig, counts func(error) bool, changed func(state s
 		BucketPeriod: max(time.Millisecond, cfg.Window/10),
 		Timeout:      cfg.OpenFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
-			return int(c.ConsecutiveFailures) >= cfg.Failures ||
+			return b.inARow >= cfg.Failures ||
 				int(c.Requests) >= cfg.Minimum && float64(c.TotalFailures) >= cfg.Ratio*float64(c.Requests)
 		},
-		IsSuccessful:  func(err error) bool { return err == nil },
+		// gobreaker's own count of failures in a row forgets those before the
+		// window, so that slow ones would never be enough.
+		IsSuccessful: func(err error) bool {
+			if b.inARow++; err == nil {
+				b.inARow = 0
+			}
+			return err == nil
+		},
 		IsExcluded:    func(err error) bool { return err != nil && !counts(err) },
 		OnStateChange: func(_ string, from, to gobreaker.State) { b.stateChanged(from, to) },
 	})
@@ -77,6 +85,7 @@ func (b *breaker) stateChanged(from, to gobreaker.State) {
 		b.tripped.Store(instant(now.Add(b.openFor + jitter)))
 	case gobreaker.StateClosed:
 		b.closedAt = instant(now)
+		b.inARow = 0
 	}
 	if b.changed != nil {
 		b.changed(to.String())
