@@ -17,8 +17,9 @@ func fullEntry() *Entry {
 		Stored: true, Missing: true, Gone: true, Submitted: true, Generation: 3, Version: 1 << 60,
 		Document: []byte(`{"object":"task"}`), Digest: [16]byte{5, 6}, ETag: `W/"a"`, NativeETag: `W/"b"`,
 		Native: []byte(strings.Repeat(`{"n":1}`, 200)), NativeType: "application/json", NativeCode: 200,
-		History:   []Change{{Status: "queued", At: at, Poll: 3}, {Status: "completed", NativeStatus: "COMPLETED", At: at.Add(time.Minute)}},
-		CreatedAt: at, CompletedAt: at.Add(1), UpdatedAt: at.Add(2), FirstSeen: at.Add(3), ErrorCode: "e", Model: "m", ObservedAt: at.Add(4), FreshUntil: at.Add(5),
+		NativeHeader: []Header{{"Location", "/results/1"}, {"Retry-After", "2"}},
+		History:      []Change{{Status: "queued", At: at, Poll: 3}, {Status: "completed", NativeStatus: "COMPLETED", At: at.Add(time.Minute)}},
+		CreatedAt:    at, CompletedAt: at.Add(1), UpdatedAt: at.Add(2), FirstSeen: at.Add(3), ErrorCode: "e", Model: "m", ObservedAt: at.Add(4), FreshUntil: at.Add(5),
 	}
 }
 

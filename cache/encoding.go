@@ -46,7 +46,11 @@ func appendEntry(b []byte, e *Entry) []byte {
 	b = appendHistory(appendTexts(b, e.Values), e.History)
 	b = appendText(b, e.Document)
 	b = appendText(b, e.Native)
-	return binary.AppendUvarint(binary.AppendUvarint(b, e.Generation), e.Version)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, e.Generation), e.Version)
+	for _, h := range e.NativeHeader { // to the end, so that entries without are what they were before there were any
+		b = appendText(appendText(b, h.Name), h.Value)
+	}
+	return b
 }
 
 func appendTexts(b []byte, texts []string) []byte {
@@ -101,6 +105,9 @@ func decodeEntry(b []byte, numbered bool) (*Entry, error) {
 	e.Native = d.bytes(d.uvarint())
 	if numbered {
 		e.Generation, e.Version = d.uvarint(), d.uvarint()
+	}
+	for numbered && len(d.rest) > 0 {
+		e.NativeHeader = append(e.NativeHeader, Header{Name: d.text(), Value: d.text()})
 	}
 	if d.failed || len(d.rest) > 0 || flags > flagsKnown {
 		return nil, errTruncated

@@ -40,17 +40,20 @@ type Entry struct {
 	ETag       string   // weak validator of Document, with quotes: W/"…"
 	NativeETag string   // weak validator of Document with the native body; differs when a field that is not volatile differs
 
-	Native      []byte // the upstream's bytes, exactly
-	NativeType  string // their Content-Type
-	NativeCode  int    // their HTTP status
-	History     []Change
-	CreatedAt   time.Time // zero: not known
-	CompletedAt time.Time // zero: not known
-	UpdatedAt   time.Time // when Document last changed as Pollux saw it
-	FirstSeen   time.Time // when Pollux first saw the task
-	Submitted   bool      // its create request passed through, so FirstSeen is when it began
-	ErrorCode   string
-	Model       string
+	Native     []byte // the upstream's bytes, exactly
+	NativeType string // their Content-Type
+	NativeCode int    // their HTTP status
+	// NativeHeader is what else of their header belongs to what they say, such as
+	// Location, as it was sent.
+	NativeHeader []Header
+	History      []Change
+	CreatedAt    time.Time // zero: not known
+	CompletedAt  time.Time // zero: not known
+	UpdatedAt    time.Time // when Document last changed as Pollux saw it
+	FirstSeen    time.Time // when Pollux first saw the task
+	Submitted    bool      // its create request passed through, so FirstSeen is when it began
+	ErrorCode    string
+	Model        string
 
 	// Generation counts how often what was known of the task was declared void
 	// (a forget, a freshen, a reopening), and Version orders what was asked
@@ -72,6 +75,9 @@ type Entry struct {
 	// LookedAt is when the store last had nothing newer than this; memory only.
 	LookedAt time.Time
 }
+
+// Header is one line of an answer's header, its name in canonical form.
+type Header struct{ Name, Value string }
 
 // Change is one change of a task's status.
 type Change struct {
@@ -104,6 +110,9 @@ func (e *Entry) Size() int64 {
 	n := 600 + len(e.Ref) + len(e.TaskID) + len(e.Document) + len(e.Native) + len(e.NativeType) + len(e.ETag) + len(e.NativeETag)
 	for _, v := range e.Values {
 		n += 16 + len(v)
+	}
+	for _, h := range e.NativeHeader {
+		n += 32 + len(h.Name) + len(h.Value)
 	}
 	return int64(n + 80*len(e.History))
 }

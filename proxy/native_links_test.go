@@ -17,7 +17,7 @@ import (
 func linkedFace(t *testing.T, change func(*Config)) *face {
 	f := newFace(t, change)
 	all := upstreams(f.base)
-	for _, name := range []string{"fal", "snowflake", "replicate", "azure-async"} {
+	for _, name := range []string{"fal", "snowflake", "replicate", "azure-async", "http-202"} {
 		u := upstream.DefaultConfig()
 		u.Provider, u.BaseURL, u.Timeout = name, f.base+"/base", 5*time.Second
 		all[name] = u
@@ -146,20 +146,59 @@ func TestNativeLinkHeaders(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Azure-AsyncOperation", f.base+"/base/op/1?api-version=2")
 		w.Header().Set("Location", f.base+"/base/result/1")
+		w.Header().Set("Content-Location", f.base+"/base/now/1")
+		w.Header().Set("Link", "<"+f.base+`/base/help>; rel="help"`)
+		w.Header().Set("Retry-After", "7")
 		w.Header().Set("X-Other", f.base+"/base/op/1")
 		_, _ = io.WriteString(w, `{"status":"InProgress"}`)
 	})
 	const poll = "/native/azure-async/subscriptions/s/providers/Microsoft.Compute/locations/l/operations/o1?api-version=2024-01-01"
-	for _, headers := range [][]string{nil, {"Cookie: a=b"}} {
+	want := map[string]string{
+		"Azure-AsyncOperation": "/native/azure-async/op/1?api-version=2", "Location": "/native/azure-async/result/1",
+		"Content-Location": "/native/azure-async/now/1", "Link": `</native/azure-async/help>; rel="help"`, "Retry-After": "7",
+	}
+	check := func(name string, headers ...string) *answer {
+		t.Helper()
 		a := f.do("GET", poll, "", append(headers, "Authorization: Bearer one")...)
-		if got := a.Header.Values("Azure-AsyncOperation"); len(got) != 1 || got[0] != "/native/azure-async/op/1?api-version=2" {
-			t.Errorf("%v: Azure-AsyncOperation %q, %d %s", headers, got, a.StatusCode, a.body)
-		}
-		if got := a.Header.Values("Location"); len(got) != 1 || got[0] != "/native/azure-async/result/1" {
-			t.Errorf("%v: Location %q", headers, got)
+		for header, value := range want {
+			if got := a.Header.Values(header); len(got) != 1 || got[0] != value && !(header == "Retry-After" && "1" <= got[0] && got[0] < value) { // it counts down
+				t.Errorf("%s: %s %q, want %s", name, header, got, value)
+			}
 		}
 		if got := a.Header.Get("X-Other"); strings.HasPrefix(got, "/native") {
-			t.Errorf("%v: X-Other %q", headers, got)
+			t.Errorf("%s: X-Other %q", name, got)
 		}
+		return a
+	}
+	check("forwarded", "Cookie: a=b")
+	asked := check("asked")
+	hit := check("from memory")
+	not := check("unchanged", "If-None-Match: "+asked.Header.Get("ETag"))
+	if hit.StatusCode != 200 || !strings.Contains(hit.Header.Get("Cache-Status"), "hit") || hit.Header.Get("X-Other") != "" || not.StatusCode != 304 {
+		t.Errorf("%d %v, %d %v", hit.StatusCode, hit.Header, not.StatusCode, not.Header)
+	}
+}
+
+// TestNativeRedirectOfMemory: where the result of a task is stays known with
+// the answer that said so.
+func TestNativeRedirectOfMemory(t *testing.T) {
+	f := linkedFace(t, nil)
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/base/results/1" {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"n": 1}`)
+			return
+		}
+		w.Header().Set("Location", "/base/results/1")
+		w.WriteHeader(http.StatusSeeOther)
+	})
+	for _, how := range []string{"stored", "hit"} {
+		a := f.do("GET", "/native/http-202/operations/1", "")
+		if got := a.Header.Get("Location"); a.StatusCode != http.StatusSeeOther || got != "/native/http-202/results/1" || !strings.Contains(a.Header.Get("Cache-Status"), how) {
+			t.Errorf("%s: %d, Location %q, %q", how, a.StatusCode, got, a.Header.Get("Cache-Status"))
+		}
+	}
+	if a := f.do("GET", "/v1/tasks/http-202/1", ""); gjson.Get(a.body, "output.data.n").Int() != 1 {
+		t.Errorf("document: %s", a.body)
 	}
 }

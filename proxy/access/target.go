@@ -2,11 +2,13 @@ package access
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
+	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
 
@@ -78,4 +80,11 @@ func (t *Target) Validity(part *upstream.Partition, a *poller.Answer, now time.T
 	v := wire.Validity{Age: a.Entry.Age(now), Cache: a.Cache}
 	v.MaxAge, v.Immutable = t.MaxAge(part, a.Entry, now)
 	return v
+}
+
+// PollAfter says when asking again can tell more than a's entry does: in whole
+// seconds, at least one.
+func (x *Request) PollAfter(t *Target, part *upstream.Partition, a *poller.Answer) {
+	x.Header = strconv.AppendInt(x.Header[:0], max(1, problem.WholeSeconds(max(a.RetryAfter, t.RetryAfter(part, a.Entry, x.Now)))), 10)
+	x.SetHeader(wire.HeaderRetryAfter, x.Header)
 }

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/valyala/fasthttp"
+
+	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/wire"
@@ -16,7 +19,7 @@ type links struct {
 	target    *access.Target
 	publicURL string   // without a slash at its end; "" makes them relative
 	paths     []string // GJSON paths in the body
-	headers   []string // in canonical form
+	declared  []string // headers, in canonical form
 }
 
 // pollLinks is for the answer to a status poll.
@@ -39,10 +42,19 @@ func (l *links) header(name, value string) string {
 	switch {
 	case name == "Link":
 		return l.linkHeader(value)
-	case name == "Location", name == "Content-Location", slices.Contains(l.headers, name):
+	case name == "Location", name == "Content-Location", slices.Contains(l.declared, name):
 		return l.through(value)
 	}
 	return value
+}
+
+// headers repeats what an upstream's answer said beside its body.
+func (l *links) headers(h *fasthttp.ResponseHeader, said []cache.Header) {
+	for _, f := range said {
+		if fieldValue(f.Value) {
+			h.Add(f.Name, l.header(f.Name, f.Value))
+		}
+	}
 }
 
 // etag is the validator of a status answer whose body l rewrites.

@@ -13,8 +13,6 @@ import (
 	"pollux/proxy/wire"
 )
 
-var headerLocation = []byte("Location")
-
 // serveNativePoll answers a status poll with the upstream's own bytes.
 func (s *Service) serveNativePoll(x *access.Request, t *access.Target) {
 	part := x.EnterTask(t)
@@ -69,6 +67,10 @@ func (s *Service) answerNative(x *access.Request, t *access.Target, part *upstre
 		if fieldValue(e.NativeType) {
 			h.SetContentType(e.NativeType)
 		}
+		l.headers(h, e.NativeHeader)
+		if !e.Terminal && h.PeekBytes(wire.HeaderRetryAfter) != nil { // it counted from when it was said
+			x.PollAfter(t, part, a)
+		}
 		x.Ctx.Response.SetBodyRaw(l.body(e.Native))
 		describeNative(x, t, part, a, l.etag(e.NativeETag))
 		return
@@ -90,17 +92,7 @@ func rawHead(x *access.Request, t *access.Target, raw *upstream.Raw, l *links) {
 		h.SetContentType(raw.ContentType)
 	}
 	x.SetHeader(wire.HeaderSniff, wire.NoSniff)
-	if raw.RetryAfter != "" && fieldValue(raw.RetryAfter) {
-		h.SetCanonical(wire.HeaderRetryAfter, []byte(raw.RetryAfter))
-	}
-	if raw.Location != "" && fieldValue(raw.Location) {
-		h.SetCanonical(headerLocation, []byte(l.through(raw.Location)))
-	}
-	for _, f := range raw.Links {
-		if fieldValue(f.Value) {
-			h.Add(f.Name, l.header(f.Name, f.Value))
-		}
-	}
+	l.headers(h, raw.Header)
 	switch {
 	case raw.Challenge != "" && fieldValue(raw.Challenge):
 		h.Set("WWW-Authenticate", raw.Challenge)

@@ -105,7 +105,7 @@ func (p *Poller) accept(f *flight, res *upstream.Response, v providers.Verdict, 
 		out.Cache.Stored = out.Entry.Stored
 		return out
 	}
-	next := p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, body: res.Body}, now)
+	next := p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, header: out.Raw.Header, body: res.Body}, now)
 	next.Generation, next.Version, next.Alone = f.generation, f.version, f.alone
 	next.LookedAt = f.asked
 	entry, err := p.learn(f.r.Upstream, f.rec, fact{entry: next, basis: f.known, report: &f.report})

@@ -217,6 +217,9 @@ func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 		return e
 	}
 	header := http.Header{"Content-Type": {e.NativeType}}
+	for _, h := range e.NativeHeader {
+		header[h.Name] = append(header[h.Name], h.Value)
+	}
 	v := u.Provider.Judge(r.Reference, e.NativeCode, header, e.Native, e.ObservedAt)
 	switch {
 	case v.Kind != providers.Answered:
@@ -224,7 +227,7 @@ func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 	case v.WantsResult: // which is not stored apart: what the older file made of it stands
 		return e
 	}
-	next := p.render(r, e, v, rawEntry{code: e.NativeCode, contentType: e.NativeType, body: e.Native}, e.ObservedAt)
+	next := p.render(r, e, v, rawEntry{code: e.NativeCode, contentType: e.NativeType, header: e.NativeHeader, body: e.Native}, e.ObservedAt)
 	next.Generation, next.Version = e.Generation, e.Version
 	next.Stored, next.SettleStep, next.Polls = e.Stored, e.SettleStep, e.Polls
 	next.Frozen = next.Terminal && !u.Provider.Reopenable && (e.Frozen || next.Frozen)

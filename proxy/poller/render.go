@@ -19,6 +19,7 @@ const maxHistory = 100
 type rawEntry struct {
 	code        int
 	contentType string
+	header      []cache.Header
 	body        []byte
 }
 
@@ -36,7 +37,7 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Provider: u.Provider.Name, Revision: u.Provider.Revision,
 		Ref: u.Name + "/" + u.Parser.Format(r.Reference), Values: r.Reference.Values,
 		TaskID: task.ID, Status: string(task.Status), NativeStatus: task.NativeStatus, Terminal: task.Status.Terminal(),
-		Digest: v.Digest, Native: raw.body, NativeType: raw.contentType, NativeCode: raw.code,
+		Digest: v.Digest, Native: raw.body, NativeType: raw.contentType, NativeCode: raw.code, NativeHeader: raw.header,
 		CreatedAt: task.CreatedAt, CompletedAt: task.CompletedAt, UpdatedAt: changeTime(now), FirstSeen: now, ObservedAt: now,
 	}
 	if task.Model != nil {

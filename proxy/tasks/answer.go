@@ -8,7 +8,6 @@ import (
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
-	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
 
@@ -27,8 +26,7 @@ func (s *Service) answer(x *access.Request, t *access.Target, part *upstream.Par
 	x.Describe(etag, t.Validity(part, a, x.Now), t.Vary)
 	x.SetHeader(wire.HeaderContentType, wire.TypeJSON)
 	if !e.Terminal {
-		x.Header = strconv.AppendInt(x.Header[:0], max(1, problem.WholeSeconds(max(a.RetryAfter, t.RetryAfter(part, e, x.Now)))), 10)
-		x.SetHeader(wire.HeaderRetryAfter, x.Header)
+		x.PollAfter(t, part, a)
 	}
 	if x.Unchanged(etag) {
 		if !o.waited { // who waited was counted for the poll that began it

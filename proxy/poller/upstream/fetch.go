@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/egress"
 	"pollux/proxy/poller/transport"
@@ -228,18 +230,24 @@ func (u *Upstream) RawOf(res *Response, v providers.Verdict) *Raw {
 	}
 	raw := &Raw{
 		Code: res.Code, ContentType: res.Header.Get("Content-Type"),
-		RetryAfter: res.Header.Get("Retry-After"), Location: res.Header.Get("Location"),
 		Challenge: res.Header.Get("WWW-Authenticate"), Body: res.Body,
 	}
-	for _, name := range u.Provider.Poll.LinkHeaders {
-		for _, value := range res.Header.Values(name) {
-			if name != "Location" { // every answer's is kept
-				raw.Links = append(raw.Links, providers.Field{Name: name, Value: value})
+	for _, names := range [...][]string{telling, u.Provider.Poll.LinkHeaders} {
+		for _, name := range names {
+			if slices.ContainsFunc(raw.Header, func(h cache.Header) bool { return h.Name == name }) {
+				continue // declared, and telling in every API
+			}
+			for _, value := range res.Header.Values(name) {
+				raw.Header = append(raw.Header, cache.Header{Name: name, Value: value})
 			}
 		}
 	}
 	return raw
 }
+
+// telling are the headers that belong to what an answer of any API says: where
+// its task or result is, and when to ask again.
+var telling = []string{"Location", "Content-Location", "Link", "Retry-After"}
 
 // ClampRetryAfter keeps an upstream's Retry-After between a second and a
 // quarter of an hour: longer ones are mistakes more often than wishes.
@@ -281,9 +289,7 @@ func (u *Upstream) Judge(ref providers.Reference, res *Response) providers.Verdi
 type Raw struct {
 	Code        int
 	ContentType string
-	RetryAfter  string            // header value as sent, "" if absent
-	Location    string            // likewise
-	Challenge   string            // WWW-Authenticate, likewise
-	Links       []providers.Field // the provider file's poll.link_headers, likewise
+	Challenge   string         // WWW-Authenticate as sent, "" if absent
+	Header      []cache.Header // Location, Content-Location, Link, Retry-After and the provider file's poll.link_headers, as sent
 	Body        []byte
 }
