@@ -187,6 +187,12 @@ func retryAfter(h http.Header) int64 {
 	return seconds
 }
 
+// denied reports whether err says that there is no such task, or no more.
+func denied(err error) bool {
+	p, ok := errors.AsType[*problem](err)
+	return ok && (p.Status == http.StatusNotFound || p.Status == http.StatusGone)
+}
+
 // passing reports whether err may be gone in a moment: the connection broke,
 // or Pollux or the upstream are busy, restarting or slow.
 func passing(err error) bool {

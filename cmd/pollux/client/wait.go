@@ -209,6 +209,7 @@ func (c *client) waitFor(ctx context.Context, ref taskRef, tell func(news)) {
 			return
 		case err == nil:
 			heard, pause = time.Now(), pauseAfter(a, r.wait > 0, time.Since(asked))
+		case r.wait == 0 && denied(err): // by one poll, which may be a hiccup: a wait tells
 		case heard.IsZero() || !passing(err) || time.Since(heard) > patience:
 			tell(news{document: known, err: err, over: true})
 			return

@@ -93,6 +93,12 @@ func TestWaitFails(t *testing.T) {
 			t.Errorf("got %+v after %d requests", got, len(p.requests()))
 		}
 	})
+	t.Run("not, when a wait knows better", func(t *testing.T) {
+		p := startPollux(t, refuses(410, "task-gone", "The task is gone", ""), tells(documentOf("completed", nil)))
+		if got := runWith(t, "", "wait", "shannon/x"); got.code != console.ExitOK || p.requests()[1].Header.Get("Prefer") == "" {
+			t.Errorf("got %+v", got)
+		}
+	})
 	t.Run("not, when it passes", func(t *testing.T) {
 		startPollux(t, tells(documentOf("queued", nil)),
 			refuses(503, "overloaded", "Too busy", "shutting down", "Retry-After", "1"), tells(documentOf("failed", nil)))
