@@ -23,6 +23,7 @@ import (
 	"pollux/proxy/native"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
+	"pollux/proxy/roots"
 	"pollux/proxy/tasks"
 	"pollux/proxy/trace"
 	"pollux/proxy/webhooks"
@@ -97,7 +98,7 @@ func New(cfg Config, upstreams []*upstream.Upstream, engine *poller.Poller, secr
 	}
 	polls, end := context.WithCancel(context.Background())
 	s.endPolls = end
-	s.life = wire.NewLife(polls, s.metrics.panics, log)
+	s.life = wire.NewLife(polls, roots.New(s.metrics.panics, log))
 	s.tasks = tasks.New(engine, s.hub, s.life, &s.waits, &s.streams, log)
 	s.native = native.New(engine, s.life)
 	s.agents = agents.NewFace(agents.New(buildVersion()), s.life, s.openDesk)
@@ -277,7 +278,7 @@ func connState(c net.Conn, state fasthttp.ConnState) {
 // nothing.
 func (s *Server) finish(x *serving) {
 	if v := recover(); v != nil {
-		s.life.Panicked(v)
+		s.life.Roots.Caught("request", v)
 		x.Ctx.Response.Reset()
 		x.Refuse(wire.RefusePanic)
 	}

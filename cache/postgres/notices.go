@@ -228,7 +228,7 @@ func (s *Store) join(ctx context.Context, config *pgx.ConnConfig) error {
 		return s.startReader(ctx)
 	}
 	ready := make(chan struct{}, 1)
-	s.running.Go(func() {
+	s.keep("notices of replicas", func() {
 		s.runListener(config.Copy(), func() {
 			select {
 			case ready <- struct{}{}:
@@ -266,7 +266,7 @@ func (s *Store) startReader(ctx context.Context) error {
 	if err := s.beat(ctx); err != nil {
 		return fmt.Errorf("store: join the replicas: %w", err)
 	}
-	s.running.Go(s.runReader)
+	s.keep("notices of replicas", s.runReader)
 	for deadline := time.Now().Add(detect); !s.notices.current() && time.Now().Before(deadline); {
 		time.Sleep(readEvery / 10)
 	}

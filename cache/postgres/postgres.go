@@ -57,6 +57,10 @@ type Config struct {
 	Retention time.Duration
 	// Version is the program's, for the list of members.
 	Version string
+	// Keep runs what outlives calls, as the root of a goroutine: a panic must not
+	// end the process, and f runs again until it returns or stop is closed. Nil
+	// lets a panic end it.
+	Keep func(stop <-chan struct{}, what string, f func())
 }
 
 // Store implements cache.Cluster, cache.Index and cache.Outbox. It is safe for
@@ -136,6 +140,9 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	}
 	var id [6]byte
 	rand.Read(id[:]) // never fails
+	if cfg.Keep == nil {
+		cfg.Keep = func(_ <-chan struct{}, _ string, f func()) { f() }
+	}
 	s := &Store{
 		cfg: cfg, secret: secret, log: log, pool: pool,
 		self: cache.Member{ID: hex.EncodeToString(id[:]), Version: cfg.Version, Started: time.Now()},
@@ -149,10 +156,18 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 		pool.Close()
 		return nil, err
 	}
-	s.running.Go(s.runHeart)
-	s.running.Go(s.runSweeper)
-	go s.runWriter()
+	s.keep("heart of the store", s.runHeart)
+	s.keep("sweeps of the store", s.runSweeper)
+	go func() {
+		defer close(s.writer)
+		s.cfg.Keep(s.stop, "writes of the store", s.runWriter)
+	}()
 	return s, nil
+}
+
+// keep runs a loop that ends with s.ctx.
+func (s *Store) keep(what string, loop func()) {
+	s.running.Go(func() { s.cfg.Keep(s.ctx.Done(), what, loop) })
 }
 
 // Close writes what is queued, takes leave of the other replicas, and closes

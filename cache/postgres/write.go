@@ -269,7 +269,6 @@ func (s *Store) await(ctx context.Context, w *write) outcome {
 // runWriter writes what is queued, many in one transaction, until Close. While
 // a transaction runs, callers queue up behind it and share the next one.
 func (s *Store) runWriter() {
-	defer close(s.writer)
 	retry := time.NewTicker(retryEvery)
 	defer retry.Stop()
 	for {

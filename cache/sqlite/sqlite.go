@@ -42,6 +42,10 @@ type Config struct {
 	// Retention is how long after the upstream last said something about a task
 	// it is kept. Zero keeps it for ever.
 	Retention time.Duration
+	// Keep runs what outlives calls, as the root of a goroutine: a panic must not
+	// end the process, and f runs again until it returns or stop is closed. Nil
+	// lets a panic end it.
+	Keep func(stop <-chan struct{}, what string, f func())
 }
 
 // Store implements cache.Store. It is safe for concurrent use.
@@ -120,10 +124,17 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	if err := file.read.QueryRowContext(ctx, sqlLastVersion).Scan(&last); err == nil && last > 0 {
 		s.last = uint64(last) // else it counts from the clock
 	}
-	for range readers {
-		s.readersDone.Go(s.runReader)
+	keep := cfg.Keep
+	if keep == nil {
+		keep = func(_ <-chan struct{}, _ string, f func()) { f() }
 	}
-	go s.runWriter()
+	for range readers {
+		s.readersDone.Go(func() { keep(s.stop, "reads of the store", s.runReader) })
+	}
+	go func() {
+		defer close(s.writerDone)
+		keep(s.stop, "writes of the store", s.runWriter)
+	}()
 	return s, nil
 }
 

@@ -35,7 +35,6 @@ type writer struct {
 // their retention, until Close.
 func (s *Store) runWriter() {
 	debug.SetPanicOnFault(true) // as in runReader
-	defer close(s.writerDone)
 	w := &writer{Store: s, batch: make([]*write, 0, maxBatch)}
 	retry, expire := stoppedTimer(), time.NewTimer(expirePause)
 	defer retry.Stop()

@@ -121,7 +121,7 @@ func fill(ctx context.Context, t *console.Terminal, l *loaded, records cache.Exp
 	if err != nil {
 		return tally, err
 	}
-	store, err := openStore(ctx, l.Store, secret, newLogger(t.Stderr, l.Log, l.secrets()))
+	store, err := openStore(ctx, l.Store, secret, nil, newLogger(t.Stderr, l.Log, l.secrets()))
 	if err != nil {
 		return tally, err
 	}

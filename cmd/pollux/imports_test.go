@@ -20,20 +20,21 @@ var mayImport = map[string][]string{
 	"providers":                {"normalize", "providers/strictyaml"},
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},
 	"proxy/problem":            {},
-	"proxy/poller/transport":   {"proxy/egress", "proxy/wire/chunked", "cache"},
-	"proxy/poller/upstream":    {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/transport", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
-	"proxy/poller/oauth":       {"providers", "providers/strictyaml"},
+	"proxy/roots":              {},
+	"proxy/poller/transport":   {"proxy/egress", "proxy/wire/chunked", "cache", "proxy/roots"},
+	"proxy/poller/upstream":    {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/transport", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
+	"proxy/poller/oauth":       {"providers", "providers/strictyaml", "proxy/roots"},
 	"proxy/poller/schedule":    {"cache"},
 	"proxy/address":            {},
 	"proxy/egress":             {},
-	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml"},
+	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	// what faces share, then the faces, which do not know each other
 	"proxy/edge":         {},
 	"proxy/wire/chunked": {},
 	"proxy/trace":        {"cache", "normalize"},
-	"proxy/wire":         {"proxy/edge", "proxy/wire/chunked", "proxy/problem", "proxy/trace", "normalize", "providers/strictyaml"},
+	"proxy/wire":         {"proxy/edge", "proxy/wire/chunked", "proxy/problem", "proxy/trace", "normalize", "providers/strictyaml", "proxy/roots"},
 	"proxy/follow":       {"proxy/problem", "cache"},
 	"proxy/access":       {"proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "cache", "normalize"},
@@ -41,9 +42,9 @@ var mayImport = map[string][]string{
 	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers"},
 	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
-	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache", "proxy/roots"},
 	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/inbound", "proxy/webhooks",
-		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "providers", "cache"},
+		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/roots", "proxy/trace", "proxy/wire", "providers", "cache"},
 }
 
 // TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pollux/providers/strictyaml"
+	"pollux/proxy/roots"
 )
 
 // readTime is how long a reload may take to read its files. A mount that hangs
@@ -106,6 +107,11 @@ func (src source) loadUntil(ctx context.Context, running *Config, ended func()) 
 	done := make(chan result, 1)
 	go func() {
 		defer ended()
+		defer func() {
+			if v := recover(); v != nil {
+				done <- result{err: errors.New("panic while the files were read: " + roots.Said(v))}
+			}
+		}()
 		l, err := src.load(running)
 		done <- result{l, err}
 	}()

@@ -72,8 +72,10 @@ func (s *service) serve(ctx context.Context, src source, hangups chan os.Signal)
 	defer reloads.Wait()
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	reloads.Go(func() { s.reloads(serving, src, hangups) })
-	reloads.Go(func() { watchFiles(serving, func() []string { return *s.watched.Load() }, hangups, s.log) })
+	reloads.Go(func() { s.roots.Keep(serving.Done(), "reloads", func() { s.reloads(serving, src, hangups) }) })
+	reloads.Go(func() {
+		s.roots.Keep(serving.Done(), "watch of files", func() { watchFiles(serving, func() []string { return *s.watched.Load() }, hangups, s.log) })
+	})
 	return s.run(ctx, ln)
 }
 

@@ -19,6 +19,7 @@ import (
 	"pollux/cache/sqlite"
 	"pollux/proxy"
 	"pollux/proxy/poller"
+	"pollux/proxy/roots"
 )
 
 // drainTime is how long clients have to get their answers once the process was
@@ -38,6 +39,7 @@ type service struct {
 	poller   *poller.Poller
 	learned  *learned
 	server   *proxy.Server
+	roots    *roots.Roots
 
 	closeOnce sync.Once
 }
@@ -45,6 +47,9 @@ type service struct {
 // newService builds a service. It serves nobody before run, and must be closed.
 func newService(ctx context.Context, l *loaded, log *logger, env func(string) (string, bool)) (_ *service, err error) {
 	s := &service{log: log, config: l.Config, registry: prometheus.NewRegistry()}
+	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_background_panics_total", Help: "Panics caught in the stores, in reloads and in what is saved now and then."})
+	s.registry.MustRegister(panics)
+	s.roots = roots.New(panics, log.Logger)
 	defer func() {
 		if err != nil {
 			s.close()
@@ -60,7 +65,7 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if s.memory, err = cache.NewMemory(cache.Config{MaxBytes: int64(l.Cache.MaxBytes)}); err != nil {
 		return nil, fmt.Errorf("memory tier: %w", err)
 	}
-	if s.store, err = openStore(ctx, l.Store, secret, log); err != nil {
+	if s.store, err = openStore(ctx, l.Store, secret, s.roots.Keep, log); err != nil {
 		return nil, err
 	}
 	s.metrics = newMetrics(s.registry, s.memory, s.store)
@@ -107,19 +112,22 @@ func storeSecret(c StoreConfig, env func(string) (string, bool)) (*cache.Secret,
 	return cache.LoadSecret(c.Path+".key", key)
 }
 
-func openStore(ctx context.Context, c StoreConfig, secret *cache.Secret, log *logger) (cache.Store, error) {
+// keeper is roots.Roots.Keep; nil lets panics end the process.
+type keeper = func(stop <-chan struct{}, what string, f func())
+
+func openStore(ctx context.Context, c StoreConfig, secret *cache.Secret, keep keeper, log *logger) (cache.Store, error) {
 	switch c.Driver {
 	case "none":
 		return cache.None{}, nil
 	case "postgres":
 		version, _ := buildVersion()
-		db, err := postgres.Open(ctx, postgres.Config{Address: c.Address, Notify: c.Notify, Retention: time.Duration(c.Retention), Version: version}, secret, log.Logger)
+		db, err := postgres.Open(ctx, postgres.Config{Address: c.Address, Notify: c.Notify, Retention: time.Duration(c.Retention), Version: version, Keep: keep}, secret, log.Logger)
 		if err != nil {
 			return nil, err // and not db, which would be a store that is not nil
 		}
 		return db, nil
 	}
-	db, err := sqlite.Open(ctx, sqlite.Config{Path: c.Path, Retention: time.Duration(c.Retention)}, secret, log.Logger)
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: c.Path, Retention: time.Duration(c.Retention), Keep: keep}, secret, log.Logger)
 	if err != nil {
 		return nil, err // and not db, which would be a store that is not nil
 	}
@@ -146,7 +154,9 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 			s.log.Error("the poller ended", "err", err)
 		}
 	})
-	children.Go(func() { s.learned.run(background) })
+	children.Go(func() {
+		s.roots.Keep(background.Done(), "saving what was learned", func() { s.learned.run(background) })
+	})
 	children.Go(func() { s.server.RunWebhooks(background) })
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Serve(ln) }()

@@ -42,7 +42,7 @@ func (f *forwarding) watch(conn net.Conn, ending <-chan struct{}) {
 	f.moved()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.timer = time.AfterFunc(wire.LookForClient, func() { f.look(ending) })
+	f.timer = time.AfterFunc(wire.LookForClient, func() { f.service.life.Roots.Run("watch of a forwarded request", func() { f.look(ending) }) })
 }
 
 // monotonic is a time that no clock that is set can move.
@@ -160,7 +160,7 @@ func (d *download) Read(p []byte) (int, error) { return d.body.Read(p) }
 func (d *download) WriteTo(w io.Writer) (written int64, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			d.service.life.Panicked(v)
+			d.service.life.Roots.Caught("forwarded answer", v)
 			err = io.ErrUnexpectedEOF
 		}
 	}()

@@ -1,19 +1,26 @@
 package poller
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/proxy/roots"
+)
 
 // faults are counted that are Pollux's own.
 type faults struct {
 	storeErrors *prometheus.CounterVec
-	panics      prometheus.Counter
+	roots       *roots.Roots
 }
 
-func newFaults(reg prometheus.Registerer) *faults {
+func newFaults(reg prometheus.Registerer, log *slog.Logger) *faults {
+	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."})
 	f := &faults{
 		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pollux_store_errors_total", Help: "Calls of the store that failed."}, []string{"call"}),
-		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."}),
+		roots:       roots.New(panics, log),
 	}
-	reg.MustRegister(f.storeErrors, f.panics)
+	reg.MustRegister(f.storeErrors, panics)
 	for _, call := range []string{"begin", "get", "put", "delete", "list", "partition"} {
 		f.storeErrors.WithLabelValues(call) // a series that begins with its first error would hide that error from rate()
 	}

@@ -77,7 +77,7 @@ func (p *Poller) followNotices(ctx context.Context) {
 				if !ok {
 					return
 				}
-				p.recovering("notice", func() { p.reread(key) })
+				p.faults.roots.Run("notice", func() { p.reread(key) })
 			}
 		})
 	}

@@ -3,9 +3,7 @@ package poller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"runtime"
 	"time"
 
 	"pollux/cache"
@@ -119,8 +117,7 @@ func (p *Poller) fly(r Request) (out outcome) {
 	defer p.records.unpin(f.rec)
 	defer func() {
 		if v := recover(); v != nil { // it would end the process: singleflight panics again in a goroutine of its own
-			p.faults.panics.Inc()
-			p.log.Error("panic in a poll", "upstream", r.Upstream.Name, "panic", PanicText(v))
+			p.faults.roots.Caught("poll of "+r.Upstream.Name, v)
 			out = outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
 		}
 	}()
@@ -173,15 +170,6 @@ func (p *Poller) withoutAsking(f *flight, now time.Time) (Answer, bool) {
 		return p.answerHeld(f, failed, now), true
 	}
 	return Answer{}, false
-}
-
-// PanicText is what may be logged of a panic: its text if it is the runtime's,
-// else only its type, since other values may quote an upstream.
-func PanicText(v any) string {
-	if err, ok := v.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", v)
 }
 
 // forward says why the upstream is asked.

@@ -99,15 +99,6 @@ func TestPanicHarmsNobodyElse(t *testing.T) {
 	b.want(b.poll("a", "job1"), "200 in_progress; pollux; fwd=uri-miss; stored")
 }
 
-// TestPanicAtARoot: a panic in a loop of the engine's own is counted, and the
-// loop goes on.
-func TestPanicAtARoot(t *testing.T) {
-	b := newBench(t, "vessl", always(200, vesslRunning))
-	if !b.recovering("a test", func() { panic("a panic") }) || b.recovering("a test", func() {}) {
-		t.Error("a panic was not told from an end")
-	}
-}
-
 func TestFrozenSurvivesRestartWithoutUpstream(t *testing.T) {
 	store := newMemStore()
 	b := newBenchOver(t, store, "vessl", always(200, vesslDone))

@@ -83,7 +83,7 @@ type registry struct {
 // New returns a Poller over the given tiers. It starts no goroutine; Run does
 // the work that no client waits for. The error joins every fault.
 func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Poller, error) {
-	p := &Poller{secret: secret, store: cache.ClusterOf(store), memory: memory, log: log, metrics: upstream.NewMetrics(reg), faults: newFaults(reg), partitions: upstream.NewPartitions()}
+	p := &Poller{secret: secret, store: cache.ClusterOf(store), memory: memory, log: log, metrics: upstream.NewMetrics(reg), faults: newFaults(reg, log), partitions: upstream.NewPartitions()}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.records.init()
 	p.arrivals.byKey = map[cache.ID][]chan struct{}{}
@@ -110,9 +110,10 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*upstream.
 	defer p.reloading.Unlock()
 	old := p.registry.Load()
 	next := &registry{byName: map[string]*upstream.Upstream{}, missesPerSecond: cfg.MissesPerSecond, missesBurst: cfg.MissesBurst}
+	host := upstream.Host{Base: p.base, Metrics: p.metrics, Secret: p.secret, Roots: p.faults.roots}
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Upstreams)) {
-		u, err := upstream.New(p.base, name, cfg.Upstreams[name], set, p.metrics, p.secret)
+		u, err := upstream.New(&host, name, cfg.Upstreams[name], set)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstreams.%s: %w", name, err))
 			continue
@@ -160,7 +161,7 @@ func (p *Poller) Upstreams() []*upstream.Upstream { return p.registry.Load().sor
 func (p *Poller) Run(ctx context.Context) error {
 	var children sync.WaitGroup
 	defer children.Wait()
-	spawn := func(f func()) { go p.recovering("scheduled poll", f) }
+	spawn := func(f func()) { go p.faults.roots.Run("scheduled poll", f) }
 	for name, loop := range map[string]func(){
 		"settling":         func() { p.settling.Run(ctx, spawn, p.settleOnce) },
 		"watching":         func() { p.watches.queue.Run(ctx, spawn, p.watchOnce) },
@@ -170,31 +171,10 @@ func (p *Poller) Run(ctx context.Context) error {
 		"hints":            func() { p.followHints(ctx) },
 		"notices":          func() { p.followNotices(ctx) },
 	} {
-		children.Go(func() {
-			for p.recovering(name, loop) && ctx.Err() == nil { // after a panic it goes on
-				select {
-				case <-time.After(time.Second):
-				case <-ctx.Done():
-				}
-			}
-		})
+		children.Go(func() { p.faults.roots.Keep(ctx.Done(), name, loop) })
 	}
 	<-ctx.Done()
 	return nil
-}
-
-// recovering runs f at the root of a goroutine, where a panic would end the
-// process, and reports whether there was one. It is counted and logged.
-func (p *Poller) recovering(root string, f func()) (panicked bool) {
-	defer func() {
-		if v := recover(); v != nil {
-			panicked = true
-			p.faults.panics.Inc()
-			p.log.Error("panic in the engine", "root", root, "panic", PanicText(v))
-		}
-	}()
-	f()
-	return false
 }
 
 // Close ends the polls under way: their callers get a problem. Call it after

@@ -43,7 +43,7 @@ func TestStuck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := upstream.New(t.Context(), "one", cfg, set, upstream.NewMetrics(prometheus.NewRegistry()), nil)
+	u, err := upstream.New(&upstream.Host{Base: t.Context(), Metrics: upstream.NewMetrics(prometheus.NewRegistry())}, "one", cfg, set)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ func (s *Service) pollAll(g *Group, refs []access.Reference, callers map[*access
 func (s *Service) pollOne(r poller.Request) (a poller.Answer) {
 	defer func() {
 		if v := recover(); v != nil {
-			s.life.Panicked(v)
+			s.life.Roots.Caught("poll of a group", v)
 			a = poller.Answer{Problem: &wire.RefusePanic.Problem}
 		}
 	}()

@@ -46,7 +46,7 @@ func (w *Service) dispatch(ctx context.Context) {
 		d, wait := w.queue.next(time.Now())
 		w.mu.Unlock()
 		if d != nil {
-			sending.Go(func() { w.attempt(ctx, d) })
+			sending.Go(func() { w.roots.Run("attempt", func() { w.attempt(ctx, d) }) })
 			continue
 		}
 		timer.Reset(wait)
@@ -61,7 +61,6 @@ func (w *Service) dispatch(ctx context.Context) {
 
 // attempt sends d once and plans what follows.
 func (w *Service) attempt(ctx context.Context, d *delivery) {
-	defer w.recovered()
 	st := w.settings.Load()
 	w.mu.RLock()
 	held := w.rooms[d.partition] != nil && w.rooms[d.partition].suspended || d.hook.barred(d)

@@ -58,7 +58,7 @@ func (w *Service) look(ctx context.Context) {
 		for upstream, l := range w.looks {
 			for range min(lookersPerUpstream, l.running+len(l.waiting)) - l.running {
 				l.running++
-				lookers.Go(func() { w.lookAll(ctx, upstream, l) })
+				lookers.Go(func() { w.roots.Run("first looks", func() { w.lookAll(ctx, upstream, l) }) })
 			}
 		}
 		w.mu.Unlock()
@@ -92,7 +92,7 @@ func (w *Service) lookAll(ctx context.Context, upstream string, l *looks) {
 
 // lookAt polls t and takes the answer for news.
 func (w *Service) lookAt(ctx context.Context, t *followed) {
-	defer w.recovered()
+	defer w.roots.Recover("first look")
 	w.follow(t)
 	w.mu.RLock()
 	credential, done := t.hook.credentials[t.Upstream], t.done
@@ -119,7 +119,7 @@ func (w *Service) lookAt(ctx context.Context, t *followed) {
 // sweep finds what no news told of: tasks whose watch could not begin, answers
 // that were known before, tasks and webhooks that are past their time.
 func (w *Service) sweep(ctx context.Context) {
-	defer w.recovered()
+	defer w.roots.Recover("sweep of webhooks")
 	var open []*followed
 	var old []*webhook
 	now := time.Now()

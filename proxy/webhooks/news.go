@@ -8,6 +8,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/problem"
+	"pollux/proxy/roots"
 )
 
 const (
@@ -135,7 +136,7 @@ func (w *Service) work(ctx context.Context) {
 		for _, release := range releases {
 			release()
 		}
-		each(ended, w.keep)
+		each(w.roots, ended, w.keep)
 		refused := w.storeFresh(ctx, fresh)
 		w.mu.Lock()
 		w.fresh = append(w.fresh, refused...)
@@ -150,8 +151,7 @@ func (w *Service) work(ctx context.Context) {
 // is sent all the same, from memory, and returned.
 func (w *Service) storeFresh(ctx context.Context, fresh []freshDelivery) (refused []freshDelivery) {
 	var mu sync.Mutex // guards refused
-	each(fresh, func(f freshDelivery) {
-		defer w.recovered()
+	each(w.roots, fresh, func(f freshDelivery) {
 		row := w.stored(f.delivery, f.event)
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
@@ -198,8 +198,7 @@ func (w *Service) saveDirty(ctx context.Context, refused []freshDelivery) bool {
 	w.mu.Unlock()
 	ok := left == 0
 	var mu sync.Mutex // guards ok
-	each(hooks, func(hook *webhook) {
-		defer w.recovered()
+	each(w.roots, hooks, func(hook *webhook) {
 		if err := w.save(ctx, hook); err != nil {
 			w.log.Warn("a webhook could not be stored", "webhook", hook.id, "err", err)
 			w.mu.Lock()
@@ -229,14 +228,14 @@ func (w *Service) save(ctx context.Context, hook *webhook) error {
 }
 
 // each calls f for every item, atOnce at a time, and waits.
-func each[T any](items []T, f func(T)) {
+func each[T any](r *roots.Roots, items []T, f func(T)) {
 	var children sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	for _, item := range items {
 		slots <- struct{}{}
 		children.Go(func() {
 			defer func() { <-slots }()
-			f(item)
+			r.Run("store of webhooks", func() { f(item) })
 		})
 	}
 	children.Wait()

@@ -161,7 +161,7 @@ func (w *Service) Redeliver(id string) bool {
 	if over {
 		return false
 	}
-	each(w.restart(id), w.keep) // so that a crash now does not lose it
+	each(w.roots, w.restart(id), w.keep) // so that a crash now does not lose it
 	return true
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
+	"pollux/proxy/roots"
 )
 
 // storeTimeout bounds one call of the outbox.
@@ -99,6 +99,7 @@ type Service struct {
 	resume   Resume
 	log      *slog.Logger
 	metrics  *metrics
+	roots    *roots.Roots
 	settings atomic.Pointer[Settings]
 
 	mu       sync.RWMutex // guards what follows
@@ -139,6 +140,7 @@ func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume
 	if w.metrics, err = newMetrics(reg, w); err != nil {
 		return nil, err
 	}
+	w.roots = roots.New(w.metrics.panics, log)
 	outbox.OnPut(w.caused)
 	return w, nil
 }
@@ -189,9 +191,9 @@ func (st *Settings) closeIdle() {
 // returned. What is not sent by then is after the next start.
 func (w *Service) Run(ctx context.Context) {
 	var children sync.WaitGroup
-	children.Go(func() { w.dispatch(ctx) })
-	children.Go(func() { w.work(ctx) })
-	children.Go(func() { w.look(ctx) })
+	for what, loop := range map[string]func(context.Context){"sending webhooks": w.dispatch, "news for webhooks": w.work, "first looks": w.look} {
+		children.Go(func() { w.roots.Keep(ctx.Done(), what, func() { loop(ctx) }) })
+	}
 	children.Wait()
 	w.settings.Load().closeIdle()
 	w.mu.Lock()
@@ -218,14 +220,6 @@ func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// recovered keeps a panic in a goroutine of ours from ending the process.
-func (w *Service) recovered() {
-	if v := recover(); v != nil {
-		w.metrics.panics.Inc()
-		w.log.Error("panic in webhooks", "panic", poller.PanicText(v), "stack", string(debug.Stack()))
 	}
 }
 

@@ -3,14 +3,11 @@ package wire
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
-	"runtime"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"pollux/proxy/roots"
 )
 
 // Life is what outlives single requests: what polls and streams hang on, and
@@ -18,15 +15,14 @@ import (
 type Life struct {
 	Polls  context.Context // of every poll; ends when the server has
 	Ending chan struct{}   // closed when waits and streams have to end
-	panics prometheus.Counter
-	log    *slog.Logger
+	Roots  *roots.Roots    // of goroutines that serve requests
 
 	Streams sync.WaitGroup // of connections taken over
 }
 
 // NewLife returns the life of a server whose polls hang on the given context.
-func NewLife(polls context.Context, panics prometheus.Counter, log *slog.Logger) *Life {
-	return &Life{Polls: polls, Ending: make(chan struct{}), panics: panics, log: log}
+func NewLife(polls context.Context, roots *roots.Roots) *Life {
+	return &Life{Polls: polls, Ending: make(chan struct{}), Roots: roots}
 }
 
 const (
@@ -87,11 +83,7 @@ func (l *Life) TakeOver(x *Exchange, extra string, leave func(), serve func(Even
 	x.Ctx.Hijack(func(net.Conn) {
 		defer l.Streams.Done()
 		defer leave()
-		defer func() {
-			if v := recover(); v != nil {
-				l.Panicked(v)
-			}
-		}()
+		defer l.Roots.Recover("stream")
 		w := EventWriter{conn: c}
 		if w.Send([]byte(streamHead+extra+"\r\n")) == nil {
 			serve(w)
@@ -152,34 +144,5 @@ func (l *Life) Ended(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("shut down: %w", ctx.Err())
-	}
-}
-
-// Panicked notes a panic: what it said if it is the runtime's or ours, and
-// where it was, without arguments.
-func (l *Life) Panicked(v any) {
-	l.panics.Inc()
-	said := fmt.Sprintf("%T", v)
-	switch v := v.(type) {
-	case runtime.Error:
-		said = v.Error()
-	case string:
-		if strings.HasPrefix(v, "BUG:") {
-			said = v
-		}
-	}
-	l.log.Error("panic while serving a request", "panic", said, "stack", stack())
-}
-
-func stack() []string {
-	var pcs [24]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs[:])])
-	var lines []string
-	for {
-		frame, more := frames.Next()
-		lines = append(lines, fmt.Sprintf("%s:%d", frame.Function, frame.Line))
-		if !more {
-			return lines
-		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pollux/providers"
+	"pollux/proxy/roots"
 )
 
 const (
@@ -40,6 +41,7 @@ const (
 type Source struct {
 	config  Config
 	base    context.Context // of requests
+	roots   *roots.Roots
 	client  *http.Client
 	observe func(Outcome)
 
@@ -94,9 +96,9 @@ func (e *Error) Error() string { return e.reason }
 // New returns a source of tokens for the client. It starts nothing: tokens are
 // asked for as they are wanted, by transport and until base ends. observe is
 // told of each request's outcome.
-func New(base context.Context, cfg Config, transport http.RoundTripper, observe func(Outcome)) *Source {
+func New(base context.Context, cfg Config, transport http.RoundTripper, roots *roots.Roots, observe func(Outcome)) *Source {
 	return &Source{
-		config: cfg, base: base, observe: observe,
+		config: cfg, base: base, roots: roots, observe: observe,
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // the secret is for this server alone
 		}},
@@ -143,7 +145,8 @@ func (s *Source) look(now time.Time) (value string, ended <-chan struct{}, faile
 	good := s.token.good(now)
 	if (!good || s.token.due(now)) && s.ended == nil && !now.Before(s.again) {
 		s.ended = make(chan struct{})
-		go s.request(s.style)
+		style := s.style
+		go s.roots.Run("access token", func() { s.request(style) })
 	}
 	switch {
 	case good:
@@ -168,15 +171,21 @@ func (s *Source) Refused(value string) {
 
 // request asks for a token once. What was at hand stays while that fails.
 func (s *Source) request(style oauth2.AuthStyle) {
+	var next token
+	failed := &Error{Outcome: Failed, reason: "the request for a token ended in a panic"} // unless it comes further
+	defer func() { s.requested(next, style, failed) }()
 	ctx, cancel := context.WithTimeout(context.WithValue(s.base, oauth2.HTTPClient, s.client), requestTimeout)
 	defer cancel()
-	given, style, err := s.ask(ctx, style)
+	given, taken, err := s.ask(ctx, style)
 	now := time.Now()
-	next, failed := tokenOf(given, now), errorOf(ctx, err, now)
+	next, style, failed = tokenOf(given, now), taken, errorOf(ctx, err, now)
 	if failed == nil && next.value == "" {
 		failed = &Error{Outcome: Failed, reason: "the token server's answer holds no token that can be sent"}
 	}
+}
 
+// requested ends a request.
+func (s *Source) requested(next token, style oauth2.AuthStyle, failed *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed = failed; failed == nil {
@@ -184,7 +193,7 @@ func (s *Source) request(style oauth2.AuthStyle) {
 		s.observe(Given)
 	} else {
 		pause := max(failed.RetryAfter, min(longestPause, firstPause<<min(s.failures, 10)))
-		s.failures, s.again = s.failures+1, now.Add(pause)
+		s.failures, s.again = s.failures+1, time.Now().Add(pause)
 		s.observe(failed.Outcome)
 	}
 	close(s.ended)

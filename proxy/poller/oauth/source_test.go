@@ -87,7 +87,7 @@ func newBench(t *testing.T, answer func(n int, w http.ResponseWriter, r *http.Re
 		<-served
 	})
 	cfg := Config{TokenURL: "http://auth.test/token", ClientID: "client/1", ClientSecret: clientSecret, Scopes: []string{"a", "b"}, Audience: "jobs"}
-	b.Source = New(ctx, cfg, transport, func(o Outcome) { b.mu.Lock(); b.outcomes = append(b.outcomes, o); b.mu.Unlock() })
+	b.Source = New(ctx, cfg, transport, nil, func(o Outcome) { b.mu.Lock(); b.outcomes = append(b.outcomes, o); b.mu.Unlock() })
 	return b
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/egress"
+	"pollux/proxy/roots"
 )
 
 const (
@@ -58,6 +59,7 @@ type Config struct {
 	// Unasked, if set, is called for each connection that was given up because
 	// it held bytes that nobody had asked for. It must not block.
 	Unasked func()
+	Panics  *roots.Roots // of goroutines that close connections
 }
 
 // Connections are the connections to one upstream, each of one partition. They
@@ -259,7 +261,7 @@ func (cs *Connections) finish(c *conn, clean bool) {
 		spoilt = append(spoilt, cs.removeOldest())
 	}
 	if cs.reaper == nil {
-		cs.reaper = time.AfterFunc(idleFor, cs.reap)
+		cs.reaper = time.AfterFunc(idleFor, func() { cs.cfg.Panics.Run("idle connections", cs.reap) })
 	}
 }
 

@@ -30,14 +30,14 @@ type client struct {
 	tokens   *oauth.Source
 }
 
-func newClient(base context.Context, cfg Config, provider *providers.Provider, way route, observe func(oauth.Outcome)) (*client, error) {
+func newClient(host *Host, cfg Config, provider *providers.Provider, way route, observe func(oauth.Outcome)) (*client, error) {
 	c := &client{config: cfg.Credential.OAuth2, provider: provider, proxy: cfg.Proxy, caFile: cfg.CAFile}
 	at, err := url.Parse(c.config.TokenURL)
 	if err != nil {
 		at = &url.URL{} // Validate has told
 	}
-	connections, err := way.connections(transport.Config{Base: at, DialTimeout: tokenPatience, Patience: tokenPatience}, way.trusted)
-	c.tokens = oauth.New(base, *c.config, tokenTransport{connections}, observe)
+	connections, err := way.connections(transport.Config{Base: at, DialTimeout: tokenPatience, Patience: tokenPatience, Panics: host.Roots}, way.trusted)
+	c.tokens = oauth.New(host.Base, *c.config, tokenTransport{connections}, host.Roots, observe)
 	return c, err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"pollux/providers"
 	"pollux/proxy/poller/transport"
+	"pollux/proxy/roots"
 )
 
 const (
@@ -26,6 +27,7 @@ const (
 type signers struct {
 	at        *url.URL
 	transport *transport.Connections
+	roots     *roots.Roots
 
 	mu       sync.Mutex // guards what follows
 	keys     []ed25519.PublicKey
@@ -34,7 +36,7 @@ type signers struct {
 	fetching chan struct{} // closed when a request under way has ended; nil: none is
 }
 
-func newSigners(cfg Config, provider *providers.Provider, way route) (*signers, error) {
+func newSigners(cfg Config, provider *providers.Provider, way route, roots *roots.Roots) (*signers, error) {
 	if cfg.Inbound == nil || provider.Inbound == nil || provider.Inbound.JWKS == "" {
 		return nil, nil
 	}
@@ -42,8 +44,8 @@ func newSigners(cfg Config, provider *providers.Provider, way route) (*signers, 
 	if err != nil {
 		return nil, nil // the loader has checked it
 	}
-	connections, err := way.connections(transport.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1}, way.trusted)
-	return &signers{at: at, transport: connections}, err
+	connections, err := way.connections(transport.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1, Panics: roots}, way.trusted)
+	return &signers{at: at, transport: connections, roots: roots}, err
 }
 
 func (s *signers) close() {
@@ -81,7 +83,7 @@ func (s *signers) atHand(base context.Context, now time.Time, others bool) (keys
 	wanted := others || s.keys == nil || now.Sub(s.fetched) > keysRenewed
 	if wanted && s.fetching == nil && (s.tried.IsZero() || now.Sub(s.tried) >= keysEvery) {
 		s.tried, s.fetching = now, make(chan struct{})
-		go s.renew(base)
+		go s.roots.Run("keys of signers", func() { s.renew(base) })
 	}
 	return s.keys, s.fetching
 }
@@ -90,14 +92,18 @@ func (s *signers) atHand(base context.Context, now time.Time, others bool) (keys
 func (s *signers) renew(base context.Context) {
 	ctx, cancel := context.WithTimeout(base, keysTimeout)
 	defer cancel()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		close(s.fetching)
+		s.fetching = nil
+	}()
 	keys, err := s.fetch(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		s.keys, s.fetched = keys, time.Now()
 	}
-	close(s.fetching)
-	s.fetching = nil
 }
 
 func (s *signers) fetch(ctx context.Context) ([]ed25519.PublicKey, error) {

@@ -20,6 +20,7 @@ import (
 	"pollux/proxy/poller/schedule"
 	"pollux/proxy/poller/transport"
 	"pollux/proxy/problem"
+	"pollux/proxy/roots"
 )
 
 // Upstream is one configured instance of a provider. Its exported fields are
@@ -70,9 +71,16 @@ func Hop() string { return hop }
 // each poll that it may have under way: each partition needs its own.
 const idlePerPoll = 4
 
-// New returns the upstream of that name. It starts nothing; what it will have to
-// ask for besides, such as access tokens, it asks until base ends.
-func New(base context.Context, name string, cfg Config, set *providers.Set, m *Metrics, secret *cache.Secret) (*Upstream, error) {
+// Host is what the upstreams of one process share.
+type Host struct {
+	Base    context.Context // until its end an upstream asks for what it needs besides, such as access tokens
+	Metrics *Metrics
+	Secret  *cache.Secret
+	Roots   *roots.Roots
+}
+
+// New returns the upstream of that name. It starts nothing.
+func New(host *Host, name string, cfg Config, set *providers.Set) (*Upstream, error) {
 	provider := set.Get(cfg.Provider)
 	if provider == nil {
 		return nil, fmt.Errorf("provider %q is not known", cfg.Provider)
@@ -94,7 +102,7 @@ func New(base context.Context, name string, cfg Config, set *providers.Set, m *M
 		stats:     &stats{},
 		messages:  &messages{},
 		Learned:   adaptive.NewDurations(newGroups(cfg, provider)),
-		Metrics:   m.upstream(name),
+		Metrics:   host.Metrics.upstream(name),
 		NotFound: &problem.Problem{Type: problem.TaskNotFound, Status: http.StatusNotFound, Upstream: name, UpstreamStatus: http.StatusNotFound,
 			Detail: "the upstream knows no such task, or hides it from this credential"},
 		gone: &problem.Problem{Type: problem.TaskGone, Status: http.StatusGone, Upstream: name, UpstreamStatus: http.StatusNotFound,
@@ -107,21 +115,21 @@ func New(base context.Context, name string, cfg Config, set *providers.Set, m *M
 	u.Elsewhere = elsewhere{way}
 	if u.Transport, err = way.connections(transport.Config{
 		Base: at, DialTimeout: cfg.Timeout, Patience: ForwardPatience,
-		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.Metrics.unasked.Inc,
+		MaxIdle: idlePerPoll * max(1, cfg.MaxInFlight), Unasked: u.Metrics.unasked.Inc, Panics: host.Roots,
 	}, way.roots); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	if u.Held {
-		if u.held, err = newHeld(cfg.Credential, provider, secret); err != nil {
+		if u.held, err = newHeld(cfg.Credential, provider, host.Secret); err != nil {
 			return nil, err
 		}
 		if cfg.Credential.OAuth2 != nil {
-			if u.held.client, err = newClient(base, cfg, provider, way, u.Metrics.tokens); err != nil {
+			if u.held.client, err = newClient(host, cfg, provider, way, u.Metrics.tokens); err != nil {
 				return nil, fmt.Errorf("proxy: %w", err)
 			}
 		}
 	}
-	if u.signers, err = newSigners(cfg, provider, way); err != nil {
+	if u.signers, err = newSigners(cfg, provider, way, host.Roots); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.Metrics.breakerChanged)
