@@ -17,6 +17,7 @@ func TestMatchPoll(t *testing.T) {
 		{"scope", "aitronos", "GET", "/v1/model/response/r", "organizationId=o", "r|o"},
 		{"what is sent though it means nothing", "fal", "GET", "/fal-ai/flux/requests/r/status", "logs=0", "fal-ai|flux|r|"},
 		{"what is sent and means something", "fal", "GET", "/fal-ai/flux/requests/r/status", "logs=1", "fal-ai|flux|r|1"},
+		{"Azure OpenAI", "openai-videos", "GET", "/videos/video_1", "api-version=preview", "video_1|preview"},
 		{"no stream", "gemini-interactions", "GET", "/v1beta/interactions/v1_a", "stream=false", "v1_a|"},
 
 		{"other method", "shannon", "POST", "/api/v1/tasks/task-1", "", ""},
@@ -101,6 +102,9 @@ func TestCreated(t *testing.T) {
 		{"a whole one", "openai", "/responses", "", `{}`, `{"id":"a\ud83d\ude00b","background":true}`, "a😀b"},
 		{"half a pair in the scope", "aitronos", "/v1/model/response", "organizationId=o", `{}`, `{"id":"r\udc00"}`, ""},
 		{"half a pair in the request", "gumloop", "/start_agent", "", `{"user_id":"u\ud800","project_id":"p"}`, `{"interaction_id":"i"}`, ""},
+		{"a task of Runway", "runway", "/v1/image_to_video", "", `{}`, `{"id":"17f20503"}`, "17f20503"},
+		{"a voice of Runway", "runway", "/v1/voices", "", `{}`, `{"id":"17f20503"}`, "no create"},
+		{"Azure OpenAI", "openai-batches", "/batches", "api-version=2024-10-21", `{}`, `{"id":"batch_1"}`, "batch_1|2024-10-21"},
 		{"not declared", "vessl", "/request/x", "", `{}`, `{"id":"abc"}`, "no create"},
 	}
 	for _, test := range tests {

@@ -13,7 +13,7 @@ import (
 func TestSweep(t *testing.T) {
 	p := builtins(t).Get("openai-batches")
 	base, _ := url.Parse("https://h/v1")
-	r := Reference{[]string{"batch_1"}}
+	r := Reference{[]string{"batch_1", ""}}
 	first, err := p.SweepRequest(t.Context(), base, r, "", Credential{Headers: []Field{{"Authorization", "Bearer k"}}})
 	if err != nil || first.URL.RequestURI() != "/v1/batches?limit=100" || first.Header.Get("Authorization") != "Bearer k" {
 		t.Fatalf("first page: %v, %v", first.URL, err)
@@ -106,6 +106,6 @@ func BenchmarkReadSweep(b *testing.B) {
 	body := []byte(`{"data":[` + strings.TrimSuffix(strings.Repeat(`{"id":"batch_x","status":"completed","request_counts":{"total":1}},`, 10000), ",") + `]}`)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		p.ReadSweep(Reference{[]string{"batch_1"}}, Answer{200, nil, body}, func(string) bool { return false }, noon)
+		p.ReadSweep(Reference{[]string{"batch_1", ""}}, Answer{200, nil, body}, func(string) bool { return false }, noon)
 	}
 }

@@ -17,7 +17,7 @@ import (
 func linkedFace(t *testing.T, change func(*Config)) *face {
 	f := newFace(t, change)
 	all := upstreams(f.base)
-	for _, name := range []string{"fal", "snowflake", "replicate", "azure-async", "http-202"} {
+	for _, name := range []string{"fal", "snowflake", "replicate", "azure-async", "http-202", "github-actions"} {
 		u := upstream.DefaultConfig()
 		u.Provider, u.BaseURL, u.Timeout = name, f.base+"/base", 5*time.Second
 		all[name] = u
@@ -46,6 +46,12 @@ func TestNativeAnswersLeadThroughPollux(t *testing.T) {
 		rep    = `{"id":"p1","status":"processing","urls":{"get":"{up}/predictions/p1","cancel":"{up}/predictions/p1/cancel","web":"{up}/x"}}`
 		reped  = `{"id":"p1","status":"processing","urls":{"get":"{us}/predictions/p1","cancel":"{us}/predictions/p1/cancel","web":"{up}/x"}}`
 	)
+	const (
+		run    = `{"id":7,"status":"queued","conclusion":null,"url":"{up}/repos/o/r/actions/runs/7","html_url":"https://github.test/o/r","logs_url":"{up}/repos/o/r/actions/runs/7/logs","repository":{"url":"{up}/repos/o/r","description":"/"}}`
+		runed  = `{"id":7,"status":"queued","conclusion":null,"url":"{us}/repos/o/r/actions/runs/7","html_url":"https://github.test/o/r","logs_url":"{us}/repos/o/r/actions/runs/7/logs","repository":{"url":"{us}/repos/o/r","description":"/"}}`
+		moved  = `{"name":"o1","status":"Succeeded","resourceLocation":"{up}/subscriptions/s/things/t1?api-version=1"}`
+		movedd = `{"name":"o1","status":"Succeeded","resourceLocation":"{us}/subscriptions/s/things/t1?api-version=1"}`
+	)
 	for _, public := range []string{"", "https://pollux.test/p"} {
 		for _, tt := range []struct {
 			name, method, path string
@@ -66,6 +72,8 @@ func TestNativeAnswersLeadThroughPollux(t *testing.T) {
 			{"create that is refused", "POST", "/native/snowflake/api/v2/statements", []string{key, own}, "", 422,
 				strings.ReplaceAll(snow, "{code}", "002140"), strings.ReplaceAll(snowed, "{code}", "002140")},
 			{"poll of an object of links", "GET", "/native/replicate/predictions/p1", []string{key, own}, "", 200, rep, reped},
+			{"poll of many links", "GET", "/native/github-actions/repos/o/r/actions/runs/7", []string{key, own}, "", 200, run, runed},
+			{"where the result is", "GET", "/native/azure-async/subscriptions/s/providers/Microsoft.Compute/locations/l/operations/o1?api-version=1", []string{key, own}, "", 200, moved, movedd},
 			{"cancel", "POST", "/native/replicate/predictions/p1/cancel", []string{key, own}, "", 200, rep, reped},
 			{"no document", "GET", "/native/replicate/predictions/p1", []string{key, own}, "", 500, rep, reped},
 		} {
