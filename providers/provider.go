@@ -100,6 +100,10 @@ type Poll struct {
 	GiveUp             time.Duration // 0: the vendor names none
 }
 
+// Advises reports whether the file says more of when to poll than how fast at
+// most.
+func (p *Poll) Advises() bool { return len(p.Steps) > 0 || p.Growth > 1 || p.First > p.Min }
+
 // Bypass lists what makes a native status poll a request of its own: neither
 // merged nor cached.
 type Bypass struct {

@@ -150,3 +150,10 @@ func (l *Learner) Price() float64 {
 	defer l.mu.Unlock()
 	return l.state.price
 }
+
+// HasLearned reports whether any task has ended that l learned from.
+func (l *Learner) HasLearned() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.prior < prior+coldPrior
+}

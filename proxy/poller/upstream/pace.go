@@ -77,6 +77,10 @@ func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryA
 	if percent, err := strconv.ParseFloat(string(task.Progress.Percent), 64); err == nil {
 		hint.Percent = percent
 	}
+	if !u.Learned.Groups.Learner(group).HasLearned() && u.Provider.Poll.Advises() {
+		bound := max(u.Config.MaxDelay.Absolute, time.Duration(u.Config.MaxDelay.Relative*float64(now.Sub(start))))
+		return max(u.Config.MinInterval, min(u.vendorPause(e, retryAfter), bound), hint.RetryAfter)
+	}
 	return u.Learned.Groups.Next(group, next, hint)
 }
 
