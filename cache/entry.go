@@ -70,6 +70,9 @@ type Entry struct {
 	ObservedAt time.Time
 	// FreshUntil is when asking again may tell something new. Ignored when Frozen.
 	FreshUntil time.Time
+	// Asked is how long the upstream itself asked to be left alone about the
+	// task, 0 if it did not; memory only.
+	Asked time.Duration
 	// PersistedAt is when the store was last given this task; memory only.
 	PersistedAt time.Time
 	// LookedAt is when the store last had nothing newer than this; memory only.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+	"github.com/zeebo/xxh3"
 
 	"pollux/normalize"
 )
@@ -143,6 +144,22 @@ type SweepItem struct {
 	Reference Reference
 	Body      []byte  // the item, as an answer to its own poll would be
 	Verdict   Verdict // always Answered
+}
+
+// StatusOnly is what the item of a partial listing makes of what its task's own
+// answer said, known: the item's status, and nothing else of it. known may be
+// the verdict on no answer.
+func (i SweepItem) StatusOnly(known Verdict) Verdict {
+	v := known
+	if v.Kind != Answered {
+		v = Verdict{Kind: Answered, Task: normalize.Task{ID: i.Verdict.Task.ID}}
+	}
+	of := &i.Verdict.Task
+	v.Task.Status, v.Task.NativeStatus, v.Task.CancelRequested = of.Status, of.NativeStatus, of.CancelRequested
+	v.Task.StatusReason, v.Task.RequiredAction, v.UnknownWord = "", nil, i.Verdict.UnknownWord
+	v.Task.UpdatedAt = time.Time{}
+	v.Digest = xxh3.Hash128(v.Task.AppendJSON(nil)).Bytes()
+	return v
 }
 
 // ReadSweep reads a page of the listing that shows the task r. wanted says of

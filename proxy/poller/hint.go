@@ -57,6 +57,15 @@ func (p *Poller) Hint(u *upstream.Upstream, task string) {
 	}
 }
 
+// doubts reports whether there was a hint since e was asked for.
+func (p *Poller) doubts(e *cache.Entry) bool {
+	rec := p.records.pin(&e.Key)
+	defer p.records.unpin(rec)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.hinted > e.Version
+}
+
 // followHints follows hints until ctx ends.
 func (p *Poller) followHints(ctx context.Context) {
 	for {
@@ -145,7 +154,7 @@ func (p *Poller) doubt(r Request) {
 			rec.hinted = max(rec.hinted, known.Version+1)
 		}
 		p.flights.Forget(string(r.Key[:])) // whoever asks from now on wants a poll that begins now
-		if known == nil || known.Frozen {
+		if known == nil || known.Frozen || r.Upstream.Expiring(known) {
 			return nil, false
 		}
 		next := *known

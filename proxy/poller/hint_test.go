@@ -73,3 +73,41 @@ func TestWatchedSlowlyWhileMessagesCome(t *testing.T) {
 		}
 	})
 }
+
+// TestHintSparesPolls: while messages come, a job of ten minutes costs a look, a
+// slow poll, and the one that its message causes. The same message again causes
+// none, nor one about a task that nobody knows.
+func TestHintSparesPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		b := newBench(t, "replicate", func(int64, *http.Request) (*http.Response, error) {
+			if time.Since(began) < 10*time.Minute {
+				return reply(200, `{"id":"j1","status":"processing"}`)
+			}
+			return reply(200, `{"id":"j1","status":"succeeded","output":"x"}`)
+		}, func(c *upstream.Config) {
+			c.Inbound = &upstream.InboundConfig{Secret: "whsec_YQ==", SlowPoll: 5 * time.Minute}
+		})
+		b.Hint(b.up(), "")
+		b.poll("a", "j1") // as a webhook's registration does
+		release, why := b.Watch(b.request("a", "j1"))
+		if why != nil {
+			t.Fatal(why.Detail)
+		}
+		defer release()
+		time.Sleep(10*time.Minute - time.Since(began))
+		b.Hint(b.up(), "j1")
+		b.Hint(b.up(), "unknown")
+		time.Sleep(time.Second)
+		if e := b.entry(b.poll("a", "j1")); e.Status != "completed" {
+			t.Errorf("a second after its message the job is %s", e.Status)
+		}
+		if n := b.polls.Load(); n > 3 {
+			t.Errorf("%d polls of a job of ten minutes", n)
+		}
+		before := b.polls.Load()
+		b.Hint(b.up(), "j1")
+		time.Sleep(time.Minute)
+		b.wantPolls(before)
+	})
+}

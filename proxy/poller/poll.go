@@ -27,6 +27,9 @@ func (p *Poller) Cached(u *upstream.Upstream, part *upstream.Partition, key *cac
 	a, ok := p.serveFresh(u, part, e, now)
 	if ok {
 		u.Metrics.Hits.Inc()
+		if u.Config.Sweep > 0 {
+			p.sweeps.touch(key, now)
+		}
 	}
 	return a, ok
 }
@@ -34,7 +37,7 @@ func (p *Poller) Cached(u *upstream.Upstream, part *upstream.Partition, key *cac
 // serveFresh serves e as a hit if it is fresh and part may see it.
 func (p *Poller) serveFresh(u *upstream.Upstream, part *upstream.Partition, e *cache.Entry, now time.Time) (Answer, bool) {
 	switch {
-	case !e.Fresh(now):
+	case !e.Fresh(now), u.Outdated(e, now):
 		return Answer{}, false
 	case e.Missing:
 		return missing(u, e, now), !part.Suspended()
@@ -108,6 +111,8 @@ type flight struct {
 	account    [16]byte             // of that, where Pollux holds it
 
 	generation, version, alone uint64 // under which it is asked, as in cache.Entry
+
+	listing *page // what is asked for in place of the task; nil: the task
 }
 
 // fly is a flight from start to end. It runs on its own context: a caller who
@@ -121,16 +126,12 @@ func (p *Poller) fly(r Request) (out outcome) {
 			out = outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.AboutBlank, Status: http.StatusInternalServerError, Upstream: r.Upstream.Name}}}
 		}
 	}()
-	defer func() {
-		if f.report.Token != 0 && f.report.Unsent {
-			r.Partition.Unspent(f.report.Budget)
-		}
-		p.release(&f.report)
-	}()
+	defer p.done(f)
 	if f.known, _ = p.memory.Get(&r.Key); f.known != nil && !p.believed(f.known) {
 		p.look(f)
 	}
 	now := time.Now()
+	p.sweepAlong(&r, f.known, now)
 	if a, ok := p.withoutAsking(f, now); ok {
 		return outcome{Answer: a}
 	}
@@ -149,6 +150,14 @@ func (p *Poller) fly(r Request) (out outcome) {
 		}
 	}
 	return p.fallBack(f, failureOf(r.Upstream, err))
+}
+
+// done gives the store the report that f still owes it.
+func (p *Poller) done(f *flight) {
+	if f.report.Token != 0 && f.report.Unsent {
+		f.r.Partition.Unspent(f.report.Budget)
+	}
+	p.release(&f.report)
 }
 
 // withoutAsking answers a flight with what is fresh, or with what the last poll
@@ -341,10 +350,16 @@ func (p *Poller) sendAgain(ctx context.Context, f *flight, res *upstream.Respons
 
 func (f *flight) request(ctx context.Context) (*http.Request, error) {
 	u := f.r.Upstream
+	if f.listing != nil {
+		return u.Provider.SweepRequest(ctx, u.Base, f.r.Reference, f.listing.cursor, f.credential)
+	}
 	return u.Provider.PollRequest(ctx, u.Base, f.r.Reference, f.credential)
 }
 
 func (f *flight) judge(res *upstream.Response) providers.Verdict {
+	if f.listing != nil {
+		return f.listing.judge(f.r.Upstream, f.r.Reference, res)
+	}
 	return f.r.Upstream.Judge(f.r.Reference, res)
 }
 

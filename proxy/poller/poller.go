@@ -66,6 +66,7 @@ type Poller struct {
 	observers  []Observer
 	tracker    *tracker
 	hints      hints
+	sweeps     sweeps
 	history    history
 
 	base context.Context // of every flight; ends when Close is called
@@ -90,6 +91,7 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	p.rereads.init()
 	p.settling = schedule.New(schedule.Rules[Request]{Slots: p.slots})
 	p.initWatches()
+	p.initSweeps()
 	_, use, err := p.Prepare(cfg, set)
 	if err != nil {
 		return nil, err
@@ -97,6 +99,7 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	use()
 	p.tracker = newTracker(store, func(name string) *upstream.Upstream { return p.registry.Load().byName[name] })
 	p.hints = newHints(reg)
+	p.sweeps.metrics = newSweepMetrics(reg)
 	reg.MustRegister(stuckMetric{p}, pressureMetric{p})
 	return p, nil
 }
@@ -130,6 +133,7 @@ func (p *Poller) Prepare(cfg Config, set *providers.Set) (upstreams []*upstream.
 	return next.sorted, func() {
 		p.registry.Store(next)
 		p.watches.setLimit(cfg.WatchedTasks)
+		p.askSooner(next.sorted)
 		if old != nil {
 			for _, u := range old.sorted {
 				u.Close()
@@ -164,6 +168,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	spawn := func(f func()) { go p.faults.roots.Run("scheduled poll", f) }
 	for name, loop := range map[string]func(){
 		"settling":         func() { p.settling.Run(ctx, spawn, p.settleOnce) },
+		"sweeping":         func() { p.sweeps.queue.Run(ctx, spawn, p.sweepOnce) },
 		"watching":         func() { p.watches.queue.Run(ctx, spawn, p.watchOnce) },
 		"storing again":    func() { p.retryUnstored(ctx) },
 		"history":          func() { p.history.run(ctx, p) },

@@ -9,6 +9,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller/upstream"
 )
 
 // maxHistory bounds the status changes kept of one task; the oldest but the
@@ -68,6 +69,9 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 		if len(e.History) > maxHistory {
 			e.History = slices.Delete(e.History, 1, 2)
 		}
+	}
+	if v.RetryAfter > 0 {
+		e.Asked = upstream.ClampRetryAfter(v.RetryAfter)
 	}
 	e.FreshUntil = now.Add(u.PollAgain(known, e, &task, v.RetryAfter, now))
 	p.settleState(u, known, e, v.Settled || u.Provider.Result != nil && !v.WantsResult && len(u.Provider.Settle) == 0, v.WantsResult, now)

@@ -3,6 +3,7 @@ package poller
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -234,4 +235,73 @@ func TestHintsAndVendorSchedule(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFreshnessShortenedByAReload reaches what is stored and what is watched; what
+// the upstream asked for holds.
+func TestFreshnessShortenedByAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBenchOver(t, newMemStore(), "vessl", func(_ int64, req *http.Request) (*http.Response, error) {
+			if strings.Contains(req.URL.Path, "later") {
+				return reply(200, vesslRunning, "Retry-After", "600")
+			}
+			return reply(200, vesslRunning)
+		}, func(c *upstream.Config) { c.Freshness.InProgress = time.Hour })
+		b.poll("a", "polled")
+		b.poll("a", "later")
+		release, _ := b.Watch(b.request("a", "watched"))
+		defer release()
+		time.Sleep(time.Minute)
+		b.wantPolls(3)
+		b.reload(func(c *upstream.Config) { c.Freshness.InProgress = 10 * time.Second })
+		b.poll("a", "polled")
+		b.poll("a", "later")
+		b.wantPolls(4)
+		time.Sleep(time.Minute)
+		if n := b.polls.Load(); n < 4+5 || n > 4+8 {
+			t.Errorf("the watched task was polled %d times in a minute, want every ten seconds", n-4)
+		}
+	})
+}
+
+// TestAdaptiveBeginsWithTheVendorsAdvice, and follows what it learned from then on.
+func TestAdaptiveBeginsWithTheVendorsAdvice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := map[string]time.Time{}
+		file := strings.Replace(ownFile, "first: 1s, growth: 2, max: 5s", "steps: [3s, 7s], max: 11s, max_queued: 20s", 1)
+		file = strings.Replace(file, "BUSY: in_progress", "WAIT: queued, BUSY: in_progress", 1)
+		file = strings.Replace(file, "fields: {", "fields: {created_at: {path: at, time: unix}, ", 1)
+		b := newBenchOf(t, file, func(_ int64, req *http.Request) (*http.Response, error) {
+			id := path.Base(req.URL.Path)
+			if began[id].IsZero() {
+				began[id] = time.Now()
+			}
+			switch {
+			case id == "queued":
+				return reply(200, `{"status":"WAIT"}`)
+			case time.Since(began[id]) < 30*time.Second:
+				return reply(200, fmt.Sprintf(`{"status":"BUSY","at":%d}`, began[id].Unix()))
+			}
+			return reply(200, fmt.Sprintf(`{"status":"DONE","at":%d}`, began[id].Unix()))
+		}, func(u *upstream.Config) { u.Schedule = "adaptive" })
+		pauses := func(id string, n int) (got []time.Duration) {
+			e := b.entry(b.poll("a", id))
+			for range n {
+				got = append(got, e.FreshUntil.Sub(e.ObservedAt))
+				time.Sleep(e.FreshUntil.Sub(time.Now()) + time.Millisecond)
+				e = b.entry(b.poll("a", id))
+			}
+			return got
+		}
+		if got, want := fmt.Sprint(pauses("queued", 3)), "[3s 7s 20s]"; got != want {
+			t.Errorf("while queued the pauses are %s, want %s", got, want)
+		}
+		if got, want := fmt.Sprint(pauses("job1", 3)), "[3s 7s 11s]"; got != want {
+			t.Errorf("before anything has ended the pauses are %s, want %s", got, want)
+		}
+		pauses("job1", 2)
+		if got := fmt.Sprint(pauses("job2", 3)); got == "[3s 7s 11s]" {
+			t.Error("what was learned is not followed")
+		}
+	})
 }

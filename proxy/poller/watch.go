@@ -11,6 +11,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller/schedule"
+	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 )
 
@@ -86,7 +87,7 @@ func (w *watches) setLimit(tasks int) {
 // are watched already.
 func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 	r.NoCache, r.OnlyIfCached, r.Traceparent = false, false, ""
-	w := &p.watches
+	w, due := &p.watches, p.firstWatch(r)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	there := w.byKey[r.Key]
@@ -95,7 +96,7 @@ func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 		there.refs++
 		if there.ended { // a reopenable task may run again
 			there.ended = false
-			w.add(there, p.firstWatch(r))
+			w.add(there, due)
 		}
 	case len(w.byKey) >= w.limit:
 		return nil, &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, Upstream: r.Upstream.Name,
@@ -104,7 +105,7 @@ func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 		there = &watch{request: r, refs: 1}
 		w.byKey[r.Key] = there
 		w.tasks[r.task()] = append(w.tasks[r.task()], there)
-		w.add(there, p.firstWatch(r))
+		w.add(there, due)
 	}
 	return sync.OnceFunc(func() { w.release(there) }), nil
 }
@@ -201,10 +202,37 @@ func (p *Poller) Watched() int {
 // once, unless an answer is fresh.
 func (p *Poller) firstWatch(r Request) time.Time {
 	now := time.Now()
-	if e, ok := p.memory.Get(&r.Key); ok && !e.Frozen && e.FreshUntil.After(now) {
-		return e.FreshUntil
+	e, _ := p.memory.Get(&r.Key)
+	p.sweepAlong(&r, e, now)
+	if e != nil && !e.Frozen && e.FreshUntil.After(now) && !r.Upstream.Outdated(e, now) {
+		if e.Missing || e.Terminal || p.doubts(e) {
+			return e.FreshUntil
+		}
+		return r.Upstream.Unhurried(e.FreshUntil, e.ObservedAt)
+	}
+	if until := p.sweeps.freshUntil(&r.Key, now); until.After(now) { // what is to be known, a listing is about to tell
+		return until
 	}
 	return now
+}
+
+// askSooner polls the watched tasks of upstreams whose answers are not to stay
+// fresh for as long any more as when they came.
+func (p *Poller) askSooner(of []*upstream.Upstream) {
+	w := &p.watches
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for _, u := range of {
+		if !u.AsksSooner() {
+			continue
+		}
+		for _, there := range w.byKey {
+			if there.request.Upstream.Name == u.Name && !there.ended {
+				w.add(there, now.Add(spread(gentle)))
+			}
+		}
+	}
 }
 
 const (
@@ -213,6 +241,8 @@ const (
 	overslept = 5 * time.Second
 	// rampUp is over how long polls spread that waited for the same event.
 	rampUp = 30 * time.Second
+	// gentle is over how long a reload spreads polls.
+	gentle = 2 * time.Second
 	// longestPause bounds the pauses between polls that bring nothing, for some
 	// time; then they grow with that time, as after stillFor do those between
 	// polls that find nothing changed: what never ends, or is never answered
@@ -247,7 +277,7 @@ func (p *Poller) watchOnce(ctx context.Context, there *watch, late time.Duration
 	}
 	now := time.Now()
 	due, ended := there.next(out, now)
-	if !ended && there.failures == 0 && out.forwarded && !out.Entry.Terminal {
+	if !ended && there.failures == 0 && !out.Entry.Terminal && !p.doubts(out.Entry) {
 		due = r.Upstream.Unhurried(due, now)
 	}
 	w.plan(there, due, ended)

@@ -121,10 +121,6 @@ func (u *Upstream) Renews(c providers.Credential) bool {
 	return client.tokens.Current() != token
 }
 
-// RenewsCredential reports whether u's credential is an access token: that one
-// is refused says nothing of the client.
-func (u *Upstream) RenewsCredential() bool { return u.held != nil && u.held.client != nil }
-
 // Secrets are the credentials that u holds now but its config does not: what
 // was read from a file, and tokens.
 func (u *Upstream) Secrets() (all []string) {

@@ -45,6 +45,12 @@ type Config struct {
 	// Unset means as long again as Reauthorize.
 	ReauthorizeGrace *time.Duration `yaml:"reauthorize_grace"`
 
+	// Sweep is how often a listing of the upstream is read that tells about many
+	// tasks at once, while a partition has at least SweepAtLeast live tasks that
+	// are watched or were polled in the last minute. Zero means never.
+	Sweep        time.Duration `yaml:"sweep"`
+	SweepAtLeast int           `yaml:"sweep_at_least"`
+
 	Inbound     *InboundConfig `yaml:"inbound"` // nil: messages of the upstream are not taken
 	Rate        *RateConfig    `yaml:"rate"`    // nil: unlimited
 	Breaker     BreakerConfig  `yaml:"breaker"`
@@ -140,6 +146,7 @@ func DefaultConfig() Config {
 		GroupBy:      "model",
 		StaleIfError: 10 * time.Minute,
 		Reauthorize:  15 * time.Minute,
+		SweepAtLeast: 5,
 		Breaker: BreakerConfig{
 			Failures: 5, Window: 30 * time.Second, Ratio: 0.5, Minimum: 20,
 			OpenFor: 10 * time.Second, OpenForMax: 5 * time.Minute, Probes: 1,

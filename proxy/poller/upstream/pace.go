@@ -77,11 +77,17 @@ func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryA
 	if percent, err := strconv.ParseFloat(string(task.Progress.Percent), 64); err == nil {
 		hint.Percent = percent
 	}
-	if !u.Learned.Groups.Learner(group).HasLearned() && u.Provider.Poll.Advises() {
+	if u.advised(group) {
 		bound := max(u.Config.MaxDelay.Absolute, time.Duration(u.Config.MaxDelay.Relative*float64(now.Sub(start))))
 		return max(u.Config.MinInterval, min(u.vendorPause(e, retryAfter), bound), hint.RetryAfter)
 	}
 	return u.Learned.Groups.Next(group, next, hint)
+}
+
+// advised reports whether, on schedule: adaptive, the provider file's advice is
+// followed: nothing was learned yet about such tasks.
+func (u *Upstream) advised(group string) bool {
+	return u.Provider.Poll.Advises() && !u.Learned.Groups.Learner(group).HasLearned()
 }
 
 // vendorPause is the pause that the provider file advises after the n-th answer
@@ -107,13 +113,13 @@ func (u *Upstream) vendorPause(e *cache.Entry, retryAfter time.Duration) time.Du
 }
 
 // Urgency orders tasks when polls are short: by the delay that is expected to
-// have gone unnoticed or, on schedule: fixed, by how many lifetimes old the
-// answer is. A task of which nothing is known comes first.
+// have gone unnoticed or, where that was not learned, by how many lifetimes old
+// the answer is. A task of which nothing is known comes first.
 func (u *Upstream) Urgency(e *cache.Entry, now time.Time) float64 {
 	if e == nil || e.Missing {
 		return math.Inf(1)
 	}
-	if u.Learned.Groups == nil || e.Terminal {
+	if u.Learned.Groups == nil || e.Terminal || u.advised(u.Group(e)) {
 		return float64(now.Sub(e.ObservedAt)) / float64(max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt)))
 	}
 	j, start := job(e, now)
@@ -126,7 +132,7 @@ func (u *Upstream) Reaches(e *cache.Entry, urgency float64) time.Time {
 	if e == nil || e.Missing {
 		return time.Time{}
 	}
-	if u.Learned.Groups == nil || e.Terminal {
+	if u.Learned.Groups == nil || e.Terminal || u.advised(u.Group(e)) {
 		lifetime := max(time.Millisecond, e.FreshUntil.Sub(e.ObservedAt))
 		return e.ObservedAt.Add(time.Duration(urgency * float64(lifetime)))
 	}

@@ -38,34 +38,24 @@ func (u *Upstream) RetryAfter(part *Partition, e *cache.Entry, now time.Time) ti
 
 // lifetime is how long an answer stays fresh.
 func (u *Upstream) lifetime(status normalize.Status, retryAfter time.Duration) time.Duration {
-	f := u.Config.Freshness
-	var d time.Duration
-	switch status {
-	case normalize.Queued:
-		d = f.Queued
-	case normalize.InProgress:
-		d = f.InProgress
-	case normalize.RequiresAction:
-		d = f.RequiresAction
-	case normalize.Unknown:
-		d = f.Unknown
-	default:
-		d = f.Reopenable
-	}
-	d = max(d, u.Provider.Poll.Min)
+	d := max(u.Config.Freshness.of(status), u.Provider.Poll.Min)
 	if retryAfter > 0 {
 		d = max(d, ClampRetryAfter(retryAfter))
 	}
 	return d
 }
 
-// Doubted makes e as stale as the provider's least interval allows.
+// Doubted makes e as stale as the provider's least interval allows, unless its
+// task has ended for good.
 func (u *Upstream) Doubted(e *cache.Entry) {
+	if e.Frozen || u.Expiring(e) { // there will be no news
+		return
+	}
 	again := e.ObservedAt.Add(u.Provider.Poll.Min)
 	if now := time.Now(); again.Before(now) {
 		again = now
 	}
-	if !e.Frozen && again.Before(e.FreshUntil) {
+	if again.Before(e.FreshUntil) {
 		e.FreshUntil = again
 	}
 }
@@ -84,4 +74,42 @@ func (u *Upstream) Expire(e *cache.Entry, at, now time.Time) {
 	if e.Frozen, e.FreshUntil = false, at; !at.After(now) {
 		e.FreshUntil = now.Add(u.Config.Freshness.Reopenable)
 	}
+}
+
+// of is how long an answer with that status stays fresh.
+func (f *FreshnessConfig) of(status normalize.Status) time.Duration {
+	switch status {
+	case normalize.Queued:
+		return f.Queued
+	case normalize.InProgress:
+		return f.InProgress
+	case normalize.RequiresAction:
+		return f.RequiresAction
+	case normalize.Unknown:
+		return f.Unknown
+	}
+	return f.Reopenable
+}
+
+// AsksSooner reports whether some answers were fresh for longer by the config
+// that was in force before.
+func (u *Upstream) AsksSooner() bool {
+	for _, status := range normalize.Statuses {
+		if u.before != nil && u.before.of(status) > u.Config.Freshness.of(status) {
+			return true
+		}
+	}
+	return false
+}
+
+// Outdated reports whether e is fresh only because of the config that was in
+// force when it came: by that of today it would not be. What the upstream itself
+// asked for holds.
+func (u *Upstream) Outdated(e *cache.Entry, now time.Time) bool {
+	if u.before == nil || e.Frozen || e.Missing || e.Settling {
+		return false
+	}
+	status := normalize.Status(e.Status)
+	then, today := max(u.before.of(status), u.Provider.Poll.Min), u.lifetime(status, e.Asked)
+	return then > today && e.FreshUntil.Sub(e.ObservedAt) == then && now.Sub(e.ObservedAt) > today
 }

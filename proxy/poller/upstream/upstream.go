@@ -42,7 +42,8 @@ type Upstream struct {
 	witnesses *witnesses
 	stats     *stats
 	messages  *messages
-	signers   *signers // nil: it signs with a secret, or not at all
+	before    *FreshnessConfig // of the config that was in force before, where an answer was fresh for longer; nil: none
+	signers   *signers         // nil: it signs with a secret, or not at all
 	Learned   *adaptive.Durations
 	Metrics   Series
 	NotFound  *problem.Problem // prepared, for the hit path
@@ -173,6 +174,9 @@ func (u *Upstream) Inherit(old *Upstream) {
 	}
 	if u.held != nil && old.held != nil && u.held.client.same(old.held.client) {
 		u.held.client = old.held.client
+	}
+	if u.before = old.before; old.Config.Freshness != u.Config.Freshness {
+		u.before = &old.Config.Freshness
 	}
 	u.witnesses, u.stats, u.passing, u.messages = old.witnesses, old.stats, old.passing, old.messages
 	u.Learned.Inherit(old.Learned)

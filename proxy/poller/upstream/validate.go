@@ -79,6 +79,7 @@ func (v *validation) provider(c *Config, set *providers.Set) {
 		v.params(c.Params, p)
 	}
 	v.inbound(c, p)
+	v.sweep(c, p)
 }
 
 // route checks how the upstream is reached; p is nil where there is no such
