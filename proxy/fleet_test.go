@@ -43,7 +43,7 @@ func TestFleet(t *testing.T) {
 	if len(v.Failures) != 1 || v.Failures[0].Count != 2 || v.Failures[0].Message == nil || *v.Failures[0].Message != "it broke" || v.Failures[0].Ref != "shannon/f2" {
 		t.Errorf("failures: %+v", v.Failures)
 	}
-	if h := v.History; h.StepSeconds != 10 || len(h.PollsReceived) != 60 || len(h.PollsUpstream) != 60 || len(h.ByStatus) != 9 || len(h.ByStatus["queued"]) != 60 {
+	if h := v.History; h.StepSeconds != 15 || len(h.PollsUpstream) != len(h.PollsReceived) || len(h.ByStatus) != 9 || len(h.ByStatus["queued"]) != len(h.PollsReceived) {
 		t.Errorf("history: %+v", h)
 	}
 	own := f.fleet("X-API-Key: b")

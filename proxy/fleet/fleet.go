@@ -88,8 +88,8 @@ func (s *Service) ServeFleet(x *access.Request) {
 		x.Problem(p)
 		return
 	}
-	span, known := windows[params["window"]]
-	if !known {
+	span, known := poller.Windows[params["window"]]
+	if !known && params["window"] != "" {
 		x.Problem(wire.Invalid("window wants 15m, 1h, 24h or all"))
 		return
 	}
@@ -109,9 +109,6 @@ func (s *Service) ServeFleet(x *access.Request) {
 	}
 	x.Json(fleet)
 }
-
-// windows are the times that a fleet may be about. 0 is all of it.
-var windows = map[string]time.Duration{"": 0, "all": 0, "15m": 15 * time.Minute, "1h": time.Hour, "24h": 24 * time.Hour}
 
 // plainView is the view of a request without parameters of its own. It answers
 // the request itself when there is none.
@@ -154,7 +151,7 @@ func (s *Service) fleet(v *access.Reach, span time.Duration, now time.Time) (*do
 		d := u.Durations()
 		f.Durations[u.Name] = durationJSON{secondsOf(d.P50, d.Samples), secondsOf(d.P95, d.Samples), d.Samples}
 	}
-	f.History = s.fleetHistory(v)
+	f.History = s.fleetHistory(v, span)
 	oldest := cache.Query{Limit: 1, Statuses: running}
 	failed := cache.Query{Limit: failuresSeen, Statuses: failures, Order: cache.ByUpdated, Descending: true, Since: since}
 	for _, q := range []*cache.Query{&oldest, &failed} {
@@ -249,35 +246,40 @@ func secondsOf(d time.Duration, samples int) *float64 {
 	return &seconds
 }
 
-// fleetHistory is always HistoryPoints long, zero from before the start. How
-// many tasks there were is only known of all together, so a view of single
-// partitions has no points there.
-func (s *Service) fleetHistory(v *access.Reach) history {
+// fleetHistory is how the window went, as far as it lies after the start. How many
+// tasks there were is only known of all together, so a view of single partitions
+// has no points there.
+func (s *Service) fleetHistory(v *access.Reach, window time.Duration) history {
+	past := s.engine.History(window)
+	n := len(past.Points)
 	h := history{
-		StepSeconds: int(poller.HistoryStep / time.Second), ByStatus: map[string][]int{},
-		PollsReceived: make([]int64, poller.HistoryPoints), PollsUpstream: make([]int64, poller.HistoryPoints),
+		StepSeconds: int(past.Step / time.Second), ByStatus: map[string][]int{},
+		PollsReceived: make([]int64, n), PollsUpstream: make([]int64, n),
 	}
-	points := s.engine.History()
-	first := poller.HistoryPoints - len(points)
-	for _, status := range normalize.Statuses {
+	for i, status := range normalize.Statuses {
 		h.ByStatus[string(status)] = []int{}
 		if v.All {
-			h.ByStatus[string(status)] = make([]int, poller.HistoryPoints)
+			h.ByStatus[string(status)] = levels(past.Points, v.Upstreams, i)
 		}
 	}
-	for i, point := range points {
+	for i, point := range past.Points {
 		for _, u := range v.Upstreams {
-			p := point[u.Name]
-			h.PollsReceived[first+i] += p.Received
-			h.PollsUpstream[first+i] += p.Upstream
-			for status, n := range p.ByStatus {
-				if line := h.ByStatus[status]; v.All && line != nil { // a store may be damaged
-					line[first+i] += n
-				}
-			}
+			h.PollsReceived[i] += point[u.Name].Received
+			h.PollsUpstream[i] += point[u.Name].Upstream
 		}
 	}
 	return h
+}
+
+// levels are how many tasks of the upstreams were in one status at each point.
+func levels(points []map[string]poller.Point, upstreams []*upstream.Upstream, status int) []int {
+	all := make([]int, len(points))
+	for i, point := range points {
+		for _, u := range upstreams {
+			all[i] += point[u.Name].ByStatus[status]
+		}
+	}
+	return all
 }
 
 // groupFailures puts failures of one kind together, the newest first.

@@ -22,7 +22,7 @@ type Engine interface {
 	Stuck(r *cache.Row, now time.Time) bool
 	StuckCounts(sight *cache.Sight, now time.Time) map[string]int
 	Allowance(u *upstream.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration)
-	History() []map[string]poller.Point
+	History(window time.Duration) poller.History
 }
 
 // Service serves what is about many tasks: lists, counts, upstreams, and

@@ -5,9 +5,10 @@ import { Chart } from "./charts.mjs";
 import { now } from "./clock.mjs";
 import { byId, h, setAttr, setText } from "./dom.mjs";
 import { ago, count, instant, short } from "./format.mjs";
+import { arrivals, reach } from "./past.mjs";
 import { WINDOWS } from "./route.mjs";
 import { setSubject } from "./title.mjs";
-import { icon, STATUSES, wordOf } from "./statuses.mjs";
+import { icon, isTerminal, STATUSES, wordOf } from "./statuses.mjs";
 
 export class Counts {
   #cells = new Map();
@@ -24,11 +25,12 @@ export class Counts {
     }
   }
 
-  draw(fleet) {
+  draw(fleet, _, window) {
+    const { slots, text } = reach(fleet.history, window);
     for (const [status, cell] of this.#cells) {
-      cell.draw(fleet.tasks.by_status[status] ?? 0, fleet.history?.by_status?.[status] ?? []);
+      cell.draw(fleet.tasks.by_status[status] ?? 0, fleet.history.by_status[status] ?? [], slots, text);
     }
-    this.#summary.draw(fleet);
+    this.#summary.draw(fleet, text);
   }
 
   /** mark shows which statuses the table is filtered to, and the window. */
@@ -44,18 +46,21 @@ export class Counts {
 class Cell {
   #number = h("span", { class: "number" }, "–");
   #chart;
+  #status;
 
   constructor(status, onclick) {
+    this.#status = status;
     this.#chart = new Chart([status], "spark");
     this.element = h("button", { type: "button", class: `count ${status}`, "aria-pressed": "false", onclick },
       h("span", { class: "name" }, icon(status), wordOf(status)), this.#number, this.#chart.element);
   }
 
-  draw(n, points) {
+  draw(n, points, slots, text) {
+    const ended = isTerminal(this.#status);
     setText(this.#number, short(n));
-    this.element.title = count(n);
+    this.element.title = `${count(n)}. The line: how many ${ended ? "became so" : "there were"}, over ${text}`;
     this.element.classList.toggle("none", n === 0);
-    this.#chart.draw([points]);
+    this.#chart.draw([ended ? arrivals(points) : points], slots);
   }
 }
 
@@ -64,6 +69,7 @@ class Summary {
   #stuck;
   #oldest;
   #words = h("span", null, "tasks");
+  #lines = h("span");
   #window;
   #ref = "";
 
@@ -73,14 +79,15 @@ class Summary {
     this.#oldest = h("button", { type: "button", class: "link", hidden: true, onclick: () => open(this.#ref) });
     byId("summary").append(
       h("span", { class: "lately" }, this.#total, " ", this.#words, " ", h("label", null, h("span", { class: "hush" }, "What counts, failures and savings are about"), this.#window)),
-      this.#stuck, this.#oldest);
+      this.#stuck, this.#oldest, this.#lines);
   }
 
   mark(window) {
     this.#window.value = window;
   }
 
-  draw(fleet) {
+  draw(fleet, text) {
+    setText(this.#lines, `lines: ${text}`);
     const { total, stuck } = fleet.tasks;
     setText(this.#total, count(total));
     setText(this.#words, this.#window.value === "all" ? "tasks of" : `${total === 1 ? "task" : "tasks"} changed in`);

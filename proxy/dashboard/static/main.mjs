@@ -96,6 +96,7 @@ function search() {
 
 // A whole reference, or an id of which there is one, opens the task.
 function openFound() {
+  clearTimeout(searching); // or it would lead back to the list
   const text = byId("find").value.trim();
   if (!text) return;
   const ref = text.includes("/") && knows(text.split("/")[0]) ? text : overview.table.find(text);

@@ -135,7 +135,7 @@ export class Overview {
   #draw(fleet) {
     this.#fleet = fleet;
     sync(fleet.at);
-    for (const panel of this.panels) panel.draw(fleet, WINDOWS[this.#window]);
+    for (const panel of this.panels) panel.draw(fleet, WINDOWS[this.#window], this.#window);
     this.upstreams.drawTasks(fleet);
   }
 

@@ -2,7 +2,8 @@
 
 import { Chart, Strip } from "./charts.mjs";
 import { byId, h, setText } from "./dom.mjs";
-import { count, duration, percent, short } from "./format.mjs";
+import { count, percent, short } from "./format.mjs";
+import { reach } from "./past.mjs";
 
 // The parts of all polls received: member of `saved`, class, words.
 const PARTS = [
@@ -37,7 +38,7 @@ export class Savings {
       this.#chart.element);
   }
 
-  draw(fleet, span) {
+  draw(fleet, span, window) {
     const { received, upstream, saved, rate_limits_avoided: avoided } = fleet.polls;
     setText(this.#rate, received > 0 ? percent(saved.total / received) : "–");
     setText(this.#told, `of ${short(received)} polls in ${span} never reached an upstream`);
@@ -45,9 +46,8 @@ export class Savings {
     setText(this.#numbers.get("upstream"), count(upstream));
     for (const [member] of PARTS) setText(this.#numbers.get(member), count(saved[member]));
     setText(this.#avoided, count(avoided));
-    const history = fleet.history;
-    if (!history) return;
-    this.#chart.draw([history.polls_received ?? [], history.polls_upstream ?? []]);
-    setText(this.#span, `last ${duration(history.step_seconds * (history.polls_received ?? []).length)}`);
+    const { slots, text } = reach(fleet.history, window);
+    this.#chart.draw([fleet.history.polls_received, fleet.history.polls_upstream], slots);
+    setText(this.#span, text);
   }
 }

@@ -36,7 +36,7 @@ export class Fleet extends EventEmitter {
   polls = { received: 48_210, upstream: 3_904, hit: 38_905, collapsed: 4_020, stale: 61, not_modified: 1_320 };
   avoided = 212;
   dead = ""; // an upstream that died
-  #history = { step_seconds: 10, by_status: Object.fromEntries(STATUSES.map((s) => [s, []])), polls_received: [], polls_upstream: [] };
+  #history = { step_seconds: 60, by_status: Object.fromEntries(STATUSES.map((s) => [s, []])), polls_received: [], polls_upstream: [] };
   #ticks = 0;
 
   /** hostile is put into every string that an upstream may choose; caller says
@@ -120,7 +120,7 @@ export class Fleet extends EventEmitter {
     this.polls.hit += Math.round((received - upstream) * 0.86);
     this.polls.collapsed += Math.round((received - upstream) * 0.1);
     this.polls.not_modified += received - upstream - Math.round((received - upstream) * 0.86) - Math.round((received - upstream) * 0.1);
-    if (this.#ticks % 10 === 0) this.#record(wave);
+    if (this.#ticks % 60 === 0) this.#record(wave);
     this.emit("fleet", this.fleet());
   }
 
