@@ -61,6 +61,13 @@ func TestDashboardInBrowser(t *testing.T) {
 		"/poll": func(r *http.Request) error {
 			return pollOnce(r.Context(), open.task("jobs", r.FormValue("id")), "Authorization: Bearer team-1")
 		},
+		"/die": func(r *http.Request) error {
+			jobs.die()
+			for i := range 6 { // nobody knows these yet, so each is asked for
+				pollOnce(r.Context(), open.task("jobs", fmt.Sprint("ghost-", i)), "Authorization: Bearer team-1")
+			}
+			return nil
+		},
 		"/polls": func(r *http.Request) error { return number(jobs.polls(r.FormValue("id"))) },
 	}))
 	t.Cleanup(control.Close)
@@ -150,6 +157,7 @@ type jobServer struct {
 	mu    sync.Mutex
 	state map[string]string // guarded by mu; by id, without the canary
 	asked map[string]int    // guarded by mu
+	dead  bool              // guarded by mu
 }
 
 func newJobServer() *jobServer {
@@ -180,6 +188,13 @@ func (s *jobServer) move(id, state string) error {
 	return nil
 }
 
+// die has every connection cut from now on.
+func (s *jobServer) die() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = true
+}
+
 func (s *jobServer) polls(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +207,11 @@ func (s *jobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	state := s.state[id]
 	s.asked[id]++
+	dead := s.dead
 	s.mu.Unlock()
+	if dead {
+		panic(http.ErrAbortHandler)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if state == "" || r.Header.Get("Authorization") != "Bearer team-1" {
 		w.WriteHeader(http.StatusNotFound)

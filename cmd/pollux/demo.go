@@ -89,7 +89,7 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 	defer servers.Wait()
 	defer stop()
 	servers.Go(func() {
-		if failed := serveHTTP(running, upstreamListener, upstreams); failed != nil {
+		if failed := serveHTTP(running, upstreamListener, withReceivers(upstreams)); failed != nil {
 			fmt.Fprintln(t.Stderr, "pollux demo: the simulated upstreams ended:", failed)
 		}
 	})
@@ -113,7 +113,7 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- s.run(serving, ln) }()
 
-	fleet := newFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String())
+	fleet := newFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String(), "http://"+upstreamListener.Addr().String())
 	fleet.greet(ctx, t.Stdout)
 	if o.length > 0 {
 		var cancel context.CancelFunc
@@ -129,7 +129,8 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 func demoConfig(set *providers.Set, sandboxAddr, dir string) *loaded {
 	l := &loaded{Config: DefaultConfig(), Providers: set}
 	l.Store.Path = filepath.Join(dir, "pollux.db")
-	l.Log.Level = "error" // failing upstreams are part of the show
+	l.Log.Level = "error"                              // failing upstreams are part of the show
+	l.Webhooks.AllowNetworks = []string{"127.0.0.0/8"} // their receivers are here
 	l.Upstreams = map[string]upstream.Config{}
 	for _, p := range set.All() {
 		if p.Simulation == nil {

@@ -37,6 +37,7 @@ const (
 // fleet is the clients of the demo and what they see.
 type fleet struct {
 	base      string
+	receivers string // of webhooks, see withReceivers
 	upstreams []*upstream.Upstream
 	sandbox   *sandbox.Server
 	client    *http.Client
@@ -46,6 +47,8 @@ type fleet struct {
 	mu      sync.Mutex
 	tasks   [teams][]*demoTask // guarded by mu
 	trouble string             // guarded by mu; the upstream that fails, "" if none
+
+	hooks []string // ids of webhooks, the oldest first; of the goroutine that registers them
 }
 
 // counts is what clients were told by one upstream's answers.
@@ -66,12 +69,12 @@ type demoTask struct {
 }
 
 // newFleet makes the first tasks.
-func newFleet(upstreams []*upstream.Upstream, server *sandbox.Server, base string) *fleet {
+func newFleet(upstreams []*upstream.Upstream, server *sandbox.Server, base, receivers string) *fleet {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // of loopback addresses
 	transport.MaxIdleConnsPerHost = 1000
 	f := &fleet{
-		base: base, upstreams: upstreams, sandbox: server, started: time.Now(), seen: map[string]*counts{},
+		base: base, receivers: receivers, upstreams: upstreams, sandbox: server, started: time.Now(), seen: map[string]*counts{},
 		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
 	}
 	for _, u := range upstreams {
@@ -89,6 +92,7 @@ func (f *fleet) run(ctx context.Context, clients int, s *screen) error {
 	for i := range clients {
 		running.Go(func() { f.pollLoop(ctx, i%teams) })
 	}
+	running.Go(func() { f.registerLoop(ctx) })
 	redraw, refill, trouble := time.NewTicker(s.interval()), time.NewTicker(250*time.Millisecond), time.NewTicker(troubleEvery)
 	defer redraw.Stop()
 	defer refill.Stop()

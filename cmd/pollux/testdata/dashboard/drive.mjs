@@ -53,8 +53,25 @@ async function showsTheFleet() {
   await until(`${rows}.length === ${JOBS} && ${live}`);
   await until(`${count("failed")} === '1' && ${count("unknown")} === '1' && document.querySelectorAll('.card').length === 2`);
   assert.match(await browser.run("document.querySelector('#failures .message').textContent"), /it broke <img/);
+  assert.match(await browser.run("document.getElementById('summary').textContent"), /lines: the last .*since Pollux started/);
   assert.match(await browser.run(`${row("error")}.textContent`), /E<img/);
   await unharmed();
+}
+
+// An upstream that dies is at the top within seconds, whatever the screen.
+async function tellsOfTheDead() {
+  const atTheTop = "(() => { const e = [...document.querySelectorAll('.states-line, .state-chip')].find((x) => x.checkVisibility()); const r = e.getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight ? e.textContent : ''; })()";
+  await browser.run("scrollTo(0, 0)");
+  assert.doesNotMatch(await browser.run(atTheTop), /^jobs ?cut off/);
+  const died = performance.now();
+  await control("die");
+  await until(`${atTheTop}.match(/^jobs ?cut off/) && document.title.startsWith('jobs cut off')`);
+  const took = performance.now() - died;
+  assert.ok(took < 20_000, `seen after ${Math.round(took)} ms`); // ten times what is promised
+  for (const width of [400, 1024, 1440]) {
+    await browser.look({ width, height: 800 });
+    await until(`${atTheTop}.match(/^jobs ?cut off/)`);
+  }
 }
 
 async function filtersAndFinds() {
@@ -213,6 +230,7 @@ try {
   await forgets("active");
   await survivesRestarts();
   await showsEveryTask();
+  await tellsOfTheDead();
   await open(`${KEYED}/dashboard`);
   await logsIn();
   await open(`${ANONYMOUS}/dashboard`);
