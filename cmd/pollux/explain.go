@@ -107,6 +107,9 @@ func explainedProvider(t *console.Terminal, file, dir, name string) (*providers.
 	for _, p := range l.All() {
 		known = append(known, p.Name)
 	}
+	if near := console.Nearest(name, known); near != "" {
+		return nil, fmt.Errorf("there is no provider %q: did you mean %q?", name, near)
+	}
 	return nil, fmt.Errorf("there is no provider %q, there are %s", name, strings.Join(known, ", "))
 }
 

@@ -71,6 +71,7 @@ func TestExplainOther(t *testing.T) {
 		{"this task", shannonBody, []string{"--id", "task-1", "shannon"}, exitOK, `"id": "task-1"`},
 		{"by parameter", shannonBody, []string{"--param", "task_id=task-2", "shannon"}, exitFailure, "names another task"},
 		{"unknown parameter", shannonBody, []string{"--param", "run=1", "shannon"}, exitFailure, "provider shannon has task_id"},
+		{"mistyped provider", "{}", []string{"shanon"}, exitFailure, `there is no provider "shanon": did you mean "shannon"?`},
 		{"unknown provider", "{}", []string{"nope"}, exitFailure, `there is no provider "nope", there are a2a, airbyte, aitronos`},
 		{"not found", `{"error":"Task not found"}`, []string{"--status", "404", "shannon"}, exitOK, "no document: task-not-found"},
 		{"broken upstream", `oops`, []string{"--status", "500", "shannon"}, exitOK, "no document: upstream-error"},

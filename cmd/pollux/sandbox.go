@@ -42,6 +42,9 @@ While it runs it is controlled under /_sandbox/:
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
+	if _, _, err := net.SplitHostPort(*listen); err != nil {
+		return t.Misused(fs, "--listen wants an address such as 127.0.0.1:8081")
+	}
 	set, _, err := loadProviderSet(*file, "", t.Env)
 	if err != nil {
 		return t.Fail("sandbox", err)

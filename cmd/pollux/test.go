@@ -72,7 +72,7 @@ func (r *recordingRun) all() error {
 	return filepath.WalkDir(r.dir, func(file string, entry fs.DirEntry, err error) error {
 		switch name := entry; {
 		case err != nil:
-			return errors.New(plainCause(err))
+			return fmt.Errorf("%s: %s", file, plainCause(err))
 		case name.IsDir() && file != r.dir && strings.HasPrefix(name.Name(), "."):
 			return filepath.SkipDir
 		case name.IsDir() || filepath.Ext(file) != ".json" || strings.HasSuffix(file, goldenSuffix):

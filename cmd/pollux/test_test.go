@@ -71,7 +71,7 @@ func TestRecordingsWithoutConfig(t *testing.T) {
 		{"what is no JSON", []string{"p"}, exitFailure, "broken.json: want a JSON object"},
 		{"nothing recorded", []string{"empty"}, exitFailure, "no recorded answer below empty"},
 		{"no such provider", []string{"wrong"}, exitFailure, `there is no provider "acne"`},
-		{"no such directory", []string{"nowhere"}, exitFailure, "no such file or directory"},
+		{"no such directory", []string{"nowhere"}, exitFailure, "nowhere: no such file or directory"},
 		{"no directory", nil, exitUsage, "wants the directory"},
 		{"two directories", []string{"p", "empty"}, exitUsage, "one directory"},
 	} {

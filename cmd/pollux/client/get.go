@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"pollux/cmd/pollux/console"
 )
@@ -24,6 +25,9 @@ func getCommand(ctx context.Context, t *console.Terminal, args []string) int {
 		return code
 	}
 	ref, err := parseRef(rest[0])
+	if err == nil {
+		err = checkInclude(*include)
+	}
 	if err != nil {
 		return ended(ctx, t, "get", err)
 	}
@@ -38,6 +42,15 @@ func getCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	}
 	r.include(*include)
 	return ended(ctx, t, "get", c.get(ctx, t, ref, r, *asJSON || *include != ""))
+}
+
+func checkInclude(what string) error {
+	for word := range strings.SplitSeq(what, ",") {
+		if err := oneOf("include", "it is", word, []string{"native", "history"}); what != "" && err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // include asks for more than the document; "" for nothing.

@@ -52,12 +52,26 @@ func Run(ctx context.Context, t *Terminal, args []string) int {
 }
 
 func (t *Terminal) unknownCommand(name string) int {
-	hint := "`pollux help` lists them"
-	if near := Nearest(name, t.names()); near != "" {
+	what, hint := "command", "`pollux help` lists them"
+	near := Nearest(name, t.names())
+	if synonym := synonyms[name]; synonym != "" && t.command(synonym) != nil {
+		near = synonym
+	}
+	if strings.HasPrefix(name, "-") {
+		what, hint = "flag", "flags stand behind the command, as in `pollux serve --help`"
+		near = Nearest(name, []string{"--help", "--version"})
+	}
+	if near != "" {
 		hint = fmt.Sprintf("did you mean `%s`?", near)
 	}
-	fmt.Fprintf(t.Stderr, "pollux: there is no command `%s`: %s\n", CleanLine(name), hint)
+	fmt.Fprintf(t.Stderr, "pollux: there is no %s `%s`: %s\n", what, CleanLine(name), hint)
 	return ExitUsage
+}
+
+// synonyms are words of other programs for what a command does.
+var synonyms = map[string]string{
+	"run": "serve", "start": "serve", "server": "serve", "ls": "list", "ps": "list", "tasks": "list",
+	"show": "get", "follow": "watch", "validate": "check", "status": "upstreams", "dashboard": "top", "keys": "key",
 }
 
 func (t *Terminal) names() []string {

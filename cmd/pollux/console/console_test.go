@@ -68,6 +68,10 @@ func TestUsageFaults(t *testing.T) {
 		{"sevre", "pollux: there is no command `sevre`: did you mean `serve`?"},
 		{"SERVE", "pollux: there is no command `SERVE`: did you mean `serve`?"},
 		{"se", "pollux: there is no command `se`: did you mean `serve`?"},
+		{"start", "pollux: there is no command `start`: did you mean `serve`?"},
+		{"ls", "pollux: there is no command `ls`: `pollux help` lists them"}, // there is no list in this table
+		{"--hlep", "pollux: there is no flag `--hlep`: did you mean `--help`?"},
+		{"--config", "pollux: there is no flag `--config`: flags stand behind the command, as in `pollux serve --help`"},
 		{"frobnicate", "pollux: there is no command `frobnicate`: `pollux help` lists them"},
 		{"\x1b[31m", "pollux: there is no command `\ufffd[31m`: `pollux help` lists them"},
 		{"serve now", "pollux serve: takes no argument, and was given `now`"},
