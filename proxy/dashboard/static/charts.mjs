@@ -23,12 +23,10 @@ export class Chart {
       this.#areas, this.#lines);
   }
 
-  /** draw puts the last points at the right of so many slots. */
-  draw(series, slots = 2) {
-    const last = Math.max(1, ...series.map((points) => points.length - 1));
-    const width = Math.max(last, slots - 1);
+  draw(series) {
+    const width = Math.max(2, ...series.map((points) => points.length)) - 1;
     const top = Math.max(1, ...series.flat());
-    this.element.setAttribute("viewBox", `${last - width} -4 ${width} ${HEIGHT + 8}`);
+    this.element.setAttribute("viewBox", `0 -4 ${width} ${HEIGHT + 8}`);
     series.forEach((points, i) => {
       this.#areas[i].setAttribute("d", line(points, top, true));
       this.#lines[i].setAttribute("d", line(points, top, false));

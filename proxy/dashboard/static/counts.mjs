@@ -26,9 +26,9 @@ export class Counts {
   }
 
   draw(fleet, _, window) {
-    const { slots, text } = reach(fleet.history, window);
+    const text = reach(fleet.history, window);
     for (const [status, cell] of this.#cells) {
-      cell.draw(fleet.tasks.by_status[status] ?? 0, fleet.history.by_status[status] ?? [], slots, text);
+      cell.draw(fleet.tasks.by_status[status] ?? 0, fleet.history.by_status[status] ?? [], text);
     }
     this.#summary.draw(fleet, text);
   }
@@ -55,12 +55,12 @@ class Cell {
       h("span", { class: "name" }, icon(status), wordOf(status)), this.#number, this.#chart.element);
   }
 
-  draw(n, points, slots, text) {
+  draw(n, points, text) {
     const ended = isTerminal(this.#status);
     setText(this.#number, short(n));
     this.element.title = `${count(n)}. The line: how many ${ended ? "became so" : "there were"}, over ${text}`;
     this.element.classList.toggle("none", n === 0);
-    this.#chart.draw([ended ? arrivals(points) : points], slots);
+    this.#chart.draw([ended ? arrivals(points) : points]);
   }
 }
 

@@ -3,13 +3,11 @@
 import { duration } from "./format.mjs";
 import { SPANS, WINDOWS } from "./route.mjs";
 
-/** reach says how far a history goes of its window: slots is how many points the
- * whole window has, text what those that there are cover, in words. */
+/** reach says in words how far a history goes: it begins where Pollux did. */
 export function reach({ step_seconds: step, polls_received: polls }, window) {
   const seconds = step * polls.length;
-  const wanted = window in SPANS ? SPANS[window] / 1000 : seconds;
-  const slots = Math.max(polls.length, Math.round(wanted / step));
-  return { slots, text: seconds >= wanted * 0.97 && window in SPANS ? WINDOWS[window] : `the last ${duration(seconds)}, since Pollux started` };
+  const all = window in SPANS && seconds * 1000 >= SPANS[window] * 0.97;
+  return all ? WINDOWS[window] : `the last ${duration(seconds)}, since Pollux started`;
 }
 
 /** arrivals turns how many there were at the end of each step into how many came

@@ -46,8 +46,7 @@ export class Savings {
     setText(this.#numbers.get("upstream"), count(upstream));
     for (const [member] of PARTS) setText(this.#numbers.get(member), count(saved[member]));
     setText(this.#avoided, count(avoided));
-    const { slots, text } = reach(fleet.history, window);
-    this.#chart.draw([fleet.history.polls_received, fleet.history.polls_upstream], slots);
-    setText(this.#span, text);
+    this.#chart.draw([fleet.history.polls_received, fleet.history.polls_upstream]);
+    setText(this.#span, reach(fleet.history, window));
   }
 }

@@ -6,11 +6,11 @@ const history = (step, n) => ({ step_seconds: step, polls_received: Array(n).fil
 
 test("reach", () => {
   for (const [name, past, window, want] of [
-    ["a whole hour", history(30, 120), "1h", { slots: 120, text: "the last hour" }],
-    ["a young process", history(15, 8), "1h", { slots: 240, text: "the last 2 m, since Pollux started" }],
-    ["everything", history(960, 75), "all", { slots: 75, text: "the last 20 h, since Pollux started" }],
-    ["nothing yet", history(15, 0), "24h", { slots: 5760, text: "the last 0 s, since Pollux started" }],
-  ]) assert.deepEqual(reach(past, window), want, name);
+    ["a whole hour", history(30, 120), "1h", "the last hour"],
+    ["a young process", history(15, 8), "1h", "the last 2 m, since Pollux started"],
+    ["everything", history(960, 75), "all", "the last 20 h, since Pollux started"],
+    ["nothing yet", history(15, 0), "24h", "the last 0 s, since Pollux started"],
+  ]) assert.equal(reach(past, window), want, name);
 });
 
 test("arrivals", () => {
