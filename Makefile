@@ -11,7 +11,7 @@ FUZZTIME ?= 10s
 PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas|TestBackupRestoreMigrate
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
-.PHONY: build demo test quick deps lint fmt fuzz bench soak release-check
+.PHONY: build demo test quick deps lint fmt fuzz bench bench-peers soak release-check
 
 build:               ## bin/pollux
 	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
@@ -57,6 +57,10 @@ fuzz:                ## every fuzz target for FUZZTIME
 
 bench:               ## benchmarks beside the code; see benchmarks/ for the load scenarios
 	go test -run='^$$' -bench=. -benchmem ./...
+
+bench-peers: build   ## Pollux beside nginx, Varnish and bare Go, into benchmarks/PEERS.md (Debian, as root); PEERS=-short takes minutes
+	@test -x /usr/sbin/nginx -a -x /usr/sbin/varnishd || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light varnish >/dev/null; }
+	go run ./benchmarks/peers -pollux bin/pollux -out benchmarks $(PEERS)
 
 soak: build          ## 30 minutes under load with a million tasks, in a container of 256 MiB (root)
 	go run ./benchmarks/soak $(SOAK)

@@ -31,6 +31,15 @@ func dial(address string) (*connection, error) {
 	return &connection{Conn: c, r: bufio.NewReaderSize(c, 64<<10)}, nil
 }
 
+// dialSmall is dial for one of very many.
+func dialSmall(address string) (*connection, error) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{Conn: c, r: bufio.NewReaderSize(c, 4<<10)}, nil
+}
+
 // request is a GET as the clients of vendors' SDKs send it.
 func request(address, path, credential string) []byte {
 	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+

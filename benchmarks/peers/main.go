@@ -60,6 +60,7 @@ func run(args []string) error {
 	only := flags.String("only", "", "scenarios to run, separated by commas; all when empty")
 	short := flags.Bool("short", false, "minutes instead of half an hour")
 	binary := flags.String("pollux", "", "a pollux to measure; built from here when empty")
+	out := flags.String("out", "", "directory for PEERS.md and its plots; printed only when empty")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -71,7 +72,15 @@ func run(args []string) error {
 	}
 	defer os.RemoveAll(root)
 	_ = os.Chmod(root, 0o755)
-	if polluxBinary = *binary; polluxBinary == "" {
+	if *out != "" {
+		if err := os.MkdirAll(filepath.Join(*out, "plots"), 0o755); err != nil {
+			return err
+		}
+	}
+	if polluxBinary, err = filepath.Abs(*binary); err != nil {
+		return err
+	}
+	if *binary == "" {
 		polluxBinary = filepath.Join(root, "pollux")
 		if out, err := exec.Command("go", "build", "-o", polluxBinary, "pollux/cmd/pollux").CombinedOutput(); err != nil {
 			return fmt.Errorf("build: %w\n%s", err, out)
@@ -92,14 +101,27 @@ func run(args []string) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	return nil
+	if *out == "" {
+		return nil
+	}
+	command := "make bench-peers"
+	if *short {
+		command += " PEERS=-short"
+	}
+	return b.write(*out, command)
 }
 
 var scenarios = []struct {
 	name string
 	run  func(*bench) error
 }{
-	{"floor", func(b *bench) error { return b.hits("one document, beside the floor", 1, pollux, bare) }},
-	{"hit", func(b *bench) error { return b.hits("one document", 1, pollux, nginx, varnish, bare) }},
-	{"hit-many", func(b *bench) error { return b.hits("10,000 documents", 10000, pollux, nginx, varnish, bare) }},
+	{"hit", func(b *bench) error { return b.hits("One document, from memory", 1, pollux, nginx, varnish, bare) }},
+	{"hit-many", func(b *bench) error {
+		return b.hits("10,000 documents, from memory", 10_000, pollux, nginx, varnish, bare)
+	}},
+	{"miss", func(b *bench) error { return b.misses(pollux, nginx, varnish, reverse) }},
+	{"wake", func(b *bench) error { return b.wake(pollux, nginx, varnish) }},
+	{"savings", func(b *bench) error { return b.savings(polluxWithin(b.short), nginx, varnish) }},
+	{"followers", (*bench).followers},
+	{"scale", (*bench).scale},
 }

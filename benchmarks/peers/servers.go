@@ -26,6 +26,19 @@ var (
 	reverse = server{"httputil.ReverseProxy", startReverseProxy, nativePath}
 )
 
+// polluxWithin is Pollux that knows what the vendor allows.
+func polluxWithin(short bool) server {
+	rate := "{requests: 100, per: 1m, burst: 16}"
+	if short {
+		rate = "{requests: 600, per: 1m, burst: 100}"
+	}
+	s := pollux
+	s.start = func(dir, upstream string, lifetime time.Duration) (*process, error) {
+		return startPolluxWith(dir, upstream, lifetime, "\n    rate: "+rate)
+	}
+	return s
+}
+
 // self runs this very program as one of the servers.
 func self(args ...string) *exec.Cmd {
 	path, err := os.Executable()
@@ -60,9 +73,9 @@ upstreams:
     provider: vessl
     base_url: http://%s
     freshness: {queued: %[3]v, in_progress: %[3]v}
-    max_in_flight: 1024
+    max_in_flight: 1024%[4]s
 limits: {connections: 40000, connections_per_ip: 40000, streams_per_partition: 20000, waits_per_partition: 20000, misses_per_partition: {per_second: 1000000, burst: 1000000}}
-%s`, address, upstream, lifetime, more))
+`, address, upstream, lifetime, more))
 	if err != nil {
 		return nil, err
 	}

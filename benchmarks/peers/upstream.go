@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
@@ -16,8 +15,7 @@ type vendor struct {
 	address string
 	polls   atomic.Int64
 	answer  func(ctx *fasthttp.RequestCtx, id string)
-	fast    *fasthttp.Server
-	served  sync.WaitGroup
+	ln      net.Listener
 }
 
 func newVendor(answer func(ctx *fasthttp.RequestCtx, id string)) (*vendor, error) {
@@ -25,11 +23,14 @@ func newVendor(answer func(ctx *fasthttp.RequestCtx, id string)) (*vendor, error
 	if err != nil {
 		return nil, err
 	}
-	v := &vendor{address: ln.Addr().String(), answer: answer}
-	v.fast = &fasthttp.Server{Handler: v.serve, NoDefaultServerHeader: true, CloseOnShutdown: true}
-	v.served.Go(func() { _ = v.fast.Serve(ln) })
+	v := &vendor{address: ln.Addr().String(), answer: answer, ln: ln}
+	s := &fasthttp.Server{Handler: v.serve, NoDefaultServerHeader: true}
+	go func() { _ = s.Serve(ln) }()
 	return v, nil
 }
+
+// close ends the upstream once its connections have.
+func (v *vendor) close() { _ = v.ln.Close() }
 
 func (v *vendor) serve(ctx *fasthttp.RequestCtx) {
 	id, _ := strings.CutPrefix(string(ctx.Path()), "/async/")
