@@ -27,7 +27,7 @@ test: deps           ## everything: with the race detector, and what it would di
 	@echo "test: the two packages that take longest, cmd/pollux and benchmarks, come last and together"
 	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v -e cmd/pollux$$ -e /benchmarks$$) ./cmd/pollux ./benchmarks
 	@echo "test: what the race detector would distort, without it"
-	go test -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller/adaptive
+	go test -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller ./proxy/poller/adaptive
 
 quick: fmt           ## format, vet, and what needs no other program, in two minutes
 	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -25,10 +26,31 @@ type scope struct {
 	Text   func(path string) string  `expr:"text"`   // of a string; "" for anything else
 	Number func(path string) float64 `expr:"number"` // of a number; 0 for anything else
 	Count  func(path string) int     `expr:"count"`  // of an array's elements; 0 for anything else
+
+	doc *document // what the functions look into
 }
 
+// scopes keeps scopes with their functions, which are made once for each.
+var scopes = sync.Pool{New: func() any {
+	s := &scope{}
+	s.Kind = func(path string) string { return s.doc.kind(path) }
+	s.Text = func(path string) string { return s.doc.textAt(path) }
+	s.Number = func(path string) float64 { return s.doc.number(path) }
+	s.Count = func(path string) int { return s.doc.count(path) }
+	return s
+}}
+
+// newScope returns a scope over d. Whoever has it releases it.
 func newScope(d *document, http int) *scope {
-	return &scope{HTTP: http, Kind: d.kind, Text: d.textAt, Number: d.number, Count: d.count}
+	s := scopes.Get().(*scope)
+	s.doc, s.HTTP = d, http
+	s.set("", "")
+	return s
+}
+
+func (s *scope) release() {
+	s.doc, s.JSON = nil, nil
+	scopes.Put(s)
 }
 
 func (s *scope) set(word string, status Status) {
@@ -106,6 +128,7 @@ func (c *Condition) Holds(n Native, word string, status Status) (bool, error) {
 		d = newDocument(nil)
 	}
 	s := newScope(d, n.HTTPStatus)
+	defer s.release()
 	s.set(word, status)
 	return c.holds(s, d)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -97,6 +98,7 @@ func (m *Mapping) StatusOf(code int) Status { return m.codes[code].Status }
 func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 	doc := newDocument(n.Body)
 	e := evaluation{doc: doc, scope: newScope(doc, n.HTTPStatus), param: n.Param, result: resultDocument(n.Result)}
+	defer e.scope.release()
 	var r Result
 	native, outcome, err := m.judge(&e, &r, traces)
 	if err != nil {
@@ -127,7 +129,9 @@ func (m *Mapping) judge(e *evaluation, r *Result, traces *[]FieldTrace) (native 
 	var tried []SourceTrace
 	switch {
 	case decided:
-		tried = []SourceTrace{{Source: "code " + strconv.Itoa(e.scope.HTTP), Outcome: "decides: " + string(o.Status)}}
+		if traces != nil {
+			tried = []SourceTrace{{Source: "code " + strconv.Itoa(e.scope.HTTP), Outcome: "decides: " + string(o.Status)}}
+		}
 		if native = w.native; native == "" {
 			native = strconv.Itoa(e.scope.HTTP)
 		}
@@ -136,7 +140,9 @@ func (m *Mapping) judge(e *evaluation, r *Result, traces *[]FieldTrace) (native 
 	default:
 		native, o = w.native, w.OutcomeSpec
 		r.UnknownWord = !w.known && m.other == ""
-		tried = []SourceTrace{{Source: "path " + strings.Join(m.statusPaths, ", "), Outcome: w.outcome(o.Status)}}
+		if traces != nil {
+			tried = []SourceTrace{{Source: "path " + strings.Join(m.statusPaths, ", "), Outcome: w.outcome(o.Status)}}
+		}
 	}
 	e.scope.set(w.word, o.Status)
 	for _, rule := range m.rules {
@@ -145,14 +151,18 @@ func (m *Mapping) judge(e *evaluation, r *Result, traces *[]FieldTrace) (native 
 		// that looked at other members makes of it.
 		barred := holds && !decided && !w.known && rule.set.Status.Terminal()
 		holds = holds && !barred
-		tried = append(tried, SourceTrace{rule.at.Key, ruleOutcome(holds, barred, err, rule.set), rule.at.Line})
+		if traces != nil {
+			tried = append(tried, SourceTrace{rule.at.Key, ruleOutcome(holds, barred, err, rule.set), rule.at.Line})
+		}
 		if holds {
 			o = o.override(rule.set)
 			break
 		}
 	}
 	e.scope.set(w.word, o.Status)
-	record(traces, FieldTrace{"status", appendString(nil, string(o.Status)), tried})
+	if traces != nil {
+		*traces = append(*traces, FieldTrace{"status", appendString(nil, string(o.Status)), tried})
+	}
 	return native, o, nil
 }
 
@@ -201,12 +211,13 @@ func (m *Mapping) fill(e *evaluation, native string, o OutcomeSpec, known []read
 }
 
 func (f *field) read(e *evaluation, status Status, traces *[]FieldTrace) (r reading) {
-	trace := FieldTrace{Field: f.name}
 	if f.member.only != nil && !f.member.only(status) {
-		trace.Tried = []SourceTrace{{Outcome: "not while " + string(status)}}
-		record(traces, trace)
+		if traces != nil {
+			*traces = append(*traces, FieldTrace{Field: f.name, Tried: []SourceTrace{{Outcome: "not while " + string(status)}}})
+		}
 		return r
 	}
+	trace := FieldTrace{Field: f.name}
 	for i := range f.sources {
 		s := &f.sources[i]
 		v, outcome := s.read(e, f.member.typ)
@@ -248,6 +259,11 @@ func (m *Mapping) finish(e *evaluation, r *Result, result *NativeResult, traces 
 	t.expire(r.Expires)
 }
 
+// rendered has documents that are only hashed, up to maxRendered bytes each.
+var rendered = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxRendered = 64 << 10
+
 // digest computes both digests. The status and its reason stay as the whole body
 // gave them, so that a rule over a volatile member still shows as a change.
 func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec, result *NativeResult) {
@@ -257,6 +273,7 @@ func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec,
 		if body = stripped; any {
 			doc := &document{text: string(stripped)}
 			s := newScope(doc, e.scope.HTTP)
+			defer s.release()
 			s.set(e.scope.Word, o.Status)
 			calm := evaluation{doc: doc, scope: s, param: e.param, result: e.result}
 			without := Result{Task: m.fill(&calm, native, o, e.readings, nil)}
@@ -266,6 +283,11 @@ func (m *Mapping) digest(e *evaluation, r *Result, native string, o OutcomeSpec,
 		}
 	}
 	task.UpdatedAt = time.Time{}
-	r.Digest = xxh3.Hash128(task.AppendJSON(nil)).Bytes()
+	text := rendered.Get().(*[]byte)
+	*text = task.AppendJSON((*text)[:0])
+	r.Digest = xxh3.Hash128(*text).Bytes()
+	if cap(*text) <= maxRendered {
+		rendered.Put(text)
+	}
 	r.NativeDigest = xxh3.Hash128(body).Bytes()
 }

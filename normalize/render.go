@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -11,6 +12,7 @@ import (
 // the order of keys stay, so that a document fits in one line of an event
 // stream. What is not UTF-8 in a string becomes U+FFFD.
 func (t *Task) AppendJSON(dst []byte) []byte {
+	dst = slices.Grow(dst, t.room())
 	dst = append(dst, `{"object":"task","id":`...)
 	dst = appendString(dst, t.ID)
 	dst = append(dst, `,"upstream":`...)
@@ -57,6 +59,22 @@ func (t *Task) AppendJSON(dst []byte) []byte {
 		dst = appendRaw(dst, m.Value)
 	}
 	return append(dst, `}}`...)
+}
+
+// room is about how many bytes the document takes, so that it seldom grows while it
+// is made: the keys, and whatever can be long.
+func (t *Task) room() int {
+	n := 640 + len(t.ID) + len(t.Upstream) + len(t.Provider) + len(t.NativeStatus) + len(t.Output.Data) + len(t.Output.Messages)
+	if t.Output.Text != nil {
+		n += len(*t.Output.Text) + len(*t.Output.Text)/16 // line breaks and quotes are escaped
+	}
+	if t.Error != nil {
+		n += len(t.Error.Type) + len(t.Error.Message)
+	}
+	for _, m := range t.Metadata {
+		n += len(m.Name) + len(m.Value) + 4
+	}
+	return n
 }
 
 func (p *Progress) appendJSON(dst []byte) []byte {

@@ -68,6 +68,10 @@ func (p *Provider) request(ctx context.Context, t *Request, base *url.URL, r Ref
 	return p.requestTo(ctx, t.Method, u, c), nil
 }
 
+// Values of headers that every request has. They are shared: whoever adds to one
+// gets a copy, since they are full.
+var ownAccept, ownCodings, ownName = []string{"application/json"}, []string{"gzip"}, []string{"pollux"}
+
 // requestTo is a request to any URL with Pollux's own headers, the file's, and
 // those of c.
 func (p *Provider) requestTo(ctx context.Context, method string, u *url.URL, c Credential) *http.Request {
@@ -75,9 +79,9 @@ func (p *Provider) requestTo(ctx context.Context, method string, u *url.URL, c C
 		Method: method, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
-			"Accept":          {"application/json"},
-			"Accept-Encoding": {"gzip"},
-			"User-Agent":      {"pollux"},
+			"Accept":          ownAccept,
+			"Accept-Encoding": ownCodings,
+			"User-Agent":      ownName,
 		},
 	}
 	for _, f := range p.Poll.Headers {

@@ -60,13 +60,13 @@ func (u *Upstream) Send(ctx context.Context, req *http.Request, limit int64, jud
 	defer res.Body.Close()
 	out := &Response{Code: res.StatusCode, Header: res.Header}
 	body, err := readBody(res, limit)
-	var unusable *unusableBody
-	switch {
-	case errors.As(err, &unusable):
+	if err != nil {
+		var unusable *unusableBody
+		if !errors.As(err, &unusable) {
+			return nil, providers.Verdict{}, explain(ctx, err, "read the upstream's answer")
+		}
 		out.Unusable = unusable.reason
-	case err != nil:
-		return nil, providers.Verdict{}, explain(ctx, err, "read the upstream's answer")
-	default:
+	} else {
 		out.Body = body
 	}
 	v := judge(out)
