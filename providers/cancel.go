@@ -39,9 +39,9 @@ func noAnswer(contentType string, body []byte) string {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
 	kind, _, _ := strings.Cut(media, "/")
-	start := strings.ToLower(string(bytes.TrimSpace(bytes.TrimPrefix(body[:min(len(body), 64)], []byte("\ufeff")))))
+	start := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	switch {
-	case isHTML(media), strings.HasPrefix(start, "<!doctype html"), strings.HasPrefix(start, "<html"):
+	case isHTML(media), bytes.HasPrefix(start, []byte("<")):
 		return "a web page"
 	case len(body) == 0 || normalize.CheckValue(body) == nil:
 		return ""

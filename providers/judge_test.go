@@ -346,7 +346,7 @@ func TestJudgeCancelByContentType(t *testing.T) {
 		{"application/json", "{}", Answered}, {"application/json", "done", Answered}, {"", "", Answered}, {"", "done", Answered},
 		{"text/plain", "done", Answered}, {"application/problem+json", "{}", Answered}, {"image/png", "", Answered}, {"text/css", "{}", Answered},
 		{"text/html", "done", BadAnswer}, {"Text/HTML; charset=utf-8", "{}", BadAnswer}, {"application/xhtml+xml", "", BadAnswer},
-		{"", "\ufeff\n<!DOCTYPE html>", BadAnswer}, {"text/plain", "<HTML>", BadAnswer},
+		{"", "\ufeff\n<!DOCTYPE html>", BadAnswer}, {"text/plain", "<HTML>", BadAnswer}, {"", "<!-- login --><html>", BadAnswer},
 		{"application/xml", "<Error/>", BadAnswer}, {"application/soap+xml", "<e/>", BadAnswer}, {"image/png", "\x89PNG", BadAnswer}, {"text/css", "a{}", BadAnswer},
 	} {
 		h := http.Header{"Content-Type": {c.contentType}}
