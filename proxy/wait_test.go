@@ -118,6 +118,7 @@ func TestFollowingBegunInAHiccup(t *testing.T) {
 				_, _ = io.WriteString(w, `{"message":"request not found"}`)
 			})
 			eventually(t, "the task is denied", func() bool { return f.do("GET", vesslTask, "", vesslKey).StatusCode == 410 })
+			time.AfterFunc(100*time.Millisecond, func() { must(t, f.reload(DefaultConfig())) })
 			time.AfterFunc(300*time.Millisecond, func() { finish(); f.answer(good) })
 			ref := strings.TrimPrefix(vesslTask, "/v1/tasks/")
 			var a *answer

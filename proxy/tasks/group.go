@@ -227,8 +227,12 @@ func (s *Service) awaitAll(ctx context.Context, g *Group, answers []groupAnswer,
 				return p
 			}
 			for i := range answers {
-				if a := &answers[i]; !a.finished() {
-					a.Problem = g.Grant.Rules.Keeps(g.Grant.Client, a.target)
+				a := &answers[i]
+				if a.finished() {
+					continue
+				}
+				if p := g.Grant.Rules.Keeps(g.Grant.Client, a.target); p != nil {
+					a.Answer = poller.Answer{Problem: p}
 				}
 			}
 		case <-look.C:
