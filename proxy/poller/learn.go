@@ -270,7 +270,8 @@ func (p *Poller) release(r *cache.Report) {
 	if r.Token == 0 {
 		return
 	}
-	p.commitLater(r)
+	last := *r // the store may come to it later
+	p.commitLater(&last)
 	r.Token = 0
 }
 
