@@ -114,6 +114,7 @@ type Report struct {
 type Notice struct {
 	Key                 ID
 	Generation, Version uint64
+	Webhook             string // instead: the ID of one that was registered, changed or ended
 }
 
 // ClusterOf is store if several processes may share it, else the cluster of one

@@ -54,9 +54,12 @@ type Outbox interface {
 // Outbox of one process needs none.
 type Claims interface {
 	// Claim reports whether this process may make an attempt of a delivery.
-	// Nobody else may for as long as hold, nor ever once a later attempt was
-	// claimed. Attempts count from 1.
+	// Nobody else may for as long as hold, unless this process dies, nor ever
+	// once a later attempt was claimed. Attempts count from 1.
 	Claim(ctx context.Context, delivery string, attempt int, hold time.Duration) (bool, error)
+	// Webhook returns a webhook and its deliveries, without Payload, or
+	// ErrNotFound.
+	Webhook(ctx context.Context, id string) (Webhook, []Delivery, error)
 }
 
 // MemoryOutbox is the Outbox of a store that keeps nothing, or none: it is gone

@@ -358,6 +358,15 @@ func (s *Server) OpenWebhooks(ctx context.Context, outbox cache.Outbox, reg prom
 	return nil
 }
 
+// Heard takes in notices of other processes that share the store. It returns at
+// once.
+func (s *Server) Heard(news []cache.Notice, lost bool) {
+	s.engine.Heard(news, lost)
+	if s.webhooks != nil {
+		s.webhooks.Heard(news, lost)
+	}
+}
+
 // RunWebhooks follows tasks and sends deliveries until ctx ends.
 func (s *Server) RunWebhooks(ctx context.Context) {
 	if s.webhooks != nil {

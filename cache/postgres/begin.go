@@ -9,7 +9,7 @@ import (
 )
 
 const sqlBegin = `SELECT token, generation, entry_partition, entry, age, fresh, state, paused, busy, spent
-FROM pollux_begin_1($1, $2, $3, $4, $5, $6, $7, $8)`
+FROM pollux_begin_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 // Begin implements cache.Cluster.
 func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) {
@@ -21,7 +21,7 @@ func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) 
 	var partition, entry, state []byte
 	err := s.call(ctx, callTimeout, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, sqlBegin, p.Key[:], p.Partition[:], int64(p.Generation), int64(p.Version),
-			p.Lease.Microseconds(), every.Microseconds(), tolerance.Microseconds(), p.Force).
+			p.Lease.Microseconds(), every.Microseconds(), tolerance.Microseconds(), p.Force, s.self.ID, deadAfter.Microseconds()).
 			Scan(&token, &generation, &partition, &entry, &age, &fresh, &state, &paused, &busy, &spent)
 	})
 	if err != nil {

@@ -94,7 +94,8 @@ func (s *Store) listen(ctx context.Context, config *pgx.ConnConfig, ready func()
 	}
 }
 
-// hear takes one payload apart: who sent it, then key:generation:version each.
+// hear takes one payload apart: who sent it, then key:generation:version or
+// w:webhook each.
 func (s *Store) hear(payload string) {
 	sender, rest, _ := strings.Cut(payload, " ")
 	if sender == s.self.ID {
@@ -113,7 +114,13 @@ func (s *Store) hear(payload string) {
 	s.notices.flow(news)
 }
 
+// webhookNotice is before the ID of a webhook, in place of a key.
+const webhookNotice = "w:"
+
 func parseNotice(word string) (n cache.Notice, err error) {
+	if id, ok := strings.CutPrefix(word, webhookNotice); ok {
+		return cache.Notice{Webhook: id}, nil
+	}
 	parts := strings.Split(word, ":")
 	if len(parts) != 3 || len(parts[0]) != 2*len(n.Key) {
 		return n, errors.New("not a notice")

@@ -29,7 +29,10 @@ func (s *Store) exec(ctx context.Context, what string, f func(context.Context, p
 func (s *Store) PutWebhook(ctx context.Context, w cache.Webhook) error {
 	return s.exec(ctx, "store webhook", func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO pollux_webhooks (id, value) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET value = excluded.value`, w.ID, orEmpty(w.Value))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.tellWebhook(ctx, tx, w.ID)
 	})
 }
 
@@ -49,8 +52,17 @@ func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
 			return err
 		}
 		_, err = tx.Exec(ctx, `DELETE FROM pollux_events e WHERE id = ANY ($1) AND NOT EXISTS (SELECT 1 FROM pollux_deliveries d WHERE d.event = e.id)`, events)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.tellWebhook(ctx, tx, id)
 	})
+}
+
+// tellWebhook tells other replicas that a webhook changed.
+func (s *Store) tellWebhook(ctx context.Context, tx pgx.Tx, id string) error {
+	_, err := tx.Exec(ctx, `SELECT pollux_notify_1($1, $2, $3, $4)`, s.self.ID, []string{webhookNotice + id}, s.notices.toListeners.Load(), s.notices.toReaders.Load())
+	return err
 }
 
 // AddDelivery makes d durable, unless it is there or its webhook is not.
@@ -77,8 +89,9 @@ func (s *Store) SetDeliveryState(ctx context.Context, id string, state []byte) e
 func (s *Store) Claim(ctx context.Context, delivery string, attempt int, hold time.Duration) (bool, error) {
 	var claimed bool
 	err := s.exec(ctx, "claim delivery", func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE pollux_deliveries SET attempt = $2, claimed = clock_timestamp() + $3 * interval '1 microsecond'
-WHERE id = $1 AND (attempt < $2 OR attempt = $2 AND claimed < clock_timestamp())`, delivery, attempt, hold.Microseconds())
+		tag, err := tx.Exec(ctx, `UPDATE pollux_deliveries SET attempt = $2, claimed = clock_timestamp() + $3 * interval '1 microsecond', claimant = $4
+WHERE id = $1 AND (attempt < $2 OR attempt = $2 AND (claimed < clock_timestamp() OR claimant = $4 OR NOT pollux_lives_1(claimant, $5)))`,
+			delivery, attempt, hold.Microseconds(), s.self.ID, deadAfter.Microseconds())
 		claimed = tag.RowsAffected() > 0
 		return err
 	})
@@ -99,6 +112,32 @@ func (s *Store) DeliveryPayload(ctx context.Context, id string) (payload []byte,
 	return payload, nil
 }
 
+// Webhook implements cache.Claims.
+func (s *Store) Webhook(ctx context.Context, id string) (w cache.Webhook, deliveries []cache.Delivery, err error) {
+	err = s.call(ctx, callTimeout, func(ctx context.Context) error {
+		err := s.pool.QueryRow(ctx, `SELECT id, value FROM pollux_webhooks WHERE id = $1`, id).Scan(&w.ID, &w.Value)
+		if err != nil {
+			return err
+		}
+		rows, err := s.pool.Query(ctx, `SELECT id, webhook, event, state FROM pollux_deliveries WHERE webhook = $1 ORDER BY id`, id)
+		if err == nil {
+			deliveries, err = pgx.CollectRows(rows, scanDelivery)
+		}
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return w, nil, cache.ErrNotFound
+	}
+	if err != nil {
+		return w, nil, fmt.Errorf("read stored webhook: %w", err)
+	}
+	return w, deliveries, nil
+}
+
+func scanDelivery(row pgx.CollectableRow) (d cache.Delivery, err error) {
+	return d, row.Scan(&d.ID, &d.Webhook, &d.Event, &d.State)
+}
+
 // Webhooks returns everything in the outbox, payloads aside.
 func (s *Store) Webhooks(ctx context.Context) (webhooks []cache.Webhook, deliveries []cache.Delivery, err error) {
 	err = s.call(ctx, listTimeout, func(ctx context.Context) error {
@@ -113,9 +152,7 @@ func (s *Store) Webhooks(ctx context.Context) (webhooks []cache.Webhook, deliver
 		}
 		rows, err = s.pool.Query(ctx, `SELECT id, webhook, event, state FROM pollux_deliveries ORDER BY id`)
 		if err == nil {
-			deliveries, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d cache.Delivery, err error) {
-				return d, row.Scan(&d.ID, &d.Webhook, &d.Event, &d.State)
-			})
+			deliveries, err = pgx.CollectRows(rows, scanDelivery)
 		}
 		return err
 	})

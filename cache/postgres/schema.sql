@@ -64,6 +64,7 @@ CREATE TABLE IF NOT EXISTS pollux_deliveries (
 	attempt integer NOT NULL DEFAULT 0,  -- the last one that was claimed
 	claimed timestamptz                  -- until when nobody else makes it
 );
+ALTER TABLE pollux_deliveries ADD COLUMN IF NOT EXISTS claimant text; -- the replica that makes it
 CREATE INDEX IF NOT EXISTS pollux_deliveries_webhook ON pollux_deliveries (webhook);
 CREATE INDEX IF NOT EXISTS pollux_deliveries_event ON pollux_deliveries (event);
 
@@ -83,6 +84,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS pollux_polls (
 	fresh_until timestamptz
 );
 ALTER TABLE pollux_polls ADD COLUMN IF NOT EXISTS awaited boolean NOT NULL DEFAULT false; -- somebody wants a notice of its end
+ALTER TABLE pollux_polls ADD COLUMN IF NOT EXISTS holder text; -- the replica that asks: its lease ends with it
 
 -- What credentials have spent and until when they pause.
 CREATE UNLOGGED TABLE IF NOT EXISTS pollux_credentials (
@@ -111,9 +113,17 @@ CREATE INDEX IF NOT EXISTS pollux_notices_transaction ON pollux_notices (transac
 
 CREATE SEQUENCE IF NOT EXISTS pollux_version;
 
+-- pollux_lives_1 reports whether a replica has shown that it lives within so many
+-- microseconds.
+CREATE OR REPLACE FUNCTION pollux_lives_1(replica text, within bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+	SELECT replica IS NULL OR EXISTS (SELECT 1 FROM pollux_replicas r WHERE r.id = replica AND r.seen > clock_timestamp() - within * interval '1 microsecond')
+$$;
+
 -- pollux_begin is cache.Cluster.Begin. Intervals are microseconds. A row always
 -- comes; a token of 0 is none, ages of -1 are not known. A lease of 0 only looks.
-CREATE OR REPLACE FUNCTION pollux_begin_1(k bytea, p bytea, have_generation bigint, have_version bigint, lease bigint, every bigint, tolerance bigint, force boolean,
+CREATE OR REPLACE FUNCTION pollux_begin_2(k bytea, p bytea, have_generation bigint, have_version bigint, lease bigint, every bigint, tolerance bigint, force boolean,
+	replica text, within bigint,
 	OUT token bigint, OUT generation bigint, OUT entry_partition bytea, OUT entry bytea, OUT age bigint, OUT fresh bigint,
 	OUT state bytea, OUT paused bigint, OUT busy bigint, OUT spent bigint)
 LANGUAGE plpgsql AS $$
@@ -128,7 +138,7 @@ BEGIN
 	token := 0; age := -1; fresh := -1; paused := 0; busy := 0; spent := 0;
 	SELECT x.seq, x.generation, x.version, x.frozen, x.partition INTO t FROM pollux_tasks x WHERE x.key = k;
 	generation := greatest(have_generation, t.generation, (SELECT x.generation FROM pollux_forgotten x WHERE x.key = k));
-	SELECT x.until, x.generation, x.fetched_at, x.fresh_until, x.awaited INTO l FROM pollux_polls x WHERE x.key = k;
+	SELECT x.until, x.generation, x.fetched_at, x.fresh_until, x.awaited, x.holder INTO l FROM pollux_polls x WHERE x.key = k;
 	SELECT x.due, x.paused INTO c FROM pollux_credentials x WHERE x.id = p;
 	state := (SELECT x.value FROM pollux_partitions x WHERE x.id = p);
 	IF t.seq IS NOT NULL THEN
@@ -151,7 +161,7 @@ BEGIN
 	IF lease = 0 THEN
 		RETURN;
 	END IF;
-	IF l.until > now AND l.generation >= generation THEN
+	IF l.until > now AND l.generation >= generation AND pollux_lives_1(l.holder, within) THEN
 		busy := extract(epoch FROM l.until - now) * 1000000;
 		IF NOT l.awaited THEN
 			UPDATE pollux_polls x SET awaited = true WHERE x.key = k AND x.until > now;
@@ -161,9 +171,9 @@ BEGIN
 		END IF;
 		RETURN;
 	END IF;
-	INSERT INTO pollux_polls AS x (key, token, generation, until) VALUES (k, nextval('pollux_version'), generation, now + lease * microsecond)
-	ON CONFLICT (key) DO UPDATE SET token = excluded.token, generation = excluded.generation, until = excluded.until, awaited = false
-	WHERE x.until <= now OR x.generation < excluded.generation
+	INSERT INTO pollux_polls AS x (key, token, generation, until, holder) VALUES (k, nextval('pollux_version'), generation, now + lease * microsecond, replica)
+	ON CONFLICT (key) DO UPDATE SET token = excluded.token, generation = excluded.generation, until = excluded.until, awaited = false, holder = excluded.holder
+	WHERE x.until <= now OR x.generation < excluded.generation OR NOT pollux_lives_1(x.holder, within)
 	RETURNING x.token INTO token;
 	IF token IS NULL THEN -- somebody was faster
 		token := 0;

@@ -73,9 +73,6 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 		return nil, err
 	}
 	log.follow(s.poller.Secrets)
-	if shared, ok := s.store.(cache.Cluster); ok {
-		shared.Listen(s.poller.Heard)
-	}
 	s.learned = newLearned(l.Store, secret, s.poller, log)
 	s.learned.load()
 	if s.server, err = proxy.New(l.Config.Config, s.poller.Upstreams(), s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
@@ -85,6 +82,9 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	s.server.SetAbout(v)
 	if err = s.server.OpenWebhooks(ctx, outboxOf(s.store), s.registry); err != nil {
 		return nil, err
+	}
+	if shared, ok := s.store.(cache.Cluster); ok {
+		shared.Listen(s.server.Heard)
 	}
 	s.watch(l)
 	s.metrics.reloaded(true)

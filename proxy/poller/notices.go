@@ -40,6 +40,9 @@ func (p *Poller) Heard(news []cache.Notice, lost bool) {
 	}
 	for i := range news {
 		n := &news[i]
+		if n.Webhook != "" {
+			continue
+		}
 		p.arrivals.wake(&n.Key)
 		e, held := p.memory.Get(&n.Key)
 		switch {

@@ -32,6 +32,7 @@ type answer struct {
 	retryAfter time.Duration
 	busy       bool // the receiver itself asks for a rest: 429 or 503
 	unread     bool // our own store did not give the message: that says nothing of the receiver
+	unclaimed  bool // another process makes this attempt, or a later one
 }
 
 // dispatch sends what is due until ctx ends and the attempts under way have
@@ -68,7 +69,9 @@ func (w *Service) attempt(ctx context.Context, d *delivery) {
 	w.mu.RUnlock()
 	held = held || w.engine.Withholds(&d.partition)
 	var a answer
-	if !held {
+	if !held && !w.claim(ctx, d, st.timeout) {
+		a.unclaimed = true
+	} else if !held {
 		body, done, err := w.message(ctx, d)
 		if err != nil {
 			w.log.Warn("the message of a webhook delivery cannot be read", "delivery", d.id, "err", err)
@@ -101,7 +104,11 @@ func (w *Service) conclude(d *delivery, a answer, held, cut bool, giveUpAfter ti
 	case d.hook.barred(d) && !a.ok:
 		d.state = DeliveryGaveUp
 	case cut && !a.ok:
-		w.queue.add(d)
+		w.enqueue(d)
+		return false
+	case a.unclaimed:
+		d.postpone(now.Add(unclaimedFor), giveUpAfter)
+		w.enqueue(d)
 		return false
 	case held:
 		d.postpone(now.Add(heldFor), giveUpAfter)
@@ -215,7 +222,7 @@ func ptr[T any](v T) *T { return &v }
 
 // enqueue queues d, or gives up when too many wait for its receiver.
 func (w *Service) enqueue(d *delivery) {
-	if !w.queue.add(d) {
+	if d.hook.mine && !w.queue.add(d) {
 		d.state = DeliveryGaveUp
 		d.note(Attempt{At: time.Now().UTC(), Error: ptr("too many messages wait for this receiver")})
 		w.metrics.gaveUp.Inc()

@@ -52,6 +52,7 @@ type delivery struct {
 	failures int       // of this round
 	next     time.Time
 	attempts []Attempt
+	tries    int // attempts made, also those that are not remembered
 
 	payload []byte                    // sealed; nil once the outbox has it
 	place   *schedule.Node[*delivery] // in the queue of its receiver
@@ -70,6 +71,7 @@ func (d *delivery) note(a Attempt) {
 		d.attempts = append(d.attempts[:0:0], d.attempts[1:]...)
 	}
 	d.attempts = append(d.attempts, a)
+	d.tries++
 }
 
 // failed plans the next attempt, or gives up when that would be later than
@@ -102,11 +104,12 @@ type storedState struct {
 	Failures  int           `json:"failures,omitempty"`
 	Next      time.Time     `json:"next"`
 	Attempts  []Attempt     `json:"attempts,omitempty"`
+	Tries     int           `json:"tries,omitempty"`
 }
 
 func (d *delivery) encode() []byte {
 	text, err := json.Marshal(&storedState{Type: d.kind, Event: d.event, Partition: d.partition[:], Created: d.created, State: d.state,
-		Since: d.since, Failures: d.failures, Next: d.next, Attempts: d.attempts})
+		Since: d.since, Failures: d.failures, Next: d.next, Attempts: d.attempts, Tries: d.tries})
 	if err != nil {
 		panic("BUG: a delivery cannot be rendered: " + err.Error())
 	}
@@ -120,7 +123,7 @@ func decodeDelivery(id string, hook *webhook, text []byte) (*delivery, error) {
 		return nil, err
 	}
 	d := &delivery{id: id, hook: hook, kind: s.Type, event: s.Event, created: s.Created, state: s.State,
-		since: s.Since, failures: s.Failures, next: s.Next, attempts: s.Attempts}
+		since: s.Since, failures: s.Failures, next: s.Next, attempts: s.Attempts, tries: max(s.Tries, len(s.Attempts))}
 	copy(d.partition[:], s.Partition)
 	return d, nil
 }

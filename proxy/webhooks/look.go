@@ -128,14 +128,14 @@ func (w *Service) sweep(ctx context.Context) {
 		for _, t := range hook.tasks {
 			age := now.Sub(hook.created)
 			switch {
-			case t.done:
+			case t.done, !hook.mine:
 			case age > followFor, age > unseenFor && t.status == "" && t.problem == string(problem.TaskNotFound):
 				w.finish(t, t.problem)
 			default:
 				open = append(open, t)
 			}
 		}
-		if hook.finished() && now.Sub(hook.lastMoved()) > keepFinished {
+		if hook.mine && hook.finished() && now.Sub(hook.lastMoved()) > keepFinished {
 			old = append(old, hook)
 		}
 	}
@@ -177,7 +177,7 @@ func (w *webhook) lastMoved() time.Time {
 // follow watches t unless that is so already.
 func (w *Service) follow(t *followed) {
 	w.mu.RLock()
-	r, watched, done := t.request, t.release != nil, t.done
+	r, watched, done := t.request, t.release != nil, t.done || !t.hook.mine
 	credential := t.hook.credentials[t.Upstream]
 	w.mu.RUnlock()
 	if done || watched {
@@ -194,7 +194,7 @@ func (w *Service) follow(t *followed) {
 		return
 	}
 	w.mu.Lock()
-	if t.done || t.release != nil {
+	if t.done || t.release != nil || !t.hook.mine {
 		w.mu.Unlock()
 		release()
 		return
@@ -222,36 +222,47 @@ func (w *Service) Load(ctx context.Context) error {
 		}
 		byID[row.ID] = hook
 	}
-	pending := w.loadDeliveries(byID, deliveries)
-	for _, hook := range byID {
-		for _, t := range hook.tasks { // the message is written before the task is marked
-			t.done = t.done || hook.gone || w.sent[w.vault.deliveryID(hook.id, &t.Key, OnTerminal, "")] != nil
-		}
-		w.index(hook)
-		w.enforce(w.settings.Load().rules, hook)
-		if hook.forget() {
-			w.dirty[hook] = struct{}{}
-		}
-		for _, t := range hook.tasks {
-			if !t.done {
-				w.lookLater(t)
-			}
-		}
+	pending := map[*webhook][]*delivery{}
+	waiting := w.loadDeliveries(byID, deliveries)
+	for _, d := range waiting {
+		pending[d.hook] = append(pending[d.hook], d)
 	}
-	now := time.Now()
-	window := min(30*time.Second, time.Duration(len(pending))*10*time.Millisecond)
-	for _, d := range pending { // spread, so that a restart is no flood
-		if d.next = later(d.next, now.Add(time.Duration(rand.Float64()*float64(window)))); d.hook.gone || d.hook.barred(d) {
-			d.state = DeliveryGaveUp
-			continue
-		}
-		w.enqueue(d)
+	window := min(30*time.Second, time.Duration(len(waiting))*10*time.Millisecond) // spread, so that a restart is no flood
+	for _, hook := range byID {
+		w.admit(hook, pending[hook], window)
 	}
 	if lost > 0 {
 		w.log.Warn("stored webhooks could not be opened", "count", lost)
 	}
 	w.poke()
 	return nil
+}
+
+// admit takes in a webhook as it was stored: its tasks are followed again, its
+// pending messages sent within window. The lock is held.
+func (w *Service) admit(hook *webhook, pending []*delivery, window time.Duration) {
+	hook.mine = w.looksAfter(hook.id)
+	for _, t := range hook.tasks { // the message is written before the task is marked
+		t.done = t.done || hook.gone || w.sent[w.vault.deliveryID(hook.id, &t.Key, OnTerminal, "")] != nil
+	}
+	w.index(hook)
+	w.enforce(w.settings.Load().rules, hook)
+	if hook.forget() {
+		w.dirty[hook] = struct{}{}
+	}
+	for _, t := range hook.tasks {
+		if !t.done && hook.mine {
+			w.lookLater(t)
+		}
+	}
+	now := time.Now()
+	for _, d := range pending {
+		if d.next = later(d.next, now.Add(time.Duration(rand.Float64()*float64(window)))); hook.gone || hook.barred(d) {
+			d.state = DeliveryGaveUp
+			continue
+		}
+		w.enqueue(d)
+	}
 }
 
 func (w *Service) openWebhook(row cache.Webhook) (*webhook, error) {

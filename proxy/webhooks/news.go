@@ -70,7 +70,7 @@ func (w *Service) Published(e *cache.Entry) {
 		t.status, t.problem = e.Status, ""
 		if t.hook.wants(ev.name) {
 			id := w.vault.deliveryID(t.hook.id, &e.Key, ev.name, ev.occasion)
-			if w.sent[id] == nil {
+			if w.sent[id] == nil && t.hook.mine {
 				d := newDelivery(id, t.hook, ev, now)
 				w.sent[id] = d
 				t.hook.deliveries = append(t.hook.deliveries, d)
@@ -188,6 +188,10 @@ func (w *Service) saveDirty(ctx context.Context, refused []freshDelivery) bool {
 	w.mu.Lock()
 	var hooks []*webhook
 	for hook := range w.dirty {
+		if !hook.mine {
+			delete(w.dirty, hook)
+			continue
+		}
 		if !slices.ContainsFunc(refused, func(f freshDelivery) bool { return f.delivery.hook == hook }) &&
 			!slices.ContainsFunc(w.fresh, func(f freshDelivery) bool { return f.delivery.hook == hook }) {
 			hooks = append(hooks, hook)

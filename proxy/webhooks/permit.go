@@ -88,6 +88,9 @@ func (s *Face) findWebhook(x *access.Request) (a webhookAccess, ok bool) {
 			return a, false
 		}
 	}
+	if s.service.CatchUp(s.life.Polls, a.id) {
+		owner, origins, tasks, known = s.owners(a.id)
+	}
 	if known {
 		a, ok = s.decide(x, s.callerOf(x, inHeader, credentials), a.id, owner, origins, tasks)
 	}

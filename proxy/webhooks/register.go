@@ -39,8 +39,10 @@ func (w *Service) Register(ctx context.Context, st *Settings, r Registration) (i
 	if why := w.roomFor(hook, st.maxTasks); why != nil {
 		return "", "", why
 	}
-	if why := w.watchAll(hook); why != nil {
-		return "", "", why
+	if hook.mine = w.looksAfter(hook.id); hook.mine {
+		if why := w.watchAll(hook); why != nil {
+			return "", "", why
+		}
 	}
 	if err := w.save(ctx, hook); err != nil {
 		w.log.Warn("a webhook could not be stored", "err", err)
@@ -51,7 +53,9 @@ func (w *Service) Register(ctx context.Context, st *Settings, r Registration) (i
 	defer w.mu.Unlock()
 	w.index(hook)
 	w.enforce(w.settings.Load().rules, hook) // a reload may have come between
-	w.lookLater(hook.tasks...)
+	if hook.mine {
+		w.lookLater(hook.tasks...)
+	}
 	return hook.id, secretText(hook.secret), nil
 }
 
@@ -156,12 +160,17 @@ func (w *Service) Delete(ctx context.Context, id string) *problem.Problem {
 func (w *Service) Redeliver(id string) bool {
 	w.mu.RLock()
 	hook := w.byID[id]
-	over := hook != nil && hook.over()
+	over, elsewhere := hook != nil && hook.over(), hook != nil && !hook.mine
 	w.mu.RUnlock()
 	if over {
 		return false
 	}
 	each(w.roots, w.restart(id), w.keep) // so that a crash now does not lose it
+	if elsewhere {
+		if err := w.save(context.Background(), hook); err != nil { // which tells whoever sends it
+			w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
+		}
+	}
 	return true
 }
 

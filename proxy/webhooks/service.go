@@ -95,6 +95,8 @@ type Settings struct {
 type Service struct {
 	engine   Engine
 	outbox   cache.Outbox
+	shared   shared // outbox, if other processes have it too; nil: none has
+	changes  changes
 	vault    vault
 	resume   Resume
 	log      *slog.Logger
@@ -136,6 +138,8 @@ func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume
 		byID: map[string]*webhook{}, byKey: map[cache.ID][]*followed{}, sent: map[string]*delivery{}, rooms: map[cache.ID]*room{},
 		queue: newQueue(), dirty: map[*webhook]struct{}{}, news: make(chan struct{}, 1), looking: make(chan struct{}, 1), looks: map[string]*looks{},
 	}
+	w.shared, _ = outbox.(shared)
+	w.changes.ids, w.changes.wake = map[string]struct{}{}, make(chan struct{}, 1)
 	var err error
 	if w.metrics, err = newMetrics(reg, w); err != nil {
 		return nil, err
@@ -191,7 +195,7 @@ func (st *Settings) closeIdle() {
 // returned. What is not sent by then is after the next start.
 func (w *Service) Run(ctx context.Context) {
 	var children sync.WaitGroup
-	for what, loop := range map[string]func(context.Context){"sending webhooks": w.dispatch, "news for webhooks": w.work, "first looks": w.look} {
+	for what, loop := range map[string]func(context.Context){"sending webhooks": w.dispatch, "news for webhooks": w.work, "first looks": w.look, "webhooks of other replicas": w.keepUp} {
 		children.Go(func() { w.roots.Keep(ctx.Done(), what, func() { loop(ctx) }) })
 	}
 	children.Wait()

@@ -66,6 +66,7 @@ type webhook struct {
 	gone        bool                            // the receiver answered 410
 	barredAt    time.Time                       // when a task was last barred
 	deleted     bool
+	mine        bool // this process looks after it
 
 	saving sync.Mutex // held while it is written, so that the newest is what stays
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -128,7 +129,7 @@ func (l *Life) Pump(w EventWriter, g Grant, wake <-chan struct{}, send func() bo
 				return
 			}
 		case <-l.Ending:
-			_ = w.Send([]byte("retry: 1000\n\n"))
+			_ = w.Send(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(4000))) // milliseconds: not all at once to the next replica
 			return
 		}
 	}
