@@ -204,10 +204,14 @@ func TestDeploy(t *testing.T) {
 }
 
 // servedElsewhere are metrics that this test's configuration does not have, with
-// the file that registers them: of messages of upstreams, and of a shared store.
+// the file that registers them: of messages, listings and access tokens of
+// upstreams, and of a shared store.
 var servedElsewhere = map[string]string{
 	"pollux_inbound_messages_total": "proxy/inbound/inbound.go",
 	"pollux_hints_total":            "proxy/poller/hint.go",
+	"pollux_sweep_pages_total":      "proxy/poller/listing.go",
+	"pollux_sweep_tasks_total":      "proxy/poller/listing.go",
+	"pollux_token_requests_total":   "proxy/poller/upstream/metrics.go",
 	"pollux_replicas":               "cmd/pollux/metrics.go",
 	"pollux_slots_owned":            "cmd/pollux/metrics.go",
 	"pollux_notices_current":        "cmd/pollux/metrics.go",

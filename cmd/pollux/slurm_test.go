@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,22 @@ func freePorts(t *testing.T, n int) []string {
 	return ports
 }
 
+// counterOf is a counter of a Pollux, 0 if it is not served.
+func counterOf(t *testing.T, base, series string) float64 {
+	t.Helper()
+	_, text, _ := get(t, base+"/metrics")
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatalf("%s: %v", series, err)
+			}
+			return n
+		}
+	}
+	return 0
+}
+
 // TestSlurm runs jobs on a real cluster and follows them through Pollux.
 func TestSlurm(t *testing.T) {
 	c := startCluster(t)
@@ -110,7 +127,8 @@ func TestSlurm(t *testing.T) {
 	writeIn(t, dir, "config.yaml", fmt.Sprintf(`listen: 127.0.0.1:0
 store: {driver: none}
 upstreams:
-  slurm: {provider: slurm, base_url: "http://%s/slurm/v0.0.38"}
+  slurm: {provider: slurm, base_url: "http://%[1]s/slurm/v0.0.38"}
+  swept: {provider: slurm, base_url: "http://%[1]s/slurm/v0.0.38", sweep: 1s, sweep_at_least: 3}
 `, c.rest))
 	p := start(t, "serve", "--config", filepath.Join(dir, "config.yaml"))
 	base := "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
@@ -158,6 +176,24 @@ upstreams:
 	code, doc := ask("GET", "/v1/tasks/slurm/"+id+"?wait=60", "")
 	if doc.Get("status").String() != "completed" || doc.Get("metadata.name").String() != "from-pollux" || !doc.Get("created_at").Exists() {
 		t.Errorf("the job submitted through /native: %d %s", code, doc.Raw)
+	}
+
+	// Jobs that a sweep follows through the cluster's list of all jobs.
+	var refs []string
+	for range 4 {
+		refs = append(refs, `"swept/`+c.submit(t, "sleep 3")+`"`)
+	}
+	code, followed := ask("POST", "/v1/tasks/batch", `{"tasks":[`+strings.Join(refs, ",")+`],"wait":60,"until":"all"}`)
+	for _, result := range followed.Get("results").Array() {
+		if status := result.Get("document.status").String(); status != "completed" {
+			t.Errorf("a job that was followed by a sweep is %s: %d %s", status, code, result.Raw)
+		}
+	}
+	told := counterOf(t, base, `pollux_sweep_tasks_total{upstream="swept"}`)
+	pages := counterOf(t, base, `pollux_sweep_pages_total{outcome="read",upstream="swept"}`)
+	polls := counterOf(t, base, `pollux_upstream_polls_total{outcome="answered",upstream="swept"}`)
+	if told == 0 || pages == 0 || polls-pages > 2*float64(len(refs)) {
+		t.Errorf("%v jobs told by %v pages, and %v polls", told, pages, polls-pages)
 	}
 
 	if code, answer := ask("POST", "/v1/tasks/slurm/"+running+":cancel", ""); code != 202 {
