@@ -1,8 +1,8 @@
 // What a task document says, for people.
 
 import { now } from "./clock.mjs";
-import { h } from "./dom.mjs";
-import { ago, clockTime, count, duration, instant } from "./format.mjs";
+import { h, setText } from "./dom.mjs";
+import { ago, clockTime, count, duration, instant, whole } from "./format.mjs";
 import { copyButton } from "./notice.mjs";
 import { lasted } from "./row.mjs";
 
@@ -27,9 +27,17 @@ export function facts(doc) {
 export function factsOfRow(row) {
   const rows = [
     ["Created", time(row.created_at)], ["First seen", time(row.first_seen)], ["Completed", time(row.completed_at)], ["Changed", time(row.updated_at)],
-    [row.terminal ? "Took" : "Runs for", lasted(row, now())[0]], ["Model", row.model], ["Stuck", row.stuck ? "running far longer than its like" : null],
+    [row.terminal ? "Took" : "Runs for", row.terminal ? lasted(row, now())[0] : h("span", { class: "runs", "data-from": row.created_at ?? row.first_seen })], ["Model", row.model], ["Stuck", row.stuck ? "running far longer than its like" : null],
   ];
-  return list(rows);
+  const all = list(rows);
+  tick(all);
+  return all;
+}
+
+/** tick moves the ages in a list of facts on. */
+export function tick(facts) {
+  for (const time of facts.querySelectorAll("time")) setText(time.lastElementChild, ` · ${ago(instant(time.dateTime), now())}`);
+  for (const runs of facts.querySelectorAll(".runs")) setText(runs, whole((now() - instant(runs.dataset.from)) / 1000));
 }
 
 function list(rows) {

@@ -7,7 +7,7 @@ import { askCredential, placeOf } from "./credentialform.mjs";
 import { headerNameFor, headersFor } from "./credentials.mjs";
 import { curl } from "./curl.mjs";
 import { byId, h } from "./dom.mjs";
-import { facts, factsOfRow, output, progress, trouble } from "./facts.mjs";
+import { facts, factsOfRow, output, progress, tick, trouble } from "./facts.mjs";
 import { members, show, without } from "./json.mjs";
 import { beat, setStream } from "./live.mjs";
 import { confirmed, copy, copyButton, say, toast } from "./notice.mjs";
@@ -34,7 +34,11 @@ export class TaskPage {
    * of this page is missing, in which case it has been asked for. */
   constructor(on) {
     this.#on = on;
-    onTick(() => this.#timeline?.tick());
+    onTick(() => {
+      if (!this.#timeline) return;
+      this.#timeline.tick();
+      tick(this.#parts.facts);
+    });
   }
 
   /** show opens a task; back is the address of the view it was opened from. */

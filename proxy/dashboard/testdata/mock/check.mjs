@@ -276,10 +276,13 @@ async function logsIn() {
 
 async function takesCredential() {
   await until(`${rows}.length > 20`);
-  await browser.press("j");
+  await browser.run(`${rows}.find((r) => r.querySelector('.badge.queued, .badge.in_progress')).focus()`);
   await browser.press("Enter");
   // Without a credential the page shows what the list knew.
   await until("document.querySelector('.credential') && document.querySelector('.task-columns:not([hidden]) .facts') && document.querySelector('.task-name .badge') && document.querySelector('.timeline li')");
+  const runs = "document.querySelector('#task .runs')?.textContent";
+  const before = await browser.run(runs);
+  await until(`${runs} !== ${JSON.stringify(before)}`); // it goes on
   await inEveryLook("known", accessible);
   await browser.run("document.querySelector('.credential [name=value]').focus()");
   await browser.type("wrong");
