@@ -102,10 +102,11 @@ type idFile struct {
 }
 
 type cancelFile struct {
-	Request text      `yaml:"request"`
-	Body    *bodyFile `yaml:"body"`
-	OK      []whole   `yaml:"ok"`
-	Refused text      `yaml:"refused"`
+	Request      text      `yaml:"request"`
+	Body         *bodyFile `yaml:"body"`
+	OK           []whole   `yaml:"ok"`
+	Refused      text      `yaml:"refused"`
+	DeletesEnded bool      `yaml:"deletes_ended"`
 }
 
 type bodyFile = inOrder[memberFile]

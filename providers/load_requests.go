@@ -369,7 +369,7 @@ func (l *loader) cancel() {
 	if f == nil {
 		return
 	}
-	a := &Action{Request: l.request(f.Request, "cancel.request", false), refused: l.condition(f.Refused)}
+	a := &Action{Request: l.request(f.Request, "cancel.request", false), refused: l.condition(f.Refused), DeletesEnded: f.DeletesEnded}
 	if f.Request.value != "" && a.Request.Method == http.MethodGet {
 		l.fault(f.Request.node, "", "want a request that changes something, so not GET")
 	}

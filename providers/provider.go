@@ -126,7 +126,10 @@ type Action struct {
 	Request Request
 	Body    Body  // nil: none
 	OK      []int // codes that mean it was accepted; empty means any 2xx
-	refused *normalize.Condition
+	// DeletesEnded says that the request deletes a task that has ended, which
+	// nobody means who cancels one.
+	DeletesEnded bool
+	refused      *normalize.Condition
 }
 
 // Reference names one task at an upstream: the values of Provider.Params by

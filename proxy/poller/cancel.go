@@ -22,6 +22,10 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	if u.Provider.Cancel == nil {
 		return ErrCannotCancel
 	}
+	if u.Provider.Cancel.DeletesEnded && p.ended(r) {
+		return &problem.Problem{Type: problem.UpstreamRejected, Status: http.StatusConflict, Upstream: u.Name,
+			Detail: "the task has ended, and what cancels a running one would delete it"}
+	}
 	credential, err := u.Authorize(ctx, r.Credential)
 	if err != nil {
 		return err
@@ -57,4 +61,12 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 		return rateLimited(u, upstream.ClampRetryAfter(v.RetryAfter), res.Code, "the upstream's rate limit is used up").problem
 	}
 	return failureByVerdict(u, res, v).problem
+}
+
+// ended reports whether a task is known to have ended, as far as r may know.
+func (p *Poller) ended(r Request) bool {
+	rec := p.records.pin(&r.Key)
+	defer p.records.unpin(rec)
+	e := p.known(rec, r)
+	return e != nil && e.Terminal && r.Partition.Authorized(r.Upstream, time.Now())
 }

@@ -514,3 +514,32 @@ func (c *countLines) Write(p []byte) (int, error) {
 	c.Add(1)
 	return len(p), nil
 }
+
+// TestCancelDeletesNothing: where the same request cancels a running task and
+// deletes one that has ended, it is sent to what may be running only.
+func TestCancelDeletesNothing(t *testing.T) {
+	state, deleted := "dreaming", 0
+	b := newBench(t, "luma", func(n int64, req *http.Request) (*http.Response, error) {
+		if req.Method == http.MethodDelete {
+			deleted++
+			return reply(204, "")
+		}
+		return reply(200, `{"id":"g1","state":"`+state+`"}`)
+	})
+	cancel := func() error { return b.Cancel(context.Background(), b.request("a", "g1")) }
+	for _, known := range []string{"not at all", "as running"} {
+		if err := cancel(); err != nil {
+			t.Errorf("known %s: %v", known, err)
+		}
+		b.poll("a", "g1")
+	}
+	state = "completed"
+	if err := cancel(); err != nil { // nobody has seen its end
+		t.Error(err)
+	}
+	b.poll("a", "g1")
+	var p *problem.Problem
+	if err := cancel(); !errors.As(err, &p) || p.Status != http.StatusConflict || deleted != 3 {
+		t.Errorf("ended: %v after %d requests, want a 409 after 3", err, deleted)
+	}
+}
