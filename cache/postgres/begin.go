@@ -41,7 +41,7 @@ func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) 
 	case g.Entry != nil:
 		g.ObservedAt, g.FreshUntil = g.Entry.ObservedAt, g.Entry.FreshUntil
 	}
-	if queued, ok := s.writes.state(&p.Partition); ok {
+	if queued, ok := s.writes.State(&p.Partition); ok {
 		g.State, g.Known = queued, true
 	} else if state != nil {
 		g.State, err = s.openState(&p.Partition, state)

@@ -13,9 +13,6 @@ import (
 	"pollux/cache/sqlindex"
 )
 
-// maxRounds bounds how often a list reads on because rows could not be opened.
-const maxRounds = 10
-
 // source runs the statements of sqlindex.
 type source struct {
 	ctx context.Context
@@ -47,36 +44,20 @@ func (s source) Rows(text string, args []any, each func(scan func(...any) error)
 
 // List implements cache.Index.
 func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.Position, error) {
-	rest := *q
-	rows := make([]cache.Row, 0, q.Limit)
-	for range maxRounds {
-		rest.Limit = q.Limit - len(rows)
-		var heads []sqlindex.Head
-		err := s.snapshot(ctx, func(src source) error {
+	rows, next, err := sqlindex.List(q, func(rest *cache.Query) (heads []sqlindex.Head, err error) {
+		err = s.snapshot(ctx, func(src source) error {
 			in, err := src.scope(q)
 			if err == nil {
-				heads, err = sqlindex.Page(src, &rest, in)
+				heads, err = sqlindex.Page(src, rest, in)
 			}
 			return err
 		})
-		if err != nil {
-			return nil, nil, fmt.Errorf("list stored tasks: %w", err)
-		}
-		more := len(heads) > rest.Limit
-		for i := range heads[:min(len(heads), rest.Limit)] {
-			if row, ok := s.openHead(ctx, &heads[i]); ok && q.Matches(&row) {
-				rows = append(rows, row)
-			}
-			rest.After = &heads[i].At
-		}
-		if !more {
-			return rows, nil, nil
-		}
-		if len(rows) == q.Limit {
-			break
-		}
+		return heads, err
+	}, func(head *sqlindex.Head) (cache.Row, bool) { return s.openHead(ctx, head) })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list stored tasks: %w", err)
 	}
-	return rows, rest.After, nil
+	return rows, next, nil
 }
 
 // snapshot runs f on one state of the database, after what this replica wrote.
@@ -99,7 +80,7 @@ const (
 
 // awaitFewWrites waits for the writes that are under way, if they are few.
 func (s *Store) awaitFewWrites(ctx context.Context) {
-	if n := s.writes.waiting.Load(); n == 0 || n > freshWrites {
+	if n := s.writes.Waiting.Load(); n == 0 || n > freshWrites {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, freshFor)

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"pollux/cache"
+	"pollux/cache/writes"
 )
 
 const (
@@ -73,7 +74,7 @@ type Store struct {
 	self    cache.Member
 	trigger func(*cache.Entry) []cache.Delivery // set by OnPut; nil: nothing is triggered
 
-	writes  queue
+	writes  *writes.Queue[*write]
 	notices notices
 	members atomic.Pointer[cache.Members]
 	outage  atomic.Pointer[error] // why nothing is asked of the database; nil while it answers
@@ -146,7 +147,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	s := &Store{
 		cfg: cfg, secret: secret, log: log, pool: pool,
 		self: cache.Member{ID: hex.EncodeToString(id[:]), Version: cfg.Version, Started: time.Now()},
-		stop: make(chan struct{}), writer: make(chan struct{}), writes: newQueue(),
+		stop: make(chan struct{}), writer: make(chan struct{}), writes: writes.New[*write](),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.notices.forceTable = cfg.Notify == NotifyTable
@@ -200,7 +201,7 @@ func (s *Store) Healthy() error {
 // Stats returns the present numbers.
 func (s *Store) Stats() Stats {
 	return Stats{
-		Queued: len(s.writes.ops), QueueLimit: cap(s.writes.ops), Dropped: s.writes.dropped.Load(), Unreadable: s.unreadable.Load(),
+		Queued: len(s.writes.Ops), QueueLimit: cap(s.writes.Ops), Dropped: s.writes.Dropped.Load(), Unreadable: s.unreadable.Load(),
 		Listening: !s.notices.table.Load(), Lag: time.Duration(s.notices.lag.Load()), Connections: s.pool.Stat().TotalConns(),
 	}
 }
@@ -305,7 +306,7 @@ func (s *Store) openEntry(key *cache.ID, partition, value []byte) *cache.Entry {
 // Partition returns what is known of a partition, or cache.ErrNotFound. It sees
 // what PutPartition queued.
 func (s *Store) Partition(ctx context.Context, id *cache.ID) (cache.PartitionState, error) {
-	if state, ok := s.writes.state(id); ok {
+	if state, ok := s.writes.State(id); ok {
 		return state, nil
 	}
 	var value []byte

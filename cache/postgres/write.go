@@ -5,10 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,17 +14,9 @@ import (
 )
 
 const (
-	// maxQueued bounds the writes that wait, and maxQueuedBytes the values of
-	// those that nobody waits for.
-	maxQueued      = 4096
-	maxQueuedBytes = 64 << 20
-	// maxBatch and maxBatchBytes bound what shares a transaction, and linger is
-	// how long one that nobody waits for stays open for more.
+	// maxBatch and maxBatchBytes bound what shares a transaction.
 	maxBatch      = 64
 	maxBatchBytes = 8 << 20
-	linger        = 2 * time.Millisecond
-	// maxStates bounds the partitions whose state waits to be written.
-	maxStates = 1 << 16
 	// retryEvery is how often waiting states are tried again while writes fail.
 	retryEvery = time.Second
 )
@@ -65,90 +54,11 @@ type outcome struct {
 	err        error
 }
 
-func (w *write) size() int { return len(w.head) + len(w.body) }
+// Size is that of the values.
+func (w *write) Size() int { return len(w.head) + len(w.body) }
 
-// queue holds what has yet to be written, in the order of the calls.
-type queue struct {
-	ops     chan *write
-	bytes   atomic.Int64 // values in ops that nobody waits for
-	waiting atomic.Int64 // writes that are not in the database yet
-	dropped atomic.Uint64
-	wake    chan struct{} // of capacity 1: there are states
-
-	mu sync.Mutex // guards what follows
-	// states are to be written with the next batch, the newest of each
-	// partition, and flushing those of the batch under way.
-	states, flushing map[cache.ID]cache.PartitionState
-}
-
-func newQueue() queue {
-	return queue{ops: make(chan *write, maxQueued), wake: make(chan struct{}, 1), states: map[cache.ID]cache.PartitionState{}}
-}
-
-// offer queues w unless there is too much already.
-func (q *queue) offer(w *write) {
-	size := int64(w.size())
-	q.waiting.Add(1)
-	if q.bytes.Add(size) <= maxQueuedBytes {
-		select {
-		case q.ops <- w:
-			return
-		default:
-		}
-	}
-	q.waiting.Add(-1)
-	q.bytes.Add(-size)
-	q.dropped.Add(1)
-}
-
-func (q *queue) took(w *write) *write {
-	if w.done == nil {
-		q.bytes.Add(-int64(w.size()))
-	}
-	return w
-}
-
-// state returns the state of a partition that is not written yet.
-func (q *queue) state(id *cache.ID) (cache.PartitionState, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	state, ok := q.states[*id]
-	if !ok {
-		state, ok = q.flushing[*id]
-	}
-	return state, ok
-}
-
-func (q *queue) putState(id *cache.ID, state cache.PartitionState) {
-	q.mu.Lock()
-	if len(q.states) < maxStates {
-		q.states[*id] = state
-	}
-	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (q *queue) takeStates() map[cache.ID]cache.PartitionState {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.flushing, q.states = q.states, map[cache.ID]cache.PartitionState{}
-	return q.flushing
-}
-
-// settleStates ends what takeStates began. What was not written waits again,
-// unless there is newer.
-func (q *queue) settleStates(written bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !written {
-		maps.Copy(q.flushing, q.states)
-		q.states = q.flushing
-	}
-	q.flushing = nil
-}
+// Awaited reports whether a caller waits for w.
+func (w *write) Awaited() bool { return w.done != nil }
 
 // entryWrite is the write of a report.
 func (s *Store) entryWrite(r *cache.Report, done chan outcome) *write {
@@ -179,7 +89,7 @@ func (s *Store) PutLater(e *cache.Entry) { s.CommitLater(ofEntry(e)) }
 // Commit implements cache.Cluster.
 func (s *Store) Commit(ctx context.Context, r *cache.Report) (*cache.Entry, error) {
 	if r.State != nil {
-		s.writes.putState(&r.Partition, *r.State)
+		s.writes.PutState(&r.Partition, *r.State)
 	}
 	out := s.await(ctx, s.entryWrite(r, make(chan outcome, 1)))
 	switch {
@@ -198,16 +108,16 @@ func (s *Store) Commit(ctx context.Context, r *cache.Report) (*cache.Entry, erro
 // CommitLater implements cache.Cluster.
 func (s *Store) CommitLater(r *cache.Report) {
 	if r.State != nil {
-		s.writes.putState(&r.Partition, *r.State)
+		s.writes.PutState(&r.Partition, *r.State)
 	}
 	if s.usable(context.Background()) == nil {
-		s.writes.offer(s.entryWrite(r, nil))
+		s.writes.Offer(s.entryWrite(r, nil))
 	}
 }
 
 // PutPartition queues state. It is not lost when writes fail: it is written
 // with the first that succeeds.
-func (s *Store) PutPartition(id *cache.ID, state cache.PartitionState) { s.writes.putState(id, state) }
+func (s *Store) PutPartition(id *cache.ID, state cache.PartitionState) { s.writes.PutState(id, state) }
 
 // Delete implements cache.Store.
 func (s *Store) Delete(ctx context.Context, key *cache.ID, generation uint64) (uint64, error) {
@@ -238,12 +148,12 @@ func (s *Store) await(ctx context.Context, w *write) outcome {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout+callTimeout, cache.ErrUnavailable)
 	defer cancel()
-	queue := s.writes.ops
+	queue := s.writes.Ops
 	if w.kind != kindBarrier {
-		s.writes.waiting.Add(1)
+		s.writes.Waiting.Add(1)
 		defer func() {
 			if queue != nil { // it did not get in
-				s.writes.waiting.Add(-1)
+				s.writes.Waiting.Add(-1)
 			}
 		}()
 	}
@@ -274,9 +184,9 @@ func (s *Store) runWriter() {
 	for {
 		var batch []*write
 		select {
-		case w := <-s.writes.ops:
-			batch = append(batch, s.writes.took(w))
-		case <-s.writes.wake:
+		case w := <-s.writes.Ops:
+			batch = append(batch, s.writes.Took(w))
+		case <-s.writes.Wake:
 		case <-retry.C:
 		case <-s.stop:
 			for {
@@ -293,34 +203,7 @@ func (s *Store) runWriter() {
 
 // gather fills a batch with what is queued.
 func (s *Store) gather(batch []*write) []*write {
-	size, awaited := 0, len(batch) == 0
-	for _, w := range batch {
-		size, awaited = size+w.size(), awaited || w.done != nil
-	}
-	var patience <-chan time.Time
-	for len(batch) < maxBatch && size < maxBatchBytes {
-		if patience == nil && !awaited {
-			patience = time.After(linger)
-		}
-		if awaited {
-			select {
-			case w := <-s.writes.ops:
-				batch, size = append(batch, s.writes.took(w)), size+w.size()
-				continue
-			default:
-				return batch
-			}
-		}
-		select {
-		case w := <-s.writes.ops:
-			batch, size, awaited = append(batch, s.writes.took(w)), size+w.size(), w.done != nil
-		case <-patience:
-			return batch
-		case <-s.stop:
-			awaited = true
-		}
-	}
-	return batch
+	return s.writes.Gather(batch, maxBatch, maxBatchBytes, s.stop)
 }
 
 // flush writes a batch and the waiting states, and tells the callers. If the
@@ -330,25 +213,25 @@ func (s *Store) flush(batch []*write) {
 	barriers = slices.DeleteFunc(barriers, func(w *write) bool { return w.kind != kindBarrier })
 	batch = slices.DeleteFunc(batch, func(w *write) bool { return w.kind == kindBarrier })
 	defer func() {
-		s.writes.waiting.Add(-int64(len(batch)))
+		s.writes.Waiting.Add(-int64(len(batch)))
 		for _, w := range barriers {
 			w.done <- outcome{}
 		}
 	}()
-	states := s.writes.takeStates()
+	states := s.writes.TakeStates()
 	if len(batch) == 0 && len(states) == 0 {
-		s.writes.settleStates(true)
+		s.writes.SettleStates(true)
 		return
 	}
 	err := s.write(batch, states)
 	switch {
 	case err == nil || len(batch) < 2 || s.outage.Load() != nil:
-		s.writes.settleStates(err == nil)
+		s.writes.SettleStates(err == nil)
 	default:
 		for _, w := range batch {
 			s.settle([]*write{w}, s.write([]*write{w}, nil))
 		}
-		s.writes.settleStates(s.write(nil, states) == nil)
+		s.writes.SettleStates(s.write(nil, states) == nil)
 		return
 	}
 	s.settle(batch, err)

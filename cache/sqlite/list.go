@@ -15,9 +15,6 @@ import (
 const (
 	// lists is how many lists are read at once, so that polls find a reader.
 	lists = 2
-	// maxRounds bounds how often a list reads on because rows could not be
-	// opened.
-	maxRounds = 10
 
 	// freshWrites is how many writes may wait for a list to wait for them, and
 	// freshFor how long: what was written a moment ago shall be found, and a
@@ -35,36 +32,20 @@ func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.P
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
-	rest := *q
-	rows := make([]cache.Row, 0, q.Limit)
-	for range maxRounds {
-		rest.Limit = q.Limit - len(rows)
-		var heads []sqlindex.Head
-		err := s.snapshot(ctx, func(d *database, src source) (err error) {
-			heads, err = sqlindex.Page(src, &rest, d.counts.scope(q))
+	rows, next, err := sqlindex.List(q, func(rest *cache.Query) (heads []sqlindex.Head, err error) {
+		err = s.snapshot(ctx, func(d *database, src source) (err error) {
+			heads, err = sqlindex.Page(src, rest, d.counts.scope(q))
 			return err
 		})
 		if errors.Is(err, cache.ErrNotFound) {
-			return rows, nil, nil
+			return nil, nil
 		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("list stored tasks: %w", err)
-		}
-		more := len(heads) > rest.Limit
-		for i := range heads[:min(len(heads), rest.Limit)] {
-			if row, ok := s.openHead(ctx, &heads[i]); ok && q.Matches(&row) {
-				rows = append(rows, row)
-			}
-			rest.After = &heads[i].At
-		}
-		if !more {
-			return rows, nil, nil
-		}
-		if len(rows) == q.Limit {
-			break
-		}
+		return heads, err
+	}, func(head *sqlindex.Head) (cache.Row, bool) { return s.openHead(ctx, head) })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list stored tasks: %w", err)
 	}
-	return rows, rest.After, nil
+	return rows, next, nil
 }
 
 // CountsSince implements cache.Index.
@@ -96,7 +77,7 @@ func (s *Store) snapshot(ctx context.Context, f func(*database, source) error) e
 
 // awaitFewWrites waits for the writes that are under way, if they are few.
 func (s *Store) awaitFewWrites(ctx context.Context) {
-	if n := s.writes.waiting.Load(); n == 0 || n > freshWrites {
+	if n := s.writes.Waiting.Load(); n == 0 || n > freshWrites {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, freshFor)

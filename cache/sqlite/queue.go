@@ -4,22 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"maps"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"pollux/cache"
-)
-
-const (
-	// maxQueued bounds the writes that wait, and maxQueuedBytes the values of
-	// those that nobody waits for; callers who wait are bounded by themselves.
-	maxQueued      = 4096
-	maxQueuedBytes = 64 << 20
-	// maxPending bounds the partitions whose state waits to be written, which
-	// only grows while no write succeeds.
-	maxPending = 1 << 16
 )
 
 // write is one change on its way to the writer: of entry, or a deletion that
@@ -43,110 +30,11 @@ type outcome struct {
 	err        error
 }
 
-// awaited reports whether a caller waits for w.
-func (w *write) awaited() bool { return w.done != nil }
+// Size is that of the value.
+func (w *write) Size() int { return len(w.value) }
 
-// writeQueue holds what the writer has yet to do, in the order of the calls.
-type writeQueue struct {
-	ops     chan *write
-	bytes   atomic.Int64 // values in ops that nobody waits for
-	waiting atomic.Int64 // writes that are not on disk yet, barriers aside
-	dropped atomic.Uint64
-	wake    chan struct{} // of capacity 1: there are pending partitions
-
-	mu sync.Mutex
-	// pending holds partitions to be written with the next batch, the newest
-	// state of each, and flushing those of the batch under way. Guarded by mu.
-	pending, flushing map[cache.ID]cache.PartitionState
-}
-
-func newWriteQueue() writeQueue {
-	return writeQueue{
-		ops:     make(chan *write, maxQueued),
-		wake:    make(chan struct{}, 1),
-		pending: make(map[cache.ID]cache.PartitionState),
-	}
-}
-
-// offer queues w unless there is too much already.
-func (q *writeQueue) offer(w *write) {
-	size := int64(len(w.value))
-	q.waiting.Add(1)
-	if q.bytes.Add(size) <= maxQueuedBytes {
-		select {
-		case q.ops <- w:
-			return
-		default:
-		}
-	}
-	q.waiting.Add(-1)
-	q.bytes.Add(-size)
-	q.dropped.Add(1)
-}
-
-// took settles the account of a write taken off ops.
-func (q *writeQueue) took(w *write) *write {
-	if !w.awaited() {
-		q.bytes.Add(-int64(len(w.value)))
-	}
-	return w
-}
-
-// partition returns the state of a partition that is not on disk yet.
-func (q *writeQueue) partition(id *cache.ID) (cache.PartitionState, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	state, ok := q.pending[*id]
-	if !ok {
-		state, ok = q.flushing[*id]
-	}
-	return state, ok
-}
-
-// putPartition makes state pending.
-func (q *writeQueue) putPartition(id *cache.ID, state cache.PartitionState) {
-	q.mu.Lock()
-	if _, known := q.pending[*id]; !known && len(q.pending) >= maxPending {
-		for other := range q.pending {
-			delete(q.pending, other)
-			break
-		}
-		q.dropped.Add(1)
-	}
-	q.pending[*id] = state
-	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-// takePartitions returns what is pending; partition still finds it until
-// settlePartitions is called.
-func (q *writeQueue) takePartitions() map[cache.ID]cache.PartitionState {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.pending) == 0 {
-		return nil
-	}
-	q.flushing, q.pending = q.pending, make(map[cache.ID]cache.PartitionState)
-	return q.flushing
-}
-
-// settlePartitions ends what takePartitions began. What was not written becomes
-// pending again, unless there is newer.
-func (q *writeQueue) settlePartitions(written bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !written {
-		maps.Copy(q.flushing, q.pending)
-		q.pending = q.flushing
-	}
-	q.flushing = nil
-	if q.pending == nil {
-		q.pending = make(map[cache.ID]cache.PartitionState)
-	}
-}
+// Awaited reports whether a caller waits for w.
+func (w *write) Awaited() bool { return w.done != nil }
 
 // Put makes e durable, or returns the entry that stands. When ctx ends
 // first, or after 5 s, it returns an error although the write may still happen.
@@ -168,7 +56,7 @@ func (s *Store) PutLater(e *cache.Entry) {
 	if s.usable(context.Background()) != nil {
 		return
 	}
-	s.writes.offer(&write{key: e.Key, entry: e, value: s.secret.SealEntry(e), deliveries: s.triggered(e)})
+	s.writes.Offer(&write{key: e.Key, entry: e, value: s.secret.SealEntry(e), deliveries: s.triggered(e)})
 }
 
 // Delete removes the entry under key and remembers the generation as long as the
@@ -184,7 +72,7 @@ func (s *Store) Delete(ctx context.Context, key *cache.ID, generation uint64) (u
 // PutPartition queues state. It is not lost when writes fail: it is written
 // with the first that succeeds.
 func (s *Store) PutPartition(id *cache.ID, state cache.PartitionState) {
-	s.writes.putPartition(id, state)
+	s.writes.PutState(id, state)
 }
 
 // await queues w and waits for its outcome.
@@ -194,12 +82,12 @@ func (s *Store) await(ctx context.Context, w *write) outcome {
 	}
 	timer := time.NewTimer(writeTimeout)
 	defer timer.Stop()
-	queue := s.writes.ops
+	queue := s.writes.Ops
 	if !w.barrier {
-		s.writes.waiting.Add(1)
+		s.writes.Waiting.Add(1)
 		defer func() {
 			if queue != nil { // it did not get in
-				s.writes.waiting.Add(-1)
+				s.writes.Waiting.Add(-1)
 			}
 		}()
 	}

@@ -126,7 +126,7 @@ func (s *Store) openRow(key *cache.ID, r row) (*cache.Entry, bool) {
 // Partition returns what is known of a partition, or cache.ErrNotFound. It sees
 // what PutPartition queued.
 func (s *Store) Partition(ctx context.Context, id *cache.ID) (cache.PartitionState, error) {
-	if state, ok := s.writes.partition(id); ok {
+	if state, ok := s.writes.State(id); ok {
 		return state, nil
 	}
 	key := *id

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/cache/writes"
 )
 
 const (
@@ -59,7 +60,7 @@ type Store struct {
 	lock    *fileLock
 	reads   chan *read
 	listing chan struct{} // of capacity lists: the lists under way
-	writes  writeQueue
+	writes  *writes.Queue[*write]
 	last    uint64 // version in the file when it was opened
 	health  health
 
@@ -111,7 +112,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 		path: path, retention: cfg.Retention, secret: secret, log: log, lock: lock,
 		reads:      make(chan *read),
 		listing:    make(chan struct{}, lists),
-		writes:     newWriteQueue(),
+		writes:     writes.New[*write](),
 		broken:     make(chan error, 1),
 		stop:       make(chan struct{}),
 		writerDone: make(chan struct{}),
@@ -174,7 +175,7 @@ func (s *Store) Healthy() error { return s.health.last() }
 // Stats returns the present numbers.
 func (s *Store) Stats() Stats {
 	return Stats{
-		Queued: len(s.writes.ops), QueueLimit: cap(s.writes.ops), Dropped: s.writes.dropped.Load(),
+		Queued: len(s.writes.Ops), QueueLimit: cap(s.writes.Ops), Dropped: s.writes.Dropped.Load(),
 		Unreadable: s.unreadable.Load(), Replaced: s.replaced.Load(), Reopened: s.reopened.Load(),
 	}
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"database/sql"
 	"errors"
+	"math"
 	"runtime/debug"
 	"time"
 
@@ -14,8 +15,6 @@ import (
 const (
 	// maxBatch is how many writes share a transaction, and so an fsync.
 	maxBatch = 200
-	// linger is how long a batch that nobody waits for stays open for more.
-	linger = 2 * time.Millisecond
 	// retryEvery is how often pending partitions are tried again while writes
 	// fail.
 	retryEvery = time.Second
@@ -44,9 +43,9 @@ func (s *Store) runWriter() {
 	for {
 		stopping := false
 		select {
-		case op := <-s.writes.ops:
-			w.batch = append(w.batch, s.writes.took(op))
-		case <-s.writes.wake:
+		case op := <-s.writes.Ops:
+			w.batch = append(w.batch, s.writes.Took(op))
+		case <-s.writes.Wake:
 		case <-retry.C:
 		case err := <-s.broken:
 			w.mend(err)
@@ -76,42 +75,9 @@ func stoppedTimer() *time.Timer {
 	return t
 }
 
-// gather fills the batch with what is queued. While a transaction runs, callers
-// queue up behind it and share the next one, so a batch that somebody waits for
-// starts at once.
+// gather fills the batch with what is queued.
 func (w *writer) gather() {
-	var patience <-chan time.Time
-	for len(w.batch) < maxBatch {
-		select {
-		case op := <-w.writes.ops:
-			w.batch = append(w.batch, w.writes.took(op))
-			continue
-		default:
-		}
-		if w.anyAwaited() {
-			return
-		}
-		if patience == nil {
-			patience = time.After(linger)
-		}
-		select {
-		case op := <-w.writes.ops:
-			w.batch = append(w.batch, w.writes.took(op))
-		case <-patience:
-			return
-		case <-w.stop:
-			return
-		}
-	}
-}
-
-func (w *writer) anyAwaited() bool {
-	for _, op := range w.batch {
-		if op.awaited() {
-			return true
-		}
-	}
-	return false
+	w.batch = w.writes.Gather(w.batch, maxBatch, math.MaxInt, w.stop)
 }
 
 // drain writes everything that was queued before Close.
@@ -129,7 +95,7 @@ func (w *writer) drain() {
 // flush commits the batch and the pending partitions in one transaction, tells
 // the callers and reports success. A batch of nothing succeeds.
 func (w *writer) flush() bool {
-	partitions := w.writes.takePartitions()
+	partitions := w.writes.TakeStates()
 	if len(partitions) == 0 && w.onlyBarriers() {
 		w.settle(nil, nil) // an empty transaction says nothing about the disk
 		return true
@@ -141,7 +107,7 @@ func (w *writer) flush() bool {
 	err := w.useFile(func(d *database) error {
 		return w.commit(d, outcomes, partitions)
 	})
-	w.writes.settlePartitions(err == nil)
+	w.writes.SettleStates(err == nil)
 	w.report(err) // first: a caller who is told of a failure finds it in Healthy
 	w.settle(outcomes, err)
 	return err == nil
@@ -161,9 +127,9 @@ func (w *writer) onlyBarriers() bool {
 func (w *writer) settle(outcomes []outcome, err error) {
 	for i, op := range w.batch {
 		if !op.barrier {
-			w.writes.waiting.Add(-1)
+			w.writes.Waiting.Add(-1)
 		}
-		if !op.awaited() {
+		if !op.Awaited() {
 			continue
 		}
 		switch {

@@ -68,58 +68,6 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-func TestQueueIsBounded(t *testing.T) {
-	q := newWriteQueue()
-	for range maxQueued + 10 {
-		q.offer(&write{})
-	}
-	if n := q.dropped.Load(); n != 10 {
-		t.Errorf("%d of %d offers beyond the limit were dropped", n, 10)
-	}
-	for range maxQueued {
-		q.took(<-q.ops)
-	}
-	big := make([]byte, maxQueuedBytes/2)
-	for range 3 {
-		q.offer(&write{value: big})
-	}
-	if n := len(q.ops); n != 2 {
-		t.Errorf("%d values of half the limit are queued, want 2", n)
-	}
-	for len(q.ops) > 0 {
-		q.took(<-q.ops)
-	}
-	if n := q.bytes.Load(); n != 0 {
-		t.Errorf("an empty queue holds %d bytes", n)
-	}
-	for n := range maxPending + 5 {
-		q.putPartition(storetest.Key(n), cache.PartitionState{})
-	}
-	if n := len(q.pending); n != maxPending {
-		t.Errorf("%d partitions are pending, want %d", n, maxPending)
-	}
-}
-
-func TestPartitionsSurviveAFailedWrite(t *testing.T) {
-	q := newWriteQueue()
-	state := func(upstream string) cache.PartitionState { return cache.PartitionState{Upstream: upstream} }
-	q.putPartition(storetest.Key(1), state("old"))
-	q.putPartition(storetest.Key(2), state("kept"))
-	q.takePartitions()
-	q.putPartition(storetest.Key(1), state("new"))
-	q.settlePartitions(false)
-	for key, want := range map[int]string{1: "new", 2: "kept"} {
-		if got, ok := q.partition(storetest.Key(key)); !ok || got.Upstream != want {
-			t.Errorf("partition(%d) = %v, %v, want %s", key, got, ok, want)
-		}
-	}
-	q.takePartitions()
-	q.settlePartitions(true)
-	if _, ok := q.partition(storetest.Key(1)); ok || q.takePartitions() != nil {
-		t.Error("a written partition is still pending")
-	}
-}
-
 func TestRetention(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pollux.db")
 	s, _ := open(t, path)

@@ -14,8 +14,9 @@ import (
 // nothing. Tests are free.
 var mayImport = map[string][]string{
 	"cache/sqlindex":           {"cache"},
-	"cache/sqlite":             {"cache", "cache/sqlindex"},
-	"cache/postgres":           {"cache", "cache/sqlindex"},
+	"cache/writes":             {"cache"},
+	"cache/sqlite":             {"cache", "cache/sqlindex", "cache/writes"},
+	"cache/postgres":           {"cache", "cache/sqlindex", "cache/writes"},
 	"cache/internal/storetest": {"cache"},
 	"providers":                {"normalize", "providers/strictyaml"},
 	"providers/sandbox":        {"providers", "normalize", "providers/strictyaml"},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"pollux/providers/strictyaml"
 	"pollux/proxy/roots"
+	"pollux/proxy/wire"
 )
 
 // readTime is how long a reload may take to read its files. A mount that hangs
@@ -157,6 +157,5 @@ func reachableOnlyHere(listen string) bool {
 	if err != nil {
 		return false
 	}
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+	return wire.LoopbackHost(host)
 }

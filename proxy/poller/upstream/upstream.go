@@ -150,12 +150,9 @@ func baseURL(configured string, provider *providers.Provider) (*url.URL, error) 
 	if raw == "" {
 		return nil, fmt.Errorf("base_url: provider %s has none of its own, so it is required", provider.Name)
 	}
-	base, err := url.Parse(raw)
-	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return nil, errors.New("base_url: want an absolute http or https URL")
-	}
-	if base.User != nil || base.RawQuery != "" || base.Fragment != "" || base.ForceQuery {
-		return nil, errors.New("base_url: must not hold user-info, a query or a fragment")
+	base, err := providers.ParseBaseURL(raw)
+	if err != nil {
+		return nil, fmt.Errorf("base_url: %w", err)
 	}
 	return base, nil
 }

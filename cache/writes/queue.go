@@ -1,0 +1,160 @@
+// Package writes is what a store has yet to write: by one goroutine, many in one
+// transaction.
+package writes
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pollux/cache"
+)
+
+const (
+	// maxQueued bounds the writes that wait, and maxQueuedBytes the values of
+	// those that nobody waits for; callers who wait are bounded by themselves.
+	maxQueued      = 4096
+	maxQueuedBytes = 64 << 20
+	// maxStates bounds the partitions whose state waits to be written, which
+	// only grows while no write succeeds.
+	maxStates = 1 << 16
+	// linger is how long a batch that nobody waits for stays open for more.
+	linger = 2 * time.Millisecond
+)
+
+// Write is one change on its way to the store.
+type Write interface {
+	Size() int     // bytes of the values that it holds
+	Awaited() bool // somebody waits for it
+}
+
+// Queue holds what has yet to be written, in the order of the calls. It is safe
+// for concurrent use.
+type Queue[W Write] struct {
+	Ops     chan W        // who takes one off calls Took
+	Wake    chan struct{} // of capacity 1: there are states
+	Waiting atomic.Int64  // writes that are not in the store yet
+	Dropped atomic.Uint64
+
+	bytes atomic.Int64 // values in Ops that nobody waits for
+
+	mu sync.Mutex // guards what follows
+	// states are to be written with the next batch, the newest of each
+	// partition, and flushing those of the batch under way.
+	states, flushing map[cache.ID]cache.PartitionState
+}
+
+// New returns an empty queue.
+func New[W Write]() *Queue[W] {
+	return &Queue[W]{Ops: make(chan W, maxQueued), Wake: make(chan struct{}, 1), states: map[cache.ID]cache.PartitionState{}}
+}
+
+// Offer queues w, for which nobody waits, unless there is too much already.
+func (q *Queue[W]) Offer(w W) {
+	size := int64(w.Size())
+	q.Waiting.Add(1)
+	if q.bytes.Add(size) <= maxQueuedBytes {
+		select {
+		case q.Ops <- w:
+			return
+		default:
+		}
+	}
+	q.Waiting.Add(-1)
+	q.bytes.Add(-size)
+	q.Dropped.Add(1)
+}
+
+// Took settles the account of a write taken off Ops.
+func (q *Queue[W]) Took(w W) W {
+	if !w.Awaited() {
+		q.bytes.Add(-int64(w.Size()))
+	}
+	return w
+}
+
+// Gather fills a batch with what is queued, up to most writes and about mostBytes
+// of values. While a transaction runs, callers queue up behind it and share the
+// next one, so a batch that somebody waits for, or that is empty, is not held
+// open for more; nor is any once stop is closed.
+func (q *Queue[W]) Gather(batch []W, most, mostBytes int, stop <-chan struct{}) []W {
+	size, awaited := 0, len(batch) == 0
+	for _, w := range batch {
+		size, awaited = size+w.Size(), awaited || w.Awaited()
+	}
+	var patience <-chan time.Time
+	for len(batch) < most && size < mostBytes {
+		select {
+		case w := <-q.Ops:
+			batch, size, awaited = append(batch, q.Took(w)), size+w.Size(), awaited || w.Awaited()
+			continue
+		default:
+		}
+		if awaited {
+			break
+		}
+		if patience == nil {
+			patience = time.After(linger)
+		}
+		select {
+		case w := <-q.Ops:
+			batch, size, awaited = append(batch, q.Took(w)), size+w.Size(), w.Awaited()
+		case <-patience:
+			return batch
+		case <-stop:
+			awaited = true
+		}
+	}
+	return batch
+}
+
+// State returns the state of a partition that is not written yet.
+func (q *Queue[W]) State(id *cache.ID) (cache.PartitionState, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	state, ok := q.states[*id]
+	if !ok {
+		state, ok = q.flushing[*id]
+	}
+	return state, ok
+}
+
+// PutState has state written with the next batch. Of too many some are dropped.
+func (q *Queue[W]) PutState(id *cache.ID, state cache.PartitionState) {
+	q.mu.Lock()
+	if _, known := q.states[*id]; !known && len(q.states) >= maxStates {
+		for other := range q.states {
+			delete(q.states, other)
+			break
+		}
+		q.Dropped.Add(1)
+	}
+	q.states[*id] = state
+	q.mu.Unlock()
+	select {
+	case q.Wake <- struct{}{}:
+	default:
+	}
+}
+
+// TakeStates returns the states that wait; State still finds them until
+// SettleStates is called.
+func (q *Queue[W]) TakeStates() map[cache.ID]cache.PartitionState {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.flushing, q.states = q.states, map[cache.ID]cache.PartitionState{}
+	return q.flushing
+}
+
+// SettleStates ends what TakeStates began. What was not written waits again,
+// unless there is newer.
+func (q *Queue[W]) SettleStates(written bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !written {
+		maps.Copy(q.flushing, q.states)
+		q.states = q.flushing
+	}
+	q.flushing = nil
+}
