@@ -37,6 +37,13 @@ type queryPart struct {
 // String returns the template as the file has it.
 func (r Request) String() string { return r.text }
 
+// Template is its path as the file has it, with parameters in braces.
+func (r Request) Template() string {
+	_, path, _ := strings.Cut(r.text, " ")
+	path, _, _ = strings.Cut(path, "?")
+	return path
+}
+
 // parseRequest reads a template. index tells the parameter of a name; a name
 // that it does not know is an error unless wild is set. The error says what is
 // wrong with the template, in lower case.

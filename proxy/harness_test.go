@@ -23,6 +23,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
+	"pollux/proxy/trace"
 )
 
 func TestMain(m *testing.M) {
@@ -71,6 +72,11 @@ func (l *lockedBuffer) String() string {
 // caller mode and held (shannon with a key of ours).
 func newFace(t testing.TB, change func(*Config)) *face {
 	t.Helper()
+	return newTracedFace(t, change, nil)
+}
+
+func newTracedFace(t testing.TB, change func(*Config), tracer *trace.Tracer) *face {
+	t.Helper()
 	f := &face{t: t, registry: prometheus.NewRegistry(), log: &lockedBuffer{}, served: make(chan error, 1)}
 	f.answer(completedShannon)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,6 +103,8 @@ func newFace(t testing.TB, change func(*Config)) *face {
 	t.Cleanup(f.poller.Close)
 	f.server, err = New(cfg, f.poller.Upstreams(), f.poller, secret, f.registry, f.registry, log)
 	must(t, err)
+	f.poller.Trace(tracer)
+	f.server.Trace(tracer)
 	f.server.lameDuck = 10 * time.Millisecond
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -23,12 +23,12 @@ var mayImport = map[string][]string{
 	"proxy/problem":            {},
 	"proxy/roots":              {},
 	"proxy/poller/transport":   {"proxy/egress", "proxy/wire/chunked", "cache", "proxy/roots"},
-	"proxy/poller/upstream":    {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/transport", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
+	"proxy/poller/upstream":    {"proxy/address", "proxy/egress", "proxy/poller/adaptive", "proxy/poller/oauth", "proxy/poller/schedule", "proxy/poller/transport", "proxy/problem", "proxy/trace", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
 	"proxy/poller/oauth":       {"providers", "providers/strictyaml", "proxy/roots"},
 	"proxy/poller/schedule":    {"cache"},
 	"proxy/address":            {},
 	"proxy/egress":             {},
-	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
+	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	// what faces share, then the faces, which do not know each other
@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"proxy/follow":       {"proxy/problem", "cache"},
 	"proxy/access":       {"proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "cache", "normalize"},
-	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache", "normalize"},
+	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "providers", "cache", "normalize"},
 	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers"},
 	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},

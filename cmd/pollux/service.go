@@ -20,11 +20,15 @@ import (
 	"pollux/proxy"
 	"pollux/proxy/poller"
 	"pollux/proxy/roots"
+	"pollux/proxy/trace"
 )
 
 // drainTime is how long clients have to get their answers once the process was
 // told to end. Supervisors usually kill after ten seconds.
 const drainTime = 8 * time.Second
+
+// tracesTime is how long a collector has to take the last traces.
+const tracesTime = time.Second
 
 // service is everything that runs, in the order in which it is built.
 type service struct {
@@ -40,6 +44,7 @@ type service struct {
 	learned  *learned
 	server   *proxy.Server
 	roots    *roots.Roots
+	tracer   *trace.Tracer // nil: nothing is traced
 
 	closeOnce sync.Once
 }
@@ -80,6 +85,11 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	}
 	v, _ := buildVersion()
 	s.server.SetAbout(v)
+	if s.tracer, err = trace.New(ctx, v, env, log.Logger); err != nil {
+		log.Warn("nothing is traced", "err", err)
+	}
+	s.poller.Trace(s.tracer)
+	s.server.Trace(s.tracer)
 	if err = s.server.OpenWebhooks(ctx, outboxOf(s.store), s.registry); err != nil {
 		return nil, err
 	}
@@ -184,6 +194,11 @@ func (s *service) close() (err error) {
 	s.closeOnce.Do(func() {
 		if s.poller != nil {
 			s.poller.Close()
+		}
+		last, cancel := context.WithTimeout(context.Background(), tracesTime)
+		defer cancel()
+		if late := s.tracer.Shutdown(last); late != nil {
+			s.log.Warn("the last traces could not be sent", "err", late)
 		}
 		if s.store != nil {
 			err = s.store.Close()

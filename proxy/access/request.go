@@ -103,6 +103,6 @@ func (x *Request) EnterTask(t *Target) *upstream.Partition {
 func (x *Request) PollRequest(t *Target, part *upstream.Partition) poller.Request {
 	return poller.Request{
 		Upstream: t.Upstream, Partition: part, Key: x.Key,
-		Reference: x.View.Reference(), Credential: x.Caller.Credential(t), Traceparent: x.Traceparent(),
+		Reference: x.View.Reference(), Credential: x.Caller.Credential(t), Traceparent: x.Traceparent(), Asker: x.Span,
 	}
 }

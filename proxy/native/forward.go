@@ -12,6 +12,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/problem"
+	"pollux/proxy/trace"
 	"pollux/proxy/wire"
 )
 
@@ -30,7 +31,7 @@ func (s *Service) forward(x *access.Request, t *access.Target, body io.Reader) {
 		x.Refuse(refused)
 		return
 	}
-	ctx, cancel := context.WithCancel(s.life.Polls)
+	ctx, cancel := context.WithCancel(trace.With(s.life.Polls, x.Span.Passing(t.Name)))
 	f := &forwarding{cancel: cancel, service: s, target: t, grant: x.Grant(access.ScopeSubmit, t)}
 	f.lesson = s.newLesson(x, t, held)
 	req := outgoing(x, target, f, held, body)

@@ -12,6 +12,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
+	"pollux/proxy/trace"
 )
 
 // Request is one poll by one caller.
@@ -27,6 +28,9 @@ type Request struct {
 	// request and never change what it means (section 2.1). A poll that several
 	// callers share carries the one of the caller who began it.
 	Traceparent string
+	// Asker is the span of the caller's request, nil if it is not traced. What is
+	// kept for later polls has none.
+	Asker *trace.Request
 
 	NoCache      bool // Cache-Control: no-cache: ask again, within the provider's minimum interval
 	OnlyIfCached bool // never ask

@@ -89,11 +89,17 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 			return known, errVoid // forgotten meanwhile, by another process
 		}
 		p.tracker.learn(known, next)
+		if over(next) && !over(known) {
+			p.tracer.Ended(next)
+		}
 	}
 	p.memory.Put(next, p.keep(u, next, time.Now()))
 	p.tell(rec, next)
 	return next, nil
 }
+
+// over reports whether e has ended, and its end is not looked at again.
+func over(e *cache.Entry) bool { return e != nil && e.Terminal && !e.Settling }
 
 // raise voids whatever was asked before: such polls answer their callers and
 // teach nothing, and the next caller starts another one.

@@ -7,6 +7,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
+	"pollux/proxy/trace"
 )
 
 // Observer is told what becomes known of tasks. Its methods are called while a
@@ -27,6 +28,10 @@ type Observer interface {
 
 // Observe adds an observer. Call it before the first poll.
 func (p *Poller) Observe(o Observer) { p.observers = append(p.observers, o) }
+
+// Trace has the polls of tasks traced, and their ends. Call it before the first
+// poll.
+func (p *Poller) Trace(t *trace.Tracer) { p.tracer = t }
 
 // suspend notes that the upstream refused the credential of part.
 func (p *Poller) suspend(u *upstream.Upstream, part *upstream.Partition, why *problem.Problem) {

@@ -10,6 +10,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
+	"pollux/proxy/trace"
 )
 
 // storeTimeout bounds one call of the store, so that a sick disk delays polls
@@ -60,7 +61,8 @@ func missing(u *upstream.Upstream, e *cache.Entry, now time.Time) Answer {
 // outcome is what a flight ends with, for everybody who waited.
 type outcome struct {
 	Answer
-	forwarded bool // the upstream was asked
+	forwarded bool       // the upstream was asked
+	poll      trace.Poll // by that; zero: it was not, or is not traced
 }
 
 // Poll answers r from the store or the upstream, once Cached could not.
@@ -74,6 +76,7 @@ func (p *Poller) Poll(ctx context.Context, r Request) Answer {
 	if !led && out.forwarded {
 		out.Cache.Collapsed = true
 	}
+	r.Asker.AnsweredBy(out.poll)
 	r.Upstream.Metrics.Count(out.Cache, out.forwarded, led, out.Problem != nil)
 	return out.Answer
 }
@@ -102,6 +105,7 @@ type flight struct {
 	rec     *record
 	known   *cache.Entry // before the upstream is asked; nil: nothing
 	forward problem.Forward
+	asking  *trace.Asking // nil: it is not traced
 
 	report     cache.Report         // of the poll that the store granted; without a Token it granted none, or has the report
 	looked     bool                 // the store was asked what stands
@@ -136,6 +140,7 @@ func (p *Poller) fly(r Request) (out outcome) {
 		return outcome{Answer: a}
 	}
 	f.forward = forward(f.known, r, now)
+	defer func() { out.poll = f.asking.Last() }()
 	res, v, err := p.ask(f)
 	if err == nil {
 		return p.conclude(f, res, v, time.Now())
@@ -285,6 +290,8 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 	if r.spent != nil {
 		r.spent()
 	}
+	f.asking = p.tracer.Polling(&r.Key, f.known, u.Name, u.Provider.Poll.Request.Template(), r.Asker)
+	ctx = trace.With(ctx, f.asking)
 	res, v, took, err := p.send(ctx, f)
 	if err == nil && v.Kind == providers.Unauthorized && u.Renews(f.credential) {
 		res, v, took, err = p.sendAgain(ctx, f, res, v, took)

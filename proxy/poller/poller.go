@@ -19,6 +19,7 @@ import (
 	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/schedule"
 	"pollux/proxy/poller/upstream"
+	"pollux/proxy/trace"
 )
 
 // Config is what a Poller needs to know.
@@ -64,6 +65,7 @@ type Poller struct {
 	strangers  logged // credentials that were refused and never accepted
 	watches    watches
 	observers  []Observer
+	tracer     *trace.Tracer // nil: nothing is traced
 	tracker    *tracker
 	hints      hints
 	sweeps     sweeps

@@ -86,7 +86,7 @@ func (w *watches) setLimit(tasks int) {
 // Release is idempotent. It returns a problem when limits.watched_tasks tasks
 // are watched already.
 func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
-	r.NoCache, r.OnlyIfCached, r.Traceparent = false, false, ""
+	r.NoCache, r.OnlyIfCached, r.Traceparent, r.Asker = false, false, "", nil
 	w, due := &p.watches, p.firstWatch(r)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -131,7 +131,7 @@ func (s *Service) pollAll(g *Group, refs []access.Reference, callers map[*access
 			continue
 		}
 		req := a.request
-		req.Traceparent = g.Traceparent
+		req.Traceparent, req.Asker = g.Traceparent, g.Span
 		slots <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-slots }()

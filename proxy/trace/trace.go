@@ -80,26 +80,12 @@ func wanted(env func(string) (string, bool)) (bool, error) {
 	case exporter == "none", exporter == "" && endpoint == "":
 		return false, nil
 	case exporter != "" && exporter != "otlp":
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER is neither otlp nor none")
+		return false, errors.New("OTEL_TRACES_EXPORTER is neither otlp nor none")
 	}
 	if name, protocol := first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); protocol != "" && protocol != "http/protobuf" {
 		return false, fmt.Errorf("%s is not http/protobuf, which is what traces are sent by, to port 4318 of most collectors", name)
 	}
 	return true, nil
-}
-
-// Secrets are the values of OTEL_EXPORTER_OTLP_HEADERS and its like, which often
-// hold a key for the collector.
-func Secrets(env func(string) (string, bool)) (all []string) {
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
-		list, _ := env(name)
-		for pair := range strings.SplitSeq(list, ",") {
-			if _, value, ok := strings.Cut(pair, "="); ok {
-				all = append(all, strings.TrimSpace(value))
-			}
-		}
-	}
-	return all
 }
 
 // Shutdown sends what has not been sent yet, until ctx ends.

@@ -16,6 +16,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/egress"
 	"pollux/proxy/poller/transport"
+	"pollux/proxy/trace"
 )
 
 // Response is an upstream's answer, read to its end.
@@ -37,6 +38,14 @@ type FetchError struct {
 
 func (e *FetchError) Error() string { return e.Reason }
 
+// kind is what traces call it.
+func (e *FetchError) kind() string {
+	if e.Timeout {
+		return "timeout"
+	}
+	return "no_answer"
+}
+
 // Fetch sends req once for a partition, reads the answer and has judge judge
 // it, all within the upstream's timeout. An answer about another task ends its
 // connection: the next answer on it would be as foreign. fetch returns a
@@ -53,9 +62,12 @@ func (u *Upstream) Send(ctx context.Context, req *http.Request, limit int64, jud
 	defer cancel()
 	req = req.WithContext(ctx)
 	req.Header.Set("Via", "1.1 "+hop)
+	span := trace.Send(ctx, req)
 	res, err := roundTrip(req)
 	if err != nil {
-		return nil, providers.Verdict{}, explain(ctx, err, "reach the upstream")
+		failed := explain(ctx, err, "reach the upstream")
+		span.Failed(failed.kind())
+		return nil, providers.Verdict{}, failed
 	}
 	defer res.Body.Close()
 	out := &Response{Code: res.StatusCode, Header: res.Header}
@@ -63,12 +75,15 @@ func (u *Upstream) Send(ctx context.Context, req *http.Request, limit int64, jud
 	if err != nil {
 		var unusable *unusableBody
 		if !errors.As(err, &unusable) {
-			return nil, providers.Verdict{}, explain(ctx, err, "read the upstream's answer")
+			failed := explain(ctx, err, "read the upstream's answer")
+			span.Failed(failed.kind())
+			return nil, providers.Verdict{}, failed
 		}
 		out.Unusable = unusable.reason
 	} else {
 		out.Body = body
 	}
+	span.Answered(res.StatusCode)
 	v := judge(out)
 	if v.Foreign {
 		discard(res.Body)

@@ -16,6 +16,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/egress"
 	"pollux/proxy/problem"
+	"pollux/proxy/trace"
 )
 
 const (
@@ -45,12 +46,15 @@ func (u *Upstream) Forward(part *Partition, req *http.Request) (*http.Response, 
 		u.Metrics.forwardRefused.Inc()
 		return nil, &problem.Problem{Type: problem.Overloaded, Status: http.StatusServiceUnavailable, Upstream: u.Name, RetryAfter: time.Second, Detail: full}
 	}
+	span := trace.Send(req.Context(), req)
 	res, err := u.Transport.RoundTrip(owner, req)
 	if err != nil {
 		leave()
+		span.Failed("no_answer")
 		u.Metrics.forwardFailed(req.Context())
 		return nil, u.forwardProblem(req.Context(), err)
 	}
+	span.Answered(res.StatusCode)
 	u.Metrics.forwarded[res.StatusCode/100%len(u.Metrics.forwarded)].Inc()
 	res.Body = &passingBody{ReadCloser: res.Body, leave: sync.OnceFunc(leave)}
 	return res, nil
