@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 
 # Tests that start node, npm, Chromium, curl or nginx, or that take longer than
 # everything else of their package: make quick leaves them out, make test never.
-PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas|TestBackupRestoreMigrate
+PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas.*|TestBackupRestoreMigrate|TestDocumentedClients
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
 .PHONY: build demo test quick deps lint fmt fuzz bench bench-peers soak release-check
