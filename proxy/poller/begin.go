@@ -77,8 +77,6 @@ func (p *Poller) begin(ctx context.Context, f *flight) error {
 				p.arrivals.leave(&f.r.Key, ended)
 				continue
 			}
-		case f.listing != nil: // which somebody else has just read
-			err = &answered{}
 		default: // what stands is fresh, and not for this credential to be shown
 			p.arrivals.leave(&f.r.Key, ended)
 			force = true

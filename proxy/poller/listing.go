@@ -2,7 +2,6 @@ package poller
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -75,11 +74,9 @@ func (p *Poller) sweepOnce(ctx context.Context, l *listing, _ time.Duration) {
 			p.sweeps.again(l, time.Now().Add(longestSweep))
 		}
 	}()
-	elsewhere, failed := s.read()
+	failed := s.read()
 	now := time.Now()
 	switch {
-	case elsewhere: // the store has what it told
-		p.sweeps.again(l, now.Add(u.SweepEvery()))
 	case failed != nil && len(s.told) == 0:
 		p.sweeps.failed(l, u, failed.problem.RetryAfter, now)
 	default:
@@ -103,23 +100,23 @@ func (s *sweep) seek(r Request) (done func()) {
 }
 
 // read reads the pages until every task is told of, there is no next one, or
-// one cannot be had. elsewhere says that another process has just done so.
-func (s *sweep) read() (elsewhere bool, why *failure) {
+// one cannot be had.
+func (s *sweep) read() (why *failure) {
 	cursor := ""
-	for n := range s.u.Provider.Sweep.MaxPages {
-		next, elsewhere, failed := s.page(cursor, n+1 == s.u.Provider.Sweep.MaxPages)
-		if elsewhere || failed != nil || next == "" {
-			return elsewhere && n == 0, failed
+	for range s.u.Provider.Sweep.MaxPages {
+		next, failed := s.page(cursor)
+		if failed != nil || next == "" || next == cursor || len(s.told) == len(s.tasks) {
+			return failed
 		}
 		cursor = next
 	}
-	return false, nil
+	return nil
 }
 
 // page asks for one page, by a flight of its own that ends in many entries, and
-// learns what it tells. It returns where the next one begins that is to be read,
-// "" if none is; the store is told when the last has been.
-func (s *sweep) page(cursor string, last bool) (next string, elsewhere bool, why *failure) {
+// learns what it tells. Of several processes each reads the listing for the tasks
+// that it follows, one after the other.
+func (s *sweep) page(cursor string) (next string, why *failure) {
 	u, p := s.u, s.p
 	f := &flight{
 		r:       Request{Upstream: u, Partition: s.l.partition, Key: s.l.id, Reference: s.first.Reference, Credential: s.first.Credential, spent: s.l.release},
@@ -129,13 +126,10 @@ func (s *sweep) page(cursor string, last bool) (next string, elsewhere bool, why
 	defer p.records.unpin(f.rec)
 	defer p.done(f)
 	res, v, err := p.ask(f)
-	if _, ok := errors.AsType[*answered](err); ok {
-		return "", true, nil
-	}
 	now := time.Now()
 	if why = f.failedListing(res, v, err, now); why != nil {
 		p.sweeps.metrics.pages.WithLabelValues(u.Name, "failed").Inc()
-		return "", false, why
+		return "", why
 	}
 	p.sweeps.metrics.pages.WithLabelValues(u.Name, "read").Inc()
 	p.accepted(u, s.l.partition, f.account, now)
@@ -145,18 +139,8 @@ func (s *sweep) page(cursor string, last bool) (next string, elsewhere bool, why
 			s.learn(t, item, f, now)
 		}
 	}
-	if next = f.listing.read.Next; last || next == cursor || len(s.told) == len(s.tasks) {
-		next = ""
-	}
-	if next == "" {
-		f.report.ObservedAt, f.report.FreshUntil = now, now.Add(u.SweepEvery()-leastPause)
-	}
-	return next, false, nil
+	return f.listing.read.Next, nil
 }
-
-// leastPause is how much earlier than after the pause between two sweeps another
-// process may read a listing, so that clocks and timers are not waited for.
-const leastPause = 50 * time.Millisecond
 
 // failedListing is why a page tells nothing, nil if it does. That a credential
 // may not list is no word about its tasks, so it suspends nothing.

@@ -243,7 +243,7 @@ func (s *sweeps) told(l *listing, u *upstream.Upstream, of map[cache.ID]bool, lo
 	return missed
 }
 
-// again plans the next sweep after one that somebody else made.
+// again plans the next sweep of l.
 func (s *sweeps) again(l *listing, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
