@@ -27,13 +27,13 @@ type Members struct {
 	Self  string // the ID of this process
 	All   []Member
 	owned [Slots]bool // by Self
-	count int
+	slots map[string]int
 }
 
 // NewMembers spreads the slots over all by rendezvous hashing: a member that
 // comes or goes moves its own slots only.
 func NewMembers(self string, all []Member) *Members {
-	m := &Members{Self: self, All: all}
+	m := &Members{Self: self, All: all, slots: map[string]int{}}
 	for slot := range Slots {
 		var owner string
 		var best uint64
@@ -43,10 +43,8 @@ func NewMembers(self string, all []Member) *Members {
 				owner, best = member.ID, weight
 			}
 		}
-		if owner == self {
-			m.owned[slot] = true
-			m.count++
-		}
+		m.slots[owner]++
+		m.owned[slot] = owner == self
 	}
 	return m
 }
@@ -55,4 +53,7 @@ func NewMembers(self string, all []Member) *Members {
 func (m *Members) Owns(key *ID) bool { return m.owned[Slot(key)] }
 
 // Owned is how many of the Slots this process looks after.
-func (m *Members) Owned() int { return m.count }
+func (m *Members) Owned() int { return m.slots[m.Self] }
+
+// Slots is how many a member looks after.
+func (m *Members) Slots(id string) int { return m.slots[id] }

@@ -22,6 +22,10 @@ func (s *Server) serveReady(x *serving) {
 		x.Text(503, "shutting down\n")
 		return
 	}
+	if s.engine.Alone() {
+		x.Text(200, "ready\nwarning: the store does not answer: going on without it\n")
+		return
+	}
 	x.Text(200, "ready\n")
 }
 

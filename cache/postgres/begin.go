@@ -19,7 +19,7 @@ func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) 
 	}
 	var token, generation, age, fresh, paused, busy, spent int64
 	var partition, entry, state []byte
-	err := s.call(ctx, callTimeout, func(ctx context.Context) error {
+	err := s.call(ctx, pollTimeout, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, sqlBegin, p.Key[:], p.Partition[:], int64(p.Generation), int64(p.Version),
 			p.Lease.Microseconds(), every.Microseconds(), tolerance.Microseconds(), p.Force, s.self.ID, deadAfter.Microseconds()).
 			Scan(&token, &generation, &partition, &entry, &age, &fresh, &state, &paused, &busy, &spent)
@@ -55,7 +55,7 @@ func microseconds(n int64) time.Duration { return time.Duration(n) * time.Micros
 // Next implements cache.Cluster.
 func (s *Store) Next(ctx context.Context) (uint64, error) {
 	var version int64
-	err := s.call(ctx, callTimeout, func(ctx context.Context) error {
+	err := s.call(ctx, pollTimeout, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `SELECT nextval('pollux_version')`).Scan(&version)
 	})
 	return uint64(version), err

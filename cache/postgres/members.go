@@ -15,8 +15,11 @@ const (
 	// long after its last beat others take over from it.
 	beatEvery = time.Second
 	deadAfter = 5 * time.Second
-	// beatTimeout bounds one beat.
+	// beatTimeout bounds one beat, and quick is how long one takes at most after
+	// which the database is asked again that did not answer: one that is only
+	// slow would be given up and found again all the time.
 	beatTimeout = time.Second
+	quick       = pollTimeout / 2
 )
 
 // sqlBeat shows that this replica lives and returns all that do.
@@ -76,19 +79,23 @@ func (s *Store) runHeart() {
 		case <-s.ctx.Done():
 			return
 		case <-beats.C:
-			if s.beat(s.ctx) == nil {
-				s.recovered()
-			}
+			s.findOut()
 		case <-own.C:
 			switch {
 			case s.outage.Load() != nil: // the sooner it is back the better
-				if s.beat(s.ctx) == nil {
-					s.recovered()
-				}
+				s.findOut()
 			case !s.notices.table.Load():
 				s.sendOwn(s.ctx)
 			}
 		}
+	}
+}
+
+// findOut beats, and notes whether there is a database.
+func (s *Store) findOut() {
+	began := time.Now()
+	if s.beat(s.ctx) == nil && time.Since(began) < quick {
+		s.recovered()
 	}
 }
 

@@ -28,8 +28,10 @@ import (
 )
 
 const (
-	// callTimeout bounds a look-up and a Begin, writeTimeout a durable write,
-	// listTimeout a list: a database that hangs must not hang a poll.
+	// pollTimeout bounds what every poll waits for, callTimeout other look-ups,
+	// writeTimeout a durable write, listTimeout a list: a database that hangs, or
+	// is too slow to be of use, must not hang a poll.
+	pollTimeout  = 500 * time.Millisecond
 	callTimeout  = time.Second
 	writeTimeout = 5 * time.Second
 	listTimeout  = 10 * time.Second
@@ -310,7 +312,7 @@ func (s *Store) Partition(ctx context.Context, id *cache.ID) (cache.PartitionSta
 		return state, nil
 	}
 	var value []byte
-	err := s.call(ctx, callTimeout, func(ctx context.Context) error {
+	err := s.call(ctx, pollTimeout, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `SELECT value FROM pollux_partitions WHERE id = $1`, id[:]).Scan(&value)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -34,6 +34,23 @@ type document struct {
 	Oldest    *rowJSON                `json:"oldest"`
 	History   history                 `json:"history"`
 	Failures  []failureJSON           `json:"failures"`
+	Replicas  []replicaJSON           `json:"replicas"`
+	// NoticesCurrent is whether what other replicas find is heard of, and Leased
+	// how many polls were answered by what another replica was asking for, both
+	// as this replica sees it.
+	NoticesCurrent bool  `json:"notices_current"`
+	Leased         int64 `json:"polls_leased"`
+	StoreAnswers   bool  `json:"store_answers"`
+}
+
+// replicaJSON is a process that shares the store, and how many of the slots it
+// looks after.
+type replicaJSON struct {
+	ID        string    `json:"id"`
+	Version   string    `json:"version"`
+	StartedAt time.Time `json:"started_at"`
+	Slots     int       `json:"slots"`
+	Self      bool      `json:"self"`
 }
 
 type fleetTasks struct {
@@ -169,7 +186,24 @@ func (s *Service) fleet(v *access.Reach, span time.Duration, now time.Time) (*do
 		return nil, p
 	}
 	f.Failures = groupFailures(rows)
+	s.replicas(f, v.Sight.All)
 	return f, nil
+}
+
+// replicas says how the store is shared and, to whoever sees the whole fleet, by
+// whom.
+func (s *Service) replicas(f *document, whole bool) {
+	shared := s.sharer.Sharing()
+	members := shared.Members
+	f.NoticesCurrent, f.Leased, f.StoreAnswers = shared.Current, shared.Leased, !shared.Alone
+	f.Replicas = []replicaJSON{}
+	if !whole {
+		return
+	}
+	for _, m := range members.All {
+		f.Replicas = append(f.Replicas, replicaJSON{ID: m.ID, Version: m.Version, StartedAt: m.Started.UTC().Truncate(time.Millisecond),
+			Slots: members.Slots(m.ID), Self: m.ID == members.Self})
+	}
 }
 
 // countsSince asks the index for the tasks that changed lately.

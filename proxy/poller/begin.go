@@ -50,7 +50,7 @@ func (p *Poller) begin(ctx context.Context, f *flight) error {
 		f.forward = forward(f.known, f.r, time.Now())
 		if a, ok := p.withoutAsking(f, time.Now()); ok {
 			p.arrivals.leave(&f.r.Key, ended)
-			return &answered{f.shared(a)}
+			return &answered{p.shared(f, a)}
 		}
 		now := time.Now()
 		switch {
@@ -199,8 +199,9 @@ func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
 }
 
 // shared says that a was had from somebody else's poll, if f waited for one.
-func (f *flight) shared(a Answer) Answer {
+func (p *Poller) shared(f *flight, a Answer) Answer {
 	if f.waited && a.Entry != nil {
+		p.leased.inc()
 		a.Cache = problem.CacheStatus{Forward: f.forward, Stored: a.Entry.Stored, Collapsed: true}
 	}
 	return a

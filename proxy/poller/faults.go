@@ -2,6 +2,7 @@ package poller
 
 import (
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,6 +13,23 @@ import (
 type faults struct {
 	storeErrors *prometheus.CounterVec
 	roots       *roots.Roots
+}
+
+// leased counts the polls that another process was making meanwhile.
+type leased struct {
+	total prometheus.Counter
+	n     atomic.Int64
+}
+
+func (l *leased) init(reg prometheus.Registerer) {
+	l.total = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pollux_polls_leased_total", Help: "Polls answered by what another replica was asking the upstream for."})
+	reg.MustRegister(l.total)
+}
+
+func (l *leased) inc() {
+	l.total.Inc()
+	l.n.Add(1)
 }
 
 func newFaults(reg prometheus.Registerer, log *slog.Logger) *faults {

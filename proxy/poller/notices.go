@@ -29,6 +29,23 @@ func (p *Poller) believed(e *cache.Entry) bool {
 	return cut == 0 || e.LookedAt.Sub(epoch) > time.Duration(cut)
 }
 
+// Alone reports whether the store does not answer, or takes nothing: Pollux goes
+// on without it.
+func (p *Poller) Alone() bool { return p.store.Healthy() != nil }
+
+// Sharing is how the store is shared with other processes.
+type Sharing struct {
+	Members *cache.Members
+	Current bool  // notices of the others flow
+	Leased  int64 // polls answered by what another process was asking for
+	Alone   bool  // the store does not answer
+}
+
+// Sharing returns how the store is shared at present.
+func (p *Poller) Sharing() Sharing {
+	return Sharing{Members: p.store.Members(), Current: p.store.Current(), Leased: p.leased.n.Load(), Alone: p.Alone()}
+}
+
 // epoch is what p.cut counts from.
 var epoch = time.Now()
 

@@ -57,6 +57,7 @@ type Poller struct {
 	flights    singleflight.Group // by key
 	arrivals   arrivals
 	rereads    rereads
+	leased     leased
 	alone      keySet       // of what was learnt without the store
 	cut        atomic.Int64 // since epoch: what was looked up before is not believed; 0: all is
 	settling   *schedule.Queue[Request]
@@ -91,6 +92,7 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	p.records.init()
 	p.arrivals.byKey = map[cache.ID][]chan struct{}{}
 	p.rereads.init()
+	p.leased.init(reg)
 	p.settling = schedule.New(schedule.Rules[Request]{Slots: p.slots})
 	p.initWatches()
 	p.initSweeps()
