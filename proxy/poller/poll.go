@@ -212,7 +212,7 @@ func (p *Poller) known(rec *record, r Request) *cache.Entry {
 // today cannot read, or that is not what was asked for.
 func (p *Poller) current(r Request, e *cache.Entry) *cache.Entry {
 	u := r.Upstream
-	if e.Key != r.Key || e.Upstream != u.Name {
+	if e.Key != r.Key || e.Upstream != u.Name || len(r.Reference.Values) != len(u.Provider.Params) {
 		return nil
 	}
 	if e.Revision == u.Provider.Revision || e.NativeCode == 0 { // nothing was mapped yet
