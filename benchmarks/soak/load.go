@@ -19,9 +19,9 @@ type load struct {
 	client *http.Client
 	known  atomic.Int64 // tasks 0 to known-1 have been polled to their end
 
-	polls, lists, batches, events, faults atomic.Int64
-	firstFault                            sync.Once
-	fault                                 string // read after the load has ended
+	polls, lists, batches, events, faults, cut atomic.Int64 // cut: streams, which are faults too
+	firstFault                                 sync.Once
+	fault                                      string // read after the load has ended
 }
 
 func newLoad(base string) *load {
@@ -137,6 +137,9 @@ func (l *load) stream(ctx context.Context, id string) {
 		if strings.HasPrefix(lines.Text(), "id:") {
 			l.events.Add(1)
 		}
+	}
+	if ctx.Err() == nil {
+		l.cut.Add(1)
 	}
 	l.failed(ctx, "stream %s ended: %v", id, lines.Err())
 }

@@ -119,7 +119,7 @@ func soak(ctx context.Context, program, filled string, limit, tasks, asked int64
 	case container.kills() != 0:
 		return fmt.Errorf("the kernel ended it for want of memory:\n%s", p.log())
 	case l.faults.Load() > 0:
-		return fmt.Errorf("clients saw %d faults, the first: %s\n%s", l.faults.Load(), l.fault, p.log())
+		return fmt.Errorf("clients saw %d faults, %d of them streams that were cut, the first: %s\n%s", l.faults.Load(), l.cut.Load(), l.fault, p.log())
 	case l.known.Load() < asked:
 		return fmt.Errorf("interrupted with %d of %d tasks in the store", l.known.Load(), asked)
 	}
