@@ -267,9 +267,9 @@ func TestEvictedPartitionIsRefusedToo(t *testing.T) {
 			b.store.PutPartition(&id, cache.PartitionState{Upstream: held.Upstream, LastSuccess: time.Now()})
 			b.Partition(b.up(), &id)
 		}
+		done := b.request("a", "done") // whoever asks now must get the partition that the watch holds
 		refused.Store(true)
 		time.Sleep(10 * time.Second)
-		done := b.request("a", "done")
 		if a, ok := b.Cached(b.up(), done.Partition, &done.Key, time.Now()); ok {
 			t.Errorf("a refused credential got %s", said(a))
 		}
