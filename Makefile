@@ -11,7 +11,7 @@ FUZZTIME ?= 10s
 PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas.*|TestBackupRestoreMigrate|TestDocumentedClients
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
-.PHONY: build demo test quick deps lint fmt fuzz bench bench-peers soak release-check
+.PHONY: build demo test quick deps lint fmt fuzz bench bench-peers soak soak-replicas release-check
 
 build:               ## bin/pollux
 	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
