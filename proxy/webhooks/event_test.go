@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/providers"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
@@ -201,6 +202,11 @@ func TestFirstLooksOfUpstreams(t *testing.T) {
 		hold := make(chan struct{})
 		g.Service.engine = &slowTasks{tasks: g.tasks, slow: "slow", hold: hold}
 		defer close(hold)
+		g.Service.resume = func(task *Task, c providers.Credential) (*poller.Request, bool) {
+			r := g.request(task, c)
+			r.Upstream = &upstream.Upstream{Name: task.Upstream}
+			return r, true
+		}
 		one := func(name string, key cache.ID) {
 			task := Task{Ref: name + "/x", Upstream: name, Values: []string{"x"}, Key: key, Partition: cache.ID{0xff}}
 			req := *g.request(&task, testCredential)
