@@ -41,7 +41,6 @@ type counted struct {
 	*httptest.Server
 	mu      sync.Mutex // guards what follows
 	asked   map[string][]time.Time
-	running int // requests under way
 	states  map[string]string
 	texts   map[string]string
 	refused map[string]int // code by credential

@@ -288,7 +288,7 @@ func TestAdaptiveBeginsWithTheVendorsAdvice(t *testing.T) {
 			e := b.entry(b.poll("a", id))
 			for range n {
 				got = append(got, e.FreshUntil.Sub(e.ObservedAt))
-				time.Sleep(e.FreshUntil.Sub(time.Now()) + time.Millisecond)
+				time.Sleep(time.Until(e.FreshUntil) + time.Millisecond)
 				e = b.entry(b.poll("a", id))
 			}
 			return got
