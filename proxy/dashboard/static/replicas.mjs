@@ -1,37 +1,39 @@
-// The replicas that share the store, where there are several.
+// The replicas that share the store, and whether they hear of each other. One
+// process alone has nothing to tell.
 
 import { now, onTick } from "./clock.mjs";
 import { byId, h, keyed, setText } from "./dom.mjs";
 import { ago, count, instant } from "./format.mjs";
-
-const SILENT = 10_000; // ms; after it, others have taken over its work
+import { sharing } from "./sharing.mjs";
 
 export class Replicas {
   #body = h("tbody");
+  #state = h("p", { role: "status" });
 
   constructor() {
-    byId("replicas").append(h("table", { class: "plain-table" },
-      h("thead", null, h("tr", null, ["Name", "Slots", "Last heard"].map((x, i) => h("th", { scope: "col", class: i ? "num" : "" }, x)))), this.#body));
+    byId("replicas").append(this.#state, h("table", { class: "plain-table" },
+      h("thead", null, h("tr", null, ["Replica", "Version", "Slots", "Started"].map((x, i) => h("th", { scope: "col", class: i > 1 ? "num" : "" }, x)))), this.#body));
     onTick(() => [...this.#body.rows].forEach(age));
   }
 
   draw(fleet) {
     const replicas = fleet.replicas ?? [];
-    byId("replicas").hidden = replicas.length === 0;
-    keyed(this.#body, replicas, (r) => r.name,
-      (r) => h("tr", null, h("th", { scope: "row" }, h("bdi", null, r.name)), h("td", { class: "num" }), h("td", { class: "num" }, h("time"))), update);
+    byId("replicas").hidden = replicas.length < 2 && fleet.store_answers !== false;
+    const [words, trouble] = sharing(fleet);
+    setText(this.#state, words);
+    this.#state.className = trouble ? "warn" : "muted";
+    keyed(this.#body, replicas, (r) => r.id,
+      (r) => h("tr", null, h("th", { scope: "row" }, h("bdi", null, r.id), r.self ? " (this one)" : ""), h("td", null, h("bdi", null, r.version)),
+        h("td", { class: "num" }), h("td", { class: "num" }, h("time", { datetime: r.started_at }))), update);
   }
 }
 
-function update(row, { slots, last_heard: at }) {
-  setText(row.children[1], Array.isArray(slots) ? count(slots.length) : count(slots));
-  row.querySelector("time").dateTime = at ?? "";
+function update(row, { slots }) {
+  setText(row.children[2], count(slots));
   age(row);
 }
 
 function age(row) {
   const time = row.querySelector("time");
-  const at = instant(time.dateTime);
-  setText(time, ago(at, now()));
-  time.className = now() - at > SILENT ? "warn" : "";
+  setText(time, ago(instant(time.dateTime), now()));
 }

@@ -1,0 +1,15 @@
+// What there is to say of how replicas share a store.
+
+import { count } from "./format.mjs";
+
+// sharing says in words how the replicas stand to each other, and whether that
+// is trouble.
+export function sharing({ store_answers: answers, notices_current: current, polls_leased: leased }) {
+  if (answers === false) {
+    return ["The store does not answer: this replica goes on alone.", true];
+  }
+  if (current === false) {
+    return ["Notices of other replicas do not flow: what they find is looked up in the store.", true];
+  }
+  return [`${count(leased ?? 0)} polls of this replica were answered by what another one was asking.`, false];
+}
