@@ -8,15 +8,16 @@ import (
 )
 
 const (
-	// samePerPeriod bounds the warnings and errors with one message in a
-	// logPeriod, so that nobody's requests, and no trouble that every one of them
-	// meets, can fill a disk.
+	// samePerPeriod bounds the warnings with one message in a logPeriod, so that
+	// nobody's requests, and no trouble that every one of them meets, can fill a
+	// disk.
 	samePerPeriod = 100
 	logPeriod     = time.Minute
 )
 
 // limited is a slog.Handler that passes on samePerPeriod lines of each message,
-// and says in the next period how many it left out. Lines below warnings pass.
+// and says in the next period how many it left out. Only warnings are counted: an
+// error, such as a refused reload, is always told.
 type limited struct {
 	slog.Handler
 	shared *messageCounts
@@ -40,7 +41,7 @@ func (l *limited) WithGroup(name string) slog.Handler {
 }
 
 func (l *limited) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < slog.LevelWarn {
+	if r.Level != slog.LevelWarn {
 		return l.Handler.Handle(ctx, r)
 	}
 	pass, ended := l.shared.count(r.Message, r.Time)
