@@ -198,8 +198,12 @@ func TestTokenServerTrouble(t *testing.T) {
 		code   int
 		kind   string
 	}{
-		{"fails", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, clientSecret, http.StatusServiceUnavailable) }, 502, "upstream-error"},
-		{"knows no such client", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized) }, 502, "upstream-error"},
+		{"fails", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, clientSecret, http.StatusServiceUnavailable)
+		}, 502, "upstream-error"},
+		{"knows no such client", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized)
+		}, 502, "upstream-error"},
 		{"answers a page", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, "<html>"+clientSecret)

@@ -291,7 +291,9 @@ func TestAnswers(t *testing.T) {
 		{"an unknown scope", body(400, json, `{"error":"invalid_scope"}`), "the token server answered 400 (invalid_scope)", Refused, 2},
 		{"a code of its own", body(400, json, `{"error":"s3cret canary"}`), "the token server answered 400", Refused, 2},
 		{"an error with 200", body(200, json, `{"error":"invalid_client"}`), "the token server answered 200 (invalid_client)", Refused, 2},
-		{"elsewhere", func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://other.test/", http.StatusTemporaryRedirect) }, "the token server answered 307", Failed, 1},
+		{"elsewhere", func(_ int, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://other.test/", http.StatusTemporaryRedirect)
+		}, "the token server answered 307", Failed, 1},
 		{"no answer", func(int, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "the token server cannot be reached", Failed, 1},
 		{"an answer too late", func(int, http.ResponseWriter, *http.Request) { time.Sleep(time.Minute) }, "the token server has not answered in time", Slow, 1},
 		{"two lines", body(200, json, `{"access_token":"a\r\nX: b"}`), unfit, Failed, 1},
