@@ -28,9 +28,11 @@ const (
 	// and a fifth of its life at most.
 	maxLead = 5 * time.Minute
 	// firstPause is how long after a request that failed the next one is sent;
-	// the pauses double up to longestPause.
-	firstPause   = time.Second
-	longestPause = time.Minute
+	// the pauses double up to longestPause. While the token at hand is still good
+	// they are a quarter of what is left of it at most, but for shortestPause.
+	firstPause    = time.Second
+	longestPause  = time.Minute
+	shortestPause = 100 * time.Millisecond
 	// maxRetryAfter bounds the pause that a token server asks for.
 	maxRetryAfter = 15 * time.Minute
 	// maxToken bounds a token: it travels in a header.
@@ -192,8 +194,12 @@ func (s *Source) requested(next token, style oauth2.AuthStyle, failed *Error) {
 		s.token, s.style, s.failures, s.again = next, style, 0, time.Time{}
 		s.observe(Given)
 	} else {
-		pause := max(failed.RetryAfter, min(longestPause, firstPause<<min(s.failures, 10)))
-		s.failures, s.again = s.failures+1, time.Now().Add(pause)
+		now := time.Now()
+		pause := min(longestPause, firstPause<<min(s.failures, 10))
+		if s.token.good(now) && !s.token.expires.IsZero() { // several more tries before it ends
+			pause = min(pause, max(shortestPause, s.token.expires.Sub(now)/4))
+		}
+		s.failures, s.again = s.failures+1, now.Add(max(failed.RetryAfter, pause))
 		s.observe(failed.Outcome)
 	}
 	close(s.ended)
