@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"pollux/cmd/pollux/console"
+	"pollux/cmd/pollux/demo"
 	"pollux/providers"
 	"pollux/providers/sandbox"
 	"pollux/proxy/poller/upstream"
@@ -55,14 +55,14 @@ Prints commands to try. Needs no key, no network and no other program.`,
 	case o.listen != "" && (err != nil || !loopbackAddr(host).IsLoopback()):
 		return t.Misused(fs, "--listen wants an address on loopback such as 127.0.0.1:9090: whoever reaches the demo needs no key")
 	}
-	if err := demo(ctx, t, o); err != nil {
+	if err := runDemo(ctx, t, o); err != nil {
 		return t.Fail("demo", err)
 	}
 	return exitOK
 }
 
-// demo runs until ctx ends, and leaves nothing behind.
-func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
+// runDemo runs until ctx ends, and leaves nothing behind.
+func runDemo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 	set, err := providers.Builtin()
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 	defer servers.Wait()
 	defer stop()
 	servers.Go(func() {
-		if failed := serveHTTP(running, upstreamListener, withReceivers(upstreams)); failed != nil {
+		if failed := serveHTTP(running, upstreamListener, demo.WithReceivers(upstreams)); failed != nil {
 			fmt.Fprintln(t.Stderr, "pollux demo: the simulated upstreams ended:", failed)
 		}
 	})
@@ -104,7 +104,7 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	v, _ := buildVersion()
-	s.server.SetAbout(v, teamKeys()...)
+	s.server.SetAbout(v, demo.TeamKeys()...)
 	ln, err := s.server.Listen()
 	if err != nil {
 		return err
@@ -113,14 +113,14 @@ func demo(ctx context.Context, t *console.Terminal, o demoOptions) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- s.run(serving, ln) }()
 
-	fleet := newFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String(), "http://"+upstreamListener.Addr().String())
-	fleet.greet(ctx, t.Stdout)
+	fleet := demo.NewFleet(s.poller.Upstreams(), upstreams, "http://"+ln.Addr().String(), "http://"+upstreamListener.Addr().String())
+	fleet.Greet(ctx, t.Stdout)
 	if o.length > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.length)
 		defer cancel()
 	}
-	fleetErr := fleet.run(ctx, o.clients, newScreen(t))
+	fleetErr := fleet.Run(ctx, o.clients, t)
 	drain()
 	return errors.Join(fleetErr, <-served)
 }
@@ -164,40 +164,3 @@ func innermost(err error) error {
 }
 
 func noEnvironment(string) (string, bool) { return "", false }
-
-// shownTasks is of how many upstreams a task is shown: what fits a screen, of
-// the shortest references.
-const shownTasks = 6
-
-// greet prints what to open and what to type.
-func (f *fleet) greet(ctx context.Context, w io.Writer) {
-	fmt.Fprintf(w, "Pollux is at %s, its upstreams are simulated.\n\n", f.base)
-	if f.serves(ctx, "/dashboard") {
-		fmt.Fprintf(w, "open   %s/dashboard\n       where a task wants the credential of its team: team-1, team-2 or team-3, in Authorization after Bearer\n", f.base)
-	}
-	fmt.Fprintln(w, "try")
-	each := f.firstOfEach()
-	for i, task := range each[:min(shownTasks, len(each))] {
-		flags := ""
-		if i == 0 {
-			flags = "-i "
-		}
-		fmt.Fprintf(w, "  curl %s%s '%s%s'\n", flags, task.curlCredential(), f.base, task.path)
-	}
-	fmt.Fprintf(w, "  pollux list --server %s  # tasks of all %d upstreams\n", f.base, len(each))
-	fmt.Fprintf(w, "  curl %s/metrics\n  pollux top --server %s\n\n", f.base, f.base)
-}
-
-// serves reports whether Pollux has something at path.
-func (f *fleet) serves(ctx context.Context, path string) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.base+path, nil)
-	if err != nil {
-		return false
-	}
-	answer, err := f.client.Do(request)
-	if err != nil {
-		return false
-	}
-	answer.Body.Close()
-	return answer.StatusCode == http.StatusOK
-}

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ type upstreamPicture struct {
 }
 
 // picture is the present moment.
-func (f *fleet) picture(clients int) picture {
+func (f *Fleet) picture(clients int) picture {
 	p := picture{base: f.base, clients: clients, elapsed: time.Since(f.started), statuses: map[string]int{}}
 	asked := f.sandbox.Stats().Upstreams
 	for _, u := range f.upstreams {

@@ -1,8 +1,9 @@
-package main
+// Package demo is the clients of pollux demo, what goes wrong at their simulated
+// upstreams, and the picture of it all.
+package demo
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"pollux/cmd/pollux/console"
 	"pollux/providers"
 	"pollux/providers/sandbox"
 	"pollux/proxy/poller/upstream"
@@ -34,10 +36,10 @@ const (
 	troubleEvery, troubleFor = 20 * time.Second, 6 * time.Second
 )
 
-// fleet is the clients of the demo and what they see.
-type fleet struct {
+// Fleet is the clients of the demo and what they see.
+type Fleet struct {
 	base      string
-	receivers string // of webhooks, see withReceivers
+	receivers string // of webhooks, see WithReceivers
 	upstreams []*upstream.Upstream
 	sandbox   *sandbox.Server
 	client    *http.Client
@@ -45,8 +47,8 @@ type fleet struct {
 	seen      map[string]*counts // by upstream
 
 	mu      sync.Mutex
-	tasks   [teams][]*demoTask // guarded by mu
-	trouble string             // guarded by mu; the upstream that fails, "" if none
+	tasks   [teams][]*task // guarded by mu
+	trouble string         // guarded by mu; the upstream that fails, "" if none
 
 	hooks []string // ids of webhooks, the oldest first; of the goroutine that registers them
 }
@@ -56,8 +58,8 @@ type counts struct {
 	polls, hits, collapsed, stale, asked, problems, notModified atomic.Int64
 }
 
-// demoTask is one simulated task.
-type demoTask struct {
+// task is one simulated task.
+type task struct {
 	upstream   string
 	path       string // at Pollux, with its query
 	credential providers.Credential
@@ -68,12 +70,13 @@ type demoTask struct {
 	ended  time.Time // guarded by mu
 }
 
-// newFleet makes the first tasks.
-func newFleet(upstreams []*upstream.Upstream, server *sandbox.Server, base, receivers string) *fleet {
+// NewFleet makes the first tasks, and no goroutine. Pollux is at base; receivers
+// is where WithReceivers serves.
+func NewFleet(upstreams []*upstream.Upstream, server *sandbox.Server, base, receivers string) *Fleet {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // of loopback addresses
 	transport.MaxIdleConnsPerHost = 1000
-	f := &fleet{
+	f := &Fleet{
 		base: base, receivers: receivers, upstreams: upstreams, sandbox: server, started: time.Now(), seen: map[string]*counts{},
 		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
 	}
@@ -84,8 +87,9 @@ func newFleet(upstreams []*upstream.Upstream, server *sandbox.Server, base, rece
 	return f
 }
 
-// run polls with so many clients until ctx ends, and shows what they see.
-func (f *fleet) run(ctx context.Context, clients int, s *screen) error {
+// Run polls with so many clients until ctx ends, and shows on t what they see.
+func (f *Fleet) Run(ctx context.Context, clients int, t *console.Terminal) error {
+	s := newScreen(t)
 	defer f.client.CloseIdleConnections()
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -116,11 +120,11 @@ func (f *fleet) run(ctx context.Context, clients int, s *screen) error {
 
 // refill replaces tasks that ended a while ago, so that there is always work
 // under way.
-func (f *fleet) refill(now time.Time) {
+func (f *Fleet) refill(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for team := range teams {
-		f.tasks[team] = slices.DeleteFunc(f.tasks[team], func(t *demoTask) bool {
+		f.tasks[team] = slices.DeleteFunc(f.tasks[team], func(t *task) bool {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			return !t.ended.IsZero() && now.Sub(t.ended) > t.keep
@@ -142,12 +146,12 @@ func (f *fleet) refill(now time.Time) {
 	}
 }
 
-// teamKeys are the credentials of the teams.
-func teamKeys() []string { return []string{"team-1", "team-2", "team-3"}[:teams] }
+// TeamKeys are the credentials of the teams.
+func TeamKeys() []string { return []string{"team-1", "team-2", "team-3"}[:teams] }
 
 // create starts a task at the simulated upstream.
-func (f *fleet) create(u *upstream.Upstream, team int) (*demoTask, error) {
-	key := teamKeys()[team]
+func (f *Fleet) create(u *upstream.Upstream, team int) (*task, error) {
+	key := TeamKeys()[team]
 	params := map[string]string{}
 	id := ""
 	for _, param := range u.Provider.Params {
@@ -169,7 +173,7 @@ func (f *fleet) create(u *upstream.Upstream, team int) (*demoTask, error) {
 	for i, param := range u.Provider.Params {
 		reference.Values[i] = params[param.Name]
 	}
-	return &demoTask{
+	return &task{
 		upstream:   u.Name,
 		path:       "/v1/tasks/" + u.Name + "/" + u.Parser.Format(reference),
 		credential: credentialOf(u.Provider, key),
@@ -211,7 +215,7 @@ func sample(param providers.Param) string {
 }
 
 // makeTrouble lets one upstream fail for a while, each in its turn.
-func (f *fleet) makeTrouble(now time.Time) error {
+func (f *Fleet) makeTrouble(now time.Time) error {
 	u := f.upstreams[int(now.Sub(f.started)/troubleEvery)%len(f.upstreams)]
 	fault := sandbox.Fault{Provider: u.Provider.Name, Route: "poll", Kind: "503", For: troubleFor}
 	if err := f.sandbox.AddFault(fault); err != nil {
@@ -222,7 +226,7 @@ func (f *fleet) makeTrouble(now time.Time) error {
 	return nil
 }
 
-func (f *fleet) setTrouble(upstream string) {
+func (f *Fleet) setTrouble(upstream string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.trouble = upstream
@@ -230,8 +234,8 @@ func (f *fleet) setTrouble(upstream string) {
 
 // pollLoop is one client: it asks for its team's tasks, one after the other, as
 // long as there are any.
-func (f *fleet) pollLoop(ctx context.Context, team int) {
-	etags := map[*demoTask]string{}
+func (f *Fleet) pollLoop(ctx context.Context, team int) {
+	etags := map[*task]string{}
 	for {
 		f.mu.Lock()
 		tasks := slices.Clone(f.tasks[team])
@@ -262,7 +266,7 @@ func (f *fleet) pollLoop(ctx context.Context, team int) {
 }
 
 // poll asks Pollux for t once, and counts what came of it.
-func (f *fleet) poll(ctx context.Context, t *demoTask, etags map[*demoTask]string) {
+func (f *Fleet) poll(ctx context.Context, t *task, etags map[*task]string) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.base+t.path, nil)
 	if err != nil {
 		return
@@ -312,7 +316,7 @@ func (c *counts) count(answer *http.Response) {
 }
 
 // saw notes the status that a client was told.
-func (t *demoTask) saw(status string, terminal bool) {
+func (t *task) saw(status string, terminal bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.status = status
@@ -322,29 +326,4 @@ func (t *demoTask) saw(status string, terminal bool) {
 	case t.ended.IsZero():
 		t.ended = time.Now()
 	}
-}
-
-// firstOfEach is one task of the first team per upstream, the shortest
-// references first.
-func (f *fleet) firstOfEach() []*demoTask {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var first []*demoTask
-	for _, t := range f.tasks[0] {
-		if !slices.ContainsFunc(first, func(known *demoTask) bool { return known.upstream == t.upstream }) {
-			first = append(first, t)
-		}
-	}
-	slices.SortStableFunc(first, func(a, b *demoTask) int { return len(a.path) - len(b.path) })
-	return first
-}
-
-// curlCredential is the credential as curl's flags. It opens simulated
-// upstreams only, so it may be shown.
-func (t *demoTask) curlCredential() string {
-	var flags []string
-	for _, field := range t.credential.Headers {
-		flags = append(flags, fmt.Sprintf("-H '%s: %s'", field.Name, field.Value))
-	}
-	return strings.Join(flags, " ")
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -24,9 +24,9 @@ const (
 	hookFailures = 6
 )
 
-// withReceivers is upstreams with receivers beside them, which at times are as
+// WithReceivers is upstreams with receivers beside them, which at times are as
 // busy as real ones.
-func withReceivers(upstreams http.Handler) http.Handler {
+func WithReceivers(upstreams http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !strings.HasPrefix(r.URL.Path, hooksPath):
@@ -40,7 +40,7 @@ func withReceivers(upstreams http.Handler) http.Handler {
 }
 
 // registerLoop registers webhooks, the teams in turn, until ctx ends.
-func (f *fleet) registerLoop(ctx context.Context) {
+func (f *Fleet) registerLoop(ctx context.Context) {
 	tick := time.NewTicker(hookEvery)
 	defer tick.Stop()
 	for team := 0; ; team = (team + 1) % teams {
@@ -56,14 +56,14 @@ func (f *fleet) registerLoop(ctx context.Context) {
 // register has Pollux tell a team when some of its tasks have ended, and ends the
 // webhook before many others. What is refused meanwhile, as while an upstream
 // fails, is tried again with other tasks.
-func (f *fleet) register(ctx context.Context, team int) {
+func (f *Fleet) register(ctx context.Context, team int) {
 	type registration struct {
 		Tasks       []string                     `json:"tasks"`
 		URL         string                       `json:"url"`
 		On          []string                     `json:"on"`
 		Credentials map[string]map[string]string `json:"credentials"`
 	}
-	r := registration{URL: fmt.Sprintf("%s%s%s", f.receivers, hooksPath, teamKeys()[team]), On: []string{"terminal", "requires_action"},
+	r := registration{URL: fmt.Sprintf("%s%s%s", f.receivers, hooksPath, TeamKeys()[team]), On: []string{"terminal", "requires_action"},
 		Credentials: map[string]map[string]string{}}
 	for _, t := range f.running(team) {
 		if r.Credentials[t.upstream] != nil {
@@ -95,7 +95,7 @@ func (f *fleet) register(ctx context.Context, team int) {
 }
 
 // running are a team's tasks that have not ended, in no order.
-func (f *fleet) running(team int) (tasks []*demoTask) {
+func (f *Fleet) running(team int) (tasks []*task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, i := range rand.Perm(len(f.tasks[team])) {
@@ -111,7 +111,7 @@ func (f *fleet) running(team int) (tasks []*demoTask) {
 
 // webhook asks Pollux about webhooks, and reads the answer into out unless it is
 // nil.
-func (f *fleet) webhook(ctx context.Context, method, path string, body []byte, out any) error {
+func (f *Fleet) webhook(ctx context.Context, method, path string, body []byte, out any) error {
 	request, err := http.NewRequestWithContext(ctx, method, f.base+"/v1/webhooks"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
