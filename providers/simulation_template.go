@@ -29,7 +29,7 @@ var (
 	momentNames = []string{"now", "created", "started", "ended", "reset"}
 	timeStyles  = []string{"unix", "unix_ms", "rfc3339", "rfc3339_ms", "rfc3339_ns", "local_us", "offset", "http"}
 	plainNames  = []string{
-		"id", "percent", "step", "steps", "stage", "canary", "filler", "uuid", "base",
+		"id", "percent", "step", "steps", "stage", "canary", "filler", "uuid", "base", "base_path",
 		"retry_after", "rate_limit", "rate_remaining", "tasks", "cursor",
 	}
 	sizedNames = []string{"hex", "digits", "alnum", "base32", "nonce"} // {hex:16} or {hex:16:label}

@@ -77,6 +77,25 @@ func (h *hooked) await() string {
 	return h.got[len(h.got)-1]
 }
 
+// awaitOf waits for the message about the task with this id and returns its body.
+func (h *hooked) awaitOf(id string) string {
+	h.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		h.mu.Lock()
+		i := slices.IndexFunc(h.got, func(body string) bool { return gjson.Get(body, "data.id").Str == id })
+		var body string
+		if i >= 0 {
+			body = h.got[i]
+		}
+		h.mu.Unlock()
+		if i >= 0 {
+			return body
+		}
+	}
+	h.t.Errorf("nothing was delivered about %s", id)
+	return ""
+}
+
 const alice, bob = "Authorization: Bearer alice", "Authorization: Bearer bob"
 
 func TestWebhookLife(t *testing.T) {

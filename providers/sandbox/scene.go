@@ -77,6 +77,8 @@ func (c *scene) fill(dst []byte, p providers.Piece) []byte {
 		return c.request(dst, p)
 	case "base":
 		return append(dst, c.base...)
+	case "base_path":
+		return append(dst, c.base[max(0, strings.LastIndexByte(c.base, '/')):]...)
 	case "tasks":
 		return append(dst, c.tasks...)
 	case "cursor":
