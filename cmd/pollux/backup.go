@@ -11,6 +11,7 @@ import (
 	"pollux/cache"
 	"pollux/cache/postgres"
 	"pollux/cache/sqlite"
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 )
 
@@ -25,7 +26,7 @@ elsewhere, a backup is worth nothing without it.`,
 	if done {
 		return code
 	}
-	l, err := source{File: *file, Env: t.Env}.load(nil)
+	l, err := config.Source{File: *file, Env: t.Env}.Load(nil)
 	if err != nil {
 		return t.Fail("backup", err)
 	}
@@ -43,7 +44,7 @@ elsewhere, a backup is worth nothing without it.`,
 
 // exportOf is how the store of a config is read without opening it, which its
 // own process may have done.
-func exportOf(c StoreConfig) (cache.Export, error) {
+func exportOf(c config.Store) (cache.Export, error) {
 	switch c.Driver {
 	case "sqlite":
 		return sqlite.Export(c.Path), nil
@@ -88,7 +89,7 @@ SQLite store meanwhile.`,
 	if done {
 		return code
 	}
-	l, err := source{File: *file, Env: t.Env}.load(nil)
+	l, err := config.Source{File: *file, Env: t.Env}.Load(nil)
 	if err != nil {
 		return t.Fail("restore", err)
 	}
@@ -113,7 +114,7 @@ SQLite store meanwhile.`,
 }
 
 // fill writes records to the empty store of l, and counts what is there then.
-func fill(ctx context.Context, t *console.Terminal, l *loaded, records cache.Export) (tally cache.Tally, err error) {
+func fill(ctx context.Context, t *console.Terminal, l *config.Loaded, records cache.Export) (tally cache.Tally, err error) {
 	if l.Store.Driver == "none" {
 		return tally, errors.New("store.driver: none keeps nothing")
 	}
@@ -121,7 +122,7 @@ func fill(ctx context.Context, t *console.Terminal, l *loaded, records cache.Exp
 	if err != nil {
 		return tally, err
 	}
-	store, err := openStore(ctx, l.Store, secret, nil, newLogger(t.Stderr, l.Log, l.secrets()))
+	store, err := openStore(ctx, l.Store, secret, nil, newLogger(t.Stderr, l.Log, l.Secrets()))
 	if err != nil {
 		return tally, err
 	}

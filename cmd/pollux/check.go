@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 )
 
@@ -24,12 +26,12 @@ line and key. Nothing is started. Exits 1 if there is any.`,
 	case len(rest) == 1:
 		*file = rest[0]
 	}
-	l, err := source{File: *file, Env: t.Env}.load(nil)
+	l, err := config.Source{File: *file, Env: t.Env}.Load(nil)
 	if err != nil {
 		fmt.Fprintln(t.Stderr, err)
 		return exitFailure
 	}
-	if warning := l.Store.storeWarning(); warning != "" {
+	if warning := l.Store.Warning(); warning != "" {
 		l.Warnings = append(l.Warnings, warning)
 	}
 	for _, warning := range l.Warnings {
@@ -49,4 +51,9 @@ func plural(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+// configFlag is the flag that every command with a config has.
+func configFlag(fs *flag.FlagSet) *string {
+	return fs.String("config", "", "config `file`; without it config.yaml if there is one, else the defaults")
 }

@@ -11,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 	"pollux/cmd/pollux/demo"
 	"pollux/providers"
 	"pollux/providers/sandbox"
 	"pollux/proxy/poller/upstream"
+	"pollux/proxy/wire"
 )
 
 // demoAddress is where the demo listens unless told otherwise, so that the
@@ -52,7 +54,7 @@ Prints commands to try. Needs no key, no network and no other program.`,
 		return t.Misused(fs, "--clients is from 1 to 1000")
 	case o.length < 0 || o.speed <= 0:
 		return t.Misused(fs, "--for is not negative, --speed more than 0")
-	case o.listen != "" && (err != nil || !loopbackAddr(host).IsLoopback()):
+	case o.listen != "" && (err != nil || !wire.LoopbackHost(host)):
 		return t.Misused(fs, "--listen wants an address on loopback such as 127.0.0.1:9090: whoever reaches the demo needs no key")
 	}
 	if err := runDemo(ctx, t, o); err != nil {
@@ -126,8 +128,8 @@ func runDemo(ctx context.Context, t *console.Terminal, o demoOptions) (err error
 }
 
 // demoConfig is the default configuration with every simulated upstream.
-func demoConfig(set *providers.Set, sandboxAddr, dir string) *loaded {
-	l := &loaded{Config: DefaultConfig(), Providers: set}
+func demoConfig(set *providers.Set, sandboxAddr, dir string) *config.Loaded {
+	l := &config.Loaded{Config: config.Default(), Providers: set}
 	l.Store.Path = filepath.Join(dir, "pollux.db")
 	l.Log.Level = "error"                              // failing upstreams are part of the show
 	l.Webhooks.AllowNetworks = []string{"127.0.0.0/8"} // their receivers are here

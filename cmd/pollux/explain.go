@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 	"pollux/normalize"
 	"pollux/providers"
@@ -96,7 +97,7 @@ the standard input. Exits 1 if an answer with a document's code is no usable one
 // explainedProvider finds a provider among the built-in ones and the user's
 // own. Of the config only provider_dir matters, whatever else is wrong with it.
 func explainedProvider(t *console.Terminal, file, dir, name string) (*providers.Provider, error) {
-	l, _, err := loadProviderSet(file, dir, t.Env)
+	l, _, err := config.Providers(file, dir, t.Env)
 	if err != nil {
 		return nil, err
 	}

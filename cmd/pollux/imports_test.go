@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"proxy/poller":             {"proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
+	"cmd/pollux/config":        {"providers", "providers/strictyaml", "proxy", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/roots", "proxy/wire", "cache/postgres"},
 	"cmd/pollux/demo":          {"cmd/pollux/client", "cmd/pollux/console", "providers", "providers/sandbox", "proxy/poller/upstream"},
 	// what faces share, then the faces, which do not know each other
 	"proxy/edge":         {},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pollux/cache"
+	"pollux/cmd/pollux/config"
 	"pollux/proxy/poller"
 )
 
@@ -26,7 +27,7 @@ type learned struct {
 	log    *logger
 }
 
-func newLearned(c StoreConfig, secret *cache.Secret, p *poller.Poller, log *logger) *learned {
+func newLearned(c config.Store, secret *cache.Secret, p *poller.Poller, log *logger) *learned {
 	k := &learned{secret: secret, poller: p, log: log}
 	if c.Driver == "sqlite" {
 		k.path = c.Path + ".learned"

@@ -6,14 +6,11 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"pollux/cmd/pollux/config"
 	"regexp"
 	"strings"
 	"sync/atomic"
 )
-
-var logLevels = map[string]slog.Level{
-	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-}
 
 // logger is the process's log: its level and the secrets that it leaves out
 // change with a reload, its format does not.
@@ -24,7 +21,7 @@ type logger struct {
 	held    atomic.Pointer[func() []string] // secrets that change by themselves; nil: none
 }
 
-func newLogger(w io.Writer, c LogConfig, secrets []string) *logger {
+func newLogger(w io.Writer, c config.Log, secrets []string) *logger {
 	l := new(logger)
 	l.configure(c, secrets)
 	options := &slog.HandlerOptions{Level: &l.level, ReplaceAttr: l.redact}
@@ -37,8 +34,8 @@ func newLogger(w io.Writer, c LogConfig, secrets []string) *logger {
 }
 
 // configure sets the level and replaces the secrets. It is safe while others log.
-func (l *logger) configure(c LogConfig, secrets []string) {
-	l.level.Set(logLevels[c.Level])
+func (l *logger) configure(c config.Log, secrets []string) {
+	l.level.Set(c.Threshold())
 	l.secrets.Store(redacting(secrets))
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"pollux/cmd/pollux/config"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,7 +19,7 @@ func TestLogLeavesSecretsOut(t *testing.T) {
 	forms := []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))}
 	for _, format := range []string{"text", "json"} {
 		var out bytes.Buffer
-		log := newLogger(&out, LogConfig{Level: "debug", Format: format}, []string{secret, ""})
+		log := newLogger(&out, config.Log{Level: "debug", Format: format}, []string{secret, ""})
 		for _, form := range forms {
 			log.Info("message "+form, "plain", form, "err", fmt.Errorf("get: %w", errors.New(form)), slog.Group("g", "deep", form))
 			log.Info("any", "value", map[string]string{"x": form}, "list", []string{form})
@@ -41,7 +42,7 @@ func TestLogLeavesSecretsOut(t *testing.T) {
 // What changes by itself is left out as it is at the time.
 func TestLogLeavesHeldSecretsOut(t *testing.T) {
 	var out bytes.Buffer
-	log := newLogger(&out, LogConfig{Level: "info", Format: "text"}, nil)
+	log := newLogger(&out, config.Log{Level: "info", Format: "text"}, nil)
 	held := "canary-first"
 	log.follow(func() []string { return []string{held, ""} })
 	log.Info("a", "v", "it is canary-first")
@@ -54,7 +55,7 @@ func TestLogLeavesHeldSecretsOut(t *testing.T) {
 
 func TestLogKeepsFacts(t *testing.T) {
 	var out bytes.Buffer
-	log := newLogger(&out, LogConfig{Level: "info", Format: "text"}, nil)
+	log := newLogger(&out, config.Log{Level: "info", Format: "text"}, nil)
 	log.Debug("hidden")
 	log.Info("poll", "upstream", "orq", "took", 1500*time.Millisecond, "code", 503, "address", "127.0.0.1:8080")
 	line := out.String()
@@ -66,7 +67,7 @@ func TestLogKeepsFacts(t *testing.T) {
 	if strings.Contains(line, "hidden") {
 		t.Errorf("level info shows debug: %s", line)
 	}
-	log.configure(LogConfig{Level: "debug"}, []string{"orq-secret"})
+	log.configure(config.Log{Level: "debug"}, []string{"orq-secret"})
 	log.Debug("shown", "v", "orq-secret")
 	if !strings.Contains(out.String(), "shown") || strings.Contains(out.String(), "orq-secret") {
 		t.Errorf("after configure: %s", out.String())
@@ -76,7 +77,7 @@ func TestLogKeepsFacts(t *testing.T) {
 func TestLogLimitsWhatRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := newLogger(&out, LogConfig{Level: "info", Format: "text"}, nil)
+		log := newLogger(&out, config.Log{Level: "info", Format: "text"}, nil)
 		for i := range 250 {
 			log.With("i", i).Warn("store failed")
 			log.Info("told")

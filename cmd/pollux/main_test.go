@@ -19,8 +19,6 @@ import (
 	"pollux/providers/sandbox"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
@@ -119,7 +117,7 @@ func TestCheck(t *testing.T) {
 	if named := runWith(t, "", "check", exampleFile); named != good {
 		t.Errorf("check FILE: got %+v, want %+v", named, good)
 	}
-	bad := runWith(t, "", "check", "--config", "testdata/config/timeout.yaml")
+	bad := runWith(t, "", "check", "--config", "config/testdata/timeout.yaml")
 	if bad.code != exitFailure || bad.stdout != "" || !strings.Contains(bad.stderr, "timeout.yaml:") {
 		t.Errorf("check of a bad config: %+v", bad)
 	}

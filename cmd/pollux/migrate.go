@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 )
 
@@ -25,11 +26,11 @@ first, then start it with the other config.`,
 	if *to == "" {
 		return t.Misused(fs, "wants --to and the config whose store is filled")
 	}
-	old, err := source{File: *from, Env: t.Env}.load(nil)
+	old, err := config.Source{File: *from, Env: t.Env}.Load(nil)
 	if err != nil {
 		return t.Fail("migrate", err)
 	}
-	target, err := source{File: *to, Env: t.Env}.load(nil)
+	target, err := config.Source{File: *to, Env: t.Env}.Load(nil)
 	if err != nil {
 		return t.Fail("migrate", err)
 	}
@@ -53,7 +54,7 @@ first, then start it with the other config.`,
 
 // sameKey copies the key that lies beside one SQLite store to the other, which
 // has none yet. That keys differ is found out with the first value.
-func sameKey(from, to StoreConfig, env func(string) (string, bool)) error {
+func sameKey(from, to config.Store, env func(string) (string, bool)) error {
 	if key, _ := env("POLLUX_STORE_KEY"); key != "" || from.Driver != "sqlite" || to.Driver != "sqlite" {
 		return nil
 	}

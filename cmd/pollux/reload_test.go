@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"pollux/cmd/pollux/config"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,7 @@ import (
 type reloadable struct {
 	*service
 	t    *testing.T
-	src  source
+	src  config.Source
 	said *consoleLog
 	base string
 }
@@ -50,14 +51,14 @@ func (c *consoleLog) take() string {
 	return c.text.String()
 }
 
-func newReloadable(t *testing.T, config string, env func(string) (string, bool)) *reloadable {
+func newReloadable(t *testing.T, text string, env func(string) (string, bool)) *reloadable {
 	t.Helper()
-	r := &reloadable{t: t, src: source{File: write(t, "config.yaml", config), Env: env}, said: &consoleLog{}}
-	l, err := r.src.load(nil)
+	r := &reloadable{t: t, src: config.Source{File: write(t, "config.yaml", text), Env: env}, said: &consoleLog{}}
+	l, err := r.src.Load(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.service, err = newService(t.Context(), l, newLogger(r.said, l.Log, l.secrets()), env); err != nil {
+	if r.service, err = newService(t.Context(), l, newLogger(r.said, l.Log, l.Secrets()), env); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := r.server.Listen()
@@ -202,12 +203,12 @@ func TestReloadDropsClients(t *testing.T) {
 // TestReloadOfWhatIsNoFile: a pipe is refused at once, and read never.
 func TestReloadOfWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
-	config := fmt.Sprintf("listen: 127.0.0.1:0\nstore: {driver: none}\nprovider_dir: %q\n", dir)
-	r := newReloadable(t, config, noEnvironment)
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nstore: {driver: none}\nprovider_dir: %q\n", dir)
+	r := newReloadable(t, text, noEnvironment)
 	if err := syscall.Mkfifo(filepath.Join(dir, "mine.yaml"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if log := r.rewrite(config); !strings.Contains(log, "mine.yaml: is no regular file") {
+	if log := r.rewrite(text); !strings.Contains(log, "mine.yaml: is no regular file") {
 		t.Errorf("a pipe among the provider files: %s", log)
 	}
 	pipe := filepath.Join(t.TempDir(), "config.yaml")
@@ -215,7 +216,7 @@ func TestReloadOfWhatIsNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.said.take()
-	r.reload(t.Context(), source{File: pipe, Env: noEnvironment})
+	r.reload(t.Context(), config.Source{File: pipe, Env: noEnvironment})
 	if log := r.said.take(); !strings.Contains(log, "config.yaml: cannot be read: is no regular file") {
 		t.Errorf("a pipe as the config: %s", log)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 	"pollux/providers/sandbox"
 )
@@ -45,7 +46,7 @@ While it runs it is controlled under /_sandbox/:
 	if _, _, err := net.SplitHostPort(*listen); err != nil {
 		return t.Misused(fs, "--listen wants an address such as 127.0.0.1:8081")
 	}
-	set, _, err := loadProviderSet(*file, "", t.Env)
+	set, _, err := config.Providers(*file, "", t.Env)
 	if err != nil {
 		return t.Fail("sandbox", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 )
 
@@ -34,18 +35,18 @@ while others than this machine can connect`)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	src := source{File: *file, Env: t.Env, AllowEmpty: *allowEmpty}
-	l, err := src.loadUntil(ctx, nil, func() {})
+	src := config.Source{File: *file, Env: t.Env, AllowEmpty: *allowEmpty}
+	l, err := src.LoadUntil(ctx, nil, func() {})
 	if err != nil {
 		fmt.Fprintln(t.Stderr, err)
 		return exitFailure
 	}
 	src.File = l.File // a reload must not take its absence for the defaults
-	log := newLogger(t.Stderr, l.Log, l.secrets())
+	log := newLogger(t.Stderr, l.Log, l.Secrets())
 	for _, warning := range l.Warnings {
 		log.Warn(warning)
 	}
-	limitMemory(l.Cache.MaxBytes, t.Env)
+	config.LimitMemory(l.Cache.MaxBytes, t.Env)
 	s, err := newService(ctx, l, log, t.Env)
 	if err != nil {
 		return t.Fail("serve", err)
@@ -57,7 +58,7 @@ while others than this machine can connect`)
 }
 
 // serve runs s on its configured address, and reloads src on a hangup.
-func (s *service) serve(ctx context.Context, src source, hangups chan os.Signal) (err error) {
+func (s *service) serve(ctx context.Context, src config.Source, hangups chan os.Signal) (err error) {
 	defer func() {
 		if err = errors.Join(err, s.close()); err == nil {
 			s.log.Info("stopped")
@@ -74,7 +75,7 @@ func (s *service) serve(ctx context.Context, src source, hangups chan os.Signal)
 	defer stop()
 	reloads.Go(func() { s.roots.Keep(serving.Done(), "reloads", func() { s.reloads(serving, src, hangups) }) })
 	reloads.Go(func() {
-		s.roots.Keep(serving.Done(), "watch of files", func() { watchFiles(serving, func() []string { return *s.watched.Load() }, hangups, s.log) })
+		s.roots.Keep(serving.Done(), "watch of files", func() { config.Watch(serving, func() []string { return *s.watched.Load() }, hangups, s.log.Logger) })
 	})
 	return s.run(ctx, ln)
 }

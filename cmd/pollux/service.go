@@ -17,6 +17,7 @@ import (
 	"pollux/cache"
 	"pollux/cache/postgres"
 	"pollux/cache/sqlite"
+	"pollux/cmd/pollux/config"
 	"pollux/proxy"
 	"pollux/proxy/poller"
 	"pollux/proxy/roots"
@@ -33,7 +34,7 @@ const tracesTime = time.Second
 // service is everything that runs, in the order in which it is built.
 type service struct {
 	log      *logger
-	config   Config // in force; of the one goroutine that reloads
+	config   config.Config // in force; of the one goroutine that reloads
 	reading  atomic.Bool
 	watched  atomic.Pointer[[]string] // files and directories that a change of which is a reload
 	registry *prometheus.Registry
@@ -50,7 +51,7 @@ type service struct {
 }
 
 // newService builds a service. It serves nobody before run, and must be closed.
-func newService(ctx context.Context, l *loaded, log *logger, env func(string) (string, bool)) (_ *service, err error) {
+func newService(ctx context.Context, l *config.Loaded, log *logger, env func(string) (string, bool)) (_ *service, err error) {
 	s := &service{log: log, config: l.Config, registry: prometheus.NewRegistry()}
 	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_background_panics_total", Help: "Panics caught in the stores, in reloads and in what is saved now and then."})
 	s.registry.MustRegister(panics)
@@ -74,7 +75,7 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 		return nil, err
 	}
 	s.metrics = newMetrics(s.registry, s.memory, s.store)
-	if s.poller, err = poller.New(l.pollerConfig(), l.Providers, s.store, s.memory, secret, s.registry, log.Logger); err != nil {
+	if s.poller, err = poller.New(l.Poller(), l.Providers, s.store, s.memory, secret, s.registry, log.Logger); err != nil {
 		return nil, err
 	}
 	log.follow(s.poller.Secrets)
@@ -96,7 +97,8 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 	if shared, ok := s.store.(cache.Cluster); ok {
 		shared.Listen(s.server.Heard)
 	}
-	s.watch(l)
+	paths := l.Watched()
+	s.watched.Store(&paths)
 	s.metrics.reloaded(true)
 	return s, nil
 }
@@ -104,7 +106,7 @@ func newService(ctx context.Context, l *loaded, log *logger, env func(string) (s
 // storeSecret is the key that seals the store: ${POLLUX_STORE_KEY}, or a file
 // beside the store of one process. Without a store nothing outlives the process,
 // and neither need its key.
-func storeSecret(c StoreConfig, env func(string) (string, bool)) (*cache.Secret, error) {
+func storeSecret(c config.Store, env func(string) (string, bool)) (*cache.Secret, error) {
 	key, _ := env("POLLUX_STORE_KEY")
 	switch {
 	case c.Driver == "none":
@@ -125,7 +127,7 @@ func storeSecret(c StoreConfig, env func(string) (string, bool)) (*cache.Secret,
 // keeper is roots.Roots.Keep; nil lets panics end the process.
 type keeper = func(stop <-chan struct{}, what string, f func())
 
-func openStore(ctx context.Context, c StoreConfig, secret *cache.Secret, keep keeper, log *logger) (cache.Store, error) {
+func openStore(ctx context.Context, c config.Store, secret *cache.Secret, keep keeper, log *logger) (cache.Store, error) {
 	switch c.Driver {
 	case "none":
 		return cache.None{}, nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 	"pollux/providers"
 )
@@ -41,7 +42,7 @@ stands beside it in <situation>.golden.json. Exits 1 if one differs.`,
 	if len(rest) > 1 {
 		return t.Misused(fs, "tests one directory, and was given %d", len(rest))
 	}
-	set, dir, err := loadProviderSet(*file, *own, t.Env)
+	set, dir, err := config.Providers(*file, *own, t.Env)
 	if err != nil {
 		return t.Fail("test", err)
 	}
@@ -72,7 +73,7 @@ func (r *recordingRun) all() error {
 	return filepath.WalkDir(r.dir, func(file string, entry fs.DirEntry, err error) error {
 		switch name := entry; {
 		case err != nil:
-			return fmt.Errorf("%s: %s", file, plainCause(err))
+			return fmt.Errorf("%s: %s", file, config.PlainCause(err))
 		case name.IsDir() && file != r.dir && strings.HasPrefix(name.Name(), "."):
 			return filepath.SkipDir
 		case name.IsDir() || filepath.Ext(file) != ".json" || strings.HasSuffix(file, goldenSuffix):
@@ -128,10 +129,10 @@ func (r *recordingRun) provider(answers, name string) (*providers.Provider, erro
 		}
 		more, err := providers.LoadFile(os.DirFS(dir), name+".yaml")
 		if err != nil {
-			return nil, faultsOf(err, dir)
+			return nil, config.FaultsOf(err, dir)
 		}
 		if r.set, err = r.set.Merge(more); err != nil {
-			return nil, faultsOf(err, dir)
+			return nil, config.FaultsOf(err, dir)
 		}
 		return r.set.Get(name), nil
 	}

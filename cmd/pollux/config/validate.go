@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -35,7 +35,7 @@ func (c *Config) validate(set *providers.Set) strictyaml.Faults {
 			fault(fmt.Sprintf("clients[%d].upstreams", i), `want names of upstreams, or "*" for all`)
 		}
 	}
-	poller := c.pollerConfig()
+	poller := c.Poller()
 	faults = append(faults, poller.Validate(set)...)
 	for _, name := range names {
 		base := c.Upstreams[name].BaseURL
@@ -57,7 +57,7 @@ func (c *Config) validate(set *providers.Set) strictyaml.Faults {
 	return faults
 }
 
-func (c *StoreConfig) validate(fault func(key, format string, args ...any)) {
+func (c *Store) validate(fault func(key, format string, args ...any)) {
 	switch {
 	case !slices.Contains([]string{"sqlite", "postgres", "none"}, c.Driver):
 		fault("store.driver", "want sqlite, postgres or none")
@@ -73,7 +73,7 @@ func (c *StoreConfig) validate(fault func(key, format string, args ...any)) {
 	}
 }
 
-func (c *LogConfig) validate(fault func(key, format string, args ...any)) {
+func (c *Log) validate(fault func(key, format string, args ...any)) {
 	if _, ok := logLevels[c.Level]; !ok {
 		fault("log.level", "want debug, info, warn or error")
 	}

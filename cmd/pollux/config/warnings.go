@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 const shortKey = 24
 
 // warnOfAccess notes who gets in that should not.
-func (l *loaded) warnOfAccess() {
+func (l *Loaded) warnOfAccess() {
 	var held []string
 	for _, name := range slices.Sorted(maps.Keys(l.Upstreams)) {
 		if !l.Upstreams[name].Credential.Caller {
@@ -33,16 +33,16 @@ func (l *loaded) warnOfAccess() {
 	}
 }
 
-// storeWarning says why the store could not be written; "" if it could. Nothing
+// Warning says why the store could not be written; "" if it could. Nothing
 // stays behind.
-func (c *StoreConfig) storeWarning() string {
+func (c *Store) Warning() string {
 	if c.Driver != "sqlite" {
 		return ""
 	}
 	if file, err := os.OpenFile(c.Path, os.O_RDWR, 0); err == nil {
 		file.Close()
 	} else if !os.IsNotExist(err) {
-		return fmt.Sprintf("store.path: %s cannot be written: %s", c.Path, plainCause(err))
+		return fmt.Sprintf("store.path: %s cannot be written: %s", c.Path, PlainCause(err))
 	}
 	// SQLite writes files beside it; directories that are missing are made.
 	dir := filepath.Dir(c.Path)
@@ -51,7 +51,7 @@ func (c *StoreConfig) storeWarning() string {
 	}
 	beside, err := os.CreateTemp(dir, ".pollux-check-")
 	if err != nil {
-		return fmt.Sprintf("store.path: nothing can be written to the directory %s: %s", dir, plainCause(err))
+		return fmt.Sprintf("store.path: nothing can be written to the directory %s: %s", dir, PlainCause(err))
 	}
 	beside.Close()
 	os.Remove(beside.Name())

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"maps"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// changedKeys lists, sorted, the dotted keys whose values differ. A list is one
+// Changed lists, sorted, the dotted keys whose values differ. A list is one
 // key, whatever in it differs; upstreams that come or go are named alone.
-func changedKeys(before, after *Config) []string {
+func Changed(before, after *Config) []string {
 	keys := changes(reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem(), "")
 	slices.Sort(keys)
 	return keys

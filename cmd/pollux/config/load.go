@@ -1,8 +1,7 @@
-package main
+package config
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,8 +19,8 @@ import (
 // defaultConfigFile is read when it exists and --config names no other.
 const defaultConfigFile = "config.yaml"
 
-// loaded is a configuration without faults, and what it refers to.
-type loaded struct {
+// Loaded is a configuration without faults, and what it refers to.
+type Loaded struct {
 	Config
 	File      string // "" when there is none and the defaults hold
 	Providers *providers.Set
@@ -29,8 +28,8 @@ type loaded struct {
 	Restart   []string // keys that a reload cannot change: Config has them as they run
 }
 
-// source is where a configuration comes from.
-type source struct {
+// Source is where a configuration comes from.
+type Source struct {
 	File string // "" means config.yaml if there is one, and the defaults otherwise
 	Env  func(string) (string, bool)
 	// AllowEmpty takes a file without any key, and a reload that drops all
@@ -38,11 +37,11 @@ type source struct {
 	AllowEmpty bool
 }
 
-// load reads and checks the configuration and the provider files. running is
+// Load reads and checks the configuration and the provider files. running is
 // what the process runs with that is to be reloaded, nil at a start. The error
 // is strictyaml.Faults with everything wrong with all of it.
-func (src source) load(running *Config) (*loaded, error) {
-	l := &loaded{Config: DefaultConfig(), File: src.File}
+func (src Source) Load(running *Config) (*Loaded, error) {
+	l := &Loaded{Config: Default(), File: src.File}
 	if l.File == "" {
 		if _, err := os.Stat(defaultConfigFile); err == nil {
 			l.File = defaultConfigFile
@@ -52,7 +51,7 @@ func (src source) load(running *Config) (*loaded, error) {
 	if l.File != "" {
 		var err error
 		if data, err = readLimited(l.File, running != nil); err != nil {
-			return nil, strictyaml.Faults{{File: l.File, Message: "cannot be read: " + plainCause(err)}}
+			return nil, strictyaml.Faults{{File: l.File, Message: "cannot be read: " + PlainCause(err)}}
 		}
 	}
 	root, faults := strictyaml.Parse(l.File, data, src.Env)
@@ -80,7 +79,7 @@ func (src source) load(running *Config) (*loaded, error) {
 }
 
 // check adds to faults what is wrong with the configuration as a whole.
-func (l *loaded) check(faults strictyaml.Faults, root *strictyaml.Node) strictyaml.Faults {
+func (l *Loaded) check(faults strictyaml.Faults, root *strictyaml.Node) strictyaml.Faults {
 	if root.Get("upstreams") == nil {
 		l.Upstreams = defaultUpstreams(l.Providers, &l.Config)
 	}
@@ -102,17 +101,17 @@ func readLimited(path string, regular bool) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, strictyaml.MaxSize+1))
 }
 
-// loadProviderSet loads only the providers: the built-in ones, and those of dir
+// Providers loads only the providers: the built-in ones, and those of dir
 // or else of the config's provider_dir, which it returns too. Nothing else in the
 // config matters.
-func loadProviderSet(path, dir string, env func(string) (string, bool)) (set *providers.Set, own string, err error) {
-	l := &loaded{Config: DefaultConfig(), File: path}
+func Providers(path, dir string, env func(string) (string, bool)) (set *providers.Set, own string, err error) {
+	l := &Loaded{Config: Default(), File: path}
 	if path == "" {
 		l.File = defaultConfigFile
 	}
 	data, err := readLimited(l.File, false)
 	if err != nil && path != "" {
-		return nil, "", strictyaml.Faults{{File: path, Message: "cannot be read: " + plainCause(err)}}
+		return nil, "", strictyaml.Faults{{File: path, Message: "cannot be read: " + PlainCause(err)}}
 	}
 	root, faults := strictyaml.Parse(l.File, data, env)
 	if root == nil {
@@ -131,10 +130,10 @@ func loadProviderSet(path, dir string, env func(string) (string, bool)) (set *pr
 }
 
 // loadProviders merges the built-in providers and those of provider_dir.
-func (l *loaded) loadProviders(root *strictyaml.Node) strictyaml.Faults {
+func (l *Loaded) loadProviders(root *strictyaml.Node) strictyaml.Faults {
 	builtin, err := providers.Builtin()
 	if err != nil {
-		return faultsOf(err, "")
+		return FaultsOf(err, "")
 	}
 	l.Providers = builtin
 	dir := l.ProviderDir
@@ -152,14 +151,14 @@ func (l *loaded) loadProviders(root *strictyaml.Node) strictyaml.Faults {
 		// Upstreams may name one of the providers that did not load, so there
 		// is nothing to check them against.
 		l.Providers = nil
-		return faultsOf(err, dir)
+		return FaultsOf(err, dir)
 	}
 	l.Providers = own
 	return nil
 }
 
-// faultsOf is the faults behind err, their files below dir.
-func faultsOf(err error, dir string) strictyaml.Faults {
+// FaultsOf is the faults behind err, their files below dir.
+func FaultsOf(err error, dir string) strictyaml.Faults {
 	faults, ok := errors.AsType[strictyaml.Faults](err)
 	if !ok {
 		return strictyaml.Faults{{File: dir, Message: err.Error()}}
@@ -190,7 +189,7 @@ func place(faults, found strictyaml.Faults, root *strictyaml.Node) strictyaml.Fa
 }
 
 // warn notes what is allowed and should not stay so.
-func (l *loaded) warn(root *strictyaml.Node) {
+func (l *Loaded) warn(root *strictyaml.Node) {
 	if l.File == "" || runtime.GOOS == "windows" || !holdsSecrets(root) {
 		return
 	}
@@ -257,15 +256,10 @@ func nodeAt(n *strictyaml.Node, path string) *strictyaml.Node {
 	return n
 }
 
-// plainCause is the reason in err without the path that it repeats.
-func plainCause(err error) string {
+// PlainCause is the reason in err without the path that it repeats.
+func PlainCause(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err.Error()
 	}
 	return err.Error()
-}
-
-// configFlag is the flag that every command with a config has.
-func configFlag(fs *flag.FlagSet) *string {
-	return fs.String("config", "", "config `file`; without it config.yaml if there is one, else the defaults")
 }

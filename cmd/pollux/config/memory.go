@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"math"
@@ -47,8 +47,8 @@ func memoryLimit(cache strictyaml.Bytes, usable int64) int64 {
 	return min(2*int64(cache)+besideCache, usable-max(usable/10, min(outsideHeap, usable/4)))
 }
 
-// limitMemory sets the limit; GOMEMLIMIT in the environment wins.
-func limitMemory(cache strictyaml.Bytes, env func(string) (string, bool)) {
+// LimitMemory tells the garbage collector of it; GOMEMLIMIT in the environment wins.
+func LimitMemory(cache strictyaml.Bytes, env func(string) (string, bool)) {
 	if _, set := env("GOMEMLIMIT"); !set {
 		debug.SetMemoryLimit(memoryLimit(cache, usableMemory()))
 	}

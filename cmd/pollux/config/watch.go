@@ -1,10 +1,11 @@
-package main
+package config
 
 import (
 	"context"
 	"crypto/sha256"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,11 +23,11 @@ const (
 	lookAgain = 10 * time.Second
 )
 
-// watchFiles sends to changed whenever the files of a configuration are not what
+// Watch sends to changed whenever the files of a configuration are not what
 // they were, until ctx ends: its own, those of provider_dir, and what links among
 // them lead to, so that Kubernetes' swap of a link is one change. paths is asked
 // for them each time, nil meaning that nobody wants to know.
-func watchFiles(ctx context.Context, paths func() []string, changed chan<- os.Signal, log *logger) {
+func Watch(ctx context.Context, paths func() []string, changed chan<- os.Signal, log *slog.Logger) {
 	notices, err := fsnotify.NewWatcher()
 	if err != nil {
 		log.Warn("changes of the configuration are noticed late", "err", err)
@@ -130,4 +131,16 @@ func contents(paths []string) [sha256.Size]byte {
 		}
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// Watched is the files and directories that l came from, if their changes are to
+// be noticed, else nil.
+func (l *Loaded) Watched() []string {
+	if l.Reload != "watch" || l.File == "" {
+		return nil
+	}
+	if l.ProviderDir == "" {
+		return []string{l.File}
+	}
+	return []string{l.File, l.ProviderDir}
 }

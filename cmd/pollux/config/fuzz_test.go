@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -18,7 +18,7 @@ func FuzzConfig(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	seeds, err := filepath.Glob("testdata/config/*.yaml")
+	seeds, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	env := func(string) (string, bool) { return "VALUE-OF-A-VARIABLE", true }
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := DefaultConfig()
+		c := Default()
 		root, faults := strictyaml.Parse("f", data, env)
 		if root == nil {
 			return

@@ -1,6 +1,10 @@
-package main
+// Package config is config.yaml: what it may hold, reading and checking it with
+// the provider files that it names, what a reload may change of it, and noticing
+// that it has changed.
+package config
 
 import (
+	"log/slog"
 	"strings"
 	"time"
 
@@ -15,23 +19,23 @@ import (
 // Config is the whole of config.yaml: the sum of what the rooms need to know.
 type Config struct {
 	proxy.Config
-	Cache       CacheConfig                `yaml:"cache"`
-	Store       StoreConfig                `yaml:"store"` // a change needs a restart
+	Cache       Cache                      `yaml:"cache"`
+	Store       Store                      `yaml:"store"` // a change needs a restart
 	ProviderDir string                     `yaml:"provider_dir"`
 	Reload      string                     `yaml:"reload"` // signal | watch: when files are read again, beside SIGHUP
 	Upstreams   map[string]upstream.Config `yaml:"upstreams"`
-	Log         LogConfig                  `yaml:"log"`
+	Log         Log                        `yaml:"log"`
 }
 
-// CacheConfig is the memory tier.
-type CacheConfig struct {
+// Cache is the memory tier.
+type Cache struct {
 	// MaxBytes is what all entries may weigh. When left out, a quarter of the
 	// memory that the container may use, at most 256MiB. A change needs a restart.
 	MaxBytes strictyaml.Bytes `yaml:"max_bytes"`
 }
 
-// StoreConfig is the durable tier.
-type StoreConfig struct {
+// Store is the durable tier.
+type Store struct {
 	Driver    string    `yaml:"driver"`  // sqlite | postgres | none
 	Path      string    `yaml:"path"`    // of the database of sqlite; the store key lies beside it
 	Address   string    `yaml:"address"` // of the database of postgres, with its password
@@ -57,20 +61,27 @@ func (r *Retention) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return nil
 }
 
-// LogConfig says what is logged and how.
-type LogConfig struct {
+// Log says what is logged and how.
+type Log struct {
 	Level  string `yaml:"level"`  // debug | info | warn | error
 	Format string `yaml:"format"` // text | json
 }
 
-// DefaultConfig is what holds where the file is silent, upstreams excepted.
-func DefaultConfig() Config {
+var logLevels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+// Threshold is the level below which nothing is logged.
+func (c Log) Threshold() slog.Level { return logLevels[c.Level] }
+
+// Default is what holds where the file is silent, upstreams excepted.
+func Default() Config {
 	return Config{
 		Config: proxy.DefaultConfig(),
-		Cache:  CacheConfig{MaxBytes: defaultCache(usableMemory())},
-		Store:  StoreConfig{Driver: "sqlite", Path: "pollux.db", Notify: postgres.NotifyAuto},
+		Cache:  Cache{MaxBytes: defaultCache(usableMemory())},
+		Store:  Store{Driver: "sqlite", Path: "pollux.db", Notify: postgres.NotifyAuto},
 		Reload: "signal",
-		Log:    LogConfig{Level: "info", Format: "text"},
+		Log:    Log{Level: "info", Format: "text"},
 	}
 }
 
@@ -90,8 +101,8 @@ func defaultUpstreams(set *providers.Set, c *Config) map[string]upstream.Config 
 	return upstreams
 }
 
-// pollerConfig is the poller's part of c.
-func (c *Config) pollerConfig() poller.Config {
+// Poller is the poller's part of c.
+func (c *Config) Poller() poller.Config {
 	return poller.Config{
 		Upstreams:       c.Upstreams,
 		MissesPerSecond: c.Limits.MissesPerPartition.PerSecond,
@@ -100,8 +111,8 @@ func (c *Config) pollerConfig() poller.Config {
 	}
 }
 
-// secrets is every credential in c, so that logs can leave them out.
-func (c *Config) secrets() []string {
+// Secrets is every credential in c, so that logs can leave them out.
+func (c *Config) Secrets() []string {
 	var all []string
 	for _, client := range c.Clients {
 		all = append(all, client.Key)
