@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -161,6 +162,23 @@ func TestInclude(t *testing.T) {
 	}
 	if n := f.polls.Load(); n != 1 {
 		t.Errorf("got %d upstream polls, want 1", n)
+	}
+}
+
+// TestIncludeOfNoJSON: where the HTTP code says all, what the upstream sent may
+// be no JSON, and a document stays JSON all the same.
+func TestIncludeOfNoJSON(t *testing.T) {
+	for name, body := range map[string]string{"empty": "", "text": "Done", "cut": `{"state":`, "no UTF-8": "\"\xff\""} {
+		f := linkedFace(t, nil)
+		f.answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+		const task = "/v1/tasks/http-202/1?include="
+		stream := f.do("GET", task+"native", "", "Accept: text/event-stream")
+		got := []string{f.do("GET", task+"native", "").body, f.do("GET", task+"native,history", "").body, events(t, strings.NewReader(stream.body))[0]["data"]}
+		for i, suffix := range []string{`,"native":null}`, `"poll":1}]}`, `,"native":null}`} {
+			if !json.Valid([]byte(got[i])) || !strings.HasSuffix(got[i], suffix) {
+				t.Errorf("%s: got %s, want %s at its end", name, got[i], suffix)
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"pollux/cache"
+	"pollux/normalize"
 )
 
 // lazyEvent is an encoded event, made when the first follower needs it.
@@ -29,15 +30,20 @@ func (n *News) Event(native bool) []byte {
 }
 
 // Document is the entry's document, with the upstream's body as a last member
-// if native is set.
+// if native is set: as it came, or null where it was no JSON, since the HTTP
+// code of an answer may have said all.
 func Document(e *cache.Entry, native bool) []byte {
 	if !native {
 		return e.Document
 	}
-	out := make([]byte, 0, len(e.Document)+len(e.Native)+16)
+	body := e.Native
+	if normalize.CheckValue(body) != nil {
+		body = []byte("null")
+	}
+	out := make([]byte, 0, len(e.Document)+len(body)+16)
 	out = append(out, e.Document[:len(e.Document)-1]...)
 	out = append(out, `,"native":`...)
-	out = append(out, e.Native...)
+	out = append(out, body...)
 	return append(out, '}')
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/access"
+	"pollux/proxy/follow"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
@@ -38,21 +39,19 @@ func (s *Service) answer(x *access.Request, t *access.Target, part *upstream.Par
 }
 
 // extend adds what include asks for to an entry's document, and returns the
-// ETag of the result. The upstream's body goes in as it came.
+// ETag of the result.
 func extend(e *cache.Entry, o options) (body []byte, etag string) {
-	etag = e.ETag
-	body = make([]byte, 0, len(e.Document)+len(e.Native)+96*len(e.History)+32)
-	body = append(body, e.Document[:len(e.Document)-1]...)
+	body, etag = follow.Document(e, o.native), e.ETag
 	if o.native {
 		etag = e.NativeETag
-		body = append(append(body, `,"native":`...), e.Native...)
 	}
 	if o.history {
-		from := len(body)
-		body = appendHistory(append(body, `,"history":`...), e.History)
-		etag = wire.DerivedETag(etag, body[from:])
+		before := body[:len(body)-1]
+		body = make([]byte, 0, len(body)+96*len(e.History)+32)
+		body = append(appendHistory(append(append(body, before...), `,"history":`...), e.History), '}')
+		etag = wire.DerivedETag(etag, body[len(before):len(body)-1])
 	}
-	return append(body, '}'), etag
+	return body, etag
 }
 
 func appendHistory(dst []byte, history []cache.Change) []byte {
