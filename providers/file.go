@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/sandbox/script"
 	"pollux/providers/strictyaml"
 )
 
@@ -35,7 +36,7 @@ type providerFile struct {
 	Volatile   []volatileFile        `yaml:"volatile"`
 	Observed   []text                `yaml:"observed"`
 	Errors     errorsFile            `yaml:"errors"`
-	Simulation *Simulation           `yaml:"simulation"`
+	Simulation *script.Simulation    `yaml:"simulation"`
 }
 
 type identityFile struct {

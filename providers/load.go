@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/sandbox/script"
 	"pollux/providers/strictyaml"
 )
 
@@ -214,7 +215,11 @@ func (l *loader) condition(t text) *normalize.Condition {
 
 func (l *loader) simulation() {
 	if l.file.Simulation != nil && len(l.faults) == 0 {
-		l.faults = append(l.faults, l.file.Simulation.check(l.p)...)
+		l.faults = append(l.faults, l.file.Simulation.CheckFile(script.File{
+			HasParam:  func(name string) bool { _, known := l.p.param(name); return known },
+			Request:   func(route string) []string { _, wrong := parseRequest(route, l.p.param, true); return wrong },
+			Documents: l.p.Poll.Documents, Sweep: l.p.Sweep != nil, Inbound: l.p.Inbound != nil,
+		})...)
 	}
 	l.p.Simulation = l.file.Simulation
 }

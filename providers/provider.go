@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/sandbox/script"
 	"pollux/providers/strictyaml"
 )
 
@@ -25,12 +26,12 @@ type Provider struct {
 	Reopenable bool       // a terminal task may run again under the same id
 	Poll       Poll
 	Creates    []Create
-	Cancel     *Action         // nil when the provider cannot cancel
-	Settle     []time.Duration // after the first terminal answer; empty: it is final at once
-	Result     *Result         // nil: a task's result is in the answer to its poll
-	Sweep      *Sweep          // nil: the provider has no listing that tells about many tasks
-	Inbound    *Inbound        // nil: the provider sends no messages
-	Simulation *Simulation     // nil when the file has no simulation section
+	Cancel     *Action            // nil when the provider cannot cancel
+	Settle     []time.Duration    // after the first terminal answer; empty: it is final at once
+	Result     *Result            // nil: a task's result is in the answer to its poll
+	Sweep      *Sweep             // nil: the provider has no listing that tells about many tasks
+	Inbound    *Inbound           // nil: the provider sends no messages
+	Simulation *script.Simulation // nil when the file has no simulation section
 
 	Mapping *normalize.Mapping
 

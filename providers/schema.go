@@ -15,13 +15,3 @@ func Schema() *jsonschema.Schema {
 	s.Required = []string{"name"}
 	return s
 }
-
-// ScalarSchema tells texts: whatever YAML makes of them.
-func (*Template) ScalarSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}}
-}
-
-// ScalarSchema tells stays in a state.
-func (*Leg) ScalarSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string", Pattern: `^[^ ]+( +[0-9a-zµμ.]+(\.\.[0-9a-zµμ.]+)?)?$`}
-}

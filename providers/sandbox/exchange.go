@@ -14,6 +14,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/providers"
+	"pollux/providers/sandbox/script"
 )
 
 // maxBody bounds what is read of a request.
@@ -198,7 +199,7 @@ func isForm(h http.Header) bool {
 
 // created renders the answer to a creating request about its task.
 func (e *exchange) created(t task) answer {
-	var fitting []providers.AnswerSpec
+	var fitting []script.AnswerSpec
 	for _, exact := range []string{e.route.text, ""} {
 		for _, c := range e.upstream.sim.Create {
 			if c.Request == exact {
@@ -218,7 +219,7 @@ func (e *exchange) created(t task) answer {
 
 // transition turns the course of the task that the request names. An action
 // that names none, such as a list, is answered as it stands.
-func (e *exchange) transition(tr *providers.Transition) answer {
+func (e *exchange) transition(tr *script.Transition) answer {
 	if _, named := e.params[e.upstream.idName]; !named {
 		return e.about(task{}).render(tr.Answer, http.StatusOK)
 	}

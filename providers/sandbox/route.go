@@ -3,9 +3,8 @@ package sandbox
 import (
 	"fmt"
 	"net/url"
+	"pollux/providers/sandbox/script"
 	"strings"
-
-	"pollux/providers"
 )
 
 // kind says what a request is for.
@@ -33,8 +32,8 @@ type route struct {
 	slashes  string     // in braces, the parameter whose value may hold slashes; "" if none may
 	query    url.Values // wanted in the query: a literal, or a {parameter}
 
-	continues string                // of a create: the GJSON path that names the task that runs again
-	action    *providers.Transition // of an action
+	continues string             // of a create: the GJSON path that names the task that runs again
+	action    *script.Transition // of an action
 }
 
 // parseRoute reads "POST /v1/tasks/{id}?key={key}".

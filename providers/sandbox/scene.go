@@ -5,19 +5,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"pollux/providers/sandbox/script"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/zeebo/xxh3"
-
-	"pollux/providers"
 )
 
 // scene is what the placeholders of an answer are filled from.
 type scene struct {
-	sim    *providers.Simulation
+	sim    *script.Simulation
 	task   task // zero when the answer is not about a task
 	params map[string]string
 	now    time.Time
@@ -39,14 +38,14 @@ type answer struct {
 }
 
 // render fills a; code is what its situation means when it does not say.
-func (c *scene) render(a providers.AnswerSpec, code int) answer {
+func (c *scene) render(a script.AnswerSpec, code int) answer {
 	if a.Code != 0 {
 		code = int(a.Code)
 	}
 	out := answer{code: code, header: map[string]string{"Content-Type": "application/json"}}
 	raw := *c
 	raw.raw = true
-	for _, headers := range []map[string]providers.Template{c.sim.Headers, a.Headers} {
+	for _, headers := range []map[string]script.Template{c.sim.Headers, a.Headers} {
 		for name, value := range headers {
 			out.header[http.CanonicalHeaderKey(name)] = string(value.Append(nil, raw.fill))
 		}
@@ -64,7 +63,7 @@ func (c *scene) render(a providers.AnswerSpec, code int) answer {
 }
 
 // fill writes one placeholder. Unknown names cannot occur: loading refuses them.
-func (c *scene) fill(dst []byte, p providers.Piece) []byte {
+func (c *scene) fill(dst []byte, p script.Piece) []byte {
 	if choice, ok := c.sim.Values[p.Name]; ok {
 		return c.pick(choice).Append(dst, c.fill)
 	}
@@ -120,7 +119,7 @@ func (c *scene) text(dst []byte, value string) []byte {
 }
 
 // request writes what the creating request said, or the value in its place.
-func (c *scene) request(dst []byte, p providers.Piece) []byte {
+func (c *scene) request(dst []byte, p script.Piece) []byte {
 	path, fallback := p.Request()
 	if value := c.task.request[path]; value != "" || fallback == "" {
 		return c.text(dst, value)
@@ -130,7 +129,7 @@ func (c *scene) request(dst []byte, p providers.Piece) []byte {
 
 // pick chooses this task's template of a value. Lists of equal length are
 // drawn from together, so that an answer can fit its question.
-func (c *scene) pick(choice providers.Choice) providers.Template {
+func (c *scene) pick(choice script.Choice) script.Template {
 	return choice[rand.New(rand.NewPCG(c.task.seed, uint64(len(choice)))).IntN(len(choice))]
 }
 
@@ -164,7 +163,7 @@ const (
 
 // random writes digits that stay the same for a task and label; a nonce is new
 // in every answer.
-func (c *scene) random(dst []byte, p providers.Piece) []byte {
+func (c *scene) random(dst []byte, p script.Piece) []byte {
 	label := p.Name + ":" + p.Args
 	if p.Name == "nonce" {
 		label += ":" + strconv.FormatUint(c.nonce, 10)

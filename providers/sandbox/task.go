@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"pollux/normalize"
-	"pollux/providers"
+	"pollux/providers/sandbox/script"
 )
 
 // task is one simulated task. Copies share its maps and slices, which are
@@ -49,7 +49,7 @@ func (t *task) draw(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(t.s
 
 // plan lays legs out from now. Durations are drawn on a logarithmic scale: most
 // real tasks are short, and some are very long.
-func plan(legs []providers.Leg, now time.Time, speed float64, rng *rand.Rand) []stay {
+func plan(legs []script.Leg, now time.Time, speed float64, rng *rand.Rand) []stay {
 	course := make([]stay, 0, len(legs))
 	for _, leg := range legs {
 		course = append(course, stay{state: leg.State, from: now})
@@ -64,7 +64,7 @@ func plan(legs []providers.Leg, now time.Time, speed float64, rng *rand.Rand) []
 }
 
 // turn sets the task on another course from now on.
-func (t *task) turn(sim *providers.Simulation, legs []providers.Leg, now time.Time, speed float64) {
+func (t *task) turn(sim *script.Simulation, legs []script.Leg, now time.Time, speed float64) {
 	t.started = t.firstRun(sim)
 	if t.started.After(now) {
 		t.started = time.Time{}
@@ -75,7 +75,7 @@ func (t *task) turn(sim *providers.Simulation, legs []providers.Leg, now time.Ti
 }
 
 // firstRun is when the task begins to run, or ends unrun; zero if it does neither.
-func (t *task) firstRun(sim *providers.Simulation) time.Time {
+func (t *task) firstRun(sim *script.Simulation) time.Time {
 	if !t.started.IsZero() {
 		return t.started
 	}
@@ -83,7 +83,7 @@ func (t *task) firstRun(sim *providers.Simulation) time.Time {
 }
 
 // end is when the course reaches a terminal state, zero if it never does.
-func (t *task) end(sim *providers.Simulation) time.Time {
+func (t *task) end(sim *script.Simulation) time.Time {
 	return t.begin(func(name string) bool { return sim.States[name].Status.Terminal() })
 }
 
@@ -96,7 +96,7 @@ func (t *task) begin(of func(state string) bool) time.Time {
 }
 
 // progress is how much of the present run is done at now, from 0 to 1.
-func (t *task) progress(sim *providers.Simulation, now time.Time) float64 {
+func (t *task) progress(sim *script.Simulation, now time.Time) float64 {
 	from := t.begin(func(name string) bool { return sim.States[name].Status != normalize.Queued })
 	to := t.end(sim)
 	switch {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pollux/providers"
+	"pollux/providers/sandbox/script"
 )
 
 // maxRequestValue bounds what one placeholder may copy from a creating request.
@@ -26,7 +27,7 @@ var errUnknownLifecycle = errors.New("no such lifecycle")
 // upstream is one simulated provider.
 type upstream struct {
 	provider *providers.Provider
-	sim      *providers.Simulation
+	sim      *script.Simulation
 	routes   []route
 	idName   string // the parameter that is the task's id
 	paths    []string
@@ -165,7 +166,7 @@ func (u *upstream) read(body []byte) map[string]string {
 }
 
 // lifecycle returns the one of that name, or draws one by weight.
-func (u *upstream) lifecycle(name string, t *task) (providers.Lifecycle, bool) {
+func (u *upstream) lifecycle(name string, t *task) (script.Lifecycle, bool) {
 	if name != "" {
 		l, ok := u.sim.Lifecycles[name]
 		return l, ok
@@ -235,7 +236,7 @@ func (u *upstream) lookup(params map[string]string) *task {
 
 // apply turns the course of a task if its present state allows it, and returns
 // the task as it is afterwards.
-func (u *upstream) apply(params map[string]string, tr *providers.Transition, now time.Time) (after task, done bool) {
+func (u *upstream) apply(params map[string]string, tr *script.Transition, now time.Time) (after task, done bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	t := u.lookup(params)

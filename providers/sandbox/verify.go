@@ -10,6 +10,7 @@ import (
 
 	"pollux/normalize"
 	"pollux/providers"
+	"pollux/providers/sandbox/script"
 )
 
 // samples is how many tasks of each state are looked at, so that every
@@ -37,7 +38,7 @@ func Verify(p *providers.Provider) error {
 
 type verifier struct {
 	p      *providers.Provider
-	sim    *providers.Simulation
+	sim    *script.Simulation
 	faults []error
 }
 

@@ -1,9 +1,12 @@
-package providers
+package script_test
 
 import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"pollux/providers"
+	"pollux/providers/sandbox/script"
 )
 
 const playedFile = `name: acme
@@ -28,8 +31,8 @@ simulation:
     not_found: {body: '{"error": "none"}'}
 `
 
-func loadPlayed(text string) (*Set, error) {
-	return Load(fstest.MapFS{"acme.yaml": {Data: []byte(text)}})
+func loadPlayed(text string) (*providers.Set, error) {
+	return providers.Load(fstest.MapFS{"acme.yaml": {Data: []byte(text)}})
 }
 
 func TestSimulationFaults(t *testing.T) {
@@ -77,7 +80,7 @@ func TestSimulationFaults(t *testing.T) {
 }
 
 func TestTemplate(t *testing.T) {
-	fill := func(dst []byte, p Piece) []byte { return append(dst, "<"+p.Name+"|"+p.Args+">"...) }
+	fill := func(dst []byte, p script.Piece) []byte { return append(dst, "<"+p.Name+"|"+p.Args+">"...) }
 	for text, want := range map[string]string{
 		"":                           "",
 		"plain":                      "plain",
@@ -87,7 +90,7 @@ func TestTemplate(t *testing.T) {
 		"{open":                      "{open",
 		"tail {":                     "tail {",
 	} {
-		if got := string(ParseTemplate(text).Append(nil, fill)); got != want {
+		if got := string(script.ParseTemplate(text).Append(nil, fill)); got != want {
 			t.Errorf("template %q = %q, want %q", text, got, want)
 		}
 	}
@@ -98,7 +101,7 @@ func FuzzTemplate(f *testing.F) {
 	f.Add(`{"id": "{id}", "n": {percent}}`)
 	f.Add("{hex:16:trace} {")
 	f.Fuzz(func(t *testing.T, text string) {
-		got := ParseTemplate(text).Append(nil, func(dst []byte, p Piece) []byte {
+		got := script.ParseTemplate(text).Append(nil, func(dst []byte, p script.Piece) []byte {
 			dst = append(append(dst, '{'), p.Name...)
 			if p.Args != "" {
 				dst = append(append(dst, ':'), p.Args...)

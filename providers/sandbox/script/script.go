@@ -1,4 +1,6 @@
-package providers
+// Package script is the language in which a provider file says how the sandbox
+// plays its upstream.
+package script
 
 import (
 	"cmp"
@@ -207,35 +209,44 @@ func (s *Simulation) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	return append(faults, s.checkCourses(n)...)
 }
 
-// check checks the section against the rest of its file.
-func (s *Simulation) check(p *Provider) strictyaml.Faults {
+// File is what the rest of a provider file says that its simulation depends on.
+type File struct {
+	HasParam  func(name string) bool
+	Request   func(route string) []string // what is wrong with "POST /jobs/{id}/pause"
+	Documents []int                       // codes that need no body
+	Sweep     bool                        // it has one
+	Inbound   bool                        // it has one
+}
+
+// CheckFile checks the section against the rest of its file.
+func (s *Simulation) CheckFile(f File) strictyaml.Faults {
 	var faults strictyaml.Faults
 	for _, t := range s.templates() {
 		for _, piece := range t.pieces {
-			if _, known := p.param(piece.Args); piece.Name == "param" && !known {
+			if piece.Name == "param" && !f.HasParam(piece.Args) {
 				faults = append(faults, t.node.Fault("{param:NAME} names no parameter of this file"))
 			}
 		}
 	}
 	for _, t := range s.transitions() {
-		faults = append(faults, t.checkRequest(p, t != s.Cancel && t != s.Continue)...)
+		faults = append(faults, t.checkRequest(f, t != s.Cancel && t != s.Continue)...)
 	}
 	for name, state := range s.States {
-		if state.Body.Empty() && !slices.Contains(p.Poll.Documents, cmp.Or(int(state.Code), 200)) {
+		if state.Body.Empty() && !slices.Contains(f.Documents, cmp.Or(int(state.Code), 200)) {
 			faults = append(faults, s.node.Get("states").Get(name).Fault("wants a body, or a code of poll.documents"))
 		}
 	}
-	if s.Listing != nil && p.Sweep == nil {
+	if s.Listing != nil && !f.Sweep {
 		faults = append(faults, s.node.Get("listing").Fault("is the answer to sweep.request, and this file has no sweep"))
 	}
-	if s.Message != nil && p.Inbound == nil {
+	if s.Message != nil && !f.Inbound {
 		faults = append(faults, s.node.Get("message").Fault("is signed as inbound.verify says, and this file has no inbound"))
 	}
 	return faults
 }
 
 // checkRequest checks that an action, and nothing else, names a request.
-func (t *Transition) checkRequest(p *Provider, action bool) strictyaml.Faults {
+func (t *Transition) checkRequest(f File, action bool) strictyaml.Faults {
 	if !action {
 		if t.Request != "" {
 			return strictyaml.Faults{t.node.Get("request").Fault("means nothing here: the file's own requests are meant")}
@@ -247,8 +258,7 @@ func (t *Transition) checkRequest(p *Provider, action bool) strictyaml.Faults {
 		at = n
 	}
 	var faults strictyaml.Faults
-	_, messages := parseRequest(t.Request, p.param, true)
-	for _, message := range messages {
+	for _, message := range f.Request(t.Request) {
 		faults = append(faults, at.Fault("%s", message))
 	}
 	return faults

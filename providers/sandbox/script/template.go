@@ -1,6 +1,7 @@
-package providers
+package script
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,9 @@ var (
 	sizedNames = []string{"hex", "digits", "alnum", "base32", "nonce"} // {hex:16} or {hex:16:label}
 	namedNames = []string{"param", "request", "uuid"}                  // {param:user_id}, {uuid:label}, {request:path} or {request:path:value}
 )
+
+// nameForm is what a placeholder may be called.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // ParseTemplate reads a template without checking the names in it.
 func ParseTemplate(text string) Template {
@@ -135,7 +139,7 @@ func (p Piece) fault() string {
 	case p.Args != "" && slices.Contains(namedNames, p.Name):
 	case p.Args == "" && slices.Contains(plainNames, p.Name):
 	case p.Args == "" && isMoment(p.Name):
-	case isName(p.Name):
+	case nameForm.MatchString(p.Name):
 		return "unknown placeholder {" + p.Name + "}"
 	default:
 		return "unknown placeholder"
