@@ -11,6 +11,9 @@ FUZZTIME ?= 10s
 PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas.*|TestBackupRestoreMigrate|TestDocumentedClients
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
+# Tests of one package that run side by side: those that may mostly wait.
+PARALLEL := 8
+
 .PHONY: build demo test quick deps lint fmt fuzz bench bench-peers soak soak-replicas release-check
 
 build:               ## bin/pollux
@@ -25,15 +28,16 @@ test: deps           ## everything: with the race detector, and what it would di
 	@echo "test: (make quick takes two: format, vet, and what needs nothing but Go)"
 	go vet ./...
 	@echo "test: the two packages that take longest, cmd/pollux and benchmarks, come last and together"
-	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v -e cmd/pollux$$ -e /benchmarks$$) ./cmd/pollux ./benchmarks
-	@echo "test: what the race detector would distort, without it"
+	go test -race -shuffle=on -parallel $(PARALLEL) -timeout 15m $$(go list ./... | grep -v -e cmd/pollux$$ -e /benchmarks$$ -e /pollbench) ./cmd/pollux ./benchmarks
+	@echo "test: what the race detector would distort, or has nothing to say about, without it"
 	go test -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller ./proxy/poller/adaptive
+	go test ./benchmarks/pollbench/...
 
 quick: fmt           ## format, vet, and what needs no other program, in two minutes
 	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"
 	@echo "quick: left out are benchmarks and $(PROGRAMS)|$(LONG)"
 	go vet ./...
-	go test -timeout 5m -skip '^($(PROGRAMS)|$(LONG))$$' $$(go list ./... | grep -v -e /benchmarks$$ -e /cache/postgres$$)
+	go test -parallel $(PARALLEL) -timeout 5m -skip '^($(PROGRAMS)|$(LONG))$$' $$(go list ./... | grep -v -e /benchmarks$$ -e /cache/postgres$$)
 
 deps:                ## installs what the tests start
 	.ci/deps

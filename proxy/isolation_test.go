@@ -109,7 +109,7 @@ var mixUps = map[string]struct {
 // credential is shown a byte that was said to another, by any kind of request,
 // then or later.
 func TestNobodySeesAnothersAnswer(t *testing.T) {
-	const connections, requests = 32, 800
+	const connections, requests = 32, 400
 	for name, mixUp := range mixUps {
 		for _, credentials := range []int{2, 100} {
 			t.Run(fmt.Sprintf("%s, %d credentials", name, credentials), func(t *testing.T) {

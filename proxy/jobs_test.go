@@ -66,6 +66,7 @@ func (s *shape) check(t *testing.T, document string) {
 // every face: as a document, byte for byte, and by a webhook. Each job is
 // created through Pollux, and all that is known of it is what that taught.
 func TestJobsOfEveryShape(t *testing.T) {
+	t.Parallel()
 	set, err := providers.Builtin()
 	must(t, err)
 	simulated, err := sandbox.New(set, sandbox.Options{Seed: 1, Speed: 20})

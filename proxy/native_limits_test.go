@@ -82,6 +82,7 @@ func drip(w io.Writer, flush func()) {
 }
 
 func TestSlowBodiesEnd(t *testing.T) {
+	t.Parallel()
 	f := newFace(t, nil)
 	f.answer(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/upload" {

@@ -113,6 +113,7 @@ func jobs(status string) http.HandlerFunc {
 // TestAccessTokens: whatever Pollux asks an upstream for, it asks with a token,
 // and everybody waits for the same one.
 func TestAccessTokens(t *testing.T) {
+	t.Parallel()
 	h := newHooked(t, nil)
 	s := newTokenServer(t)
 	h.answer(s.guarded(jobs("in_progress")))
@@ -192,6 +193,7 @@ func (f *face) noSecrets(t *testing.T) {
 // TestTokenServerTrouble: a token server that fails, is slow or talks nonsense is
 // no failure of the upstream, and nobody's trouble while there is a token.
 func TestTokenServerTrouble(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -218,6 +220,7 @@ func TestTokenServerTrouble(t *testing.T) {
 		}, 504, "upstream-timeout"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f := newFace(t, nil)
 			s := newTokenServer(t)
 			f.answer(s.guarded(jobs("in_progress")))
@@ -261,6 +264,7 @@ func TestTokenServerTrouble(t *testing.T) {
 // TestTokensRotate: tokens of a second's life are replaced in time for a thousand
 // polls, none of which fails although the token server fails every other time.
 func TestTokensRotate(t *testing.T) {
+	t.Parallel()
 	f := newFace(t, nil)
 	s := newTokenServer(t)
 	s.life = 4

@@ -93,6 +93,7 @@ func TestWaitEndsWithAProblem(t *testing.T) {
 }
 
 func TestWaitRidesOutFailingPolls(t *testing.T) {
+	t.Parallel()
 	f, finish := movingFace(t)
 	f.do("GET", vesslTask, "", vesslKey)
 	good := *f.upstream.Load()
@@ -107,8 +108,10 @@ func TestWaitRidesOutFailingPolls(t *testing.T) {
 // TestFollowingBegunInAHiccup: one answer that denies a task is no news, also
 // for those who begin to follow it just then.
 func TestFollowingBegunInAHiccup(t *testing.T) {
+	t.Parallel()
 	for _, way := range []string{"wait", "stream", "batch", "agent"} {
 		t.Run(way, func(t *testing.T) {
+			t.Parallel()
 			f, finish := movingFace(t)
 			f.do("GET", vesslTask, "", vesslKey)
 			good := *f.upstream.Load()
@@ -200,6 +203,7 @@ func TestStreamFollowsATaskToItsEnd(t *testing.T) {
 }
 
 func TestStreamEndsWithAProblem(t *testing.T) {
+	t.Parallel()
 	f, _ := movingFace(t)
 	time.AfterFunc(300*time.Millisecond, func() {
 		f.answer(func(w http.ResponseWriter, r *http.Request) {
@@ -285,6 +289,7 @@ func TestShutdownEndsWaitsAndStreams(t *testing.T) {
 }
 
 func TestLimitsOfFollowers(t *testing.T) {
+	t.Parallel()
 	f := newFace(t, func(c *Config) { c.Limits.WaitsPerPartition, c.Limits.StreamsPerPartition = 1, 1 })
 	f.answer(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -302,6 +307,7 @@ func TestLimitsOfFollowers(t *testing.T) {
 }
 
 func TestBatchWaits(t *testing.T) {
+	t.Parallel()
 	f, finish := movingFace(t)
 	batch := func(body string) (*answer, time.Duration) {
 		start := time.Now()

@@ -1,4 +1,4 @@
-package benchmarks
+package sim_test
 
 import (
 	"math"
@@ -94,7 +94,7 @@ func TestPollingSpread(t *testing.T) {
 
 // series returns the first only when time is short.
 func series(s ...int) []int {
-	if testing.Short() || raceEnabled {
+	if testing.Short() {
 		return s[:1]
 	}
 	return s
