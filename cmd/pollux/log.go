@@ -19,6 +19,7 @@ type logger struct {
 	level   slog.LevelVar
 	secrets atomic.Pointer[strings.Replacer]
 	held    atomic.Pointer[func() []string] // secrets that change by themselves; nil: none
+	leftOut func()                          // tells early how many lines were left out
 }
 
 func newLogger(w io.Writer, c config.Log, secrets []string) *logger {
@@ -29,7 +30,8 @@ func newLogger(w io.Writer, c config.Log, secrets []string) *logger {
 	if c.Format == "json" {
 		h = slog.NewJSONHandler(w, options)
 	}
-	l.Logger = slog.New(limit(h))
+	limited := limit(h)
+	l.Logger, l.leftOut = slog.New(limited), limited.period.end
 	return l
 }
 

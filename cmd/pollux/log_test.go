@@ -92,9 +92,18 @@ func TestLogLimitsWhatRepeats(t *testing.T) {
 		count("store failed", 100)
 		count("msg=told", 250)
 		count("refused", 250)
-		time.Sleep(logPeriod)
-		log.Warn("store failed")
-		count(`msg="store failed"`, 101)
+		count("left out", 0)
+		time.Sleep(logPeriod) // nobody logs any more
+		synctest.Wait()
 		count(`message="store failed" lines=150`, 1)
+		for range 102 {
+			log.Warn("store failed")
+		}
+		count(`msg="store failed"`, 200)
+		log.leftOut() // as the process does at its end
+		count(`message="store failed" lines=2`, 1)
+		time.Sleep(2 * logPeriod)
+		synctest.Wait()
+		count("left out", 2)
 	})
 }

@@ -60,7 +60,9 @@ while others than this machine can connect`)
 // serve runs s on its configured address, and reloads src on a hangup.
 func (s *service) serve(ctx context.Context, src config.Source, hangups chan os.Signal) (err error) {
 	defer func() {
-		if err = errors.Join(err, s.close()); err == nil {
+		err = errors.Join(err, s.close())
+		s.log.leftOut()
+		if err == nil {
 			s.log.Info("stopped")
 		}
 	}()
