@@ -2,26 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"pollux/cache"
-	"pollux/cache/sqlite"
+	"pollux/benchmarks/seed"
 )
-
-const scaleKey = "a key of the benchmarks, not of anybody's"
 
 // scale starts Pollux on a store that has more and more tasks.
 func (b *bench) scale() error {
@@ -37,14 +27,14 @@ func (b *bench) scale() error {
 	t := table{title: "More and more tasks", unit: "ms until Pollux is ready",
 		text:    "Pollux on a store of so many ended tasks of 600 bytes. A hit is a task in memory, over one connection; a list is the latest 50 of all.",
 		columns: []string{"tasks", "ready after", "memory then", "memory of each task", "on disk, each", "hit, p50", "list, p50"}}
-	if err := os.Setenv("POLLUX_STORE_KEY", scaleKey); err != nil {
+	if err := os.Setenv("POLLUX_STORE_KEY", seed.Key); err != nil {
 		return err
 	}
 	defer os.Unsetenv("POLLUX_STORE_KEY")
 	var least int64
 	for _, n := range sizes {
 		dir := b.dir()
-		if err := seed(filepath.Join(dir, "pollux.db"), n); err != nil {
+		if err := seed.Store(context.Background(), filepath.Join(dir, "pollux.db"), "vessl", n); err != nil {
 			return err
 		}
 		began := time.Now()
@@ -81,46 +71,4 @@ func (b *bench) scale() error {
 
 func one(p *process, ask []byte, n int64) (outcome, error) {
 	return load{address: p.address, connections: 1, code: 200, next: func(int, int) []byte { return ask }}.run(p, time.Minute, n)
-}
-
-// seed makes a store with so many tasks of a thousand partitions.
-func seed(path string, tasks int) error {
-	secret, err := cache.NewSecret([]byte(scaleKey))
-	if err != nil {
-		return err
-	}
-	store, err := sqlite.Open(context.Background(), sqlite.Config{Path: path}, secret, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if err != nil {
-		return err
-	}
-	var next, failed atomic.Int64
-	var all sync.WaitGroup
-	for range 128 { // the store writes what comes at once in one transaction
-		all.Go(func() {
-			for n := next.Add(1) - 1; n < int64(tasks); n = next.Add(1) - 1 {
-				if _, err := store.Put(context.Background(), old(n)); err != nil {
-					failed.Add(1)
-				}
-			}
-		})
-	}
-	all.Wait()
-	if failed.Load() > 0 {
-		err = fmt.Errorf("%d of %d tasks did not get into the store", failed.Load(), tasks)
-	}
-	return errors.Join(err, store.Close())
-}
-
-func old(n int64) *cache.Entry {
-	at := time.Now().Add(-time.Duration(n) * 10 * time.Second)
-	e := &cache.Entry{
-		Upstream: "vessl", Provider: "vessl", Ref: fmt.Sprintf("vessl/old%08x", n), TaskID: fmt.Sprintf("old%08x", n),
-		Status: "completed", NativeStatus: "completed", NativeType: "application/json", NativeCode: 200, Terminal: true, Frozen: true,
-		CreatedAt: at.Add(-time.Minute), FirstSeen: at.Add(-time.Minute), CompletedAt: at, UpdatedAt: at, ObservedAt: at,
-		History:  []cache.Change{{Status: "completed", At: at}},
-		Document: fmt.Appendf(nil, `{"id":"old%08x","output":{"text":"%s"}}`, n, strings.Repeat("An answer of some length. ", 20)),
-	}
-	binary.BigEndian.PutUint64(e.Key[:], uint64(n+1)*0x9e3779b97f4a7c15) // keys are hashes: in no order
-	binary.BigEndian.PutUint64(e.Partition[:], uint64(n%1000)*0x9e3779b97f4a7c15)
-	return e
 }

@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"pollux/benchmarks/seed"
 	"pollux/providers/strictyaml"
 )
 
@@ -47,7 +48,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	lasts := flag.Duration("for", 30*time.Minute, "how `long` the load lasts, once the store is filled")
-	tasks := flag.Int64("tasks", 1_000_000, "how `many` tasks are in the store")
+	tasks := flag.Int("tasks", 1_000_000, "how `many` tasks are in the store")
 	asked := flag.Int64("asked", 50_000, "how `many` more clients ask for")
 	streams := flag.Int("streams", 1000, "how `many` event streams are open")
 	memory := flag.String("memory", "256MiB", "what the `container` may use")
@@ -64,7 +65,7 @@ func main() {
 	}
 }
 
-func soak(ctx context.Context, program, filled string, limit, tasks, asked int64, streams int, lasts time.Duration) error {
+func soak(ctx context.Context, program, filled string, limit int64, tasks int, asked int64, streams int, lasts time.Duration) error {
 	dir, err := os.MkdirTemp("", "soak-*")
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func soak(ctx context.Context, program, filled string, limit, tasks, asked int64
 	server := httptest.NewServer(http.HandlerFunc(upstream))
 	defer server.Close()
 	began := time.Now()
-	if err := fill(ctx, filepath.Join(dir, "pollux.db"), filled, tasks); err != nil {
+	if err := seed.Copy(ctx, filepath.Join(dir, "pollux.db"), filled, "soak", tasks); err != nil {
 		return err
 	}
 	fmt.Printf("%d tasks are in the store after %s\n", tasks, time.Since(began).Round(time.Second))
@@ -160,7 +161,7 @@ func start(container *cgroup, program, dir, upstreamURL string) (*process, error
 	}
 	defer out.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = append(os.Environ(), "POLLUX_STORE_KEY="+storeKey)
+	p.cmd.Env = append(os.Environ(), "POLLUX_STORE_KEY="+seed.Key)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
