@@ -21,11 +21,9 @@ import (
 )
 
 const (
-	// few is how many rows are gathered at once: that takes some milliseconds.
+	// few is how many rows are gathered at once, and walked before more is asked:
+	// either takes some milliseconds.
 	few = 2000
-	// peek is how many rows a walk looks at for every upstream and status
-	// before it gives way to a gathering.
-	peek = 500
 	// many is how many rows with a text are counted. Counting reads an index
 	// alone; taking and sorting so many rows takes a good part of a second.
 	many = 100_000
@@ -105,24 +103,22 @@ type search struct {
 // places finds where the rows are, in the order of q.
 func (s *search) places(in Scope) ([]cache.Position, error) {
 	byText, byPartition := s.q.Text != "", !s.q.Sight.All
+	walk := s.walk(in.Cells)
 	switch {
 	case !byText && !byPartition:
-		places, _, err := s.walk(in.Cells, s.size, math.MaxInt)
-		return places, err
+		_, err := walk.on(math.MaxInt)
+		return walk.top.places, err
 	case byPartition && in.Rows <= few:
 		return s.gather(false)
 	case byText:
-		n, err := s.matches(few + 1)
-		if err != nil {
+		if n, err := s.matches(few + 1); err != nil {
 			return nil, err
-		}
-		if n <= few {
+		} else if n <= few {
 			return s.gather(true)
 		}
 	}
-	places, whole, err := s.walk(in.Cells, peek+s.size, math.MaxInt)
-	if err != nil || whole {
-		return places, err
+	if whole, err := walk.on(few); err != nil || whole {
+		return walk.top.places, err
 	}
 	if !byText { // an index alone knows all rows of a partition
 		return s.gather(false)
@@ -133,8 +129,8 @@ func (s *search) places(in Scope) ([]cache.Position, error) {
 	}
 	// Some upstream and status has many rows without the text, such as thousands
 	// of tasks that run, before the first with it.
-	if places, whole, err = s.walk(in.Cells, n, n); err != nil || whole {
-		return places, err
+	if whole, err := walk.on(n); err != nil || whole {
+		return walk.top.places, err
 	}
 	return s.gather(!byPartition || n < in.Rows)
 }
@@ -163,13 +159,13 @@ func list[T any](st *statement, values []T, as func(T) any) string {
 func text(s string) any         { return s }
 func partition(id cache.ID) any { return id[:] }
 
-// inTime says that a row is between from and to and comes after what the page
-// before ended with.
-func (s *search) inTime(st *statement, from, to int64) string {
-	after, comes := cache.Position{At: math.MinInt64}, ">"
-	if s.q.After != nil {
-		after = *s.q.After
+// inTime says that a row is between from and to and comes after another, nil for
+// none.
+func (s *search) inTime(st *statement, from, to int64, after *cache.Position) string {
+	if after == nil {
+		after = &cache.Position{At: math.MinInt64}
 	}
+	comes := ">"
 	if s.q.Descending {
 		comes = "<"
 	}
@@ -204,48 +200,6 @@ func (s *search) matching(st *statement) string {
 // afterPrefix is the least text after all that begin with prefix: ids are
 // UTF-8, in which no byte is 0xff.
 func afterPrefix(prefix []byte) []byte { return append(slices.Clone(prefix), 0xff) }
-
-// walk finds the first rows of all cells, looking at so many of each, and at no
-// more than all in all. It is whole if that sufficed.
-func (s *search) walk(cells []Cell, each, all int) (places []cache.Position, whole bool, err error) {
-	top := &top{q: s.q, size: s.size}
-	whole = true
-	for _, c := range cells {
-		look := min(each, all)
-		if look == 0 {
-			return nil, false, nil
-		}
-		from, to := top.bounds()
-		st := &statement{}
-		st.WriteString("SELECT seq, " + s.column + ", " + s.matching(st) + " FROM tasks WHERE upstream = " + st.arg(c.Upstream) + " AND status = " + st.arg(c.Status))
-		st.WriteString(" AND " + s.inTime(st, from, to) + s.order(st, look))
-		seen, matched, ended := 0, 0, false
-		err := s.Rows(st.String(), st.args, func(scan func(...any) error) error {
-			var p cache.Position
-			var matches int
-			if err := scan(&p.Seq, &p.At, &matches); err != nil {
-				return err
-			}
-			if seen++; !top.room(p) {
-				ended = true
-				return ErrEnough // the rest comes later still
-			}
-			if matches == 1 {
-				matched++
-				top.add(p)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, false, err
-		}
-		all -= seen
-		if seen == look && !ended && matched < s.size {
-			whole = false
-		}
-	}
-	return top.places, whole, nil
-}
 
 // matches counts the rows with q's text, up to a limit of each kind.
 func (s *search) matches(limit int) (n int, err error) {
@@ -287,7 +241,7 @@ func (s *search) gather(byText bool) (places []cache.Position, err error) {
 	}
 	st.WriteString("gathered AS MATERIALIZED (SELECT seq, partition, upstream, status, " + words + s.column + " FROM " + from + ") ")
 	begin, end := s.q.Bounds()
-	st.WriteString("SELECT seq, " + s.column + " FROM gathered WHERE " + s.inTime(st, begin, end) + " AND " + s.matching(st) + " = 1")
+	st.WriteString("SELECT seq, " + s.column + " FROM gathered WHERE " + s.inTime(st, begin, end, s.q.After) + " AND " + s.matching(st) + " = 1")
 	if s.q.Upstreams != nil {
 		st.WriteString(" AND upstream IN " + list(st, s.q.Upstreams, text))
 	}

@@ -27,9 +27,12 @@ func (t *top) add(p cache.Position) {
 	t.places = slices.Insert(t.places, i, p)
 }
 
-// bounds are the times between which a row may still get in.
-func (t *top) bounds() (from, to int64) {
-	from, to = t.q.Bounds()
+// bounds are the times between which a row that comes after another may still
+// get in.
+func (t *top) bounds(after *cache.Position) (from, to int64) {
+	rest := *t.q
+	rest.After = after
+	from, to = rest.Bounds()
 	if len(t.places) < t.size {
 		return from, to
 	}
