@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,15 +20,55 @@ type load struct {
 	client *http.Client
 	known  atomic.Int64 // tasks 0 to known-1 have been polled to their end
 
-	polls, lists, batches, events, faults, cut atomic.Int64 // cut: streams, which are faults too
-	firstFault                                 sync.Once
-	fault                                      string // read after the load has ended
+	polls, batches      kind
+	lists               []*kind      // of one query each
+	events, faults, cut atomic.Int64 // cut: streams, which are faults too
+	firstFault          sync.Once
+	fault               string // read after the load has ended
+}
+
+// kind is what became of one kind of request. Its name is the query of a list.
+type kind struct {
+	name string
+	mu   sync.Mutex
+	took []time.Duration // of those that were answered
+}
+
+func (k *kind) add(took time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.took = append(k.took, took)
+}
+
+func (k *kind) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.took)
+}
+
+// String says how long the answers took.
+func (k *kind) String() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.took) == 0 {
+		return k.name + ": none"
+	}
+	slices.Sort(k.took)
+	at := func(q float64) time.Duration {
+		return k.took[int(q*float64(len(k.took)-1))].Round(100 * time.Microsecond)
+	}
+	return fmt.Sprintf("%s: %d, half of them within %v, 99 of 100 within %v, all within %v", k.name, len(k.took), at(0.5), at(0.99), at(1))
 }
 
 func newLoad(base string) *load {
-	return &load{base: base, client: &http.Client{
+	l := &load{base: base, client: &http.Client{
 		Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 256},
 	}}
+	l.polls.name, l.batches.name = "polls", "batches"
+	for _, query := range []string{"?limit=200", "?status=completed&sort=-updated_at", "?upstream=soak&q=done-00", "?terminal=false"} {
+		l.lists = append(l.lists, &kind{name: query})
+	}
+	return l
 }
 
 // failed counts what clients must never see. What ctx ended is none.
@@ -40,12 +81,13 @@ func (l *load) failed(ctx context.Context, format string, args ...any) {
 }
 
 // do sends one request and reads its answer, which has to be a 200.
-func (l *load) do(ctx context.Context, method, path, body string, count *atomic.Int64) {
+func (l *load) do(ctx context.Context, method, path, body string, k *kind) {
 	r, err := http.NewRequestWithContext(ctx, method, l.base+path, strings.NewReader(body))
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
 	r.Header.Set("Content-Type", "application/json")
+	began := time.Now()
 	answer, err := l.client.Do(r)
 	if err != nil {
 		l.failed(ctx, "%s %s: %v", method, path, err)
@@ -57,7 +99,7 @@ func (l *load) do(ctx context.Context, method, path, body string, count *atomic.
 		l.failed(ctx, "%s %s: %d %v %.200s", method, path, answer.StatusCode, err, text)
 		return
 	}
-	count.Add(1)
+	k.add(time.Since(began))
 }
 
 func task(n int64) string { return fmt.Sprintf("done-%07d", n) }
@@ -106,9 +148,9 @@ func (l *load) play(ctx context.Context, clients, streams int) {
 		}
 	})
 	all.Go(func() {
-		queries := []string{"?limit=200", "?status=completed&sort=-updated_at", "?upstream=soak&q=done-00", "?terminal=false"}
 		for i := 0; ctx.Err() == nil; i++ {
-			l.do(ctx, http.MethodGet, "/v1/tasks"+queries[i%len(queries)], "", &l.lists)
+			list := l.lists[i%len(l.lists)]
+			l.do(ctx, http.MethodGet, "/v1/tasks"+list.name, "", list)
 			time.Sleep(time.Second)
 		}
 	})

@@ -94,8 +94,12 @@ func soak(ctx context.Context, program, filled string, limit int64, tasks int, a
 		runtime.NumCPU(), "elapsed", "tasks", "polls", "batches", "lists", "events", "faults", "memory", "kills")
 	l := newLoad("http://" + p.address)
 	report := func() {
-		fmt.Printf("%8s %9d %9d %8d %8d %9d %7d %5d MiB %6d\n", time.Since(began).Round(time.Second), l.known.Load(), l.polls.Load(),
-			l.batches.Load(), l.lists.Load(), l.events.Load(), l.faults.Load(), container.anonymous()>>20, container.kills())
+		lists := 0
+		for _, k := range l.lists {
+			lists += k.count()
+		}
+		fmt.Printf("%8s %9d %9d %8d %8d %9d %7d %5d MiB %6d\n", time.Since(began).Round(time.Second), l.known.Load(), l.polls.count(),
+			l.batches.count(), lists, l.events.Load(), l.faults.Load(), container.anonymous()>>20, container.kills())
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -116,6 +120,10 @@ func soak(ctx context.Context, program, filled string, limit int64, tasks int, a
 	}
 	close(ended)
 	report()
+	fmt.Println()
+	for _, k := range append([]*kind{&l.polls, &l.batches}, l.lists...) {
+		fmt.Println(k)
+	}
 	switch {
 	case container.kills() != 0:
 		return fmt.Errorf("the kernel ended it for want of memory:\n%s", p.log())
