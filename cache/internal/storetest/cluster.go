@@ -132,19 +132,21 @@ func onePoll(t *testing.T, c cache.Cluster) {
 }
 
 func oneOfMany(t *testing.T, c cache.Cluster) {
-	var tokens atomic.Int64
+	var tokens, unanswered atomic.Int64
 	var polls sync.WaitGroup
 	for range 32 {
 		polls.Go(func() {
-			g, err := c.Begin(context.Background(), poll(1))
-			if err != nil {
+			switch g, err := c.Begin(context.Background(), poll(1)); {
+			case errors.Is(err, cache.ErrUnavailable): // on a busy machine; it may have been granted
+				unanswered.Add(1)
+			case err != nil:
 				t.Errorf("Begin: %v", err)
-			} else if g.Token != 0 {
+			case g.Token != 0:
 				tokens.Add(1)
 			}
 		})
 	}
-	if polls.Wait(); tokens.Load() != 1 {
+	if polls.Wait(); tokens.Load() != 1 && !(tokens.Load() == 0 && unanswered.Load() > 0) {
 		t.Errorf("%d of 32 polls at once were granted, want 1", tokens.Load())
 	}
 }
