@@ -97,6 +97,7 @@ func (s *Store) findOut() {
 	if s.beat(s.ctx) == nil && time.Since(began) < quick {
 		s.recovered()
 	}
+	s.tellRecovery()
 }
 
 // leave takes this replica out of the list, so that others take over at once.

@@ -76,16 +76,17 @@ type Store struct {
 	self    cache.Member
 	trigger func(*cache.Entry) []cache.Delivery // set by OnPut; nil: nothing is triggered
 
-	writes  *writes.Queue[*write]
-	notices notices
-	members atomic.Pointer[cache.Members]
-	outage  atomic.Pointer[error] // why nothing is asked of the database; nil while it answers
-	ctx     context.Context       // of the background; over after Close
-	cancel  context.CancelFunc
-	stop    chan struct{} // closed by Close
-	running sync.WaitGroup
-	writer  chan struct{} // closed when the writer has ended
-	closing sync.Once
+	writes   *writes.Queue[*write]
+	notices  notices
+	members  atomic.Pointer[cache.Members]
+	outage   atomic.Pointer[error] // why nothing is asked of the database; nil while it answers
+	relapses relapses
+	ctx      context.Context // of the background; over after Close
+	cancel   context.CancelFunc
+	stop     chan struct{} // closed by Close
+	running  sync.WaitGroup
+	writer   chan struct{} // closed when the writer has ended
+	closing  sync.Once
 
 	unreadable atomic.Uint64
 }
@@ -257,18 +258,63 @@ func unreachable(err error) bool {
 	return refused.Code == "25006" // read-only
 }
 
+// A database that answers some calls and fails others, as one with a full disk
+// does, is asked again after ever longer pauses, up to longestPause, as long as
+// it fails within relapse of having been taken up again.
+const (
+	relapse      = 5 * time.Second
+	firstPause   = ownEvery
+	longestPause = 2 * time.Second
+)
+
+// relapses is how a database is taken up again after it did not answer.
+type relapses struct {
+	mu    sync.Mutex // guards what follows
+	until time.Time  // it is not taken up before
+	pause time.Duration
+	back  time.Time // when it last was taken up
+	told  bool      // that it does not answer stands in the log
+}
+
 // fail notes that there is no database, until the heart beats again.
 func (s *Store) fail(err error) {
-	if s.outage.Swap(&err) == nil {
+	if s.outage.Swap(&err) != nil {
+		return
+	}
+	r, now := &s.relapses, time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.back) > relapse {
+		r.pause = 0
+	} else {
+		r.pause = min(max(2*r.pause, firstPause), longestPause)
+	}
+	if r.until = now.Add(r.pause); !r.told {
+		r.told = true
 		s.log.Warn("database does not answer: going on alone", "err", err)
 	}
 }
 
 // recovered notes that the database answers.
 func (s *Store) recovered() {
-	if s.outage.Swap(nil) != nil {
-		s.log.Info("database answers again")
+	r, now := &s.relapses, time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !now.Before(r.until) && s.outage.Swap(nil) != nil {
+		r.back = now
 		s.notices.lost()
+	}
+}
+
+// tellRecovery has the log say that the database answers again, once it is
+// likely to go on with that.
+func (s *Store) tellRecovery() {
+	r := &s.relapses
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told && s.outage.Load() == nil && time.Since(r.back) >= 2*r.pause {
+		r.told = false
+		s.log.Info("database answers again")
 	}
 }
 
