@@ -106,6 +106,16 @@ type Report struct {
 	Pause time.Duration
 	// State is what is known of the partition now, if that changed.
 	State *PartitionState
+	// Lost is called if CommitLater could not have Entry written; nil: nobody
+	// wants to know. It must return at once.
+	Lost func(key *ID)
+}
+
+// Drop notes that the entry of r will not be written.
+func (r *Report) Drop() {
+	if r.Lost != nil && r.Entry != nil {
+		r.Lost(&r.Key)
+	}
 }
 
 // Notice says that something newer is known of a task, that it was forgotten,

@@ -110,8 +110,8 @@ func (s *Store) CommitLater(r *cache.Report) {
 	if r.State != nil {
 		s.writes.PutState(&r.Partition, *r.State)
 	}
-	if s.usable(context.Background()) == nil {
-		s.writes.Offer(s.entryWrite(r, nil))
+	if s.usable(context.Background()) != nil || !s.writes.Offer(s.entryWrite(r, nil)) {
+		r.Drop()
 	}
 }
 
@@ -240,8 +240,12 @@ func (s *Store) flush(batch []*write) {
 // settle tells those whose write failed; the others were told.
 func (s *Store) settle(batch []*write, err error) {
 	for _, w := range batch {
-		if err != nil && w.done != nil {
+		switch {
+		case err == nil:
+		case w.done != nil:
 			w.done <- outcome{err: err}
+		default:
+			w.report.Drop()
 		}
 	}
 }

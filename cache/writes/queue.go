@@ -51,19 +51,20 @@ func New[W Write]() *Queue[W] {
 }
 
 // Offer queues w, for which nobody waits, unless there is too much already.
-func (q *Queue[W]) Offer(w W) {
+func (q *Queue[W]) Offer(w W) (queued bool) {
 	size := int64(w.Size())
 	q.Waiting.Add(1)
 	if q.bytes.Add(size) <= maxQueuedBytes {
 		select {
 		case q.Ops <- w:
-			return
+			return true
 		default:
 		}
 	}
 	q.Waiting.Add(-1)
 	q.bytes.Add(-size)
 	q.Dropped.Add(1)
+	return false
 }
 
 // Took settles the account of a write taken off Ops.

@@ -135,7 +135,6 @@ func (p *Poller) beginAlone(ctx context.Context, f *flight, why error) error {
 		return rateLimited(u, wait, 0, "the budget of this credential (rate) is used up")
 	}
 	p.number(f)
-	p.alone.add(&f.r.Key)
 	return nil
 }
 
@@ -179,7 +178,7 @@ func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
 		f.known, _ = p.learn(u, f.rec, fact{entry: e, stored: true})
 	case void:
 		f.known, _ = p.learn(u, f.rec, fact{absent: &absence{generation: g.Generation, elsewhere: true, why: forgotten}})
-	case f.known != nil:
+	case f.known != nil && written(f.known):
 		confirmed := func(known *cache.Entry) (*cache.Entry, bool) {
 			if known == nil || known.NewerThan(f.known) {
 				return nil, false

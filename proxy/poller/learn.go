@@ -71,6 +71,9 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 	if next.Generation < rec.generation || known != nil && known.NewerThan(next) {
 		return known, errVoid
 	}
+	if f.stored && f.entry != nil && staysAlone(known, next) {
+		return known, errVoid
+	}
 	rec.generation = next.Generation
 	if f.entry != nil && !f.stored && next.Version < rec.hinted {
 		u.Doubted(next)
@@ -96,6 +99,13 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 	p.memory.Put(next, p.keep(u, next, time.Now()))
 	p.tell(rec, next)
 	return next, nil
+}
+
+// staysAlone reports whether known, learnt without the store, stays although the
+// store has next. Others may have asked for that before: known gets a version
+// first (regain).
+func staysAlone(known, next *cache.Entry) bool {
+	return known != nil && known.Alone > 0 && known.Generation == next.Generation && (known.Terminal || !next.Terminal)
 }
 
 // over reports whether e has ended, and its end is not looked at again.
@@ -223,10 +233,16 @@ func (p *Poller) persist(known, e *cache.Entry, report *cache.Report) (*cache.En
 		report.Token = 0
 	}
 	r.ObservedAt, r.FreshUntil = e.ObservedAt, e.FreshUntil
+	if e.Alone > 0 { // it gets a version first
+		if !e.Stored || changed {
+			e = p.hold(e)
+		}
+		return e, nil
+	}
 	if !e.Terminal || raised && e.Stored && !changed {
 		if changed || old || raised {
 			e.PersistedAt = e.ObservedAt
-			r.Entry = e
+			r.Entry, r.Lost = e, p.unwritten
 		}
 		p.commitLater(r)
 		return e, nil
@@ -262,6 +278,26 @@ func (p *Poller) persist(known, e *cache.Entry, report *cache.Report) (*cache.En
 		stored = &again
 	}
 	return stored, nil
+}
+
+// hold is e, learnt without the store, until that is back.
+func (p *Poller) hold(e *cache.Entry) *cache.Entry {
+	kept := *e
+	kept.Stored, kept.PersistedAt = false, time.Time{}
+	if e.Terminal {
+		p.unstored.add(&kept)
+	}
+	p.unwritten(&e.Key)
+	return &kept
+}
+
+// unwritten notes that the store lacks what memory has under key. It returns at
+// once.
+func (p *Poller) unwritten(key *cache.ID) {
+	p.owed.add(key)
+	if p.store.Healthy() == nil { // else that it is back is told
+		p.rereads.add(*key)
+	}
 }
 
 // commitLater gives the store a report that need not be durable.

@@ -71,10 +71,11 @@ func (p *Poller) Heard(news []cache.Notice, lost bool) {
 }
 
 // doubtAll believes nothing in memory before a look at the store, and looks up
-// what is followed, and what was learnt alone.
+// what is followed, and what the store
+// lacks.
 func (p *Poller) doubtAll() {
 	p.cut.Store(int64(time.Since(epoch)))
-	for _, key := range p.alone.list() {
+	for _, key := range p.owed.list() {
 		p.rereads.add(key)
 	}
 	for _, key := range p.watches.keys() {
@@ -127,13 +128,13 @@ func (p *Poller) reread(key cache.ID) {
 	}
 	r, ok := p.requestOf(&key)
 	if !ok {
-		p.alone.remove(&key)
+		p.owed.remove(&key)
 		return
 	}
 	f := &flight{r: r, rec: p.records.pin(&key)}
 	defer p.records.unpin(f.rec)
 	f.known, _ = p.memory.Get(&key)
-	if f.known != nil && f.known.Alone > 0 {
+	if f.known != nil && (f.known.Alone > 0 || p.owed.has(&key)) {
 		p.regain(f)
 	} else {
 		p.look(f)
@@ -170,42 +171,48 @@ func (p *Poller) requestOf(key *cache.ID) (r Request, ok bool) {
 	return r, true
 }
 
-// regain numbers what was learnt without the store, so that no answer that was
-// asked for before replaces it, and makes it stale. What ended, and was not
-// forgotten meanwhile, is given to the store. Then the store's is taken in.
+// regain gives the store what it lacks of f's task, unless it has something
+// newer, which is taken in. What was learnt without the store gets a version, so
+// that no answer that was asked for before replaces it, and is stale at once:
+// others may have learnt otherwise meanwhile, so that it stays here until it was
+// asked for once more, unless the task has ended.
 func (p *Poller) regain(f *flight) {
 	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
 	defer cancel()
 	asked := time.Now()
 	g, err := p.store.Begin(ctx, p.pollOf(f))
-	version := uint64(0)
-	if err == nil {
+	alone := f.known.Alone > 0
+	version := f.known.Version
+	if err == nil && alone {
 		version, err = p.store.Next(ctx)
 	}
 	if err != nil {
 		return // and again when it is back
 	}
-	p.alone.remove(&f.r.Key)
-	if g.Generation > f.known.Generation || g.Entry != nil && g.Entry.Terminal && !f.known.Terminal {
+	p.owed.remove(&f.r.Key)
+	if g.Generation > f.known.Generation || g.Entry != nil && !staysAlone(f.known, g.Entry) {
 		p.takeIn(f, g, asked)
 		return
 	}
-	numbered := func(known *cache.Entry) (*cache.Entry, bool) {
-		if known == nil || known.Missing || known.Alone == 0 {
+	given := func(known *cache.Entry) (*cache.Entry, bool) {
+		if known == nil || known.Missing || known.NewerThan(f.known) {
 			return nil, false
 		}
 		next := *known
-		next.Version, next.Alone, next.LookedAt = version, 0, asked
-		if !next.Frozen {
-			next.FreshUntil = asked
+		next.Version, next.Alone, next.LookedAt, next.PersistedAt = version, 0, asked, time.Time{}
+		if alone {
+			next.Stored = false
 		}
-		if next.Terminal {
-			next.PersistedAt = time.Time{}
+		if alone && !next.Frozen {
+			next.FreshUntil = asked
 		}
 		return &next, false
 	}
-	f.known, _ = p.learn(f.r.Upstream, f.rec, fact{revise: numbered, basis: f.known})
+	f.known, _ = p.learn(f.r.Upstream, f.rec, fact{revise: given, basis: f.known, stored: alone && !f.known.Terminal})
 }
+
+// written reports whether the store has e, as far as is known here.
+func written(e *cache.Entry) bool { return e.Stored || !e.PersistedAt.IsZero() }
 
 // keySet is a set of keys of bounded size. The zero value is empty.
 type keySet struct {
@@ -213,8 +220,8 @@ type keySet struct {
 	keys map[cache.ID]struct{}
 }
 
-// maxAlone bounds the tasks of which is remembered that they were learnt alone.
-const maxAlone = 1 << 18
+// maxOwed bounds the tasks of which is remembered that the store lacks them.
+const maxOwed = 1 << 18
 
 func (s *keySet) add(key *cache.ID) {
 	s.mu.Lock()
@@ -222,7 +229,7 @@ func (s *keySet) add(key *cache.ID) {
 	if s.keys == nil {
 		s.keys = map[cache.ID]struct{}{}
 	}
-	if len(s.keys) < maxAlone {
+	if len(s.keys) < maxOwed {
 		s.keys[*key] = struct{}{}
 	}
 }
@@ -231,6 +238,13 @@ func (s *keySet) remove(key *cache.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.keys, *key)
+}
+
+func (s *keySet) has(key *cache.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.keys[*key]
+	return ok
 }
 
 func (s *keySet) list() []cache.ID {

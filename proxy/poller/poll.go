@@ -293,6 +293,13 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 	f.asking = p.tracer.Polling(&r.Key, f.known, u.Name, u.Provider.Poll.Request.Template(), r.Asker)
 	ctx = trace.With(ctx, f.asking)
 	res, v, took, err := p.send(ctx, f)
+	if err == nil && f.report.Token == 0 && p.store.Healthy() == nil { // it is back: others may have asked since, so this answer gets no version
+		u.Judged(v, took)
+		if err := p.begin(ctx, f); err != nil {
+			return nil, providers.Verdict{}, err
+		}
+		res, v, took, err = p.send(ctx, f)
+	}
 	if err == nil && v.Kind == providers.Unauthorized && u.Renews(f.credential) {
 		res, v, took, err = p.sendAgain(ctx, f, res, v, took)
 	}
@@ -301,12 +308,6 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 			return nil, providers.Verdict{}, &busyError{} // it had waited for longer than it asked
 		}
 		return nil, providers.Verdict{}, err
-	}
-	if f.report.Token == 0 && p.store.Healthy() == nil { // it came back meanwhile: what others asked for since is newer
-		if err := p.begin(ctx, f); err != nil {
-			return nil, providers.Verdict{}, err
-		}
-		f.report.Unsent = false
 	}
 	if v.WantsResult && (f.known == nil || !f.known.Frozen) {
 		v = p.withResult(ctx, f, res, v)

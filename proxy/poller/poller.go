@@ -58,7 +58,7 @@ type Poller struct {
 	arrivals   arrivals
 	rereads    rereads
 	leased     leased
-	alone      keySet       // of what was learnt without the store
+	owed       keySet       // of what the store lacks: it did not answer, or take it
 	cut        atomic.Int64 // since epoch: what was looked up before is not believed; 0: all is
 	settling   *schedule.Queue[Request]
 	unstored   unstored
