@@ -46,6 +46,7 @@ type counted struct {
 	refused map[string]int // code by credential
 
 	takes atomic.Int64 // how long an answer takes
+	news  atomic.Bool  // every answer about a running task says something new: n-1, n-2 and so on
 }
 
 func newCounted(t testing.TB) *counted {
@@ -60,6 +61,9 @@ func (u *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mu.Lock()
 	u.asked[id] = append(u.asked[id], time.Now())
 	state, text, code := cmp.Or(u.states[id], "running"), u.texts[id], u.refused[r.Header.Get("Authorization")]
+	if state == "running" && u.news.Load() {
+		text = fmt.Sprintf("n-%d", len(u.asked[id]))
+	}
 	u.mu.Unlock()
 	time.Sleep(time.Duration(u.takes.Load()))
 	w.Header().Set("Content-Type", "application/json")
@@ -122,6 +126,7 @@ type replicaSet struct {
 // replica is a process of its own.
 type replica struct {
 	base    string
+	link    *pgtest.Link // to the database
 	log     *transcript
 	process *exec.Cmd
 	ended   chan struct{}
@@ -135,6 +140,12 @@ func newReplicas(t *testing.T, n int, more string) *replicaSet {
 		t.Fatal(err)
 	}
 	t.Cleanup(database.Close)
+	return newReplicasOn(t, database, n, more)
+}
+
+// newReplicasOn starts n processes on a database.
+func newReplicasOn(t *testing.T, database *pgtest.Server, n int, more string) *replicaSet {
+	t.Helper()
 	s := &replicaSet{t: t, database: database, upstream: newCounted(t)}
 	dir := t.TempDir()
 	if err := os.Mkdir(dir+"/providers", 0o700); err != nil {
@@ -147,7 +158,7 @@ store: {driver: postgres, address: "${DATABASE_URL}"}
 upstreams: {up: {provider: counting, base_url: %s}}
 webhooks: {allow_networks: [127.0.0.0/8]}
 %s`, dir, s.upstream.URL, more))
-	s.env = []string{asProgram + "=1", "POLLUX_STORE_KEY=" + storeKey, "DATABASE_URL=" + database.Address("postgres")}
+	s.env = []string{asProgram + "=1", "POLLUX_STORE_KEY=" + storeKey}
 	for range n {
 		s.start()
 	}
@@ -164,9 +175,9 @@ func (s *replicaSet) start() *replica {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := &replica{log: newTranscript(), ended: make(chan struct{})}
+	r := &replica{link: s.database.Link(s.t), log: newTranscript(), ended: make(chan struct{})}
 	r.process = exec.Command(self, "serve", "--config", s.file)
-	r.process.Env = append(os.Environ(), s.env...)
+	r.process.Env = append(os.Environ(), append(s.env, "DATABASE_URL="+r.link.Address("postgres"))...)
 	r.process.Stdout, r.process.Stderr = r.log, r.log
 	if err := r.process.Start(); err != nil {
 		s.t.Fatal(err)

@@ -4,6 +4,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,6 +26,7 @@ import (
 type Server struct {
 	Port    int
 	dir     string
+	small   bool // its disk is one of memory, see StartSmall
 	process *exec.Cmd
 	options []string
 	created atomic.Int64
@@ -32,7 +34,15 @@ type Server struct {
 
 // Start makes an empty cluster of databases and starts it with options, as in
 // "fsync=off".
-func Start(options ...string) (s *Server, err error) {
+func Start(options ...string) (*Server, error) { return start(0, options) }
+
+// StartSmall is Start on a disk of its own of so many MiB, which Fill fills. It
+// needs root.
+func StartSmall(mebibytes int, options ...string) (*Server, error) {
+	return start(mebibytes, options)
+}
+
+func start(mebibytes int, options []string) (s *Server, err error) {
 	s = &Server{options: options}
 	if s.dir, err = os.MkdirTemp("", "pollux-postgres"); err != nil {
 		return nil, err
@@ -42,6 +52,12 @@ func Start(options ...string) (s *Server, err error) {
 			s.Close()
 		}
 	}()
+	if mebibytes > 0 {
+		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mebibytes), "tmpfs", s.dir).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("mount a small disk: %w\n%s", err, out)
+		}
+		s.small = true
+	}
 	if err := give(s.dir); err != nil {
 		return nil, err
 	}
@@ -130,7 +146,44 @@ func (s *Server) Stop() {
 // Close ends the server and removes what it had.
 func (s *Server) Close() {
 	s.Stop()
+	if s.small {
+		_ = exec.Command("umount", s.dir).Run() // else it is emptied
+	}
 	os.RemoveAll(s.dir)
+}
+
+// Fill takes all that is free of the disk of StartSmall.
+func (s *Server) Fill() error {
+	f, err := os.Create(filepath.Join(s.dir, "ballast"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; size /= 2 {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Free gives back what Fill took, and starts the server again if that ended for
+// want of it.
+func (s *Server) Free() error {
+	if err := os.Remove(filepath.Join(s.dir, "ballast")); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.Address("postgres"))
+	if err == nil {
+		return conn.Close(ctx)
+	}
+	s.Stop()
+	return s.Restart()
 }
 
 // Database makes an empty database for a test and returns its name.
