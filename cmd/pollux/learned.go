@@ -11,6 +11,7 @@ import (
 	"pollux/cache"
 	"pollux/cmd/pollux/config"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/upstream"
 )
 
 // saveLearnedEvery is how much of what was learned a crash can cost.
@@ -49,7 +50,7 @@ func (k *learned) load() {
 	if err == nil {
 		var data []byte
 		if data, err = k.secret.Open(nil, &k.id, &k.id, sealed); err == nil {
-			err = k.poller.UnmarshalLearned(data)
+			err = upstream.UnmarshalLearned(k.poller.Upstreams(), data)
 		}
 	}
 	if err != nil {
@@ -62,7 +63,7 @@ func (k *learned) save() {
 	if k.path == "" {
 		return
 	}
-	data, err := k.poller.MarshalLearned()
+	data, err := upstream.MarshalLearned(k.poller.Upstreams())
 	if err == nil && data == nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pollux/proxy/poller/adaptive"
+	"pollux/proxy/poller/upstream"
 )
 
 // TestLearnedSurvivesARestart: what an adaptive upstream learned is sealed
@@ -43,7 +44,7 @@ func TestLearnedSurvivesARestart(t *testing.T) {
 		return s
 	}
 	s := start()
-	fresh, err := s.poller.MarshalLearned()
+	fresh, err := upstream.MarshalLearned(s.poller.Upstreams())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,10 +60,10 @@ func TestLearnedSurvivesARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.poller.UnmarshalLearned(data); err != nil {
+	if err := upstream.UnmarshalLearned(s.poller.Upstreams(), data); err != nil {
 		t.Fatal(err)
 	}
-	before, err := s.poller.MarshalLearned()
+	before, err := upstream.MarshalLearned(s.poller.Upstreams())
 	if err != nil || bytes.Equal(before, fresh) {
 		t.Fatalf("nothing was learned: %d bytes, %v", len(before), err)
 	}
@@ -75,7 +76,7 @@ func TestLearnedSurvivesARestart(t *testing.T) {
 		t.Fatalf("file of %d bytes: %v, want it sealed", len(sealed), err)
 	}
 	s = start()
-	after, err := s.poller.MarshalLearned()
+	after, err := upstream.MarshalLearned(s.poller.Upstreams())
 	if err != nil || !bytes.Equal(before, after) {
 		t.Errorf("learned %d bytes before and %d after, %v", len(before), len(after), err)
 	}

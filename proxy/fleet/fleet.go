@@ -7,7 +7,7 @@ import (
 	"pollux/cache"
 	"pollux/normalize"
 	"pollux/proxy/access"
-	"pollux/proxy/poller"
+	"pollux/proxy/poller/trend"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
@@ -105,7 +105,7 @@ func (s *Service) ServeFleet(x *access.Request) {
 		x.Problem(p)
 		return
 	}
-	span, known := poller.Windows[params["window"]]
+	span, known := trend.Windows[params["window"]]
 	if !known && params["window"] != "" {
 		x.Problem(wire.Invalid("window wants 15m, 1h, 24h or all"))
 		return
@@ -193,7 +193,7 @@ func (s *Service) fleet(v *access.Reach, span time.Duration, now time.Time) (*do
 // replicas says how the store is shared and, to whoever sees the whole fleet, by
 // whom.
 func (s *Service) replicas(f *document, whole bool) {
-	shared := s.sharer.Sharing()
+	shared := s.engine.Sharing()
 	members := shared.Members
 	f.NoticesCurrent, f.Leased, f.StoreAnswers = shared.Current, shared.Leased, !shared.Alone
 	f.Replicas = []replicaJSON{}
@@ -253,7 +253,7 @@ func (s *Service) fleetTasks(v *access.Reach, counts cache.Counts, now time.Time
 			}
 		}
 	}
-	for upstream, n := range s.engine.StuckCounts(&v.Sight, now) {
+	for upstream, n := range s.engine.Stuck().Counts(&v.Sight, now) {
 		if v.May(upstream) {
 			t.Stuck += n
 		}
@@ -284,7 +284,7 @@ func secondsOf(d time.Duration, samples int) *float64 {
 // tasks there were is only known of all together, so a view of single partitions
 // has no points there.
 func (s *Service) fleetHistory(v *access.Reach, window time.Duration) history {
-	past := s.engine.History(window)
+	past := s.engine.Trends().Over(window)
 	n := len(past.Points)
 	h := history{
 		StepSeconds: int(past.Step / time.Second), ByStatus: map[string][]int{},
@@ -306,7 +306,7 @@ func (s *Service) fleetHistory(v *access.Reach, window time.Duration) history {
 }
 
 // levels are how many tasks of the upstreams were in one status at each point.
-func levels(points []map[string]poller.Point, upstreams []*upstream.Upstream, status int) []int {
+func levels(points []map[string]trend.Point, upstreams []*upstream.Upstream, status int) []int {
 	all := make([]int, len(points))
 	for i, point := range points {
 		for _, u := range upstreams {

@@ -53,7 +53,7 @@ func (s *Service) rendered(r *cache.Row, now time.Time) rowJSON {
 		ID: r.TaskID, Upstream: r.Upstream, Provider: r.Provider, Status: r.Status, NativeStatus: orNull(r.NativeStatus),
 		Terminal: r.Terminal, CreatedAt: timeOrNull(r.CreatedAt), CompletedAt: timeOrNull(r.CompletedAt),
 		UpdatedAt: r.UpdatedAt.UTC(), FirstSeen: r.FirstSeen.UTC().Truncate(time.Microsecond),
-		Age: int64(max(0, now.Sub(observed)) / time.Second), Model: orNull(r.Model), Stuck: s.engine.Stuck(r, now), Ref: r.Ref,
+		Age: int64(max(0, now.Sub(observed)) / time.Second), Model: orNull(r.Model), Stuck: s.engine.Stuck().Stuck(r, now), Ref: r.Ref,
 		Key: s.rowKey(r),
 	}
 	if slices.Contains(failures, r.Status) {

@@ -12,6 +12,8 @@ import (
 	"pollux/cache"
 	"pollux/proxy/follow"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/stuck"
+	"pollux/proxy/poller/trend"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
@@ -19,20 +21,16 @@ import (
 // Engine is what this face needs of a *poller.Poller.
 type Engine interface {
 	Known(key *cache.ID) *cache.Entry
-	Stuck(r *cache.Row, now time.Time) bool
-	StuckCounts(sight *cache.Sight, now time.Time) map[string]int
+	Stuck() *stuck.Tracker
+	Trends() *trend.Keeper
 	Allowance(u *upstream.Upstream, sight *cache.Sight, now time.Time) (left int, paused time.Duration)
-	History(window time.Duration) poller.History
+	Sharing() poller.Sharing
 }
-
-// Sharer says who shares the store: a *poller.Poller.
-type Sharer interface{ Sharing() poller.Sharing }
 
 // Service serves what is about many tasks: lists, counts, upstreams, and
 // the dashboard that shows them. Its methods are safe for concurrent use.
 type Service struct {
 	engine  Engine
-	sharer  Sharer
 	index   cache.Index
 	feed    feed
 	life    *wire.Life
@@ -46,11 +44,8 @@ type Service struct {
 
 // New returns what lists the tasks of index. It has to be told of
 // changes, see [poller.Observer].
-func New(engine interface {
-	Engine
-	Sharer
-}, index cache.Index, l *wire.Life, streams *follow.Gate, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Service, error) {
-	s := &Service{engine: engine, sharer: engine, index: index, life: l, streams: streams, secret: secret, log: log,
+func New(engine Engine, index cache.Index, l *wire.Life, streams *follow.Gate, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Service, error) {
+	s := &Service{engine: engine, index: index, life: l, streams: streams, secret: secret, log: log,
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pollux_logins_total", Help: "Attempts to log in at the dashboard, by result."}, []string{"result"})}
 	if err := reg.Register(s.logins); err != nil {

@@ -91,7 +91,7 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 		if next, err = p.persist(known, next, f.report); err != nil {
 			return known, errVoid // forgotten meanwhile, by another process
 		}
-		p.tracker.learn(known, next)
+		p.tracker.Learn(known, next)
 		if over(next) && !over(known) {
 			p.tracer.Ended(next)
 		}
@@ -216,7 +216,7 @@ func (p *Poller) erase(rec *record, generation uint64) error {
 func (p *Poller) drop(key *cache.ID) {
 	p.settling.Cancel(key)
 	p.unstored.remove(key)
-	p.tracker.forget(key)
+	p.tracker.Forget(key)
 }
 
 // persist gives e to the store: a terminal one durably, another when it changed

@@ -18,6 +18,8 @@ import (
 	"pollux/providers"
 	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/schedule"
+	"pollux/proxy/poller/stuck"
+	"pollux/proxy/poller/trend"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/trace"
 )
@@ -67,10 +69,10 @@ type Poller struct {
 	watches    watches
 	observers  []Observer
 	tracer     *trace.Tracer // nil: nothing is traced
-	tracker    *tracker
+	tracker    *stuck.Tracker
 	hints      hints
 	sweeps     sweeps
-	history    history
+	trends     *trend.Keeper
 
 	base context.Context // of every flight; ends when Close is called
 	stop context.CancelFunc
@@ -101,10 +103,11 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 		return nil, err
 	}
 	use()
-	p.tracker = newTracker(store, func(name string) *upstream.Upstream { return p.registry.Load().byName[name] })
+	p.tracker = stuck.New(store, func(name string) *upstream.Upstream { return p.registry.Load().byName[name] })
 	p.hints = newHints(reg)
 	p.sweeps.metrics = newSweepMetrics(reg)
-	reg.MustRegister(stuckMetric{p}, pressureMetric{p})
+	p.trends = trend.New(p.tracker.Index(), p.Upstreams)
+	reg.MustRegister(pressureMetric{p})
 	return p, nil
 }
 
@@ -175,7 +178,7 @@ func (p *Poller) Run(ctx context.Context) error {
 		"sweeping":         func() { p.sweeps.queue.Run(ctx, spawn, p.sweepOnce) },
 		"watching":         func() { p.watches.queue.Run(ctx, spawn, p.watchOnce) },
 		"storing again":    func() { p.retryUnstored(ctx) },
-		"history":          func() { p.history.run(ctx, p) },
+		"trends":           func() { p.trends.Run(ctx) },
 		"remembered tasks": func() { p.remember(ctx) },
 		"hints":            func() { p.followHints(ctx) },
 		"notices":          func() { p.followNotices(ctx) },
@@ -222,4 +225,18 @@ func (p *Poller) Known(key *cache.ID) *cache.Entry {
 }
 
 // Index is where tasks are listed from.
-func (p *Poller) Index() cache.Index { return p.tracker.index }
+func (p *Poller) Index() cache.Index { return p.tracker.Index() }
+
+// Stuck tells which tasks take longer than they should.
+func (p *Poller) Stuck() *stuck.Tracker { return p.tracker }
+
+// Trends tells how the upstreams did lately.
+func (p *Poller) Trends() *trend.Keeper { return p.trends }
+
+// remember loads what the index knows from before the start.
+func (p *Poller) remember(ctx context.Context) {
+	if err := p.tracker.Load(ctx); err != nil && ctx.Err() == nil {
+		p.faults.storeErrors.WithLabelValues("list").Inc()
+		p.log.Warn("stored tasks cannot be listed: what they would teach is not known", "err", err)
+	}
+}

@@ -23,13 +23,15 @@ var (
 		"Credentials that the upstream refused, and that see nothing stored until it takes them again.", []string{"upstream"}, nil)
 	inFlightDesc = prometheus.NewDesc("pollux_upstream_polls_in_flight",
 		"Status requests under way.", []string{"upstream"}, nil)
+	stuckDesc = prometheus.NewDesc("pollux_stuck_tasks",
+		"Tasks longer in their status than nearly all of their like.", []string{"upstream"}, nil)
 	watchedDesc = prometheus.NewDesc("pollux_watched_tasks",
 		"Tasks that Pollux polls by itself, because somebody waits for them.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (pressureMetric) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{pausedDesc, spentDesc, suspendedDesc, inFlightDesc, watchedDesc} {
+	for _, d := range []*prometheus.Desc{pausedDesc, spentDesc, suspendedDesc, inFlightDesc, stuckDesc, watchedDesc} {
 		ch <- d
 	}
 }
@@ -40,6 +42,7 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
 	}
 	now := time.Now()
+	stuck := m.p.tracker.Counts(&cache.Sight{All: true}, now)
 	for _, u := range m.p.Upstreams() {
 		var paused, spent, suspended int64
 		budget := u.Config.Rate.Budget()
@@ -58,6 +61,7 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 		gauge(spentDesc, spent, u.Name)
 		gauge(suspendedDesc, suspended, u.Name)
 		gauge(inFlightDesc, u.Polling(), u.Name)
+		gauge(stuckDesc, int64(stuck[u.Name]), u.Name)
 	}
 	gauge(watchedDesc, int64(m.p.Watched()))
 }

@@ -1,4 +1,6 @@
-package poller
+// Package trend is how the polls and tasks of every upstream went since the
+// process started.
+package trend
 
 import (
 	"context"
@@ -9,16 +11,17 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/poller/upstream"
 )
 
 const (
-	// historyStep is between two points at the finest, historyPoints how many
-	// points a history has at most.
-	historyStep   = 15 * time.Second
-	historyPoints = 120
+	// finest is between two points of a young process, maxPoints how many points
+	// a trend has at most.
+	finest    = 15 * time.Second
+	maxPoints = 120
 )
 
-// Windows are the times that a History may be about, by their names. 0 is all of
+// Windows are the times that a Trend may be about, by their names. 0 is all of
 // it, since the process started.
 var Windows = map[string]time.Duration{"15m": 15 * time.Minute, "1h": time.Hour, "24h": 24 * time.Hour, "all": 0}
 
@@ -29,25 +32,33 @@ type Point struct {
 	Received, Upstream int64
 }
 
-// History is how the polls and tasks of every upstream went over a window.
-type History struct {
+// Trend is how the polls and tasks of every upstream went over a window.
+type Trend struct {
 	Step   time.Duration
 	Points []map[string]Point // by upstream, the oldest first; shared: to be read only
 }
 
-// history keeps one line of points for each window.
-type history struct {
+// Keeper keeps one line of points for each window. It is safe for concurrent use.
+type Keeper struct {
+	index     cache.Index
+	upstreams func() []*upstream.Upstream
+
 	mu     sync.Mutex // guards what follows
 	lines  map[time.Duration]*line
 	before map[string]Point // sums since the start
 }
 
-// run adds a point at each step until ctx ends.
-func (h *history) run(ctx context.Context, p *Poller) {
-	tick := time.NewTicker(historyStep)
+// New returns a Keeper that counts in index, and asks for today's upstreams.
+func New(index cache.Index, upstreams func() []*upstream.Upstream) *Keeper {
+	return &Keeper{index: index, upstreams: upstreams, lines: map[time.Duration]*line{}}
+}
+
+// Run adds a point at each step until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(finest)
 	defer tick.Stop()
 	for {
-		h.add(p)
+		k.add()
 		select {
 		case <-ctx.Done():
 			return
@@ -56,12 +67,12 @@ func (h *history) run(ctx context.Context, p *Poller) {
 	}
 }
 
-func (h *history) add(p *Poller) {
-	counts := p.Index().Counts(&cache.Sight{All: true})
+func (k *Keeper) add() {
+	counts := k.index.Counts(&cache.Sight{All: true})
 	step, sums := map[string]Point{}, map[string]Point{}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, u := range p.Upstreams() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, u := range k.upstreams() {
 		t := u.Tally()
 		u.Keep(t, time.Now())
 		sum := Point{Received: t.Received, Upstream: t.Upstream}
@@ -69,32 +80,29 @@ func (h *history) add(p *Poller) {
 			sum.ByStatus[i] = counts[u.Name][string(status)]
 		}
 		sums[u.Name] = sum
-		sum.Received -= h.before[u.Name].Received
-		sum.Upstream -= h.before[u.Name].Upstream
+		sum.Received -= k.before[u.Name].Received
+		sum.Upstream -= k.before[u.Name].Upstream
 		step[u.Name] = sum
 	}
-	h.before = sums
+	k.before = sums
 	for _, window := range Windows {
-		if h.lines[window] == nil {
-			if h.lines == nil {
-				h.lines = map[time.Duration]*line{}
-			}
-			h.lines[window] = &line{window: window, every: 1}
+		if k.lines[window] == nil {
+			k.lines[window] = &line{window: window, every: 1}
 		}
-		h.lines[window].add(step)
+		k.lines[window].add(step)
 	}
 }
 
-// History returns how the upstreams did over one of Windows, as far as it lies
-// after the start.
-func (p *Poller) History(window time.Duration) History {
-	p.history.mu.Lock()
-	defer p.history.mu.Unlock()
-	l := p.history.lines[window]
+// Over returns how the upstreams did over one of Windows, as far as it lies after
+// the start.
+func (k *Keeper) Over(window time.Duration) Trend {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l := k.lines[window]
 	if l == nil {
-		return History{Step: historyStep}
+		return Trend{Step: finest}
 	}
-	return History{Step: l.step(), Points: slices.Clone(l.points)}
+	return Trend{Step: l.step(), Points: slices.Clone(l.points)}
 }
 
 // line is the points of one window. It begins with the finest steps, so that a
@@ -102,13 +110,13 @@ func (p *Poller) History(window time.Duration) History {
 // long, until it spans the window.
 type line struct {
 	window time.Duration // 0: everything
-	every  int           // historySteps between two points
+	every  int           // finest steps between two points
 	points []map[string]Point
 	open   map[string]Point // of the step under way
-	added  int              // historySteps in open
+	added  int              // finest steps in open
 }
 
-func (l *line) step() time.Duration { return time.Duration(l.every) * historyStep }
+func (l *line) step() time.Duration { return time.Duration(l.every) * finest }
 
 func (l *line) add(step map[string]Point) {
 	l.open = joined(l.open, step)
@@ -117,8 +125,8 @@ func (l *line) add(step map[string]Point) {
 	}
 	l.points = append(l.points, l.open)
 	l.open, l.added = nil, 0
-	switch full := len(l.points) > historyPoints; {
-	case l.window > 0 && historyPoints*l.step() >= l.window:
+	switch full := len(l.points) > maxPoints; {
+	case l.window > 0 && maxPoints*l.step() >= l.window:
 		l.points = l.points[max(0, len(l.points)-int(l.window/l.step())):]
 	case full:
 		l.halve()

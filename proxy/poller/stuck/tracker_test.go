@@ -1,9 +1,7 @@
-package poller
+package stuck
 
 import (
-	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,21 +11,21 @@ import (
 	"pollux/proxy/poller/upstream"
 )
 
-// life publishes a task that was queued, ran for so long, and ended.
-func life(tr *tracker, n byte, group string, ran time.Duration, start time.Time, ended bool) cache.ID {
+// life teaches a task that was queued, ran for so long, and ended.
+func life(tr *Tracker, n byte, group string, ran time.Duration, start time.Time, ended bool) cache.ID {
 	e := &cache.Entry{Key: cache.ID{n, 1}, Partition: cache.ID{9}, Upstream: "one", Model: group, FirstSeen: start, Submitted: true}
 	publish := func(status string, at time.Time, terminal bool) {
 		next := *e
 		next.Status, next.Terminal, next.ObservedAt, next.UpdatedAt = status, terminal, at, at
 		next.History = append(next.History[:len(next.History):len(next.History)], cache.Change{Status: status, At: at})
-		tr.learn(e, &next)
+		tr.Learn(e, &next)
 		e = &next
 	}
 	publish("queued", start, false)
 	publish("in_progress", start.Add(time.Second), false)
 	same := *e
 	same.ObservedAt = start.Add(2 * time.Second)
-	tr.learn(e, &same) // only older: teaches nothing
+	tr.Learn(e, &same) // only older: teaches nothing
 	if ended {
 		publish("completed", start.Add(time.Second+ran), true)
 	}
@@ -48,7 +46,7 @@ func TestStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	tr := newTracker(cache.None{}, func(name string) *upstream.Upstream {
+	tr := New(cache.None{}, func(name string) *upstream.Upstream {
 		if name == "one" {
 			return u
 		}
@@ -71,7 +69,7 @@ func TestStuck(t *testing.T) {
 	if n := count(start.Add(3*time.Second + patience)); n != 1 {
 		t.Errorf("%d stuck, want 1: not the one of %v, of which nothing is known", n, other)
 	}
-	tr.forget(&slow)
+	tr.Forget(&slow)
 	if n := count(start.Add(time.Hour)); n != 0 {
 		t.Errorf("%d stuck after the task was forgotten", n)
 	}
@@ -80,7 +78,7 @@ func TestStuck(t *testing.T) {
 	}
 	unknown := &cache.Entry{Key: cache.ID{200}, Partition: cache.ID{9}, Upstream: "one", Status: "unknown", FirstSeen: start, ObservedAt: start,
 		History: []cache.Change{{Status: "unknown", At: start}}}
-	tr.learn(nil, unknown)
+	tr.Learn(nil, unknown)
 	for after, want := range map[time.Duration]int{2 * time.Hour: 1, 10 * time.Minute: 0} { // apart by more than a count is good for
 		if n := count(start.Add(after)); n != want {
 			t.Errorf("%d stuck after %v, want %d: the unknown one", n, after, want)
@@ -89,33 +87,4 @@ func TestStuck(t *testing.T) {
 	if counts := tr.index.Counts(&cache.Sight{All: true}); counts["one"]["completed"] != enough || counts["one"]["unknown"] != 1 {
 		t.Errorf("the index counts %v", counts)
 	}
-}
-
-// TestDurationsCountOnce: steps that settle a task, fail or make what is known
-// stale are no further end of it.
-func TestDurationsCountOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, "shannon", func(n int64, _ *http.Request) (*http.Response, error) {
-			switch n {
-			case 1:
-				return reply(200, shannonBody("RUNNING", ""))
-			case 2:
-				return reply(200, shannonBody("COMPLETED", ""))
-			}
-			return reply(503, "{}")
-		})
-		b.poll("a", "task_1")
-		time.Sleep(10 * time.Second)
-		first := b.poll("a", "task_1")
-		if first.Entry == nil || !first.Entry.Settling {
-			t.Fatalf("got %s, want an answer that settles", said(first))
-		}
-		time.Sleep(time.Minute)
-		if last := b.poll("a", "task_1"); last.Entry == nil || !last.Entry.Frozen || b.polls.Load() < 3 {
-			t.Fatalf("got %s after %d polls, want it settled", said(last), b.polls.Load())
-		}
-		if q := b.up().Durations(); q.Samples != 1 {
-			t.Errorf("%d durations were learned of one task", q.Samples)
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package poller
+package trend
 
 import (
 	"testing"
@@ -18,14 +18,14 @@ func TestLine(t *testing.T) {
 		alone        int           // steps that are in no point yet
 		forgetsPolls bool          // those before the window
 	}{
-		{"the first step", time.Hour, 1, historyStep, 1, historyStep, 0, false},
-		{"a young process", 24 * time.Hour, 100, historyStep, 100, 100 * historyStep, 0, false},
-		{"15 minutes", 15 * time.Minute, 1000, historyStep, 60, 15 * time.Minute, 0, true},
-		{"an hour", time.Hour, 1000, 2 * historyStep, 120, time.Hour, 0, true},
-		{"a day", 24 * time.Hour, 64 * 200, 64 * historyStep, 90, 24 * time.Hour, 0, true},
-		{"a day, half of it passed", 24 * time.Hour, 32 * 90, 32 * historyStep, 90, 12 * time.Hour, 0, false},
-		{"everything, full", 0, 121, 2 * historyStep, 60, 120 * historyStep, 1, false},
-		{"everything, a week", 0, 7 * 24 * 240, 512 * historyStep, 78, 78 * 512 * historyStep, 7*24*240 - 78*512, false},
+		{"the first step", time.Hour, 1, finest, 1, finest, 0, false},
+		{"a young process", 24 * time.Hour, 100, finest, 100, 100 * finest, 0, false},
+		{"15 minutes", 15 * time.Minute, 1000, finest, 60, 15 * time.Minute, 0, true},
+		{"an hour", time.Hour, 1000, 2 * finest, 120, time.Hour, 0, true},
+		{"a day", 24 * time.Hour, 64 * 200, 64 * finest, 90, 24 * time.Hour, 0, true},
+		{"a day, half of it passed", 24 * time.Hour, 32 * 90, 32 * finest, 90, 12 * time.Hour, 0, false},
+		{"everything, full", 0, 121, 2 * finest, 60, 120 * finest, 1, false},
+		{"everything, a week", 0, 7 * 24 * 240, 512 * finest, 78, 78 * 512 * finest, 7*24*240 - 78*512, false},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestLine(t *testing.T) {
 			if l.step() != tc.step || len(l.points) != tc.points || time.Duration(len(l.points))*l.step() != tc.spanned {
 				t.Errorf("%d points %s apart, want %d %s apart, over %s", len(l.points), l.step(), tc.points, tc.step, tc.spanned)
 			}
-			if want := 2 * int64(tc.points) * int64(tc.step/historyStep); received != want {
+			if want := 2 * int64(tc.points) * int64(tc.step/finest); received != want {
 				t.Errorf("%d polls in the points, want %d", received, want)
 			}
 			if sum := received + l.open["orq"].Received; sum != 2*int64(tc.steps) && !tc.forgetsPolls {

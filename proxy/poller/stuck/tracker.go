@@ -1,11 +1,11 @@
-package poller
+// Package stuck learns from everything that becomes known how long tasks take,
+// and tells which of those that have not ended take longer.
+package stuck
 
 import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/cache"
 	"pollux/normalize"
@@ -22,9 +22,8 @@ const (
 	stuckFor = time.Second
 )
 
-// tracker learns from everything that is published how long tasks take, and
-// knows which of those that have not ended take longer.
-type tracker struct {
+// Tracker knows the tasks that have not ended. It is safe for concurrent use.
+type Tracker struct {
 	upstream func(name string) *upstream.Upstream // nil if there is none
 	index    cache.Index
 	own      *cache.MemoryIndex // index, when the store has none
@@ -48,8 +47,10 @@ type stuckCount struct {
 	n        int
 }
 
-func newTracker(store cache.Store, upstream func(string) *upstream.Upstream) *tracker {
-	t := &tracker{upstream: upstream, running: map[cache.ID]tracked{}}
+// New returns a Tracker over the index of store, or one in memory if store has
+// none. upstream is asked for the upstream of that name, nil if there is none.
+func New(store cache.Store, upstream func(string) *upstream.Upstream) *Tracker {
+	t := &Tracker{upstream: upstream, running: map[cache.ID]tracked{}}
 	if index, ok := store.(cache.Index); ok {
 		t.index = index
 	} else {
@@ -59,10 +60,10 @@ func newTracker(store cache.Store, upstream func(string) *upstream.Upstream) *tr
 	return t
 }
 
-// learn takes in what was learnt of a task of which known was known, nil being
+// Learn takes in what was learnt of a task of which known was known, nil being
 // nothing. A change of its status is a sample only the first time that an entry
 // has it: what follows, as a settling step does, has it too.
-func (t *tracker) learn(known, e *cache.Entry) {
+func (t *Tracker) Learn(known, e *cache.Entry) {
 	if t.own != nil {
 		t.own.Put(e)
 	}
@@ -93,14 +94,14 @@ func changed(known, e *cache.Entry) bool {
 }
 
 // track needs mu.
-func (t *tracker) track(key cache.ID, task tracked) {
+func (t *Tracker) track(key cache.ID, task tracked) {
 	if _, known := t.running[key]; known || len(t.running) < maxTracked {
 		t.running[key] = task
 	}
 }
 
-// forget drops a task of which nothing is known any more.
-func (t *tracker) forget(key *cache.ID) {
+// Forget drops a task of which nothing is known any more.
+func (t *Tracker) Forget(key *cache.ID) {
 	if t.own != nil {
 		t.own.Delete(key)
 	}
@@ -109,8 +110,8 @@ func (t *tracker) forget(key *cache.ID) {
 	delete(t.running, *key)
 }
 
-// load makes up for what was published before the process started.
-func (t *tracker) load(ctx context.Context) error {
+// Load makes up for what became known before the process started.
+func (t *Tracker) Load(ctx context.Context) error {
 	if t.own != nil {
 		return nil
 	}
@@ -146,7 +147,7 @@ func (t *tracker) load(ctx context.Context) error {
 	return nil
 }
 
-func (t *tracker) found(rows []cache.Row) {
+func (t *Tracker) found(rows []cache.Row) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range rows {
@@ -166,7 +167,7 @@ func (t *tracked) isStuck(u *upstream.Upstream, now time.Time) bool {
 
 // count is how many tasks of each partition are stuck, as of at most stuckFor
 // ago.
-func (t *tracker) count(now time.Time) map[cache.ID]stuckCount {
+func (t *Tracker) count(now time.Time) map[cache.ID]stuckCount {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stuck != nil && now.Sub(t.stuckAt).Abs() < stuckFor {
@@ -195,14 +196,16 @@ func (t *tracker) count(now time.Time) map[cache.ID]stuckCount {
 	return counts
 }
 
+// Index is where tasks are listed from.
+func (t *Tracker) Index() cache.Index { return t.index }
+
 // Stuck reports whether the task of a row is longer in its status than nearly
 // all tasks of its upstream and group need, or unknown for very long.
-func (p *Poller) Stuck(r *cache.Row, now time.Time) bool {
-	u := p.Upstream([]byte(r.Upstream))
+func (t *Tracker) Stuck(r *cache.Row, now time.Time) bool {
+	u := t.upstream(r.Upstream)
 	if u == nil || r.Terminal {
 		return false
 	}
-	t := p.tracker
 	t.mu.Lock()
 	task, ok := t.running[r.Key]
 	t.mu.Unlock()
@@ -212,37 +215,13 @@ func (p *Poller) Stuck(r *cache.Row, now time.Time) bool {
 	return task.isStuck(u, now)
 }
 
-// StuckCounts is how many tasks in sight are stuck, by upstream.
-func (p *Poller) StuckCounts(sight *cache.Sight, now time.Time) map[string]int {
+// Counts is how many tasks in sight are stuck, by upstream.
+func (t *Tracker) Counts(sight *cache.Sight, now time.Time) map[string]int {
 	out := map[string]int{}
-	for partition, c := range p.tracker.count(now) {
+	for partition, c := range t.count(now) {
 		if sight.Sees(&partition) {
 			out[c.upstream] += c.n
 		}
 	}
 	return out
-}
-
-// remember loads what the index knows from before the start.
-func (p *Poller) remember(ctx context.Context) {
-	if err := p.tracker.load(ctx); err != nil && ctx.Err() == nil {
-		p.faults.storeErrors.WithLabelValues("list").Inc()
-		p.log.Warn("stored tasks cannot be listed: what they would teach is not known", "err", err)
-	}
-}
-
-// stuckMetric is pollux_stuck_tasks.
-type stuckMetric struct{ p *Poller }
-
-var stuckDesc = prometheus.NewDesc("pollux_stuck_tasks", "Tasks longer in their status than nearly all of their like.", []string{"upstream"}, nil)
-
-// Describe implements prometheus.Collector.
-func (stuckMetric) Describe(ch chan<- *prometheus.Desc) { ch <- stuckDesc }
-
-// Collect implements prometheus.Collector.
-func (m stuckMetric) Collect(ch chan<- prometheus.Metric) {
-	counts := m.p.StuckCounts(&cache.Sight{All: true}, time.Now())
-	for _, u := range m.p.Upstreams() {
-		ch <- prometheus.MustNewConstMetric(stuckDesc, prometheus.GaugeValue, float64(counts[u.Name]), u.Name)
-	}
 }

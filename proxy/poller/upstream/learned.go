@@ -1,4 +1,4 @@
-package poller
+package upstream
 
 import (
 	"encoding/json"
@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// MarshalLearned returns what every upstream on schedule: adaptive has learned,
-// nil if none is.
-func (p *Poller) MarshalLearned() ([]byte, error) {
+// MarshalLearned returns what each of the upstreams on schedule: adaptive has
+// learned, nil if none is.
+func MarshalLearned(upstreams []*Upstream) ([]byte, error) {
 	all := map[string][]byte{}
-	for _, u := range p.Upstreams() {
+	for _, u := range upstreams {
 		if u.Learned.Groups == nil {
 			continue
 		}
@@ -26,16 +26,16 @@ func (p *Poller) MarshalLearned() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// UnmarshalLearned takes over what MarshalLearned returned, as far as its
-// upstreams still exist. The error joins what could not be read; such upstreams
+// UnmarshalLearned takes over what MarshalLearned returned, as far as it
+// is of one of the upstreams. The error joins what could not be read; such upstreams
 // learn anew.
-func (p *Poller) UnmarshalLearned(data []byte) error {
+func UnmarshalLearned(upstreams []*Upstream, data []byte) error {
 	var all map[string][]byte
 	if err := json.Unmarshal(data, &all); err != nil {
 		return errors.New("not what was learned")
 	}
 	var faults []error
-	for _, u := range p.Upstreams() {
+	for _, u := range upstreams {
 		if learned, ok := all[u.Name]; ok && u.Learned.Groups != nil {
 			if err := u.Learned.Groups.UnmarshalBinary(learned); err != nil {
 				faults = append(faults, fmt.Errorf("upstream %s: %w", u.Name, err))
