@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"proxy/wire/chunked": {},
 	"proxy/trace":        {"cache", "normalize"},
 	"proxy/wire":         {"proxy/edge", "proxy/wire/chunked", "proxy/problem", "proxy/trace", "normalize", "providers/strictyaml", "proxy/roots"},
-	"proxy/follow":       {"proxy/problem", "cache"},
+	"proxy/follow":       {"proxy/problem", "cache", "normalize"},
 	"proxy/access":       {"proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache"},
 	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "cache", "normalize"},
 	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "providers", "cache", "normalize"},
