@@ -93,6 +93,59 @@ func TestRememberedRequestHidesNothing(t *testing.T) {
 	}
 }
 
+// TestRememberedCallerHidesNothing: whatever asks for something else in the words
+// of a remembered request is answered as it is on a new connection.
+func TestRememberedCallerHidesNothing(t *testing.T) {
+	f := newFace(t, nil)
+	f.level.Set(slog.LevelInfo)
+	all := upstreams(f.base)
+	gemini := all["shannon"]
+	gemini.Provider = "gemini-batches"
+	all["gemini"] = gemini
+	f.replace(all, DefaultConfig())
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := strings.CutPrefix(r.URL.Path, "/v1beta/"); ok {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"name":%q,"metadata":{"state":"BATCH_STATE_SUCCEEDED"},"done":true}`, id)
+			return
+		}
+		completedShannon(w, r)
+	})
+	inQuery := strings.NewReplacer("/shannon/t1", "/gemini/t1?key=k", "X-API-Key:", "X-Other:").Replace(hitRequest)
+	for _, first := range []string{hitRequest, strings.Replace(hitRequest, "/t1", "/t1?wait=0", 1), inQuery} {
+		f.exchange(first)
+		for _, target := range []string{
+			"/v1/tasks/shannon/t2", "/v1/tasks/shannon/t2?include=history", "/v1/tasks/shannon/t2?", "/v1/tasks/shannon/t2?wait=1", "/v1/tasks/shannon/t2#f",
+			"/v1/tasks/held/t1", "/v1/tasks/vessl/t1", "/v1/tasks/nope/t1", "/v1/tasks//t1", "/v1/tasks/shannon", "/v1/tasks/shannon/", "/v1/tasks/shannon/t2/x",
+			"/v1/tasks/shannon/a%2Fb", "/v1/tasks/shannon/%74%32", "/v1/tasks/shannon/../shannon/t1", "/v1/tasks/shannon/t\\2", "/v1/tasks/shannon/t2 x",
+			"/v1/tasks/shannon/" + strings.Repeat("t", 9000), "http://localhost:8080/v1/tasks/shannon/t2", "http://evil/v1/tasks/shannon/t2", "*", "/", "/v1/tasks",
+			"/v1/tasks/batch", "/V1/tasks/shannon/t2", "/native/shannon/api/v1/tasks/t2", "/v1/tasks/gemini/t1", "/v1/tasks/gemini/t2", "/v1/tasks/gemini/t1?key=other", "/healthz",
+		} {
+			old, _, _ := strings.Cut(strings.TrimPrefix(first, "GET "), " ")
+			next := strings.Replace(first, old, target, 1)
+			f.exchange(next)
+			if got, want := f.exchange(first, first, next), f.exchange(next); got != want {
+				t.Errorf("%s after %s is answered\n%s\nand on a new connection\n%s", target, old, got, want)
+			}
+		}
+	}
+}
+
+// TestRememberedRequestIsTraced: who repeats a request learns its span, each time
+// another one.
+func TestRememberedRequestIsTraced(t *testing.T) {
+	tracer, flush := newOTLP(t).tracer(t)
+	defer flush()
+	f := newTracedFace(t, nil, tracer)
+	poll := f.warm(hitRequest)
+	span := regexp.MustCompile("Traceparent: .*")
+	_, one := poll()
+	_, two := poll()
+	if a, b := span.FindString(one), span.FindString(two); a == "" || a == b {
+		t.Errorf("got %q, then %q", a, b)
+	}
+}
+
 // warm is a connection that remembers its request.
 func (f *face) warm(request string) (poll func() (code int, head string)) {
 	f.t.Helper()

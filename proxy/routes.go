@@ -23,7 +23,6 @@ const (
 	listPath    = "/v1/tasks"
 	fleetPath   = "/v1/fleet"
 	statesPath  = "/v1/upstreams"
-	tasksPath   = "/v1/tasks/"
 	batchPath   = "/v1/tasks/batch"
 	problemPath = problem.PagePath
 	openAPIPath = "/openapi.json"
@@ -149,7 +148,7 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 	case statesPath:
 		return r.upstreams, nil, nil
 	}
-	if rest, ok := bytes.CutPrefix(path, []byte(tasksPath)); ok && len(rest) > 0 {
+	if rest, ok := bytes.CutPrefix(path, []byte(access.TasksPath)); ok && len(rest) > 0 {
 		upstream, rest, _ = bytes.Cut(rest, []byte("/"))
 		if string(method) == "POST" && bytes.HasSuffix(rest, []byte(cancelSuffix)) {
 			return r.cancel, upstream, rest[:len(rest)-len(cancelSuffix)]

@@ -252,7 +252,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		c.LineSeen = false
 		defer func() { c.Unwritten = true }()
 	}
-	if s.tasks.ServeAgain(&x.Request) {
+	if s.tracer == nil && s.tasks.ServeAgain(&x.Request) {
 		x.lead(s.routes.task)
 		return
 	}

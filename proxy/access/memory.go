@@ -1,17 +1,22 @@
 package access
 
 import (
+	"bytes"
+
 	"pollux/cache"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
 )
 
-// Memory is who asked for what on a connection, under which rules.
-type Memory struct {
+// TasksPath stands before the name of an upstream and what names a task there.
+const TasksPath = "/v1/tasks/"
+
+// memory is who asked for what on a connection, under which rules.
+type memory struct {
 	rules     *Rules
-	Target    *Target
-	Partition *upstream.Partition // held, so that the engine finds this one and no other under its id
-	Key       cache.ID
+	target    *Target
+	partition *upstream.Partition // held, so that the engine finds this one and no other under its id
+	key       cache.ID
 }
 
 // Remember keeps what x was found to be, for the next request of its connection,
@@ -23,23 +28,43 @@ func (x *Request) Remember(t *Target, part *upstream.Partition) {
 	if last == nil || x.Facts.Close || x.Rules.Keyed() && len(h.Peek("Cookie")) > 0 || !last.Keep(h) {
 		return
 	}
-	m, ok := last.Meaning.(*Memory)
+	m, ok := last.Meaning.(*memory)
 	if !ok {
-		m = &Memory{}
+		m = &memory{}
 		last.Meaning = m
 	}
-	*m = Memory{rules: x.Rules, Target: t, Partition: part, Key: x.Key}
+	*m = memory{rules: x.Rules, target: t, partition: part, key: x.Key}
 }
 
-// Recall returns what is known of x from before, nil unless it is the same
-// request under the same rules.
-func (x *Request) Recall() *Memory {
+// Recall returns where x asks, with the key of the task in x.Key, nil unless it is
+// in the words of the request before, and under the same rules: for the same task,
+// or for another one of the same upstream.
+func (x *Request) Recall() (*Target, *upstream.Partition) {
 	last := wire.LastOf(x.Ctx)
 	if last == nil {
-		return nil
+		return nil, nil
 	}
-	if m, ok := last.Meaning.(*Memory); ok && m.rules == x.Rules && last.Is(&x.Ctx.Request.Header) {
-		return m
+	h := &x.Ctx.Request.Header
+	m, ok := last.Meaning.(*memory)
+	switch {
+	case !ok || m.rules != x.Rules || !last.Like(h):
+		return nil, nil
+	case bytes.Equal(last.Target(), h.RequestURI()):
+		x.Key = m.key
+	case bytes.IndexByte(last.Target(), '?') >= 0 || !x.readTask(m.target): // a query may name the caller
+		return nil, nil
+	default:
+		entryKey(x.Rules.Secret, &m.partition.ID, &x.View, &x.Key)
 	}
-	return nil
+	return m.target, m.partition
+}
+
+// readTask reads a target that names a task of t, and nothing else, into x.View.
+func (x *Request) readTask(t *Target) bool {
+	if !x.Facts.ReadTarget(&x.Ctx.Request.Header) || x.Facts.Query != nil {
+		return false
+	}
+	path, ok := bytes.CutPrefix(x.Facts.Path, []byte(TasksPath))
+	name, rest, named := bytes.Cut(path, []byte("/"))
+	return ok && named && string(name) == t.Name && t.Parser.ParseURL(&x.View, rest, nil) == nil
 }

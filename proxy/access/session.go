@@ -14,7 +14,7 @@ import (
 	"pollux/proxy/wire"
 )
 
-// nativePath stands, with an upstream's name, for the upstream's base URL. What
+// NativePath stands, with an upstream's name, for the upstream's base URL. What
 // comes there is the upstream's business, cookies included.
 const NativePath = "/native/"
 

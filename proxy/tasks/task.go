@@ -43,17 +43,18 @@ func (s *Service) ServeTask(x *access.Request) {
 	s.poll(x, t, part, o, d)
 }
 
-// ServeAgain answers a request that its connection had before, byte for byte, if
-// memory can answer it once more, and reports whether it did. Whether the
+// ServeAgain answers a request that its connection had before, byte for byte but
+// for the task, if memory can answer it, and reports whether it did. Whether the
 // partition may see what is stored is asked every time.
 func (s *Service) ServeAgain(x *access.Request) bool {
-	m := x.Recall()
-	if m == nil {
+	t, part := x.Recall()
+	if t == nil {
 		return false
 	}
-	a, ok := s.engine.Cached(m.Target.Upstream, m.Partition, &m.Key, x.Now)
+	a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now)
 	if ok {
-		s.answer(x, m.Target, m.Partition, options{}, &a)
+		x.Remember(t, part)
+		s.answer(x, t, part, options{}, &a)
 	}
 	return ok
 }

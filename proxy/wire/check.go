@@ -102,6 +102,14 @@ func ChangesState(m []byte) bool {
 	return true
 }
 
+// ReadTarget is the part of the check that concerns the target, for one that is
+// only a path, and a query.
+func (f *Facts) ReadTarget(h *fasthttp.RequestHeader) bool {
+	*f = Facts{}
+	authority, refused := f.setTarget(h.Method(), h.RequestURI())
+	return authority == nil && refused == nil
+}
+
 // setTarget splits the request target (RFC 9112, section 3.2). It returns the
 // authority of an absolute-form one, else nil.
 func (f *Facts) setTarget(method, target []byte) (authority []byte, _ *Refusal) {
