@@ -11,8 +11,9 @@ import (
 )
 
 // serveBare is the floor of a hit: fasthttp with the timeouts of Pollux, and a
-// handler that sends the same headers and body, whatever is asked.
-func serveBare(address, body string) error {
+// handler that sends the same headers, and one of so many bodies, found by the
+// target. One body is sent whatever is asked.
+func serveBare(address string, documents int) error {
 	headers := [][2][]byte{}
 	for _, line := range []string{
 		`ETag: W/"0123456789abcdef0123456789abcdef"`, "Cache-Control: private, max-age=900, immutable", "Age: 1",
@@ -21,13 +22,21 @@ func serveBare(address, body string) error {
 		name, value, _ := strings.Cut(line, ": ")
 		headers = append(headers, [2][]byte{[]byte(name), []byte(value)})
 	}
-	text := []byte(body)
+	bodies := make(map[string][]byte, documents)
+	for i := range documents {
+		bodies[nativePath(taskName(i))] = []byte(ended(2000))
+	}
+	first := bodies[nativePath(taskName(0))]
 	s := &fasthttp.Server{
 		Handler: func(ctx *fasthttp.RequestCtx) {
 			for _, h := range headers {
 				ctx.Response.Header.SetCanonical(h[0], h[1])
 			}
-			ctx.Response.SetBodyRaw(text)
+			body := first
+			if documents > 1 {
+				body = bodies[string(ctx.RequestURI())]
+			}
+			ctx.Response.SetBodyRaw(body)
 		},
 		ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, WriteTimeout: 15 * time.Second,
 		ReadBufferSize: 16 << 10, NoDefaultServerHeader: true, NoDefaultContentType: true, StreamRequestBody: true,

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,10 +49,14 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) > 1 {
+	if len(args) > 2 {
 		switch args[0] {
 		case "serve-bare":
-			return serveBare(args[1], ended(2000))
+			documents, err := strconv.Atoi(args[2])
+			if err != nil {
+				return err
+			}
+			return serveBare(args[1], documents)
 		case "serve-reverse-proxy":
 			return serveReverseProxy(args[1], args[2])
 		}
@@ -115,9 +120,11 @@ var scenarios = []struct {
 	name string
 	run  func(*bench) error
 }{
-	{"hit", func(b *bench) error { return b.hits("One document, from memory", 1, pollux, nginx, varnish, bare) }},
+	{"hit", func(b *bench) error {
+		return b.hits("One document, from memory", 1, pollux, nginx, varnish, bareWith(1))
+	}},
 	{"hit-many", func(b *bench) error {
-		return b.hits("10,000 documents, from memory", 10_000, pollux, nginx, varnish, bare)
+		return b.hits("10,000 documents, from memory", 10_000, pollux, nginx, varnish, bareWith(1), bareWith(10_000))
 	}},
 	{"miss", func(b *bench) error { return b.misses(pollux, nginx, varnish, reverse) }},
 	{"wake", func(b *bench) error { return b.wake(pollux, nginx, varnish) }},

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -15,6 +16,8 @@ type server struct {
 	path  func(id string) string // of a task
 }
 
+func taskName(i int) string { return fmt.Sprintf("task%d", i) }
+
 func documentPath(id string) string { return "/v1/tasks/vessl/" + id }
 func nativePath(id string) string   { return "/async/" + id + "/output" }
 
@@ -22,9 +25,21 @@ var (
 	pollux  = server{"Pollux", startPollux, documentPath}
 	nginx   = server{"nginx", startNginx, nativePath}
 	varnish = server{"Varnish", startVarnish, nativePath}
-	bare    = server{"fasthttp, bare", startBare, nativePath}
 	reverse = server{"httputil.ReverseProxy", startReverseProxy, nativePath}
 )
+
+// bareWith is the floor of a hit, with so many documents.
+func bareWith(documents int) server {
+	s := server{"fasthttp, bare", nil, nativePath}
+	if documents > 1 {
+		s.name += " map"
+	}
+	s.start = func(_, _ string, _ time.Duration) (*process, error) {
+		address := freeAddress()
+		return start(s.name, address, self("serve-bare", address, strconv.Itoa(documents)))
+	}
+	return s
+}
 
 // polluxWithin is Pollux that knows what the vendor allows.
 func polluxWithin(short bool) server {
@@ -46,11 +61,6 @@ func self(args ...string) *exec.Cmd {
 		panic("this program has no path: " + err.Error())
 	}
 	return exec.Command(path, args...)
-}
-
-func startBare(_, _ string, _ time.Duration) (*process, error) {
-	address := freeAddress()
-	return start("fasthttp, bare", address, self("serve-bare", address))
 }
 
 func startReverseProxy(_, upstream string, _ time.Duration) (*process, error) {
