@@ -14,18 +14,32 @@ import (
 // overflow ends the process.
 const maxDepth = 100
 
-// The reasons for which CheckBody refuses a body. None carries upstream bytes.
+// The reasons for which CheckAnswer and CheckBody refuse a body. None carries upstream bytes.
 var (
 	errNotUTF8   = errors.New("body is not UTF-8")
 	errNotJSON   = errors.New("body is not JSON")
 	errNotObject = errors.New("body is not a JSON object")
+	errScalar    = errors.New("body is neither a JSON object nor a list")
 	errTooDeep   = fmt.Errorf("body nests deeper than %d levels", maxDepth)
 )
 
-// CheckBody reports why body cannot be a native answer: it nests too deeply, is
-// not UTF-8, not JSON (RFC 8259, so neither truncated nor followed by anything),
-// or not an object. Everything else here relies on it. Escaped lone surrogates
-// pass: they stay as they are in raw values and become U+FFFD in decoded text.
+// CheckAnswer reports why body cannot be a native answer: it nests too deeply,
+// is not UTF-8, not JSON (RFC 8259, so neither truncated nor followed by
+// anything), or neither an object nor a list. Everything else here relies on it.
+// Escaped lone surrogates pass: they stay as they are in raw values and become
+// U+FFFD in decoded text.
+func CheckAnswer(body []byte) error {
+	text := string(body)
+	if err := checkValue(text); err != nil {
+		return err
+	}
+	if start := text[skipSpace(text, 0)]; start != '{' && start != '[' {
+		return errScalar
+	}
+	return nil
+}
+
+// CheckBody is CheckAnswer for what must be an object.
 func CheckBody(body []byte) error {
 	text := string(body)
 	if err := checkValue(text); err != nil {
@@ -37,10 +51,10 @@ func CheckBody(body []byte) error {
 	return nil
 }
 
-// CheckValue is CheckBody for any JSON value, such as a list of errors.
+// CheckValue is CheckAnswer for any JSON value.
 func CheckValue(body []byte) error { return checkValue(string(body)) }
 
-// checkValue is CheckBody for any JSON value. The depth comes first: it stops
+// checkValue is CheckValue for text. The depth comes first: it stops
 // at the first byte too deep, however long the rest is.
 func checkValue(text string) error {
 	if tooDeep(text) {

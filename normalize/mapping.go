@@ -68,7 +68,7 @@ type Result struct {
 // ErrNoStatus is Map's error about an answer in which no status is found.
 var ErrNoStatus = errors.New("the status is missing")
 
-// Map reads a native answer. Its body must have passed CheckBody, and must not
+// Map reads a native answer. Its body must have passed CheckAnswer, and must not
 // change afterwards: raw values of the task alias it. An error means that the
 // status is missing (ErrNoStatus), no scalar, or ambiguous because a member on
 // the way to it is there twice; it holds no upstream bytes. For other duplicates the first

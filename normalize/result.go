@@ -27,25 +27,30 @@ func (m *Mapping) takeResult(t *Task, n *NativeResult, traces *[]FieldTrace) {
 			Code: cmp.Or(n.Failed.Code, t.Error.Code), Type: cmp.Or(n.Failed.Type, t.Error.Type), Message: cmp.Or(n.Failed.Message, t.Error.Message),
 		}
 	case m.resultInto != "":
-		t.Output.take(n.Body)
+		t.Output.take(n.Body, m.resultInto)
 		record(traces, FieldTrace{m.resultInto, shown(n.Body), []SourceTrace{{Source: "the whole result", Outcome: outcomeUsed}}})
 	}
 }
 
 // take fills the output with a whole answer: a JSON string or plain text
-// becomes the text, everything else the data. An empty answer changes nothing.
-func (o *Output) take(body []byte) {
+// becomes the text, everything else the data. What the data were before, such
+// as where the result is, goes with the text if they are what the file wants
+// filled. An empty answer changes nothing.
+func (o *Output) take(body []byte, into string) {
 	body = bytes.Trim(body, " \t\r\n")
+	text := string(body)
 	switch {
-	case len(body) == 0:
+	case len(body) == 0 || text == "null":
+		return
 	case CheckValue(body) != nil:
-		text := string(body)
-		o.Text, o.Data = &text, nil
 	case body[0] == '"':
-		text := decodeString(string(body))
-		o.Text, o.Data = &text, nil
-	case string(body) != "null":
+		text = decodeString(text)
+	default:
 		o.Data = Raw(body)
+		return
+	}
+	if o.Text = &text; into == "output.data" {
+		o.Data = nil
 	}
 }
 

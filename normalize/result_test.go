@@ -49,6 +49,12 @@ func TestResult(t *testing.T) {
 	if r, _ := m.Map(answer(`{"s":"busy"}`)); r.WantsResult {
 		t.Error("a running task wants its result")
 	}
+	spec.Result.Into = "output.text"
+	texts := compiled(t, spec)
+	r, _ := texts.Map(Native{HTTPStatus: 200, Body: []byte(`{"s":"done","link":"u"}`), Result: &NativeResult{Body: []byte("line")}})
+	if *r.Task.Output.Text != "line" || string(r.Task.Output.Data) != `"u"` {
+		t.Errorf("a text that was wanted as such took the data away: %s, %s", *r.Task.Output.Text, r.Task.Output.Data)
+	}
 	one, _ := m.Map(Native{HTTPStatus: 200, Body: []byte(`{"s":"done"}`), Result: &NativeResult{Body: []byte(`1`)}})
 	two, _ := m.Map(Native{HTTPStatus: 200, Body: []byte(`{"s":"done"}`), Result: &NativeResult{Body: []byte(`2`)}})
 	if one.Digest == two.Digest || one.NativeDigest != two.NativeDigest {

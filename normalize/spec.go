@@ -158,7 +158,7 @@ type SourceSpec struct {
 type EachSpec struct{ Path, ID, Name, Arguments string }
 
 // Native is an upstream's answer to a status poll, and what was asked. Body
-// must have passed CheckBody, or be empty where the code alone decides: then
+// must have passed CheckAnswer, or be empty where the code alone decides: then
 // every path is absent.
 type Native struct {
 	HTTPStatus int

@@ -7,7 +7,7 @@ import (
 )
 
 // textAt returns the string or number under a GJSON path in a body that
-// normalize.CheckBody accepts; a number as it is written.
+// normalize.CheckAnswer accepts; a number as it is written.
 func textAt(body []byte, path string) (string, bool) {
 	switch r := gjson.GetBytes(body, path); r.Type {
 	case gjson.String:

@@ -97,6 +97,33 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// TestLists: an answer may be a list, whether its words or its code decide.
+func TestLists(t *testing.T) {
+	p := parse(t, "list", `
+name: list
+identity: {headers: [X-Key]}
+params: {id: {in: path}}
+poll: {request: 'GET /{id}', documents: [200, 201]}
+status: {path: 0.state, words: {busy: in_progress}, codes: {201: completed}}
+fields: {id: 0.id, output.data: {path: '@this', when: http == 201}, progress.percent: 0.done}
+volatile: [0.done]
+`)
+	ref := Reference{[]string{"1"}}
+	busy := p.Judge(ref, 200, nil, []byte(`[{"id":"1","state":"busy","done":1}]`), noon)
+	more := p.Judge(ref, 200, nil, []byte(` [{"id":"1","state":"busy","done":2}]`), noon)
+	if busy.Task.Status != normalize.InProgress || more.Task.Progress.Percent != "2" || busy.Digest != more.Digest {
+		t.Errorf("a list is %s (%s), then %s%% with another digest", busy.Task.Status, busy.Reason, more.Task.Progress.Percent)
+	}
+	if done := p.Judge(ref, 201, nil, []byte(`[1, 2]`), noon); string(done.Task.Output.Data) != "[1, 2]" {
+		t.Errorf("the data of a list are %s", done.Task.Output.Data)
+	}
+	for _, body := range []string{`[{"id":"2","state":"busy"}]`, `[]`, `"busy"`, `[{"state":"busy"}`} {
+		if v := p.Judge(ref, 200, nil, []byte(body), noon); v.Kind != BadAnswer {
+			t.Errorf("%s is %s", body, v.Kind.String())
+		}
+	}
+}
+
 func TestHints(t *testing.T) {
 	p := parse(t, "lathe", lathe)
 	tests := []struct {

@@ -78,7 +78,7 @@ func (e *errorRules) reclassify(n normalize.Native) (Kind, bool) {
 }
 
 // verdict is the verdict for an answer of that kind and code. body must pass
-// normalize.CheckBody.
+// normalize.CheckAnswer.
 func (e *errorRules) verdict(kind Kind, code int, body []byte) Verdict {
 	v := Verdict{Kind: kind, Code: e.code(body), Reason: reason(kind, code)}
 	switch kind {

@@ -15,8 +15,8 @@ import (
 )
 
 // Judge says what an upstream's answer to the status poll for r means. Only an
-// answer with one of the file's codes and a JSON object (or, where the code
-// says all, any body) that names no other task is a document; everything else
+// answer with one of the file's codes and a JSON object or list (or, where the
+// code says all, any body) that names no other task is a document; everything else
 // is a reason why the poll failed, which the file's error rules may
 // reclassify. body is the whole decoded body; now is what dates in Retry-After
 // are measured against. Nothing of body but a short error code is in a verdict
@@ -47,7 +47,7 @@ func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Tim
 		return bad
 	}
 	native := p.native(r, first.Code, first.Body)
-	if normalize.CheckBody(first.Body) != nil {
+	if normalize.CheckAnswer(first.Body) != nil {
 		native.Body = nil // the code says all
 	}
 	if as, ok := p.errors.reclassify(native); ok {
@@ -87,7 +87,7 @@ func (p *Provider) answered(r Reference, first Answer, result normalize.Result) 
 	if v.Task.ID == "" { // a body that names no task is about the one asked for
 		v.Task.ID = p.taskID(r)
 	}
-	if normalize.CheckBody(first.Body) != nil { // it has no members that could be volatile
+	if normalize.CheckAnswer(first.Body) != nil { // it has no members that could be volatile
 		v.NativeDigest = xxh3.Hash128(first.Body).Bytes()
 	}
 	return v
@@ -102,7 +102,7 @@ func nonsense(err error) Verdict {
 // unusable reports, as !ok, why an answer with a document's code cannot be one
 // about r.
 func (p *Provider) unusable(r Reference, first Answer) (bad Verdict, ok bool) {
-	err := normalize.CheckBody(first.Body)
+	err := normalize.CheckAnswer(first.Body)
 	reason := ""
 	switch {
 	case isHTML(first.Header.Get("Content-Type")):
@@ -123,9 +123,14 @@ func (p *Provider) unusable(r Reference, first Answer) (bad Verdict, ok bool) {
 // isHTML reports whether a Content-Type is that of pages for people. What
 // else is declared, or not, says nothing: servers send JSON as text/plain.
 func isHTML(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
+	media := mediaType(contentType)
 	return media == "text/html" || media == "application/xhtml+xml"
+}
+
+// mediaType is a Content-Type without its parameters, in lower case.
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
 }
 
 func (p *Provider) native(r Reference, code int, body []byte) normalize.Native {

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type Result struct {
 	Failed   []int    // codes that mean that the task failed
 	link     idSource
 	hosts    []string
+	read     bool // nothing takes the whole answer: sources read its JSON
 }
 
 // Answer is what an upstream answered. It must not change afterwards.
@@ -34,7 +36,7 @@ func (l *loader) result() {
 	if f == nil {
 		return
 	}
-	r := &Result{MaxBytes: int64(f.MaxBytes), hosts: l.hosts(slices.Concat(l.file.Hosts, f.Hosts))}
+	r := &Result{MaxBytes: int64(f.MaxBytes), read: f.Into.node == nil, hosts: l.hosts(slices.Concat(l.file.Hosts, f.Hosts))}
 	switch {
 	case (f.Request.node == nil) == (f.Link == nil):
 		l.fault(l.root.Get("result"), "result", "wants a request: GET ..., or link: where the answer to the poll says it is")
@@ -171,13 +173,25 @@ func (p *Provider) nativeResult(r Reference, result *Answer, now time.Time) (*no
 		return &normalize.NativeResult{Failed: p.errors.ofTask(result.Body)}, nil
 	case result.Code < 200 || result.Code > 299:
 		v = p.judgeRefusal(r, result.Code, result.Body)
-	case isHTML(result.Header.Get("Content-Type")) || normalize.CheckResult(result.Body) != nil:
+	case !p.Result.isResult(result):
 		v = Verdict{Kind: BadAnswer, Reason: "the answer to the request for the result is neither JSON nor text", ServerFault: true}
 	default:
 		return &normalize.NativeResult{Body: result.Body}, nil
 	}
 	v.RetryAfter = p.wait(result.Header, nil, false, now)
 	return nil, &v
+}
+
+// isResult reports whether an answer is one to take: text, or JSON where it is
+// read member by member.
+func (r *Result) isResult(a *Answer) bool {
+	switch {
+	case isHTML(a.Header.Get("Content-Type")):
+		return false
+	case r.read && len(bytes.TrimSpace(a.Body)) > 0:
+		return normalize.CheckValue(a.Body) == nil
+	}
+	return normalize.CheckResult(a.Body) == nil
 }
 
 // ofTask is the error of a task in a body that says that it failed: the first

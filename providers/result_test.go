@@ -113,6 +113,13 @@ func TestJudgeResult(t *testing.T) {
 			}
 		}
 	}
+	// A file that takes nothing whole reads JSON, or the result is still to come.
+	members := parse(t, "members", "name: members\nidentity: {need: none}\nparams: {id: {in: path}}\npoll: {request: 'GET /{id}'}\nstatus: {path: s, words: {x: completed}}\nfields: {model: {result: m}}\nresult: {request: 'GET /{id}/r', when: terminal}\n")
+	for body, want := range map[string]Kind{`{"m":"x"}`: Answered, ``: Answered, `[{"m":`: BadAnswer, `soon`: BadAnswer} {
+		if got := members.JudgeResult(r, Answer{200, nil, []byte(`{"s":"x"}`)}, Answer{200, nil, []byte(body)}, noon).Kind; got != want {
+			t.Errorf("the result %q is %s, want %s", body, got.String(), want.String())
+		}
+	}
 	if at := p.ExpiresAt(&v, noon); !at.Equal(noon.Add(time.Hour)) || v.Task.Metadata[len(v.Task.Metadata)-1].Name != "expires_at" {
 		t.Errorf("ExpiresAt = %v, %v", at, v.Task.Metadata)
 	}
