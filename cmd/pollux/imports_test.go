@@ -31,7 +31,8 @@ var mayImport = map[string][]string{
 	"proxy/egress":             {},
 	"proxy/poller/stuck":       {"proxy/poller/upstream", "cache", "normalize"},
 	"proxy/poller/trend":       {"proxy/poller/upstream", "cache", "normalize"},
-	"proxy/poller":             {"proxy/poller/stuck", "proxy/poller/trend", "proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
+	"proxy/poller/sweep":       {"proxy/poller/schedule", "proxy/poller/upstream", "providers", "cache"},
+	"proxy/poller":             {"proxy/poller/stuck", "proxy/poller/sweep", "proxy/poller/trend", "proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	"cmd/pollux/config":        {"providers", "providers/strictyaml", "proxy", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/roots", "proxy/wire", "cache/postgres"},

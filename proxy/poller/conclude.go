@@ -108,7 +108,7 @@ func (p *Poller) accept(f *flight, res *upstream.Response, v providers.Verdict, 
 	next := p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, header: out.Raw.Header, body: res.Body}, now)
 	next.Generation, next.Version, next.Alone = f.generation, f.version, f.alone
 	next.LookedAt = f.asked
-	if until := p.sweeps.freshUntil(&f.r.Key, now); until.After(next.FreshUntil) && f.r.Upstream.Sweeps(next) {
+	if until := p.sweeps.FreshUntil(&f.r.Key, now); until.After(next.FreshUntil) && f.r.Upstream.Sweeps(next) {
 		next.FreshUntil = until
 	}
 	entry, err := p.learn(f.r.Upstream, f.rec, fact{entry: next, basis: f.known, report: &f.report})

@@ -29,7 +29,7 @@ func (p *Poller) Cached(u *upstream.Upstream, part *upstream.Partition, key *cac
 	if ok {
 		u.Metrics.Hits.Inc()
 		if u.Config.Sweep > 0 {
-			p.sweeps.touch(key, now)
+			p.sweeps.Touch(key, now)
 		}
 	}
 	return a, ok

@@ -19,6 +19,7 @@ import (
 	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/schedule"
 	"pollux/proxy/poller/stuck"
+	"pollux/proxy/poller/sweep"
 	"pollux/proxy/poller/trend"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/trace"
@@ -71,7 +72,7 @@ type Poller struct {
 	tracer     *trace.Tracer // nil: nothing is traced
 	tracker    *stuck.Tracker
 	hints      hints
-	sweeps     sweeps
+	sweeps     *sweep.Table
 	trends     *trend.Keeper
 
 	base context.Context // of every flight; ends when Close is called
@@ -97,7 +98,11 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	p.leased.init(reg)
 	p.settling = schedule.New(schedule.Rules[Request]{Slots: p.slots})
 	p.initWatches()
-	p.initSweeps()
+	p.sweeps = sweep.New(sweep.Host{
+		Slots:    p.slots,
+		Upstream: func(name string) *upstream.Upstream { return p.Upstream([]byte(name)) },
+		Wanted:   p.stillWanted, Secret: secret,
+	}, reg)
 	_, use, err := p.Prepare(cfg, set)
 	if err != nil {
 		return nil, err
@@ -105,7 +110,6 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 	use()
 	p.tracker = stuck.New(store, func(name string) *upstream.Upstream { return p.registry.Load().byName[name] })
 	p.hints = newHints(reg)
-	p.sweeps.metrics = newSweepMetrics(reg)
 	p.trends = trend.New(p.tracker.Index(), p.Upstreams)
 	reg.MustRegister(pressureMetric{p})
 	return p, nil
@@ -175,7 +179,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	spawn := func(f func()) { go p.faults.roots.Run("scheduled poll", f) }
 	for name, loop := range map[string]func(){
 		"settling":         func() { p.settling.Run(ctx, spawn, p.settleOnce) },
-		"sweeping":         func() { p.sweeps.queue.Run(ctx, spawn, p.sweepOnce) },
+		"sweeping":         func() { p.sweeps.Run(ctx, spawn, p.sweepOnce) },
 		"watching":         func() { p.watches.queue.Run(ctx, spawn, p.watchOnce) },
 		"storing again":    func() { p.retryUnstored(ctx) },
 		"trends":           func() { p.trends.Run(ctx) },

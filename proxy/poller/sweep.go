@@ -1,260 +1,249 @@
 package poller
 
 import (
-	"maps"
+	"context"
+	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"pollux/cache"
-	"pollux/proxy/poller/schedule"
+	"pollux/normalize"
+	"pollux/providers"
+	"pollux/proxy/poller/sweep"
 	"pollux/proxy/poller/upstream"
 )
 
-const (
-	// sweptFor is how long after its last poll a task that nobody watches is
-	// looked for in listings.
-	sweptFor = time.Minute
-	// gathering is how long the first sweep of a listing waits for more tasks:
-	// they come together, in a batch for example.
-	gathering = 100 * time.Millisecond
-	// leastSlack is how much longer than until the next sweep is due an answer of
-	// a sweep is fresh at least: that one takes its time too.
-	leastSlack = time.Second
-	// longestSweep bounds the pauses between sweeps that fail.
-	longestSweep = 5 * time.Minute
-	// maxSwept bounds the tasks that are looked for in listings; others are
-	// polled.
-	maxSwept = 200_000
-)
+// sweptFor is how long after its last poll a task that nobody watches is looked
+// for in listings.
+const sweptFor = time.Minute
 
-// sweeps are the live tasks that listings may tell about, so that they need not
-// be polled one by one: what a sweep tells of a task is fresh until the next one
-// has been. What no listing tells of is polled as ever.
-type sweeps struct {
-	queue   *schedule.Queue[*listing]
-	metrics sweepMetrics
+// confirming bounds the tasks of one sweep that are polled at once because their
+// listing does not tell enough of them.
+const confirming = 16
 
-	mu    sync.RWMutex // guards what follows; taken after watches.mu and before the queue's
-	byKey map[cache.ID]*sweptTask
-	byID  map[cache.ID]*listing
+// sweeping is one reading of a listing, page by page. It belongs to one goroutine.
+type sweeping struct {
+	p     *Poller
+	u     *upstream.Upstream
+	l     *sweep.Listing
+	tasks map[string]*sought // by their own ids, which differ within a listing
+	first Request            // of any of them: the listing is asked for in its name
+	told  map[cache.ID]bool  // by the pages so far
+	alone []Request          // to be polled, since the listing tells too little of them
 }
 
-// listing is one listing of an upstream, as one partition sees it.
-type listing struct {
-	id        cache.ID
-	upstream  string
-	partition *upstream.Partition
-	release   func() // of its share of the budget; belongs to the one sweep that is planned or under way
-
-	// Guarded by sweeps.mu:
-	tasks    map[cache.ID]*sweptTask
-	due      time.Time // of the sweep that is planned or under way; zero: the listing is not in force
-	slack    time.Duration
-	failures int // sweeps in a row that told nothing
+// sought is a task as it stood before the listing was asked for.
+type sought struct {
+	r          Request
+	rec        *record
+	known      *cache.Entry // nil: nothing
+	generation uint64
 }
 
-// sweptTask is a live task that a listing may tell about.
-type sweptTask struct {
-	listing *listing
-	request Request
-	polled  atomic.Int64 // nanoseconds since sweepEpoch of its last poll, by a client or a watch
-	missed  bool         // the last sweep did not tell of it: it is polled alone; guarded by sweeps.mu
+// page is one page of a listing that is asked for.
+type page struct {
+	cursor string
+	wanted func(id string) bool
+	read   providers.SweepPage // what it told
 }
 
-var sweepEpoch = time.Now()
-
-func (p *Poller) initSweeps() {
-	p.sweeps.byKey, p.sweeps.byID = map[cache.ID]*sweptTask{}, map[cache.ID]*listing{}
-	p.sweeps.queue = schedule.New(schedule.Rules[*listing]{
-		Slots: p.slots,
-		Wait: func(l *listing, now time.Time) (wait time.Duration) {
-			u := p.Upstream([]byte(l.upstream))
-			if u == nil {
-				l.release = func() {} // nothing is asked, and the listing goes
-				return 0
-			}
-			l.release, wait = l.partition.Pledge(u.Config.Rate.Budget(), now)
-			return wait
-		},
-	})
+func (g *page) judge(u *upstream.Upstream, of providers.Reference, res *upstream.Response) providers.Verdict {
+	if res.Unusable != "" {
+		return providers.Verdict{Kind: providers.BadAnswer, Reason: res.Unusable, ServerFault: true}
+	}
+	read, v, ok := u.Provider.ReadSweep(of, providers.Answer{Code: res.Code, Header: res.Header, Body: res.Body}, g.wanted, time.Now())
+	if g.read = read; ok {
+		v.Kind = providers.Answered
+	}
+	return v
 }
 
-// sweepAlong notes that the task of r has been polled, or is watched from now
-// on, and that e is known of it, nil being nothing. It puts the task's listing in
-// force once there are enough of them.
+// sweepAlong notes that the task of r is asked for, of which e is known.
 func (p *Poller) sweepAlong(r *Request, e *cache.Entry, now time.Time) {
-	u, s := r.Upstream, &p.sweeps
-	if !u.Sweeps(e) || s.touch(&r.Key, now) {
+	p.sweeps.Along(sweep.Task{Upstream: r.Upstream, Partition: r.Partition, Key: r.Key, Reference: r.Reference, Credential: r.Credential}, e, now)
+}
+
+// requestOf is the poll of a task that a listing may tell about.
+func requestOf(t *sweep.Task) Request {
+	return Request{Upstream: t.Upstream, Partition: t.Partition, Key: t.Key, Reference: t.Reference, Credential: t.Credential}
+}
+
+// stillWanted reports whether a task lives and somebody wants to know of it. While
+// the upstream says itself when there is news, that somebody watches it is no
+// reason to ask.
+func (p *Poller) stillWanted(t *sweep.Task, u *upstream.Upstream, polled time.Duration) bool {
+	e, _ := p.memory.Get(&t.Key)
+	return u.Sweeps(e) && (polled < sweptFor || !u.Speaks(time.Now()) && p.watches.follows(&t.Key))
+}
+
+// sweepOnce reads a listing, learns what it tells, and plans the next sweep.
+func (p *Poller) sweepOnce(ctx context.Context, l *sweep.Listing, _ time.Duration) {
+	defer l.Release()
+	start := time.Now()
+	u := p.Upstream([]byte(l.Upstream))
+	live := p.sweeps.Swept(l, u, start)
+	if len(live) == 0 {
 		return
 	}
-	about := Request{Upstream: u, Partition: r.Partition, Key: r.Key, Reference: r.Reference, Credential: r.Credential}
-	id := p.listingID(&about)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byKey[r.Key] != nil || len(s.byKey) >= maxSwept {
-		return
+	s := &sweeping{p: p, u: u, l: l, tasks: make(map[string]*sought, len(live)), first: requestOf(&live[0]), told: map[cache.ID]bool{}}
+	for i := range live {
+		defer s.seek(requestOf(&live[i]))()
 	}
-	l := s.byID[id]
-	if l == nil {
-		l = &listing{id: id, upstream: u.Name, partition: r.Partition, tasks: map[cache.ID]*sweptTask{}, slack: leastSlack}
-		s.byID[id] = l
-	}
-	task := &sweptTask{listing: l, request: about}
-	task.polled.Store(int64(now.Sub(sweepEpoch)))
-	s.byKey[r.Key], l.tasks[r.Key] = task, task
-	if l.due.IsZero() && len(l.tasks) >= u.Config.SweepAtLeast {
-		s.plan(l, now.Add(gathering))
-	}
-}
-
-// listingID names the listing that would tell about the task of r.
-func (p *Poller) listingID(r *Request) (id cache.ID) {
-	h := p.secret.Hash("listing")
-	h.Part(r.Partition.ID[:])
-	h.PartString(r.Upstream.Provider.SweepGroup(r.Reference))
-	h.Sum(&id)
-	return id
-}
-
-// touch notes that a task has been polled, and reports whether it is one that
-// listings may tell about. It allocates nothing.
-func (s *sweeps) touch(key *cache.ID, now time.Time) bool {
-	s.mu.RLock()
-	task := s.byKey[*key]
-	s.mu.RUnlock()
-	if task == nil {
-		return false
-	}
-	if at := int64(now.Sub(sweepEpoch)); at-task.polled.Load() > int64(time.Second) { // hits do not fight over it
-		task.polled.Store(at)
-	}
-	return true
-}
-
-// plan plans the next sweep of l. The lock is held.
-func (s *sweeps) plan(l *listing, due time.Time) {
-	l.due = due
-	s.queue.Add(schedule.Call[*listing]{Key: l.id, Lane: l.upstream, Owner: l.partition.ID, Due: due, Value: l})
-}
-
-// freshUntil is until when what a poll says of a task now is fresh because the
-// next sweep tells of it; the zero time if none is to.
-func (s *sweeps) freshUntil(key *cache.ID, now time.Time) time.Time {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	task := s.byKey[*key]
-	if task == nil || task.missed || task.listing.due.IsZero() || task.listing.failures > 0 {
-		return time.Time{}
-	}
-	due := task.listing.due
-	if due.Before(now) {
-		due = now
-	}
-	return due.Add(task.listing.slack)
-}
-
-// slackOf is how long after its time the next sweep of l may tell of a task.
-func (s *sweeps) slackOf(l *listing) time.Duration {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return l.slack
-}
-
-// swept are the requests for the tasks of l that are to be looked for now.
-// Those that have ended, or that nobody has asked for lately, are dropped; if
-// too few are left, l is not in force any more. u is the upstream of today, nil
-// if there is none.
-func (p *Poller) swept(l *listing, u *upstream.Upstream, now time.Time) []Request {
-	s := &p.sweeps
-	s.mu.RLock()
-	all := maps.Clone(l.tasks)
-	s.mu.RUnlock()
-	var gone []cache.ID
-	var live []Request
-	for key, task := range all {
-		if !p.wanted(task, u, now) {
-			gone = append(gone, key)
-			continue
+	planned := false
+	defer func() {
+		if !planned { // a panic is on its way
+			p.sweeps.Again(l, time.Now().Add(sweep.Longest))
 		}
-		r := task.request
-		r.Upstream = u
-		live = append(live, r)
+	}()
+	failed := s.read()
+	now := time.Now()
+	switch {
+	case failed != nil && len(s.told) == 0:
+		p.sweeps.Failed(l, u, failed.problem.RetryAfter, now)
+	default:
+		for _, key := range p.sweeps.Told(l, u, s.told, live, now.Sub(start), now) {
+			p.watches.hurry(&key)
+		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, key := range gone {
-		delete(s.byKey, key)
-		delete(l.tasks, key)
-	}
-	if u != nil && len(live) >= u.Config.SweepAtLeast {
-		return live
-	}
-	l.due, l.failures = time.Time{}, 0
-	for _, task := range l.tasks {
-		task.missed = false
-	}
-	if len(l.tasks) == 0 {
-		delete(s.byID, l.id)
+	planned = true
+	s.confirm(ctx)
+}
+
+// seek adds a task to those that are looked for, until done.
+func (s *sweeping) seek(r Request) (done func()) {
+	t := &sought{r: r, rec: s.p.records.pin(&r.Key)}
+	t.known = s.p.known(t.rec, r)
+	t.rec.mu.Lock()
+	t.generation = t.rec.generation
+	t.rec.mu.Unlock()
+	s.tasks[s.u.Parser.TaskID(r.Reference)] = t
+	return func() { s.p.records.unpin(t.rec) }
+}
+
+// read reads the pages until every task is told of, there is no next one, or
+// one cannot be had.
+func (s *sweeping) read() (why *failure) {
+	cursor := ""
+	for range s.u.Provider.Sweep.MaxPages {
+		next, failed := s.page(cursor)
+		if failed != nil || next == "" || next == cursor || len(s.told) == len(s.tasks) {
+			return failed
+		}
+		cursor = next
 	}
 	return nil
 }
 
-// wanted reports whether a task lives and somebody wants to know of it. While
-// the upstream says itself when there is news, that somebody watches it is no
-// reason to ask.
-func (p *Poller) wanted(task *sweptTask, u *upstream.Upstream, now time.Time) bool {
-	r := &task.request
-	e, _ := p.memory.Get(&r.Key)
-	if u == nil || !u.Continues(r.Upstream) || !u.Sweeps(e) {
-		return false
+// page asks for one page, by a flight of its own that ends in many entries, and
+// learns what it tells. Of several processes each reads the listing for the tasks
+// that it follows, one after the other.
+func (s *sweeping) page(cursor string) (next string, why *failure) {
+	u, p := s.u, s.p
+	f := &flight{
+		r:       Request{Upstream: u, Partition: s.l.Partition, Key: s.l.ID, Reference: s.first.Reference, Credential: s.first.Credential, spent: s.l.Release},
+		rec:     p.records.pin(&s.l.ID),
+		listing: &page{cursor: cursor, wanted: func(id string) bool { return s.tasks[id] != nil }},
 	}
-	polled := time.Duration(int64(now.Sub(sweepEpoch)) - task.polled.Load())
-	return polled < sweptFor || !u.Speaks(now) && p.watches.follows(&r.Key)
-}
-
-// follows reports whether a task is watched that has not ended.
-func (w *watches) follows(key *cache.ID) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	there := w.byKey[*key]
-	return there != nil && !there.ended
-}
-
-// told plans the next sweep after one that took some time and told of some of
-// the tasks that were looked for. It returns those that the sweep before did
-// tell of, and this one does not: they are polled alone from now on.
-func (s *sweeps) told(l *listing, u *upstream.Upstream, of map[cache.ID]bool, looked []Request, took time.Duration, now time.Time) (missed []cache.ID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.failures, l.slack = 0, min(max(leastSlack, 2*took), max(leastSlack, u.Config.Timeout))
-	for i := range looked {
-		key := looked[i].Key
-		task := l.tasks[key]
-		if task == nil {
-			continue
-		}
-		if !of[key] && !task.missed {
-			missed = append(missed, key)
-		}
-		task.missed = !of[key]
+	defer p.records.unpin(f.rec)
+	defer p.done(f)
+	res, v, err := p.ask(f)
+	now := time.Now()
+	if why = f.failedListing(res, v, err, now); why != nil {
+		p.sweeps.Pages.WithLabelValues(u.Name, "failed").Inc()
+		return "", why
 	}
-	s.plan(l, now.Add(u.SweepEvery()))
-	return missed
+	p.sweeps.Pages.WithLabelValues(u.Name, "read").Inc()
+	p.accepted(u, s.l.Partition, f.account, now)
+	for _, item := range f.listing.read.Items {
+		if t := s.tasks[u.Parser.TaskID(item.Reference)]; t != nil && !s.told[t.r.Key] {
+			s.told[t.r.Key] = true
+			s.learn(t, item, f, now)
+		}
+	}
+	return f.listing.read.Next, nil
 }
 
-// again plans the next sweep of l.
-func (s *sweeps) again(l *listing, due time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.plan(l, due)
+// failedListing is why a page tells nothing, nil if it does. That a credential
+// may not list is no word about its tasks, so it suspends nothing.
+func (f *flight) failedListing(res *upstream.Response, v providers.Verdict, err error, now time.Time) *failure {
+	var why failure
+	switch {
+	case err != nil:
+		why = failureOf(f.r.Upstream, err)
+	case v.Kind == providers.Answered:
+		return nil
+	case v.Kind == providers.RateLimited:
+		why = f.limited(res, v, now)
+	default:
+		why = failureByVerdict(f.r.Upstream, res, v)
+	}
+	return &why
 }
 
-// failed plans the next sweep after one that told nothing, not before wait.
-func (s *sweeps) failed(l *listing, u *upstream.Upstream, wait time.Duration, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	pause := min(max(longestSweep, u.SweepEvery()), u.SweepEvery()<<min(l.failures, 10))
-	l.failures++
-	s.plan(l, now.Add(max(pause, wait)))
+// learn learns what an item tells of its task. What it does not tell whole is
+// left to a poll.
+func (s *sweeping) learn(t *sought, item providers.SweepItem, f *flight, now time.Time) {
+	u, p, v := s.u, s.p, item.Verdict
+	raw := rawEntry{code: u.Provider.Poll.Documents[0], contentType: "application/json", body: item.Body}
+	partial, status := u.Provider.Sweep.Partial, v.Task.Status
+	if v.WantsResult || partial && (status.Terminal() || status == normalize.RequiresAction && !says(t.known, &v.Task)) {
+		s.alone = append(s.alone, t.r)
+		return
+	}
+	if partial {
+		v, raw = statusOnly(u, t, item)
+	}
+	p.noteWord(t.r, v)
+	next := p.render(t.r, t.known, v, raw, now)
+	next.Generation, next.Version, next.Alone = t.generation, f.version, f.alone
+	if t.known != nil {
+		if next.LookedAt = t.known.LookedAt; f.version == 0 { // without the store, which alone gives versions
+			next.Version, next.Alone = t.known.Version, t.known.Alone+1
+		}
+	}
+	if !next.Terminal {
+		next.FreshUntil = now.Add(u.SweepEvery() + p.sweeps.Slack(s.l))
+	}
+	p.sweeps.Tasks.WithLabelValues(u.Name).Inc()
+	entry, err := p.learn(u, t.rec, fact{entry: next, basis: t.known})
+	if err == nil && entry != nil && entry.Settling {
+		p.scheduleSettling(t.r, entry)
+	}
+}
+
+// says reports whether e has the status of task.
+func says(e *cache.Entry, task *normalize.Task) bool {
+	return e != nil && e.Status == string(task.Status) && e.NativeStatus == task.NativeStatus
+}
+
+// statusOnly is what an item that is believed for its status alone makes of what
+// is known of its task.
+func statusOnly(u *upstream.Upstream, t *sought, item providers.SweepItem) (providers.Verdict, rawEntry) {
+	e := t.known
+	if e == nil || e.Missing || e.NativeCode == 0 {
+		return item.StatusOnly(providers.Verdict{}), rawEntry{body: []byte("null")}
+	}
+	raw := rawEntry{code: e.NativeCode, contentType: e.NativeType, body: e.Native}
+	known := u.Provider.Judge(t.r.Reference, e.NativeCode, http.Header{"Content-Type": {e.NativeType}}, e.Native, e.ObservedAt)
+	if known.Kind == providers.Answered && says(e, &item.Verdict.Task) && says(e, &known.Task) {
+		return known, raw
+	}
+	return item.StatusOnly(known), raw
+}
+
+// confirm polls the tasks of which the listing says that there is more to know.
+func (s *sweeping) confirm(ctx context.Context) {
+	var polls sync.WaitGroup
+	defer polls.Wait()
+	slots := make(chan struct{}, confirming)
+	for _, r := range s.alone {
+		slots <- struct{}{}
+		polls.Go(func() {
+			defer func() { <-slots }()
+			s.p.faults.roots.Run("sweep", func() {
+				s.p.doubt(r)
+				_, _ = s.p.join(ctx, r)
+			})
+		})
+	}
 }

@@ -135,8 +135,8 @@ func ids(n int) (all []string) {
 	return all
 }
 
-// sweeping is a bench over a farm whose listing is read every second.
-func sweeping(t *testing.T, f *farm, tweak ...func(*upstream.Config)) *bench {
+// sweepBench is a bench over a farm whose listing is read every second.
+func sweepBench(t *testing.T, f *farm, tweak ...func(*upstream.Config)) *bench {
 	return newBenchOf(t, sweptFile, f.answer, append([]func(*upstream.Config){func(c *upstream.Config) {
 		c.Sweep = time.Second
 		c.SweepAtLeast = 5
@@ -152,7 +152,7 @@ func TestSweepSparesPolls(t *testing.T) {
 				f := newFarm()
 				all := ids(200)
 				f.set("BUSY", all...)
-				b := sweeping(t, f)
+				b := sweepBench(t, f)
 				d := &diary{}
 				b.Observe(d)
 				for _, id := range all {
@@ -254,7 +254,7 @@ func TestSweepMissesATask(t *testing.T) {
 		all := ids(10)
 		f.set("BUSY", all...)
 		f.hidden["job003"] = true
-		b := sweeping(t, f)
+		b := sweepBench(t, f)
 		for _, id := range all {
 			release, _ := b.Watch(b.request("a", id))
 			defer release()
@@ -280,7 +280,7 @@ func TestSweepInForce(t *testing.T) {
 		f := newFarm()
 		all := ids(10)
 		f.set("BUSY", all...)
-		b := sweeping(t, f)
+		b := sweepBench(t, f)
 		for _, id := range all[:4] {
 			release, _ := b.Watch(b.request("a", id))
 			defer release()
@@ -333,7 +333,7 @@ func TestSweepFails(t *testing.T) {
 				f.listings = c.answer
 				all := ids(10)
 				f.set("BUSY", all...)
-				b := sweeping(t, f, func(c *upstream.Config) { c.Breaker.Failures, c.Breaker.Ratio = 1000, 1 })
+				b := sweepBench(t, f, func(c *upstream.Config) { c.Breaker.Failures, c.Breaker.Ratio = 1000, 1 })
 				for _, id := range all {
 					release, _ := b.Watch(b.request("a", id))
 					defer release()
@@ -373,7 +373,7 @@ func TestSweepOfALongListing(t *testing.T) {
 		}
 		all := ids(5)
 		f.set("BUSY", all...)
-		b := sweeping(t, f)
+		b := sweepBench(t, f)
 		for _, id := range all {
 			b.poll("a", id)
 		}
@@ -391,7 +391,7 @@ func TestSweepMeetsOtherFacts(t *testing.T) {
 		f := newFarm()
 		all := ids(6)
 		f.set("BUSY", all...)
-		b := sweeping(t, f)
+		b := sweepBench(t, f)
 		for _, id := range all {
 			b.poll("a", id)
 		}
@@ -429,7 +429,7 @@ func TestSweepWithinBudget(t *testing.T) {
 		f := newFarm()
 		all := ids(50)
 		f.set("BUSY", all...)
-		b := sweeping(t, f, func(c *upstream.Config) { c.Rate = &upstream.RateConfig{Requests: 30, Per: time.Minute, Burst: 60} })
+		b := sweepBench(t, f, func(c *upstream.Config) { c.Rate = &upstream.RateConfig{Requests: 30, Per: time.Minute, Burst: 60} })
 		for _, id := range all {
 			b.poll("a", id)
 		}

@@ -166,6 +166,14 @@ func (w *watches) hurry(key *cache.ID) {
 	}
 }
 
+// follows reports whether a task is watched that has not ended.
+func (w *watches) follows(key *cache.ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := w.byKey[*key]
+	return there != nil && !there.ended
+}
+
 // has reports whether a task is watched.
 func (w *watches) has(key *cache.ID) bool {
 	w.mu.Lock()
@@ -210,7 +218,7 @@ func (p *Poller) firstWatch(r Request) time.Time {
 		}
 		return r.Upstream.Unhurried(e.FreshUntil, e.ObservedAt)
 	}
-	if until := p.sweeps.freshUntil(&r.Key, now); until.After(now) { // what is to be known, a listing is about to tell
+	if until := p.sweeps.FreshUntil(&r.Key, now); until.After(now) { // what is to be known, a listing is about to tell
 		return until
 	}
 	return now
