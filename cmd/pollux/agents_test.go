@@ -67,6 +67,7 @@ func makeTask(t *testing.T, s *sandbox.Server, provider, credential, lifecycle s
 // over HTTP and over standard input and output, and Go in the newest
 // revision.
 func TestAgentClients(t *testing.T) {
+	t.Parallel()
 	install(t, agentsDir, "node", "npm", "go")
 	upstream, base := agentsFront(t, 20)
 	program := filepath.Join(t.TempDir(), "pollux")
@@ -87,6 +88,7 @@ func TestAgentClients(t *testing.T) {
 		{"Go", filepath.Join(agentsDir, "goclient"), []string{"go", "run", ".", base + "/mcp"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			endless := "vessl/" + makeTask(t, upstream, "vessl", "team-1", "stuck")
 			running := "vessl/" + makeTask(t, upstream, "vessl", "team-1", "")
 			command := exec.CommandContext(t.Context(), c.command[0], append(c.command[1:], "Bearer team-1", running, ended, endless)...)
@@ -144,6 +146,7 @@ func callTool(ctx context.Context, base, credential, tool, arguments string) (gj
 // TestAgentsWaitTogether: many agents wait for the same jobs, and the upstream
 // is polled as for one.
 func TestAgentsWaitTogether(t *testing.T) {
+	t.Parallel()
 	const agents, jobs = 50, 10
 	upstream, base := agentsFront(t, 4)
 	var refs []string

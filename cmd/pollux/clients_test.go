@@ -46,6 +46,7 @@ const (
 // simulated upstreams and of an A2A agent that nobody here wrote. All they are
 // told is another base URL.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	install(t, clientsDir, "node", "npm", "curl")
 	front := newFront(t, 4)
 	front.simulate(t, "aitronos", "gumloop-flow", "openai", "orq", "shannon", "vessl")
@@ -101,6 +102,10 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// installing is held while packages are installed: tests that run side by side
+// share them.
+var installing sync.Mutex
+
 // install puts the packages of dir into node_modules, as its lock file says.
 // They stay there, and a later run finds them as long as the lock file is the
 // same. It fails unless the programs are there.
@@ -111,6 +116,8 @@ func install(t *testing.T, dir string, programs ...string) {
 			t.Fatalf("%v: this test needs %s (node 20 or later)", err, strings.Join(programs, ", "))
 		}
 	}
+	installing.Lock()
+	defer installing.Unlock()
 	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)

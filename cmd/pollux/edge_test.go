@@ -38,6 +38,7 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 // TestServeTLS: what works in plain works with TLS, streams and their ends
 // included, and a silent connection holds up nobody.
 func TestServeTLS(t *testing.T) {
+	t.Parallel()
 	upstream := progressing(t)
 	dir := t.TempDir()
 	pool := certificate(t, dir)

@@ -21,6 +21,7 @@ import (
 // TestFollowToTheEnd: npm's eventsource and a real browser follow a task, and
 // stop by themselves once it has ended.
 func TestFollowToTheEnd(t *testing.T) {
+	t.Parallel()
 	install(t, webhooksDir, "node", "npm", "chromium")
 	set, err := providers.Builtin()
 	if err != nil {

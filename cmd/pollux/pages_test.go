@@ -115,6 +115,7 @@ const exitTaskWaits = 5
 // TestFirstSteps does what the README says, from the config to the end of a
 // task, with other ports.
 func TestFirstSteps(t *testing.T) {
+	t.Parallel()
 	_, text, _ := strings.Cut(read(t, "../../README.md"), "\n## First steps\n")
 	text, _, _ = strings.Cut(text, "\n## ")
 	dir := t.TempDir()

@@ -18,6 +18,7 @@ import (
 // with what the SDK has for that, and fetches its result. The same job is then
 // read as a document, which is what Pollux learned from the SDK's requests.
 func TestDocumentedClients(t *testing.T) {
+	t.Parallel()
 	install(t, clientsDir, "node", "npm", "curl")
 	cases := []struct {
 		upstream  string

@@ -122,6 +122,7 @@ func counterOf(t *testing.T, base, series string) float64 {
 
 // TestSlurm runs jobs on a real cluster and follows them through Pollux.
 func TestSlurm(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	dir := t.TempDir()
 	writeIn(t, dir, "config.yaml", fmt.Sprintf(`listen: 127.0.0.1:0

@@ -48,6 +48,7 @@ var interpreters = map[string]struct {
 
 // TestExamples runs what the documentation shows, as it stands there.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	install(t, webhooksDir, "node", "npm", "curl", "python3", "go")
 	set, err := providers.Builtin()
 	if err != nil {

@@ -130,6 +130,7 @@ type accepted struct {
 // it accepted is told of each of its tasks at least once, always under the same
 // id, and every message verifies with the public library.
 func TestWebhooksSurviveKills(t *testing.T) {
+	t.Parallel()
 	install(t, webhooksDir, "node", "npm")
 	set, err := providers.Builtin()
 	if err != nil {
