@@ -44,11 +44,14 @@ export function setAttr(element, name, value) {
 export function keyed(parent, items, key, make, update) {
   const old = new Map();
   for (const child of parent.children) old.set(child.dataset.key, child);
+  const keys = items.map((item) => String(key(item)));
+  const stay = new Set(keys);
+  // First what is gone: behind it everything would have to move.
+  for (const [k, element] of old) if (!stay.has(k)) element.remove();
   let at = parent.firstElementChild;
-  for (const item of items) {
-    const k = String(key(item));
+  for (const [i, item] of items.entries()) {
+    const k = keys[i];
     let element = old.get(k);
-    old.delete(k);
     if (!element) {
       element = make(item);
       element.dataset.key = k;
@@ -57,5 +60,4 @@ export function keyed(parent, items, key, make, update) {
     else parent.insertBefore(element, at);
     update(element, item);
   }
-  for (const gone of old.values()) gone.remove();
 }

@@ -40,14 +40,14 @@ export class Fleet extends EventEmitter {
   #ticks = 0;
 
   /** hostile is put into every string that an upstream may choose; caller says
-   * that callers bring the credentials. */
-  constructor({ hostile = "", caller = false } = {}) {
+   * that callers bring the credentials; tasks is how many there are already. */
+  constructor({ hostile = "", caller = false, tasks = 180 } = {}) {
     super();
     this.caller = caller;
     this.setMaxListeners(0);
     this.hostile = hostile;
     const now = Date.now();
-    for (let i = 0; i < 180; i++) this.#create(now - (180 - i) * 9_000);
+    for (let i = 0; i < tasks; i++) this.#create(now - (tasks - i) * 9_000);
     this.stray(now - 4 * 3600e3);
     this.#twin(now - 5_000);
     for (const task of this.tasks) this.#age(task, now);

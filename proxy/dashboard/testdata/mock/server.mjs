@@ -1,6 +1,6 @@
 // A server with the endpoints that the dashboard uses, over a simulated fleet.
 //
-//   node testdata/mock/server.mjs [--port 8099] [--prefix /pollux] [--login] [--part] [--caller] [--hostile]
+//   node testdata/mock/server.mjs [--port 8099] [--prefix /pollux] [--login] [--part] [--caller] [--hostile] [--tasks 180]
 //
 // --login asks for a Pollux key, which is "demo"; with --part that one lacks the
 // scope fleet; --caller refuses tasks without an upstream credential; --hostile
@@ -14,13 +14,13 @@ import { Fleet } from "./fleet.mjs";
 
 const { values: options } = parseArgs({ options: {
   port: { type: "string", default: "8099" }, prefix: { type: "string", default: "" },
-  login: { type: "boolean" }, part: { type: "boolean" }, caller: { type: "boolean" }, hostile: { type: "boolean" },
+  login: { type: "boolean" }, part: { type: "boolean" }, caller: { type: "boolean" }, hostile: { type: "boolean" }, tasks: { type: "string" },
 } });
 
 const here = new URL("../../", import.meta.url);
 const csp = [...readFileSync(new URL("dashboard.go", here), "utf8").match(/const CSP = ([^]*?)\n\n/)[1].matchAll(/"([^"]*)"/g)].map((m) => m[1]).join("");
 const types = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".mjs": "text/javascript; charset=utf-8", ".svg": "image/svg+xml" };
-const fleet = new Fleet({ caller: options.caller, hostile: options.hostile ? `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>` : "" });
+const fleet = new Fleet({ caller: options.caller, tasks: options.tasks && Number(options.tasks), hostile: options.hostile ? `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>` : "" });
 setInterval(() => fleet.tick(), 1000);
 
 function file(response, name) {
