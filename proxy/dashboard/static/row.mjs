@@ -19,6 +19,7 @@ export class RowView {
   #row;
   #several = false;
   #received = 0; // performance.now() when the row came
+  #near = true; // whether it may be seen
   #pick = h("input", { type: "checkbox", class: "pick" });
   #status = h("button", { type: "button", class: "link status" });
   #note = h("span", { class: "note" });
@@ -87,11 +88,21 @@ export class RowView {
     setAttr(this.#model, "title", row.model);
     stamp(this.#created, row.created_at ?? row.first_seen, row.created_at ? "created" : "first seen by Pollux");
     stamp(this.#changed, row.updated_at, "last changed");
+    this.#age();
+  }
+
+  /** come says whether the row is near what is seen. */
+  come(near) {
+    this.#near = near;
     this.tick();
   }
 
-  /** tick moves the ages on. */
+  /** tick moves the ages on where they are seen. */
   tick() {
+    if (this.#near) this.#age();
+  }
+
+  #age() {
     const row = this.#row;
     const present = now();
     setText(this.#created, ago(instant(row.created_at ?? row.first_seen), present));
