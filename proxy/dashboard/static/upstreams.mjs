@@ -5,7 +5,7 @@ import { now, onTick } from "./clock.mjs";
 import { byId, h, keyed, setAttr, setText } from "./dom.mjs";
 import { ago, duration, instant, percent, short, whole } from "./format.mjs";
 import { STATUSES, wordOf } from "./statuses.mjs";
-import { stateOf } from "./upstreamstate.mjs";
+import { inOrder, stateOf } from "./upstreamstate.mjs";
 
 export class Upstreams {
   #list = h("ul", { class: "cards" });
@@ -27,10 +27,18 @@ export class Upstreams {
       this.#cards.set(u.name, card);
       return card.element;
     };
-    keyed(this.#list, upstreams, (u) => u.name, make, (_, u) => this.#cards.get(u.name).draw(u));
+    keyed(this.#list, this.#inOrder(upstreams), (u) => u.name, make, (_, u) => this.#cards.get(u.name).draw(u));
     const names = new Set(upstreams.map((u) => u.name));
     for (const name of this.#cards.keys()) if (!names.has(name)) this.#cards.delete(name);
     this.mark(this.#chosen);
+  }
+
+  // Those in trouble first, unless somebody points at one or uses the keyboard.
+  #inOrder(upstreams) {
+    const used = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
+    const at = new Map([...this.#list.children].map((card, i) => [card.dataset.key, i]));
+    if (used) return upstreams.toSorted((a, b) => (at.get(a.name) ?? Infinity) - (at.get(b.name) ?? Infinity) || 0);
+    return inOrder(upstreams.map((u) => ({ name: u.name, state: stateOf(u, 0, now()), u }))).map((x) => x.u);
   }
 
   /** drawTasks adds the tasks of each, from the fleet. */
