@@ -63,6 +63,9 @@ upstreams: {one: {provider: vessl, base_url: %s/vessl}}
 	if code, _, _ := get(t, atB+"/readyz"); code != http.StatusOK {
 		t.Errorf("/readyz without the database: %d", code)
 	}
+	if code, body, _ := get(t, atB+"/v1/fleet?window=1h"); code != http.StatusOK || !strings.Contains(body, `"store_answers":false`) {
+		t.Errorf("/v1/fleet without the database: %d %s", code, body)
+	}
 	if code, body, _ := get(t, atB+"/v1/tasks/one/"+id); code != http.StatusOK {
 		t.Errorf("from memory, without the database: %d %s", code, body)
 	}

@@ -150,15 +150,9 @@ func (s *Service) plainView(x *access.Request) (*access.Reach, bool) {
 func (s *Service) fleet(v *access.Reach, span time.Duration, now time.Time) (*document, *problem.Problem) {
 	f := &document{Object: "fleet", At: now.UTC().Truncate(time.Millisecond), Durations: map[string]durationJSON{}, Failures: []failureJSON{}}
 	var since time.Time
-	counts := s.index.Counts(&v.Sight)
 	if span > 0 {
 		since = now.Add(-span)
-		var p *problem.Problem
-		if counts, p = s.countsSince(v, since); p != nil {
-			return nil, p
-		}
 	}
-	f.Tasks = s.fleetTasks(v, counts, now)
 	for _, u := range v.Upstreams {
 		if span > 0 {
 			f.Polls.add(u.TallySince(since))
@@ -169,6 +163,22 @@ func (s *Service) fleet(v *access.Reach, span time.Duration, now time.Time) (*do
 		f.Durations[u.Name] = durationJSON{secondsOf(d.P50, d.Samples), secondsOf(d.P95, d.Samples), d.Samples}
 	}
 	f.History = s.fleetHistory(v, span)
+	s.replicas(f, v.Sight.All)
+	if p := s.indexed(f, v, since, now); p != nil && f.StoreAnswers {
+		return nil, p
+	}
+	return f, nil
+}
+
+// indexed adds what the index tells of the tasks that changed since, zero being
+// ever; what it could not tell has no task.
+func (s *Service) indexed(f *document, v *access.Reach, since, now time.Time) *problem.Problem {
+	f.Tasks = s.fleetTasks(v, nil, now)
+	counts, p := s.counts(v, since)
+	if p != nil {
+		return p
+	}
+	f.Tasks = s.fleetTasks(v, counts, now)
 	oldest := cache.Query{Limit: 1, Statuses: running}
 	failed := cache.Query{Limit: failuresSeen, Statuses: failures, Order: cache.ByUpdated, Descending: true, Since: since}
 	for _, q := range []*cache.Query{&oldest, &failed} {
@@ -176,18 +186,16 @@ func (s *Service) fleet(v *access.Reach, span time.Duration, now time.Time) (*do
 	}
 	rows, _, p := s.list(&oldest)
 	if p != nil {
-		return nil, p
+		return p
 	}
 	for i := range rows {
 		row := s.rendered(&rows[i], now)
 		f.Oldest = &row
 	}
-	if rows, _, p = s.list(&failed); p != nil {
-		return nil, p
+	if rows, _, p = s.list(&failed); p == nil {
+		f.Failures = groupFailures(rows)
 	}
-	f.Failures = groupFailures(rows)
-	s.replicas(f, v.Sight.All)
-	return f, nil
+	return p
 }
 
 // replicas says how the store is shared and, to whoever sees the whole fleet, by
@@ -206,8 +214,11 @@ func (s *Service) replicas(f *document, whole bool) {
 	}
 }
 
-// countsSince asks the index for the tasks that changed lately.
-func (s *Service) countsSince(v *access.Reach, since time.Time) (cache.Counts, *problem.Problem) {
+// counts asks the index for the tasks that changed since, zero being ever.
+func (s *Service) counts(v *access.Reach, since time.Time) (cache.Counts, *problem.Problem) {
+	if since.IsZero() {
+		return s.index.Counts(&v.Sight), nil
+	}
 	ctx, cancel := context.WithTimeout(s.life.Polls, listTimeout)
 	defer cancel()
 	counts, err := s.index.CountsSince(ctx, &v.Sight, since)

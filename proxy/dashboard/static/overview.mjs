@@ -13,6 +13,7 @@ import { WINDOWS } from "./route.mjs";
 import { Savings } from "./savings.mjs";
 import { follow } from "./sse.mjs";
 import { partOf } from "./session.mjs";
+import { alone } from "./sharing.mjs";
 import { States } from "./states.mjs";
 import { Table } from "./table.mjs";
 import { readUpstreams } from "./upstreamlist.mjs";
@@ -23,6 +24,8 @@ import { page } from "./visible.mjs";
 // sight says them too, later.
 const UPSTREAMS_EVERY = 1000;
 const UPSTREAMS_EVERY_HIDDEN = 10_000;
+
+const SECTIONS = { tasks: "Tasks", savings: "Savings", failures: "Failures", upstreams: "Upstreams", durations: "How long tasks take" };
 
 export class Overview {
   #run = null;
@@ -44,9 +47,9 @@ export class Overview {
     this.counts = new Counts({ pick: on.status, trouble: () => filters.trouble(), open, window: (word) => filters.window(word) });
     this.states = new States(on.upstream);
     this.upstreams = new Upstreams(on.upstream);
-    this.panels = [this.counts, new Savings(), new Failures(), new Replicas(), new Durations()];
-    byId("jump").append(...["tasks", "savings", "failures", "upstreams", "durations"].map((id) =>
-      h("button", { type: "button", class: "link", onclick: () => jump(id) }, byId(`${id}-title`).textContent)));
+    this.replicas = new Replicas();
+    this.panels = [this.counts, new Savings(), new Failures(), new Durations()];
+    byId("jump").append(...Object.entries(SECTIONS).map(([id, word]) => h("button", { type: "button", class: "link", onclick: () => jump(id) }, word)));
   }
 
   /** show brings the fleet up in a view; what was on show before stays until the
@@ -133,8 +136,10 @@ export class Overview {
   }
 
   #draw(fleet) {
-    this.#fleet = fleet;
     sync(fleet.at);
+    this.replicas.draw(fleet);
+    if (alone(fleet)) return; // of the rest it tells what is in memory only
+    this.#fleet = fleet;
     for (const panel of this.panels) panel.draw(fleet, WINDOWS[this.#window], this.#window);
     this.upstreams.drawTasks(fleet);
   }

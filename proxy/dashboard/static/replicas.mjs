@@ -4,7 +4,7 @@
 import { now, onTick } from "./clock.mjs";
 import { byId, h, keyed, setText } from "./dom.mjs";
 import { ago, count, instant } from "./format.mjs";
-import { sharing } from "./sharing.mjs";
+import { alone, sharing } from "./sharing.mjs";
 
 export class Replicas {
   #body = h("tbody");
@@ -18,7 +18,10 @@ export class Replicas {
 
   draw(fleet) {
     const replicas = fleet.replicas ?? [];
-    byId("replicas").hidden = replicas.length < 2 && fleet.store_answers !== false;
+    byId("replicas").hidden = replicas.length < 2 && !alone(fleet);
+    // At the top, since it concerns whatever else the page shows.
+    byId("store").hidden = !alone(fleet);
+    if (alone(fleet)) setText(byId("store"), "The store does not answer: this Pollux goes on alone, with what it has in memory. Counts are from before.");
     const [words, trouble] = sharing(fleet);
     setText(this.#state, words);
     this.#state.className = trouble ? "warn" : "muted";

@@ -2,10 +2,14 @@
 
 import { count } from "./format.mjs";
 
+/** alone says whether this replica goes on without the store. */
+export const alone = (fleet) => fleet.store_answers === false;
+
 // sharing says in words how the replicas stand to each other, and whether that
 // is trouble.
-export function sharing({ store_answers: answers, notices_current: current, polls_leased: leased }) {
-  if (answers === false) {
+export function sharing(fleet) {
+  const { notices_current: current, polls_leased: leased } = fleet;
+  if (alone(fleet)) {
     return ["The store does not answer: this replica goes on alone.", true];
   }
   if (current === false) {
