@@ -1,6 +1,6 @@
 // The page of one task, live until the task has ended.
 
-import { decoded, getJSON, openStream, Problem, request, rowURL, taskURL, upstreamOf } from "./api.mjs";
+import { decoded, openStream, Problem, request, rowURL, taskURL, upstreamOf } from "./api.mjs";
 import { cancellable, cancelTasks } from "./cancel.mjs";
 import { onTick } from "./clock.mjs";
 import { askCredential, placeOf } from "./credentialform.mjs";
@@ -9,11 +9,12 @@ import { curl } from "./curl.mjs";
 import { byId, h } from "./dom.mjs";
 import { facts, factsOfRow, output, progress, tick, trouble } from "./facts.mjs";
 import { members, show, without } from "./json.mjs";
+import { keyOf } from "./rows.mjs";
 import { beat, setStream } from "./live.mjs";
 import { confirmed, copy, copyButton, say, toast } from "./notice.mjs";
 import { follow } from "./sse.mjs";
 import { badge, wordOf } from "./statuses.mjs";
-import { Timeline } from "./timeline.mjs";
+import { historyOf, Timeline } from "./timeline.mjs";
 import { setSubject } from "./title.mjs";
 import { page } from "./visible.mjs";
 
@@ -24,6 +25,8 @@ export class TaskPage {
   #id = "";
   #status = "";
   #history = [];
+  #row = null; // the last of the list, while the document is not to be seen
+  #knownTo = null; // signal of the run that follows the row
   #run = null;
   #timeline = null;
   #parts = {};
@@ -48,6 +51,7 @@ export class TaskPage {
     this.#id = decoded(ref.split("?")[0].split("/").slice(1).join("/"));
     this.#status = "";
     this.#history = [];
+    this.#row = null;
     this.#back = back;
     this.#build();
     byId("task").hidden = false;
@@ -130,6 +134,7 @@ export class TaskPage {
 
   #draw(raw) {
     const doc = JSON.parse(raw);
+    if (this.#row) [this.#row, this.#history] = [null, []];
     this.#id = doc.id;
     const p = this.#parts;
     p.columns.hidden = false;
@@ -221,27 +226,46 @@ export class TaskPage {
     const box = callout(needsCredential ? "warn" : "bad", err);
     if (needsCredential) {
       box.append(askCredential(upstream, await placeOf(upstream, err.challenge), () => this.#follow()));
-      this.#showKnown(signal);
+      this.#followKnown(signal);
     } else box.append(again);
     if (!signal.aborted) this.#parts.problem.replaceChildren(box);
   }
 
-  // What the list knows of a task, while its document is not to be seen.
-  async #showKnown(signal) {
-    let row;
-    try {
-      row = (await getJSON(rowURL(this.#ref), { signal })).data.find((r) => r.ref === this.#ref);
-    } catch {
-      return; // The form above says what is missing.
+  // What the list knows of a task, as it changes, while its document is not to
+  // be seen.
+  #followKnown(signal) {
+    if (this.#knownTo === signal) return;
+    this.#knownTo = signal;
+    follow({
+      open: (_, s) => openStream(rowURL(this.#ref), { signal: s }),
+      signal,
+      visible: page,
+      beat,
+      event: (e) => e.event === "row" && !signal.aborted && this.#drawRow(JSON.parse(e.data)),
+      state: (word, milliseconds) => {
+        if (!signal.aborted) setStream("task", word, milliseconds);
+      },
+      problem() {}, // the form above says what is missing
+    });
+  }
+
+  // Of several credentials that know the reference, the first is kept to.
+  #drawRow(row) {
+    const before = this.#row;
+    if (row.ref !== this.#ref || this.#status || (before && keyOf(before) !== keyOf(row))) return;
+    this.#row = row;
+    if (!before) this.#history = historyOf(row);
+    else if (before.status !== row.status) {
+      this.#history = [...this.#history, { status: row.status, native_status: row.native_status, at: row.updated_at }];
+      say(`The task is ${wordOf(row.status)}`);
     }
-    if (!row || signal.aborted || this.#status) return;
     const p = this.#parts;
     p.badge.replaceChildren(badge(row.status), ...(row.stuck ? [h("span", { class: "pill warn" }, "stuck")] : []));
     p.where.textContent = [row.upstream, row.native_status].filter(Boolean).join(" · ");
     p.facts.replaceChildren(factsOfRow(row));
-    if (row.error) p.trouble.replaceChildren(...trouble({ error: { ...row.error, type: null }, required_action: null }));
+    p.trouble.replaceChildren(...(row.error ? trouble({ error: { ...row.error, type: null }, required_action: null }) : []));
     p.columns.hidden = false;
-    this.#timeline.draw([{ status: row.status, native_status: row.native_status, at: row.updated_at }], row.created_at ?? row.first_seen);
+    this.#timeline.draw(this.#history, row.created_at);
     setSubject(`${wordOf(row.status)}: ${row.id}`);
   }
 

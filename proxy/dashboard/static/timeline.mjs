@@ -15,12 +15,20 @@ export function steps(history, createdAt, present) {
     .sort((a, b) => a.from - b.from);
   if (seen.length === 0) return [];
   const created = instant(createdAt);
-  if (created < seen[0].from - 1000) seen.unshift({ status: null, native_status: null, from: created });
+  if (created < seen[0].from - 1000) seen.unshift({ status: null, native_status: null, from: created, word: "created, not yet seen by Pollux" });
   return seen.map((entry, i) => {
     const next = seen[i + 1]?.from;
     const runs = next === undefined && !isTerminal(entry.status);
     return { ...entry, runs, to: next ?? (runs ? Math.max(present, entry.from) : entry.from) };
   });
+}
+
+/** historyOf is what a row of a list tells of a task's history: when Pollux saw
+ * it first, and what it is since its last change. Pure. */
+export function historyOf(row) {
+  const last = { status: row.status, native_status: row.native_status, at: row.updated_at };
+  if (!(instant(row.first_seen) < instant(row.updated_at))) return [last];
+  return [{ status: null, native_status: null, at: row.first_seen, word: "first seen by Pollux" }, { ...last, poll: "its last change" }];
 }
 
 export class Timeline {
@@ -75,7 +83,7 @@ function stateLine(state) {
   return h("li", { class: state.status === null ? "unseen" : known(state.status) },
     h("span", { class: "when" }, h("time", { datetime: new Date(state.from).toISOString() }, clockTime(state.from, now()))),
     state.status === null ? h("span", { class: "sign" }) : icon(state.status),
-    h("span", { class: "what" }, h("strong", null, state.status === null ? "created, not yet seen by Pollux" : wordOf(state.status)),
+    h("span", { class: "what" }, h("strong", null, state.word ?? wordOf(state.status)),
       state.native_status ? h("bdi", { class: "code" }, state.native_status) : null,
       pollNote(state.poll)),
     h("span", { class: state.runs ? "lasted muted running" : "lasted muted" }, lasted ? `for ${(state.runs ? whole : duration)((state.to - state.from) / 1000)}` : ""));
@@ -90,6 +98,6 @@ function readLine(line) {
 // What is known of the poll that brought a state: a number, a word or members.
 function pollNote(poll) {
   if (poll === null || poll === undefined) return null;
-  const text = typeof poll === "object" ? Object.entries(poll).map(([k, v]) => `${k} ${v}`).join(", ") : `poll ${poll}`;
+  const text = typeof poll === "object" ? Object.entries(poll).map(([k, v]) => `${k} ${v}`).join(", ") : typeof poll === "number" ? `poll ${poll}` : poll;
   return h("bdi", { class: "muted poll" }, text);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 globalThis.setInterval = () => 0; // the clock's tick, of which a test has no need
-const { steps } = await import("../../static/timeline.mjs");
+const { historyOf, steps } = await import("../../static/timeline.mjs");
 const { lasted } = await import("../../static/row.mjs");
 const { scale } = await import("../../static/durations.mjs");
 const { line } = await import("../../static/charts.mjs");
@@ -48,4 +48,12 @@ test("only the last state runs, and only until the task ends", () => {
   const runs = (history) => steps(history, at(0), t0 + 29_000).map((x) => x.runs ?? false);
   assert.deepEqual(runs([{ status: "queued", at: at(28) }, { status: "in_progress", at: at(28.9) }]), [false, false, true]);
   assert.deepEqual(runs([{ status: "failed", at: at(28.9) }]), [false, false]);
+});
+
+test("a row tells when a task was first seen, and what it is since its last change", () => {
+  const row = { status: "failed", native_status: "ERROR", created_at: at(0), first_seen: at(5), updated_at: at(9) };
+  const said = (r) => steps(historyOf(r), r.created_at, t0 + 20_000).map((x) => [x.word ?? x.status, (x.to - x.from) / 1000]);
+  assert.deepEqual(said(row), [["created, not yet seen by Pollux", 5], ["first seen by Pollux", 4], ["failed", 0]]);
+  assert.deepEqual(said({ ...row, created_at: null }), [["first seen by Pollux", 4], ["failed", 0]]);
+  assert.deepEqual(said({ ...row, created_at: null, status: "queued", updated_at: at(5) }), [["queued", 15]]);
 });

@@ -1,5 +1,6 @@
 // Uses the dashboard in a browser as a person would, and fails with the first
-// thing that is not as it should be. With SHOTS=folder it leaves pictures there.
+// thing that is not as it should be. With SHOTS=folder it leaves pictures there;
+// arguments name the parts of it that are run, see the end.
 
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -60,16 +61,34 @@ async function accessible(which, _, within = "document") {
   assert.deepEqual(found, [], which);
 }
 
+const control = async (mock, path) => assert.ok((await fetch(`${mock.url.replace("/dashboard", "")}/mock/${path}`)).ok, path);
+
+// A replica without its store says so where it is seen, and keeps what it showed.
+async function goesOnAlone(mock) {
+  const failures = await browser.run("document.querySelectorAll('.failure').length");
+  await control(mock, "alone?on=yes");
+  const note = "document.getElementById('store')";
+  await until(`${note}.checkVisibility() && ${note}.textContent.includes('goes on alone') && document.getElementById('replicas').textContent.includes('goes on alone')`);
+  await inEveryLook("alone", async (which) => {
+    const { top, bottom } = await browser.run(`(({ top, bottom }) => ({ top, bottom }))(${note}.getBoundingClientRect())`);
+    assert.ok(top >= 0 && bottom <= 900, `${which}: out of sight`);
+  });
+  assert.equal(await browser.run("document.querySelectorAll('.failure').length"), failures);
+  await control(mock, "alone?on=no");
+  await until(`${note}.hidden`);
+}
+
 async function troubleIsAtTheTop(mock) {
   await until(`${rows}.length > 20 && ${isLive} && document.querySelector('.card .pill')`);
-  const dead = async (name) => (await fetch(`${mock.url.replace("/dashboard", "")}/mock/dead?upstream=${name}`)).ok;
+  const dead = (name) => control(mock, `dead?upstream=${name}`);
   // What is seen of the row, on a phone its line, without scrolling.
   const first = "(() => { const e = [...document.querySelectorAll('.states-line, .state-chip')].find((x) => x.checkVisibility()); const r = e?.getBoundingClientRect(); return r && r.top >= 0 && r.bottom <= innerHeight ? e.textContent : ''; })()";
   await inEveryLook("fleet", async (which) => {
     await until(`!${first}.startsWith('shannon')`);
-    assert.ok(await dead("shannon"));
+    await dead("shannon");
     await until(`(${first}.match(/^(shannon|orq|vessl|gumloop)/) ?? [''])[0] && document.querySelector('#states').textContent.includes('shannoncut off')`);
     await until("document.title.match(/shannon cut off|in trouble/) && document.getElementById('live').dataset.trouble === 'bad'");
+    await until("['shannon', 'orq', 'vessl', 'gumloop-flow'].includes(document.querySelector('.card .name').textContent)"); // and its card comes first
     await accessible(which);
     await dead("");
   });
@@ -275,7 +294,7 @@ async function logsIn() {
   await until("!document.getElementById('login').hidden && document.getElementById('overview').hidden");
 }
 
-async function takesCredential() {
+async function takesCredential(mock) {
   await until(`${rows}.length > 20`);
   await browser.run(`${rows}.find((r) => r.querySelector('.badge.queued, .badge.in_progress')).focus()`);
   await browser.press("Enter");
@@ -285,6 +304,10 @@ async function takesCredential() {
   const before = await browser.run(runs);
   await until(`${runs} !== ${JSON.stringify(before)}`); // it goes on
   await inEveryLook("known", accessible);
+  const title = await browser.run("document.querySelector('#task-title').textContent");
+  await control(mock, `fail?ref=${encodeURIComponent(await browser.run("new URLSearchParams(location.hash.slice(1)).get('task')"))}`);
+  await until(`document.querySelector('.task-name .badge.failed') && document.querySelector('.timeline li.failed') && document.querySelector('.callout.bad') && ${isLive}`);
+  assert.equal(await browser.run("document.querySelector('#task-title').textContent"), title);
   await browser.run("document.querySelector('.credential [name=value]').focus()");
   await browser.type("wrong");
   await browser.press("Enter");
@@ -297,8 +320,8 @@ async function takesCredential() {
   assert.equal(await browser.run("document.documentElement.outerHTML.includes('hush-hush') || location.href.includes('hush')"), false);
 }
 
-try {
-  await withServer(["--prefix", "/pollux", "--hostile"], async (mock) => {
+const PARTS = {
+  page: () => withServer(["--prefix", "/pollux", "--hostile"], async (mock) => {
     await readsAndMoves();
     await rowsSayWhy();
     await asksAboutLately();
@@ -309,11 +332,19 @@ try {
     await followsWebhooks(mock);
     await keepsTheme();
     await survivesRestart(mock);
-  });
-  await withServer([], troubleIsAtTheTop);
-  await withServer(["--login"], logsIn);
-  await withServer(["--login", "--part"], seesAPart);
-  await withServer(["--caller"], takesCredential);
+  }),
+  trouble: () => withServer([], async (mock) => {
+    await troubleIsAtTheTop(mock);
+    await goesOnAlone(mock);
+  }),
+  login: () => withServer(["--login"], logsIn),
+  part: () => withServer(["--login", "--part"], seesAPart),
+  credential: () => withServer(["--caller"], takesCredential),
+};
+
+try {
+  const asked = process.argv.slice(2);
+  for (const [name, part] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await part();
 } finally {
   await browser.close();
 }

@@ -36,6 +36,7 @@ export class Fleet extends EventEmitter {
   polls = { received: 48_210, upstream: 3_904, hit: 38_905, collapsed: 4_020, stale: 61, not_modified: 1_320 };
   avoided = 212;
   dead = ""; // an upstream that died
+  alone = false; // whether the store is away
   #history = { step_seconds: 60, by_status: Object.fromEntries(STATUSES.map((s) => [s, []])), polls_received: [], polls_upstream: [] };
   #ticks = 0;
 
@@ -174,7 +175,7 @@ export class Fleet extends EventEmitter {
       oldest: oldest ? this.row(oldest) : null, history: this.#history, failures: this.#failures(),
       replicas: [{ id: "7f3a9c", version: "v1.4.0", started_at: iso(Date.now() - 86_400_000), slots: 683, self: true },
         { id: "c20b11", version: "v1.4.0", started_at: iso(Date.now() - 400_000), slots: 341, self: false }],
-      notices_current: true, polls_leased: 1204, store_answers: true,
+      notices_current: true, polls_leased: 1204, store_answers: !this.alone,
     };
   }
 
@@ -236,6 +237,10 @@ export class Fleet extends EventEmitter {
 
   endWebhook(id) {
     this.#ended.add(id);
+  }
+
+  fail(ref) {
+    this.#become(this.task(ref), "failed", Date.now());
   }
 
   task(ref) {

@@ -157,6 +157,14 @@ createServer((request, response) => {
     fleet.dead = query.upstream;
     return response.writeHead(204).end();
   }
+  if (path === "/mock/alone") {
+    fleet.alone = query.on === "yes";
+    return response.writeHead(204).end();
+  }
+  if (path === "/mock/fail") {
+    fleet.fail(query.ref);
+    return response.writeHead(204).end();
+  }
   if (path === "/mock/asked") return json(response, asked);
   if (path === "/v1/session") return serveSession(request, response);
   if (!loggedIn(request)) return problem(response, 401, "/problems/unauthorized", "a Pollux key is needed");
