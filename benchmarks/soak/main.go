@@ -50,6 +50,7 @@ func main() {
 	lasts := flag.Duration("for", 30*time.Minute, "how `long` the load lasts, once the store is filled")
 	tasks := flag.Int("tasks", 1_000_000, "how `many` tasks are in the store")
 	asked := flag.Int64("asked", 50_000, "how `many` more clients ask for")
+	clients := flag.Int("clients", 16, "how `many` clients poll, each up to 200 times a second")
 	streams := flag.Int("streams", 1000, "how `many` event streams are open")
 	memory := flag.String("memory", "256MiB", "what the `container` may use")
 	program := flag.String("pollux", "bin/pollux", "the `program`")
@@ -57,7 +58,7 @@ func main() {
 	flag.Parse()
 	limit, err := strictyaml.ParseBytes(*memory)
 	if err == nil {
-		err = soak(ctx, *program, *filled, int64(limit), *tasks, *asked, *streams, *lasts)
+		err = soak(ctx, *program, *filled, int64(limit), *tasks, *asked, *clients, *streams, *lasts)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -65,7 +66,7 @@ func main() {
 	}
 }
 
-func soak(ctx context.Context, program, filled string, limit int64, tasks int, asked int64, streams int, lasts time.Duration) error {
+func soak(ctx context.Context, program, filled string, limit int64, tasks int, asked int64, clients, streams int, lasts time.Duration) error {
 	dir, err := os.MkdirTemp("", "soak-*")
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func soak(ctx context.Context, program, filled string, limit int64, tasks int, a
 	defer p.end()
 
 	began = time.Now()
-	fmt.Printf("%s of memory, %d tasks and %d more, %d streams, %s, %d cores\n\n%8s %9s %9s %8s %8s %9s %7s %9s %6s\n", strictyaml.Bytes(limit), tasks, asked, streams, lasts,
+	fmt.Printf("%s of memory, %d tasks and %d more, %d clients, %d streams, %s, %d cores\n\n%8s %9s %9s %8s %8s %9s %7s %9s %6s\n", strictyaml.Bytes(limit), tasks, asked, clients, streams, lasts,
 		runtime.NumCPU(), "elapsed", "tasks", "polls", "batches", "lists", "events", "faults", "memory", "kills")
 	l := newLoad("http://" + p.address)
 	report := func() {
@@ -116,7 +117,7 @@ func soak(ctx context.Context, program, filled string, limit int64, tasks int, a
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
 	if l.known.Load() > 0 {
-		l.play(ctx, 16, streams)
+		l.play(ctx, clients, streams)
 	}
 	close(ended)
 	report()
