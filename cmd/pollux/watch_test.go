@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +28,26 @@ func progressing(t *testing.T) *httptest.Server {
 	return server
 }
 
+// swap makes text the config.yaml of dir as Kubernetes does: a link to a link to
+// a directory of a version, of which the one in the middle is replaced.
+func swap(t *testing.T, dir, version, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, version), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeIn(t, filepath.Join(dir, version), "config.yaml", text)
+	next := filepath.Join(dir, "..next")
+	if err := os.Symlink(version, next); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("..data/config.yaml", filepath.Join(dir, "config.yaml")); err != nil && !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
+	}
+}
+
 // TestReloadOnChange: with reload: watch, every way in which files change is a
 // reload, and nothing else is.
 func TestReloadOnChange(t *testing.T) {
@@ -41,26 +63,9 @@ func TestReloadOnChange(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "providers"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// As Kubernetes lays files out: a link to a link to a directory of a version.
-	version := func(name, text string) {
-		writeIn(t, dir, name+".yaml", text)
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		writeIn(t, filepath.Join(dir, name), "config.yaml", text)
-		next := filepath.Join(dir, "..next")
-		if err := os.Symlink(name, next); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(next, filepath.Join(dir, "..data")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	version := func(name, text string) { swap(t, dir, name, text) }
 	version("..1", config(dir, "one"))
 	file := filepath.Join(dir, "config.yaml")
-	if err := os.Symlink("..data/config.yaml", file); err != nil {
-		t.Fatal(err)
-	}
 	p := start(t, "serve", "--config", file)
 	p.stderr.await(t, `msg=listening`)
 	p.stderr.await(t, `msg="configuration files are watched"`)
@@ -101,7 +106,7 @@ func TestReloadOnChange(t *testing.T) {
 }
 
 // TestStreamsOutliveReload: 1,000 event streams are open while the config changes
-// under them, and none is cut.
+// under them, by a swap of links and in place, and none is cut.
 func TestStreamsOutliveReload(t *testing.T) {
 	const streams = 1000
 	upstream := progressing(t)
@@ -109,7 +114,8 @@ func TestStreamsOutliveReload(t *testing.T) {
 	config := func(level string) string {
 		return fmt.Sprintf("listen: 127.0.0.1:0\nreload: watch\nstore: {driver: none}\nlog: {level: %s}\nupstreams:\n  one: {provider: vessl, base_url: %q, freshness: {in_progress: 1h}}\n", level, upstream.URL)
 	}
-	p := start(t, "serve", "--config", writeIn(t, dir, "config.yaml", config("info")))
+	swap(t, dir, "..1", config("info"))
+	p := start(t, "serve", "--config", filepath.Join(dir, "config.yaml"))
 	base := "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
 	p.stderr.await(t, `msg="configuration files are watched"`)
 	var open, ended sync.WaitGroup
@@ -147,9 +153,9 @@ func TestStreamsOutliveReload(t *testing.T) {
 		})
 	}
 	open.Wait()
-	writeIn(t, dir, "config.yaml", config("debug"))
+	swap(t, dir, "..2", config("debug"))
 	p.stderr.await(t, `msg="configuration reloaded"`)
-	writeIn(t, dir, "config.yaml", config("info")+"limits: {streams: 1}\n")
+	writeIn(t, filepath.Join(dir, "..2"), "config.yaml", config("info")+"limits: {streams: 1}\n")
 	for deadline := time.Now().Add(20 * time.Second); strings.Count(p.stderr.String(), `msg="configuration reloaded"`) < 2; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not reloaded again:\n%s", p.stderr)
