@@ -212,8 +212,8 @@ func TestDeploy(t *testing.T) {
 var servedElsewhere = map[string]string{
 	"pollux_inbound_messages_total": "proxy/inbound/inbound.go",
 	"pollux_hints_total":            "proxy/poller/hint.go",
-	"pollux_sweep_pages_total":      "proxy/poller/listing.go",
-	"pollux_sweep_tasks_total":      "proxy/poller/listing.go",
+	"pollux_sweep_pages_total":      "proxy/poller/sweep/table.go",
+	"pollux_sweep_tasks_total":      "proxy/poller/sweep/table.go",
 	"pollux_token_requests_total":   "proxy/poller/upstream/metrics.go",
 	"pollux_replicas":               "cmd/pollux/metrics.go",
 	"pollux_slots_owned":            "cmd/pollux/metrics.go",
