@@ -43,8 +43,11 @@ type compiler struct {
 	faults    []Fault
 }
 
+// fault adds a fault, once: a source may be compiled in several forms.
 func (c *compiler) fault(at Position, format string, args ...any) {
-	c.faults = append(c.faults, Fault{at, fmt.Sprintf(format, args...)})
+	if f := (Fault{at, fmt.Sprintf(format, args...)}); !slices.Contains(c.faults, f) {
+		c.faults = append(c.faults, f)
+	}
 }
 
 // below names a key under the one at p; the file's line stays that of p.
@@ -71,13 +74,34 @@ func (c *compiler) condition(spec ExprSpec) *Condition {
 		c.faults = append(c.faults, *fault)
 		return nil
 	}
-	for _, code := range condition.codes {
-		if !slices.Contains(c.documents, code) {
-			c.fault(spec.Position, "condition: http is never %d here: the codes whose answers are documents are %s; list %d in poll.documents if it is one", code, numberList(c.documents), code)
+	for _, test := range condition.codes {
+		if !slices.ContainsFunc(c.documents, test.holds) {
+			c.fault(spec.Position, "condition: http is never %s here: the codes whose answers are documents are %s; list %s in poll.documents if it is one", test.text, numberList(c.documents), test.one)
+		}
+	}
+	for _, word := range condition.words {
+		if why := c.mapping.neverWord(word); why != "" {
+			c.fault(spec.Position, "condition: word is never %q: %s", word, why)
 		}
 	}
 	c.mapping.paths = append(c.mapping.paths, condition.paths...)
 	return condition
+}
+
+// neverWord says why no answer has such a word, "" if one may.
+func (m *Mapping) neverWord(word string) string {
+	listed, known := m.words[m.folded(word)]
+	switch {
+	case known && listed.word != word:
+		return fmt.Sprintf("with fold it is spelt as words has it, %q", listed.word)
+	case known || word == "":
+		return ""
+	case m.unprefixed(word) != word:
+		return fmt.Sprintf("it comes without the prefix, as %q", m.unprefixed(word))
+	case strings.Count(word, " ") < len(m.statusPaths)-1:
+		return fmt.Sprintf(`path leads to %d words, which are joined by a blank, as in "completed success"`, len(m.statusPaths))
+	}
+	return ""
 }
 
 func numberList(numbers []int) string {
@@ -170,6 +194,9 @@ func (c *compiler) words(spec StatusSpec) {
 		}
 		if w.Status == "" {
 			c.fault(w.Position, "word %q has no status", w.Word)
+		}
+		if w.Word == "null" || w.Word == "~" {
+			c.fault(w.Position, "null is no word: a status that is null or absent is ''")
 		}
 		if parts := len(spec.Paths); parts > 1 && strings.Count(w.Word, " ") < parts-1 {
 			c.fault(w.Position, `word %q can never come: path leads to %d words, which are joined by a blank, as in "completed success", with - for one that is absent`, w.Word, parts)
@@ -295,6 +322,9 @@ func (c *compiler) origin(s *source, typ memberType) {
 		_, s.plain = plainKeys(s.result)
 	case len(s.sum) > 0:
 		for _, path := range s.sum {
+			if strings.Contains(path, " + ") {
+				c.fault(s.at.below("sum"), "want a list of paths, as in [a, b]")
+			}
 			c.path(path, s.at.below("sum"))
 		}
 	case s.param == "" && typ != typeCalls:

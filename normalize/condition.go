@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -89,9 +90,24 @@ func (d *document) count(path string) int {
 type Condition struct {
 	program *vm.Program
 	paths   []PathSpec
-	codes   []int // that http is compared with for equality
-	json    bool  // names json, which costs a decoding of the whole body
+	codes   []codeTest // what http is compared with
+	words   []string   // that word is compared with
+	state   bool       // names word, status or terminal
+	json    bool       // names json, which costs a decoding of the whole body
 }
+
+// codeTest is a comparison of http with constants, as "404" or ">= 400"; one
+// is how to speak of a code that passes.
+type codeTest struct {
+	text, one string
+	holds     func(code int) bool
+}
+
+const suchCode = "such a code"
+
+// ReadsStatus reports whether the condition looks at the task's status, which
+// answers that are no documents do not have.
+func (c *Condition) ReadsStatus() bool { return c.state }
 
 // CompileCondition compiles an expr expression over word, status, terminal,
 // http, json, kind(path), text(path), number(path) and count(path). It must be
@@ -106,7 +122,7 @@ func CompileCondition(spec ExprSpec) (*Condition, *Fault) {
 	if err != nil {
 		return nil, &Fault{spec.Position, "condition: " + exprMessage(err)}
 	}
-	return &Condition{program, visitor.paths, visitor.codes, visitor.json}, nil
+	return &Condition{program, visitor.paths, visitor.codes, visitor.words, visitor.state, visitor.json}, nil
 }
 
 // exprMessage leaves out the drawing of the code that expr puts in its errors.
@@ -152,7 +168,9 @@ type conditionVisitor struct {
 	at         Position
 	paths      []PathSpec
 	seen       map[ast.Node]bool // the tree is walked more than once
-	codes      []int
+	codes      []codeTest
+	words      []string
+	state      bool
 	json       bool
 	free       int  // mentions of the functions less their calls with a literal
 	whole      bool // mentions $env, through which the functions have other names
@@ -173,6 +191,7 @@ func (v *conditionVisitor) Visit(node *ast.Node) {
 	case *ast.IdentifierNode:
 		v.json = v.json || n.Value == "json"
 		v.whole = v.whole || n.Value == "$env"
+		v.state = v.state || n.Value == "word" || n.Value == "status" || n.Value == "terminal"
 		if takesPath(n) {
 			v.free++
 		}
@@ -205,9 +224,13 @@ func (v *conditionVisitor) comparison(n *ast.BinaryNode) {
 	case "in":
 		list, ok := n.Right.(*ast.ArrayNode)
 		if !ok {
+			v.codeRange(n)
 			return
 		}
 		constants = list.Nodes
+	case "<", "<=", ">", ">=":
+		v.codeOrder(n)
+		return
 	default:
 		return
 	}
@@ -223,10 +246,38 @@ func (v *conditionVisitor) comparison(n *ast.BinaryNode) {
 			v.never = append(v.never, fmt.Errorf("status is never %q, it is one of %s; the native word is called word", text, statusList()))
 		case isNamed(subject, "http") && n.Operator != "!=":
 			if code, isInt := constant.(int); isInt {
-				v.codes = append(v.codes, code)
+				v.codes = append(v.codes, codeTest{strconv.Itoa(code), strconv.Itoa(code), func(c int) bool { return c == code }})
 			}
+		case isNamed(subject, "word") && isText:
+			v.words = append(v.words, text)
 		}
 	}
+}
+
+// codeRange notes http in 400..499.
+func (v *conditionVisitor) codeRange(n *ast.BinaryNode) {
+	span, ok := n.Right.(*ast.BinaryNode)
+	if !ok || span.Operator != ".." || !isNamed(n.Left, "http") {
+		return
+	}
+	from, isFrom := span.Left.(*ast.IntegerNode)
+	to, isTo := span.Right.(*ast.IntegerNode)
+	if isFrom && isTo {
+		v.codes = append(v.codes, codeTest{fmt.Sprintf("%d..%d", from.Value, to.Value), suchCode, func(c int) bool { return from.Value <= c && c <= to.Value }})
+	}
+}
+
+// codeOrder notes http >= 400 and the like.
+func (v *conditionVisitor) codeOrder(n *ast.BinaryNode) {
+	limit, ok := n.Right.(*ast.IntegerNode)
+	if !ok || !isNamed(n.Left, "http") {
+		return
+	}
+	holds := map[string]func(int) bool{
+		"<": func(c int) bool { return c < limit.Value }, "<=": func(c int) bool { return c <= limit.Value },
+		">": func(c int) bool { return c > limit.Value }, ">=": func(c int) bool { return c >= limit.Value },
+	}[n.Operator]
+	v.codes = append(v.codes, codeTest{fmt.Sprintf("%s %d", n.Operator, limit.Value), suchCode, holds})
 }
 
 // constantOf is the text or whole number that a node stands for.

@@ -35,6 +35,9 @@ func CheckPath(path string) error {
 	case strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return errors.New("control character in path")
 	}
+	if strings.Contains(path, "://") {
+		return errors.New("this is a URL; want the path of a member of the answer")
+	}
 	if same, foreign := fromPointer(path); foreign {
 		return fmt.Errorf("this is a JSON pointer; the same as a GJSON path is %s", same)
 	}

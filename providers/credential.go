@@ -58,10 +58,15 @@ func (p *Provider) HeldFault(names []string) string {
 	case len(names) == 0 && id.Need == NeedAll && len(id.Headers)+len(id.Query) > 1:
 		return "provider " + p.Name + " needs all of " + strings.Join(slices.Concat(id.Headers, id.Query), ", ") + ": give each under headers"
 	}
+	missing := slices.Clone(id.Headers)
 	for _, name := range names {
 		if name = textproto.CanonicalMIMEHeaderKey(name); !slices.Contains(id.Headers, name) {
 			return "provider " + p.Name + " has no place for " + name + ": its identity lists " + strings.Join(id.Headers, ", ")
 		}
+		missing = slices.DeleteFunc(missing, func(m string) bool { return m == name })
+	}
+	if len(names) > 0 && id.Need == NeedAll && len(missing) > 0 {
+		return "provider " + p.Name + " needs all of " + strings.Join(id.Headers, ", ") + ", and " + strings.Join(missing, ", ") + " is missing"
 	}
 	return ""
 }

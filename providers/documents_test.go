@@ -264,6 +264,8 @@ func TestHeldFault(t *testing.T) {
 		{"{headers: [A, B], need: all}", nil, true},
 		{"{headers: [A, B]}", nil, false},
 		{"{headers: [A, B], need: all}", []string{"a", "B"}, false},
+		{"{headers: [A, B], need: all}", []string{"B"}, true},
+		{"{headers: [A, B]}", []string{"B"}, false},
 		{"{headers: [A]}", []string{"C"}, true},
 	} {
 		if got := file(tt.identity).HeldFault(tt.names); (got != "") != tt.fault {

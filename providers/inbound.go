@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"pollux/normalize"
 )
 
@@ -106,7 +108,7 @@ func (i *Inbound) Receive(h http.Header, query url.Values, body []byte, from Sen
 	}
 	m := Message{ID: i.verify.messageID(h, body)}
 	if i.types != "" {
-		if word, _ := textAt(body, i.types); !slices.Contains(i.words, word) {
+		if word := gjson.GetBytes(body, i.types); word.IsArray() || word.IsObject() || !slices.Contains(i.words, word.String()) {
 			return m, nil
 		}
 	}

@@ -116,6 +116,17 @@ func TestOtherSignatures(t *testing.T) {
 	}
 }
 
+// TestMessageTypes: a type is a word as a status is, a number or boolean too.
+func TestMessageTypes(t *testing.T) {
+	in := parse(t, "in", "name: in\nidentity: {headers: [K]}\nparams: {id: {in: path}}\npoll: {request: 'GET /{id}'}\nstatus: {path: s, words: {x: completed}}\n"+
+		"inbound: {id: id, types: {path: type, words: [done, '3', 'true']}, verify: {token: {header: T}}}\n").Inbound
+	for kind, want := range map[string]string{`"done"`: "7", `3`: "7", `true`: "7", `"3"`: "7", `4`: "", `false`: "", `null`: "", `["done"]`: "", `"Done"`: ""} {
+		if got, err := in.Receive(header("T", "k"), nil, []byte(`{"id":"7","type":`+kind+`}`), Sender{Secret: "k"}, noon); err != nil || got.TaskID != want {
+			t.Errorf("type %s: a hint for %q (%v), want %q", kind, got.TaskID, err, want)
+		}
+	}
+}
+
 func sum(s string) string {
 	h := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(h[:])

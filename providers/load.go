@@ -157,7 +157,9 @@ func (l *loader) mapping(file string) {
 		}
 		l.faults = append(l.faults, strictyaml.Fault{File: file, Line: line, Column: column, Key: f.Key, Message: f.Message})
 	}
-	l.p.Mapping = mapping
+	if l.p.Mapping = mapping; mapping != nil && l.p.Sweep != nil {
+		l.itemCode()
+	}
 }
 
 // ids are the places where an answer may name its task. What it says there
@@ -201,14 +203,18 @@ func (l *loader) alignIDs() {
 	}
 }
 
-// condition compiles an expression, nil if the file has none.
+// condition compiles an expression about an answer that is no document, nil if
+// the file has none.
 func (l *loader) condition(t text) *normalize.Condition {
 	if t.node == nil || t.node.Broken() {
 		return nil
 	}
 	c, fault := normalize.CompileCondition(t.expr())
-	if fault != nil {
+	switch {
+	case fault != nil:
 		l.fault(t.node, "", "%s", fault.Message)
+	case c.ReadsStatus():
+		l.fault(t.node, "", `word and status are empty here; look at http, or at the body, as in text("error.code") == "E_GONE"`)
 	}
 	return c
 }

@@ -159,8 +159,11 @@ var placeholders = regexp.MustCompile(`\{[^{}]*\}`)
 func (l *loader) pieces(t text, timed bool) (all []piece) {
 	from := 0
 	literal := func(s string) {
-		if strings.ContainsAny(s, "{}") {
+		switch {
+		case strings.ContainsAny(s, "{}"):
 			l.fault(t.node, "", "has a brace that stands for nothing")
+		case strings.HasSuffix(s, "$") && len(s) < len(t.value)-from:
+			l.fault(t.node, "", "want {body} and the like without a dollar sign")
 		}
 		if s != "" {
 			all = append(all, piece{pieceText, s})

@@ -131,6 +131,8 @@ func (l *loader) constantHeaders(f inOrder[text]) []Field {
 			l.fault(h.node, "poll.headers", "is a header that Pollux sets itself")
 		case slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }):
 			l.fault(h.node, "poll.headers", "is listed twice")
+		case strings.Contains(h.value.value, "${"):
+			l.fault(h.node, "poll.headers", "holds ${...}, which is read in config.yaml only; a secret belongs under credential there, and its header under identity.headers")
 		case h.value.value == "" || !isFieldValue(h.value.value):
 			l.fault(h.node, "poll.headers", "want a value of visible characters and blanks")
 		}

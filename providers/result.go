@@ -48,6 +48,12 @@ func (l *loader) result() {
 			l.fault(f.Request.node, "", "want a GET request: fetching a result changes nothing")
 		}
 		r.Request = &request
+		if request.Method != "" {
+			l.namesTask(f.Request, "result.request", &request, nil)
+		}
+	}
+	if f.Into.node == nil && len(f.Failed) == 0 && !l.file.readsResult() {
+		l.fault(l.root.Get("result"), "result", "is read by nothing: want into: output.data, or a source {result: path} under fields")
 	}
 	if f.When.node == nil {
 		l.fault(nil, "result.when", `is missing: the expression that says that there is a result, such as status == "completed"`)
@@ -67,11 +73,22 @@ func (l *loader) result() {
 	l.p.Result = r
 }
 
+// readsResult reports whether a source looks into the answer to the request
+// for the result.
+func (f *providerFile) readsResult() bool {
+	for _, field := range f.Fields {
+		if slices.ContainsFunc(field.value.sources, func(s normalize.SourceSpec) bool { return s.Result != "" }) {
+			return true
+		}
+	}
+	return false
+}
+
 // hosts checks the names of hosts that links may lead to.
 func (l *loader) hosts(f []text) []string {
 	var names []string
 	for _, host := range f {
-		if u, err := url.Parse("https://" + host.value); err != nil || host.value == "" || u.Host != host.value || u.Port() != "" {
+		if u, err := url.Parse("https://" + host.value); err != nil || host.value == "" || u.Host != host.value || u.Port() != "" || strings.ContainsAny(host.value, "*_") {
 			l.fault(host.node, "hosts", "want the name of a host, such as cdn.acme.example")
 		}
 		names = append(names, strings.ToLower(host.value))

@@ -18,6 +18,7 @@ import (
 // Sweep is a listing that tells about many tasks at once.
 type Sweep struct {
 	Request  Request
+	Code     int  // HTTP code as which an item is judged, which has none of its own
 	MaxPages int  // of one sweep
 	Partial  bool // of an item only its status is believed, and an end is confirmed by a poll
 	items    string
@@ -62,6 +63,9 @@ func (l *loader) sweep() {
 			l.fault(f.Next.Param.node, "sweep.next", "wants path: where the answer has the next page's cursor, and param: the query parameter that takes it")
 		}
 	}
+	if at := l.root.Nearest("sweep.covers"); len(f.Covers) == 0 && at.Path() == "sweep.covers" {
+		l.fault(at, "", "want the statuses that the listing shows, such as [queued, in_progress]; leave it out if it shows all")
+	}
 	for _, status := range f.Covers {
 		if !normalize.Status(status.value).Valid() {
 			l.fault(status.node, "sweep.covers", "want statuses of tasks, such as in_progress")
@@ -74,6 +78,17 @@ func (l *loader) sweep() {
 		}
 	}
 	l.p.Sweep = s
+}
+
+// itemCode finds the code of an answer that says of a task what an item does,
+// by its words.
+func (l *loader) itemCode() {
+	at := slices.IndexFunc(l.p.Poll.Documents, func(code int) bool { return !l.p.Mapping.Decides(code) })
+	if at < 0 {
+		l.fault(l.root.Get("sweep"), "sweep", "can tell of no task: an item has no HTTP code, and status.codes has every code that is a document")
+		return
+	}
+	l.p.Sweep.Code = l.p.Poll.Documents[at]
 }
 
 // Covers reports whether the listing shows tasks in that status.
@@ -191,7 +206,7 @@ func (p *Provider) ReadSweep(r Reference, page Answer, wanted func(id string) bo
 		}
 		about := Reference{slices.Clone(r.Values)}
 		about.Values[p.taskParam()] = id
-		if v := p.Judge(about, p.Poll.Documents[0], nil, body, now); v.Kind == Answered {
+		if v := p.Judge(about, p.Sweep.Code, nil, body, now); v.Kind == Answered {
 			first[id] = len(read.Items)
 			read.Items = append(read.Items, SweepItem{about, body, v})
 		}

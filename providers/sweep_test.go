@@ -88,6 +88,23 @@ func TestSweepWrapsItems(t *testing.T) {
 	}
 }
 
+// TestSweepJudgesByWords: an item has no code, so none that decides is taken
+// for its own.
+func TestSweepJudgesByWords(t *testing.T) {
+	file := func(codes string) string {
+		return "name: coded\nidentity: {headers: [K]}\nparams: {id: {in: path}}\npoll: {request: 'GET /{id}', documents: [200, 202]}\n" +
+			"status: {path: s, words: {busy: in_progress}, codes: {" + codes + "}}\nsweep: {request: GET /, items: '@this', id: id}\n"
+	}
+	p := parse(t, "coded", file("200: completed"))
+	page, _, ok := p.ReadSweep(Reference{[]string{"1"}}, Answer{200, nil, []byte(`[{"id":"1","s":"busy"}]`)}, func(string) bool { return true }, noon)
+	if !ok || len(page.Items) != 1 || page.Items[0].Verdict.Task.Status != normalize.InProgress {
+		t.Errorf("an item that is busy is %+v", page.Items)
+	}
+	if _, faults := parseProvider("coded.yaml", []byte(file("200: completed, 202: in_progress"))); !strings.Contains(faults.Error(), "can tell of no task") {
+		t.Errorf("faults of a listing under codes alone: %v", faults)
+	}
+}
+
 func TestSweepGroup(t *testing.T) {
 	p := builtins(t).Get("github-actions")
 	a, b, c := Reference{[]string{"o", "r", "1"}}, Reference{[]string{"o", "r", "2"}}, Reference{[]string{"o", "s", "1"}}

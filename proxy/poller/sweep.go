@@ -184,7 +184,7 @@ func (f *flight) failedListing(res *upstream.Response, v providers.Verdict, err 
 // left to a poll.
 func (s *sweeping) learn(t *sought, item providers.SweepItem, f *flight, now time.Time) {
 	u, p, v := s.u, s.p, item.Verdict
-	raw := rawEntry{code: u.Provider.Poll.Documents[0], contentType: "application/json", body: item.Body}
+	raw := rawEntry{code: u.Provider.Sweep.Code, contentType: "application/json", body: item.Body}
 	partial, status := u.Provider.Sweep.Partial, v.Task.Status
 	if v.WantsResult || partial && (status.Terminal() || status == normalize.RequiresAction && !says(t.known, &v.Task)) {
 		s.alone = append(s.alone, t.r)
