@@ -84,8 +84,8 @@ func (d *database) openReaders(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
+	d.read.SetMaxOpenConns(readers + listReaders)
+	d.read.SetMaxIdleConns(readers + listReaders)
 	if err := prepare(ctx, d.read, map[**sql.Stmt]string{&d.get: sqlGet, &d.getPartition: sqlGetPartition}); err != nil {
 		return err
 	}

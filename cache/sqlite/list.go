@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// lists is how many lists are read at once, so that polls find a reader.
-	lists = 2
-
 	// freshWrites is how many writes may wait for a list to wait for them, and
 	// freshFor how long: what was written a moment ago shall be found, and a
 	// flood of writes shall not delay anybody.
@@ -26,12 +23,6 @@ const (
 // List implements cache.Index. A file that is being replaced has no rows.
 func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.Position, error) {
 	s.awaitFewWrites(ctx)
-	select {
-	case s.listing <- struct{}{}:
-		defer func() { <-s.listing }()
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	}
 	rows, next, err := sqlindex.List(q, func(rest *cache.Query) (heads []sqlindex.Head, err error) {
 		err = s.snapshot(ctx, func(d *database, src source) (err error) {
 			heads, err = sqlindex.Page(src, rest, d.counts.scope(q))
@@ -61,9 +52,9 @@ func (s *Store) CountsSince(ctx context.Context, sight *cache.Sight, since time.
 	return counts, err
 }
 
-// snapshot runs f on one state of the file.
+// snapshot runs f on one state of the file, on a list reader.
 func (s *Store) snapshot(ctx context.Context, f func(*database, source) error) error {
-	return s.query(ctx, func(d *database) error {
+	return s.ask(ctx, s.lists, func(d *database) error {
 		tx, err := d.read.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
 		if err != nil {
 			return err

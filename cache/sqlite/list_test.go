@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -118,6 +119,47 @@ func fill(t testing.TB, s *Store, n, partitions int) {
 	if err := w.transact(file, w.batch, make([]outcome, n), nil); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestListsDoNotQueueBehindPolls: while every reader is busy, a list is read, and
+// while every list reader is, a poll.
+func TestListsDoNotQueueBehindPolls(t *testing.T) {
+	s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
+	e := storetest.Listed(1, 0, "completed", 1)
+	mustPut(t, s, e)
+	hold := func(to chan *read, n int) (release func()) {
+		var began, ended sync.WaitGroup
+		gate := make(chan struct{})
+		began.Add(n)
+		for range n {
+			ended.Go(func() {
+				err := s.ask(context.Background(), to, func(*database) error {
+					began.Done()
+					<-gate
+					return nil
+				})
+				if err != nil && !errors.Is(err, context.DeadlineExceeded) { // this test may be slow
+					t.Error(err)
+				}
+			})
+		}
+		began.Wait()
+		return func() { close(gate); ended.Wait() }
+	}
+	release := hold(s.reads, readers)
+	rows, _, err := s.List(t.Context(), &cache.Query{Sight: cache.Sight{All: true}, Limit: 5})
+	if err != nil || len(rows) != 1 {
+		t.Errorf("a list behind polls: %d rows, %v", len(rows), err)
+	}
+	if _, err := s.CountsSince(t.Context(), &cache.Sight{All: true}, time.Time{}); err != nil {
+		t.Errorf("counts behind polls: %v", err)
+	}
+	release()
+	release = hold(s.lists, listReaders)
+	if _, err := s.Get(t.Context(), &e.Key); err != nil {
+		t.Errorf("a poll behind lists: %v", err)
+	}
+	release()
 }
 
 // recorder notes the statements of a page.

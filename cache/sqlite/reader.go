@@ -17,15 +17,15 @@ type read struct {
 	done chan error // of capacity 1: nobody may be waiting any more
 }
 
-// runReader answers reads until Close. The work is not done on the callers'
+// runReader answers reads of one kind until Close. The work is not done on the callers'
 // goroutines so that a disk that hangs holds readers and not polls.
-func (s *Store) runReader() {
+func (s *Store) runReader(from <-chan *read) {
 	// A page that is mapped but gone (the -shm file was cut) becomes a panic
 	// that can be recovered, not the end of the process.
 	debug.SetPanicOnFault(true)
 	for {
 		select {
-		case r := <-s.reads:
+		case r := <-from:
 			r.done <- s.useFile(r.do)
 		case <-s.stop:
 			return
@@ -50,9 +50,14 @@ func (s *Store) useFile(f func(*database) error) error {
 	return err
 }
 
-// query runs f on a reader, within ctx and readTimeout. A damaged file has
-// nothing: cache.ErrNotFound.
+// query runs f on a reader.
 func (s *Store) query(ctx context.Context, f func(*database) error) error {
+	return s.ask(ctx, s.reads, f)
+}
+
+// ask runs f on a reader of those that to leads to, within ctx and readTimeout. A damaged file has
+// nothing: cache.ErrNotFound.
+func (s *Store) ask(ctx context.Context, to chan<- *read, f func(*database) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
@@ -61,7 +66,7 @@ func (s *Store) query(ctx context.Context, f func(*database) error) error {
 	r := &read{do: f, done: make(chan error, 1)}
 	var err error
 	select {
-	case s.reads <- r:
+	case to <- r:
 		select {
 		case err = <-r.done:
 		case <-ctx.Done():

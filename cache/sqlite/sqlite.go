@@ -20,7 +20,10 @@ import (
 const (
 	// readers is how many reads run at once; one takes some 20 µs from the
 	// page cache, so more only help a slow disk.
-	readers = 4
+	readers = 3
+	// listReaders is how many lists and counts do, beside them: polls need not
+	// wait for those, nor a list for the hundreds of reads of a batch.
+	listReaders = 2
 	// readTimeout and writeTimeout bound a call whose context has no earlier
 	// end: a disk that hangs must not hang a poll.
 	readTimeout  = 2 * time.Second
@@ -56,13 +59,13 @@ type Store struct {
 	secret    *cache.Secret
 	log       *slog.Logger
 
-	file    atomic.Pointer[database] // nil while there is no usable file
-	lock    *fileLock
-	reads   chan *read
-	listing chan struct{} // of capacity lists: the lists under way
-	writes  *writes.Queue[*write]
-	last    uint64 // version in the file when it was opened
-	health  health
+	file   atomic.Pointer[database] // nil while there is no usable file
+	lock   *fileLock
+	reads  chan *read // to the readers
+	lists  chan *read // to the list readers
+	writes *writes.Queue[*write]
+	last   uint64 // version in the file when it was opened
+	health health
 
 	broken      chan error    // of capacity 1: why the file needs to be mended
 	stop        chan struct{} // closed by Close
@@ -111,7 +114,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	s := &Store{
 		path: path, retention: cfg.Retention, secret: secret, log: log, lock: lock,
 		reads:      make(chan *read),
-		listing:    make(chan struct{}, lists),
+		lists:      make(chan *read),
 		writes:     writes.New[*write](),
 		broken:     make(chan error, 1),
 		stop:       make(chan struct{}),
@@ -129,8 +132,12 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	if keep == nil {
 		keep = func(_ <-chan struct{}, _ string, f func()) { f() }
 	}
-	for range readers {
-		s.readersDone.Go(func() { keep(s.stop, "reads of the store", s.runReader) })
+	for i := range readers + listReaders {
+		from := s.reads
+		if i >= readers {
+			from = s.lists
+		}
+		s.readersDone.Go(func() { keep(s.stop, "reads of the store", func() { s.runReader(from) }) })
 	}
 	go func() {
 		defer close(s.writerDone)
