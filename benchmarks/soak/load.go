@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +24,8 @@ type load struct {
 	polls, batches      kind
 	lists               []*kind      // of one query each
 	events, faults, cut atomic.Int64 // cut: streams, which are faults too
-	firstFault          sync.Once
-	fault               string // read after the load has ended
+	mu                  sync.Mutex
+	faulty              map[string]int // by what was seen, without what differs from time to time
 }
 
 // kind is what became of one kind of request. Its name is the query of a list.
@@ -61,7 +62,7 @@ func (k *kind) String() string {
 }
 
 func newLoad(base string) *load {
-	l := &load{base: base, client: &http.Client{
+	l := &load{base: base, faulty: map[string]int{}, client: &http.Client{
 		Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 256},
 	}}
 	l.polls.name, l.batches.name = "polls", "batches"
@@ -71,13 +72,17 @@ func newLoad(base string) *load {
 	return l
 }
 
+var taskName = regexp.MustCompile(`(done|running)-\d+`)
+
 // failed counts what clients must never see. What ctx ended is none.
 func (l *load) failed(ctx context.Context, format string, args ...any) {
 	if ctx.Err() != nil {
 		return
 	}
 	l.faults.Add(1)
-	l.firstFault.Do(func() { l.fault = fmt.Sprintf(format, args...) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faulty[taskName.ReplaceAllString(fmt.Sprintf(format, args...), "$1-*")]++
 }
 
 // do sends one request and reads its answer, which has to be a 200.

@@ -129,7 +129,10 @@ func soak(ctx context.Context, program, filled string, limit int64, tasks int, a
 	case container.kills() != 0:
 		return fmt.Errorf("the kernel ended it for want of memory:\n%s", p.log())
 	case l.faults.Load() > 0:
-		return fmt.Errorf("clients saw %d faults, %d of them streams that were cut, the first: %s\n%s", l.faults.Load(), l.cut.Load(), l.fault, p.log())
+		for what, n := range l.faulty {
+			fmt.Printf("%d times: %s\n", n, what)
+		}
+		return fmt.Errorf("clients saw %d faults, %d of them streams that were cut\n%s", l.faults.Load(), l.cut.Load(), p.log())
 	case l.known.Load() < asked:
 		return fmt.Errorf("interrupted with %d of %d tasks in the store", l.known.Load(), asked)
 	}
