@@ -22,6 +22,7 @@ var errNoList = errors.New("the answer is no list of tasks: is this a Pollux?")
 // taskRow is a row of the list of tasks, without what the client does not show.
 type taskRow struct {
 	Ref       string           `json:"ref"`
+	Key       string           `json:"key"`
 	Upstream  string           `json:"upstream"`
 	Status    normalize.Status `json:"status"`
 	CreatedAt *time.Time       `json:"created_at"`
@@ -274,7 +275,7 @@ const maxRemembered = 10_000
 // watchList shows rows as they change. A new connection repeats what is known
 // already, which is not shown again.
 func (c *client) watchList(ctx context.Context, t *console.Terminal, r request, asJSON bool) error {
-	shown := map[string]string{} // the last row by reference
+	shown := map[[2]string]string{} // the last row by key and reference: a reference is a task under each credential
 	handle := func(ev event) error {
 		switch ev.name {
 		case "row":
@@ -289,13 +290,14 @@ func (c *client) watchList(ctx context.Context, t *console.Terminal, r request, 
 		}
 		line := strings.TrimRight(fmt.Sprintf("%-20s  %s  %s  %s", secondText(row.UpdatedAt), t.Paint(statusStyle(row.Status),
 			console.Pad(console.CleanLine(string(row.Status)), 15)), console.CleanLine(row.Ref), row.note().Text), " ")
-		if shown[row.Ref] == line {
+		task := [2]string{row.Key, row.Ref}
+		if shown[task] == line {
 			return nil
 		}
 		if len(shown) >= maxRemembered {
 			clear(shown)
 		}
-		shown[row.Ref] = line
+		shown[task] = line
 		if asJSON {
 			return writeJSONLine(t.Stdout, ev.data)
 		}

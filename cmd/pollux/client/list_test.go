@@ -89,11 +89,12 @@ func TestListQuery(t *testing.T) {
 func TestListWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first, second := rowOf("shannon/a", "queued", ""), rowOf("shannon/a", "in_progress", `,"stuck":true`)
+	other := rowOf("shannon/a", "failed", `,"key":"k2"`) // the same reference under another credential
 	p := startPollux(t,
-		streams("retry: 1", "event: row", "data: "+first, ""),
+		streams("retry: 1", "event: row", "data: "+first, "", "event: row", "data: "+other, ""),
 		// A new connection begins with what is known already.
 		func(w http.ResponseWriter, r *http.Request) {
-			streams("event: row", "data: "+first, "", "event: row", "data: "+second, "")(w, r)
+			streams("event: row", "data: "+first, "", "event: row", "data: "+other, "", "event: row", "data: "+second, "")(w, r)
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		})
@@ -102,7 +103,7 @@ func TestListWatch(t *testing.T) {
 	go func() {
 		code <- run(ctx, []string{"list", "--watch", "--status", "queued,in_progress"}, strings.NewReader(""), writer, io.Discard)
 	}()
-	want := "2025-10-22T10:30:05Z  queued           shannon/a\n2025-10-22T10:30:05Z  in_progress      shannon/a  stuck\n"
+	want := "2025-10-22T10:30:05Z  queued           shannon/a\n2025-10-22T10:30:05Z  failed           shannon/a\n2025-10-22T10:30:05Z  in_progress      shannon/a  stuck\n"
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(reader, got); err != nil || string(got) != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
