@@ -60,10 +60,14 @@ While it runs it is controlled under /_sandbox/:
 	}
 	addr := listener.Addr().String()
 	fmt.Fprintln(t.Stdout, "simulated upstreams:")
+	table := &console.Table{Columns: make([]console.Column, 2)}
 	for _, p := range set.All() {
 		if p.Simulation != nil {
-			fmt.Fprintf(t.Stdout, "  %-14s %s\n", p.Name, sandbox.BaseURL(addr, p.Name))
+			table.Rows = append(table.Rows, []console.Cell{{Text: "  " + p.Name}, {Text: sandbox.BaseURL(addr, p.Name)}})
 		}
+	}
+	for _, line := range t.Lines(table, 0)[1:] { // without the empty heads
+		fmt.Fprintln(t.Stdout, line)
 	}
 	if err := serveHTTP(ctx, listener, server.Handler()); err != nil {
 		return t.Fail("sandbox", err)

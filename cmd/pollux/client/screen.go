@@ -22,17 +22,35 @@ func (o *overview) line() string {
 
 // ByStatus lists how many tasks are in which status, in the order of a task's
 // life.
-func ByStatus(tasks map[string]int) string {
-	var parts []string
+func ByStatus(tasks map[string]int) string { return strings.Join(byStatus(tasks), ", ") }
+
+func byStatus(tasks map[string]int) (parts []string) {
 	for _, s := range normalize.Statuses {
 		if n := tasks[string(s)]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", s, n))
 		}
 	}
 	if len(parts) == 0 {
-		return "none"
+		return []string{"none"}
 	}
-	return strings.Join(parts, ", ")
+	return parts
+}
+
+// wrapped is a list behind its name, in lines of at most width columns; 0 limits
+// nothing.
+func wrapped(name string, parts []string, width int) (lines []string) {
+	const indent = 8
+	line := fmt.Sprintf("%-*s%s", indent, name, parts[0])
+	for _, part := range parts[1:] {
+		line += ","
+		if width > 0 && len(line)+len(" ,")+len(part) > width {
+			lines = append(lines, line)
+			line = strings.Repeat(" ", indent) + part
+		} else {
+			line += " " + part
+		}
+	}
+	return append(lines, line)
 }
 
 // saved is the share of polls that cost no upstream poll.
@@ -59,10 +77,11 @@ func (o *overview) troubled() []string {
 func (o *overview) screen(t *console.Terminal, width, height int, err error) []string {
 	lines := []string{
 		t.Paint(console.Strong, "pollux") + fmt.Sprintf("  %s  %d tasks, %d stuck", o.at.Format(time.TimeOnly), o.Fleet.Tasks.Total, o.Fleet.Tasks.Stuck),
-		"tasks   " + ByStatus(o.Fleet.Tasks.ByStatus),
-		fmt.Sprintf("polls   received %d, asked upstreams %d, saved %s, rate limits avoided %d",
-			o.Fleet.Polls.Received, o.Fleet.Polls.Upstream, o.saved(), o.Fleet.Polls.RateLimitsAvoided),
 	}
+	lines = append(lines, wrapped("tasks", byStatus(o.Fleet.Tasks.ByStatus), width)...)
+	lines = append(lines, wrapped("polls", []string{
+		fmt.Sprintf("received %d", o.Fleet.Polls.Received), fmt.Sprintf("asked upstreams %d", o.Fleet.Polls.Upstream),
+		"saved " + o.saved(), fmt.Sprintf("rate limits avoided %d", o.Fleet.Polls.RateLimitsAvoided)}, width)...)
 	if height > 0 {
 		lines[0] += t.Paint(console.Faint, "  q ends")
 	}
