@@ -137,11 +137,12 @@ func (m *Memory) Put(e *Entry, keep time.Duration) {
 	write.Lock()
 	defer write.Unlock()
 	if e.Frozen {
-		if !m.done.Set(e.Key[:], e, e.Size()) {
+		if !set(m.done, e, 0) {
 			m.dropped.Add(1)
 		}
-		m.done.Wait()
-		drop(m.live, &e.Key)
+		if _, ok := lookUp(m.live, &e.Key); ok {
+			drop(m.live, &e.Key)
+		}
 		return
 	}
 	if _, frozen := lookUp(m.done, &e.Key); frozen {
@@ -151,11 +152,21 @@ func (m *Memory) Put(e *Entry, keep time.Duration) {
 		drop(m.live, &e.Key)
 		return
 	}
-	if !m.live.SetWithTTL(e.Key[:], e, e.Size(), keep) {
+	if !set(m.live, e, keep) {
 		drop(m.live, &e.Key)
 		m.dropped.Add(1)
 	}
-	m.live.Wait()
+}
+
+// set returns when e is visible, or lost. In place of an older value it is at once.
+func set(t *tier, e *Entry, keep time.Duration) bool {
+	if !t.SetWithTTL(e.Key[:], e, e.Size(), keep) {
+		return false
+	}
+	if now, _ := t.Get(e.Key[:]); now != e {
+		t.Wait()
+	}
+	return true
 }
 
 // Delete drops what is under key. When it returns, Get does not show it.

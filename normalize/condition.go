@@ -29,6 +29,7 @@ type scope struct {
 	Count  func(path string) int     `expr:"count"`  // of an array's elements; 0 for anything else
 
 	doc *document // what the functions look into
+	vm  vm.VM     // what conditions run on
 }
 
 // scopes keeps scopes with their functions, which are made once for each.
@@ -51,6 +52,7 @@ func newScope(d *document, http int) *scope {
 
 func (s *scope) release() {
 	s.doc, s.JSON = nil, nil
+	clear(s.vm.Stack[:cap(s.vm.Stack)])
 	scopes.Put(s)
 }
 
@@ -153,7 +155,7 @@ func (c *Condition) holds(s *scope, d *document) (bool, error) {
 	if c.json {
 		s.JSON = d.json()
 	}
-	result, err := expr.Run(c.program, s)
+	result, err := s.vm.Run(c.program, s)
 	if err != nil {
 		return false, fmt.Errorf("condition: %s", exprMessage(err))
 	}

@@ -57,7 +57,8 @@ func (p *Provider) request(ctx context.Context, t *Request, base *url.URL, r Ref
 	if len(r.Values) != len(p.Params) {
 		return nil, fmt.Errorf("the reference has %d values, want %d", len(r.Values), len(p.Params))
 	}
-	escaped := string(t.appendPath([]byte(strings.TrimSuffix(base.EscapedPath(), "/")), r.Values))
+	var room [128]byte
+	escaped := string(t.appendPath(append(room[:0], strings.TrimSuffix(base.EscapedPath(), "/")...), r.Values))
 	path, err := url.PathUnescape(escaped)
 	if err != nil {
 		return nil, fmt.Errorf("escape path: %w", err)

@@ -2,6 +2,7 @@ package native
 
 import (
 	"bytes"
+	"context"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -25,7 +26,7 @@ func (s *Service) serveNativePoll(x *access.Request, t *access.Target) {
 	}
 	r := x.PollRequest(t, part)
 	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
-	a := s.engine.Poll(s.life.Polls, r)
+	a := s.engine.Poll(context.Background(), r)
 	x.Now = time.Now()
 	s.answerNative(x, t, part, &a)
 }

@@ -32,15 +32,15 @@ func (*answered) Error() string { return "known meanwhile" }
 func (p *Poller) begin(ctx context.Context, f *flight) error {
 	u, part := f.r.Upstream, f.r.Partition
 	force := f.r.NoCache || f.r.settle
+	var ended chan struct{} // nil: nobody else was asking
+	defer func() { p.arrivals.leave(&f.r.Key, ended) }()
 	for {
-		ended := p.arrivals.expect(&f.r.Key) // before asking, or the end may come between
 		poll := p.pollOf(f)
 		poll.Lease, poll.Budget, poll.Force = u.Config.Timeout+leaseSlack, u.Config.Rate.Budget(), force
 		asked := time.Now()
 		f.asked = asked
 		g, err := p.store.Begin(ctx, poll)
 		if err != nil {
-			p.arrivals.leave(&f.r.Key, ended)
 			return p.beginAlone(ctx, f, err)
 		}
 		if g.Token != 0 {
@@ -49,7 +49,6 @@ func (p *Poller) begin(ctx context.Context, f *flight) error {
 		p.takeIn(f, g, asked)
 		f.forward = forward(f.known, f.r, time.Now())
 		if a, ok := p.withoutAsking(f, time.Now()); ok {
-			p.arrivals.leave(&f.r.Key, ended)
 			return &answered{p.shared(f, a)}
 		}
 		now := time.Now()
@@ -64,27 +63,34 @@ func (p *Poller) begin(ctx context.Context, f *flight) error {
 			part.Exhausted(poll.Budget, g.Spent, now)
 			err = rateLimited(u, g.Spent, 0, "the budget of this credential (rate) is used up")
 		case g.Busy > 0:
-			f.waited = true
-			timer := time.NewTimer(min(g.Busy, awaitFor))
-			select {
-			case <-ended:
-			case <-timer.C:
-			case <-ctx.Done():
-				err = &busyError{elsewhere: true}
-			}
-			timer.Stop()
-			if err == nil {
+			if f.waited = true; ended != nil {
+				if err = awaitEnd(ctx, ended, g.Busy); err != nil {
+					return err
+				}
 				p.arrivals.leave(&f.r.Key, ended)
-				continue
 			}
+			ended = p.arrivals.expect(&f.r.Key) // before asking again, or the end may come between
+			continue
 		default: // what stands is fresh, and not for this credential to be shown
-			p.arrivals.leave(&f.r.Key, ended)
 			force = true
 			continue
 		}
-		p.arrivals.leave(&f.r.Key, ended)
 		return err
 	}
+}
+
+// awaitEnd waits for the end of somebody else's poll, which is busy for so long at
+// most. The error is a *busyError.
+func awaitEnd(ctx context.Context, ended <-chan struct{}, busy time.Duration) error {
+	timer := time.NewTimer(min(busy, awaitFor))
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	case <-ctx.Done():
+		return &busyError{elsewhere: true}
+	}
+	return nil
 }
 
 // pollOf is what the store is asked with about f's task: what f knows. What was
@@ -242,7 +248,11 @@ func (a *arrivals) expect(key *cache.ID) chan struct{} {
 	return ended
 }
 
+// leave ends an expectation; nil is none.
 func (a *arrivals) leave(key *cache.ID, ended chan struct{}) {
+	if ended == nil {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	waiting := a.byKey[*key]

@@ -26,16 +26,18 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 		return &problem.Problem{Type: problem.UpstreamRejected, Status: http.StatusConflict, Upstream: u.Name,
 			Detail: "the task has ended, and what cancels a running one would delete it"}
 	}
+	ctx, cancel := context.WithTimeout(ctx, u.Config.Timeout)
+	defer cancel()
 	credential, err := u.Authorize(ctx, r.Credential)
 	if err != nil {
 		return err
 	}
-	req, err := u.Provider.CancelRequest(p.base, u.Base, r.Reference, credential)
+	req, err := u.Provider.CancelRequest(ctx, u.Base, r.Reference, credential)
 	if err != nil {
 		return &problem.Problem{Type: problem.InvalidRequest, Status: http.StatusBadRequest, Upstream: u.Name, Detail: "the cancel request cannot be built"}
 	}
 	r.trace(req.Header)
-	res, v, err := u.Fetch(ctx, r.Partition, req, func(res *upstream.Response) providers.Verdict {
+	res, v, err := u.Fetch(r.Partition, req, func(res *upstream.Response) providers.Verdict {
 		return u.Provider.JudgeCancel(r.Reference, res.Code, res.Header, res.Body, time.Now())
 	})
 	p.Freshen(r) // the upstream may have acted even if its answer was lost

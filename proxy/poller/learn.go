@@ -3,6 +3,7 @@ package poller
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -242,7 +243,7 @@ func (p *Poller) persist(known, e *cache.Entry, report *cache.Report) (*cache.En
 	if !e.Terminal || raised && e.Stored && !changed {
 		if changed || old || raised {
 			e.PersistedAt = e.ObservedAt
-			r.Entry, r.Lost = e, p.unwritten
+			r.Entry, r.Lost = e, p.onLost
 		}
 		p.commitLater(r)
 		return e, nil
@@ -354,7 +355,7 @@ func (p *Poller) tellLost(rec *record, why *problem.Problem) {
 // toldOf identifies what observers can tell apart: the document with its native
 // body, and whether it can still change.
 func toldOf(e *cache.Entry) told {
-	h := xxh3.HashString(e.NativeETag + e.Status)
+	h := xxh3.HashString(e.NativeETag) ^ bits.RotateLeft64(xxh3.HashString(e.Status), 1)
 	if e.Frozen {
 		h++
 	}

@@ -67,7 +67,8 @@ type outcome struct {
 
 // Poll answers r from the store or the upstream, once Cached could not.
 // Everybody who asks for the same key at the same time shares one upstream
-// poll. It returns when there is an answer or ctx ends.
+// poll. It returns when there is an answer or ctx ends; without an end of ctx, at
+// the end of the upstream's timeout or of the engine at the latest.
 func (p *Poller) Poll(ctx context.Context, r Request) Answer {
 	if r.OnlyIfCached {
 		return p.onlyIfCached(r, time.Now())
@@ -82,16 +83,21 @@ func (p *Poller) Poll(ctx context.Context, r Request) Answer {
 }
 
 // join waits for the flight of r's key, starting it if there is none. led says
-// that this call started it.
+// that this call started it. Who cannot leave flies it in its own goroutine, whose
+// stack has grown to what that takes before.
 func (p *Poller) join(ctx context.Context, r Request) (out outcome, led bool) {
-	mine := false // written before the result is sent, and only read after it
-	done := p.flights.DoChan(string(r.Key[:]), func() (any, error) {
-		mine = true
-		return p.fly(r), nil
-	})
+	mine := &flight{r: r}
+	fly := func() (any, error) {
+		mine.out = p.fly(mine)
+		return mine, nil
+	}
+	if ctx.Done() == nil {
+		res, _, _ := p.flights.Do(string(r.Key[:]), fly)
+		return res.(*flight).out, res == mine
+	}
 	select {
-	case res := <-done:
-		return res.Val.(outcome), mine
+	case res := <-p.flights.DoChan(string(r.Key[:]), fly):
+		return res.Val.(*flight).out, res.Val == mine
 	case <-ctx.Done(): // the flight goes on, for others or for the store
 		return outcome{Answer: Answer{Problem: &problem.Problem{Type: problem.UpstreamTimeout, Status: http.StatusGatewayTimeout,
 			Upstream: r.Upstream.Name, Detail: "the caller stopped waiting"}}}, true
@@ -99,8 +105,9 @@ func (p *Poller) join(ctx context.Context, r Request) (out outcome, led bool) {
 }
 
 // flight is one poll that everybody who asks meanwhile waits for. It belongs to
-// one goroutine.
+// one goroutine, and what it came to is read once that is done.
 type flight struct {
+	out     outcome
 	r       Request
 	rec     *record
 	known   *cache.Entry // before the upstream is asked; nil: nothing
@@ -121,8 +128,9 @@ type flight struct {
 
 // fly is a flight from start to end. It runs on its own context: a caller who
 // leaves ends it for nobody.
-func (p *Poller) fly(r Request) (out outcome) {
-	f := &flight{r: r, rec: p.records.pin(&r.Key)}
+func (p *Poller) fly(f *flight) (out outcome) {
+	r := &f.r
+	f.rec = p.records.pin(&r.Key)
 	defer p.records.unpin(f.rec)
 	defer func() {
 		if v := recover(); v != nil { // it would end the process: singleflight panics again in a goroutine of its own
@@ -135,11 +143,11 @@ func (p *Poller) fly(r Request) (out outcome) {
 		p.look(f)
 	}
 	now := time.Now()
-	p.sweepAlong(&r, f.known, now)
+	p.sweepAlong(r, f.known, now)
 	if a, ok := p.withoutAsking(f, now); ok {
 		return outcome{Answer: a}
 	}
-	f.forward = forward(f.known, r, now)
+	f.forward = forward(f.known, *r, now)
 	defer func() { out.poll = f.asking.Last() }()
 	res, v, err := p.ask(f)
 	if err == nil {
@@ -278,11 +286,11 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 	if err := p.begin(ctx, f); err != nil {
 		return nil, providers.Verdict{}, err
 	}
-	release, err := u.InFlight.Acquire(ctx, &r.Partition.ID)
+	slot, err := u.InFlight.Acquire(ctx, &r.Partition.ID)
 	if err != nil {
 		return nil, providers.Verdict{}, &busyError{}
 	}
-	defer release()
+	defer slot.Release()
 	reg := p.registry.Load()
 	if wait := r.Partition.Missed(reg.missesPerSecond, reg.missesBurst, time.Now()); wait > 0 {
 		return nil, providers.Verdict{}, rateLimited(u, wait, 0, "this credential causes more upstream polls than limits.misses_per_partition allows")
@@ -329,13 +337,13 @@ func (p *Poller) send(ctx context.Context, f *flight) (res *upstream.Response, v
 		return nil, v, 0, withoutToken(err)
 	}
 	f.account = u.Account(f.credential)
-	req, err := f.request(p.base)
+	req, err := f.request(ctx)
 	if err != nil {
 		return nil, v, 0, &upstream.FetchError{Reason: "build the upstream's request: a value cannot stand in its URL"}
 	}
 	r.trace(req.Header)
 	f.report.Unsent = false
-	return u.Poll(ctx, r.Partition, req, f.judge)
+	return u.Poll(r.Partition, req, f.judge)
 }
 
 // sendAgain makes the request once more after an answer that refuses an access

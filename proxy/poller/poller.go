@@ -65,8 +65,9 @@ type Poller struct {
 	cut        atomic.Int64 // since epoch: what was looked up before is not believed; 0: all is
 	settling   *schedule.Queue[Request]
 	unstored   unstored
-	words      logged // native words that no provider file lists
-	strangers  logged // credentials that were refused and never accepted
+	onLost     func(*cache.ID) // p.unwritten, made once
+	words      logged          // native words that no provider file lists
+	strangers  logged          // credentials that were refused and never accepted
 	watches    watches
 	observers  []Observer
 	tracer     *trace.Tracer // nil: nothing is traced
@@ -103,6 +104,7 @@ func New(cfg Config, set *providers.Set, store cache.Store, memory *cache.Memory
 		Upstream: func(name string) *upstream.Upstream { return p.Upstream([]byte(name)) },
 		Wanted:   p.stillWanted, Secret: secret,
 	}, reg)
+	p.onLost = p.unwritten
 	_, use, err := p.Prepare(cfg, set)
 	if err != nil {
 		return nil, err

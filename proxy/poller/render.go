@@ -83,7 +83,8 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 func changeTime(now time.Time) time.Time { return now.UTC().Truncate(time.Microsecond) }
 
 func validator(digest [16]byte) string {
-	return `W/"` + base64.RawURLEncoding.EncodeToString(digest[:]) + `"`
+	var text [26]byte
+	return string(append(base64.RawURLEncoding.AppendEncode(append(text[:0], `W/"`...), digest[:]), '"'))
 }
 
 // nativeValidator changes when the document does, and when the native body

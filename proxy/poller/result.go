@@ -21,7 +21,7 @@ var resultRetries = []time.Duration{2 * time.Second, 10 * time.Second, 60 * time
 // the result cannot be had, it returns v as it is, which still WantsResult.
 func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Response, v providers.Verdict) providers.Verdict {
 	u, r := f.r.Upstream, f.r
-	req, away, err := u.Provider.ResultRequest(p.base, u.Base, r.Reference, v, u.Credential(r.Credential))
+	req, away, err := u.Provider.ResultRequest(ctx, u.Base, r.Reference, v, u.Credential(r.Credential))
 	if err != nil || !p.spendAlso(ctx, f) {
 		return v
 	}
@@ -41,7 +41,7 @@ func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Resp
 		answers := [2]providers.Answer{{Code: first.Code, Header: first.Header, Body: first.Body}, {Code: res.Code, Header: res.Header, Body: res.Body}}
 		return u.Provider.JudgeResult(r.Reference, answers[0], answers[1], time.Now())
 	}
-	_, result, err := u.Send(ctx, req, limit, both, send)
+	_, result, err := u.Send(req, limit, both, send)
 	switch {
 	case err != nil:
 		return v

@@ -150,7 +150,7 @@ func (s *Service) pollOne(r poller.Request) (a poller.Answer) {
 			a = poller.Answer{Problem: &wire.RefusePanic.Problem}
 		}
 	}()
-	return s.engine.Poll(s.life.Polls, r)
+	return s.engine.Poll(context.Background(), r)
 }
 
 // groupAnswer is what one task of a group came to.

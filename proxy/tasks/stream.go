@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"context"
 	"time"
 
 	"pollux/proxy/access"
@@ -23,7 +24,7 @@ func (s *Service) serveStream(x *access.Request, t *access.Target, part *upstrea
 	end := func() { follower.Close(); leave() }
 	r := x.PollRequest(t, part)
 	r.NoCache = d.NoCache
-	a := s.engine.Poll(s.life.Polls, r)
+	a := s.engine.Poll(context.Background(), r)
 	x.Now = time.Now()
 	if a.Problem != nil && !a.Unconfirmed {
 		end()

@@ -63,7 +63,7 @@ func (s *Service) ServeAgain(x *access.Request) bool {
 func (s *Service) poll(x *access.Request, t *access.Target, part *upstream.Partition, o options, d wire.Directives) {
 	r := x.PollRequest(t, part)
 	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
-	a := s.engine.Poll(s.life.Polls, r)
+	a := s.engine.Poll(context.Background(), r)
 	x.Now = time.Now()
 	s.answer(x, t, part, o, &a)
 }

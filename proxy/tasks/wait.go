@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -54,7 +55,7 @@ func (s *Service) serveWait(x *access.Request, t *access.Target, part *upstream.
 	defer follower.Close()
 	r := x.PollRequest(t, part)
 	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
-	a := s.engine.Poll(s.life.Polls, r)
+	a := s.engine.Poll(context.Background(), r)
 	if goesOn(&a) || a.Problem == nil && !satisfied(x, o, a.Entry) {
 		a = s.await(x, t, part, o, r, a, follower, deadline)
 	}

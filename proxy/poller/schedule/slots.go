@@ -42,9 +42,15 @@ func NewSlots(limit int) *Slots {
 	return &Slots{limit: max(1, limit), owners: map[cache.ID]*claimant{}}
 }
 
+// Slot is one of Slots that is taken.
+type Slot struct {
+	slots *Slots
+	owner *claimant
+}
+
 // Acquire takes a slot for an owner, waiting until there is one or ctx ends. If
-// it returns nil, release must be called, once.
-func (s *Slots) Acquire(ctx context.Context, id *cache.ID) (release func(), err error) {
+// it returns no error, the slot must be released, once.
+func (s *Slots) Acquire(ctx context.Context, id *cache.ID) (Slot, error) {
 	s.mu.Lock()
 	c := s.owners[*id]
 	if c == nil {
@@ -52,12 +58,12 @@ func (s *Slots) Acquire(ctx context.Context, id *cache.ID) (release func(), err 
 		s.owners[*id] = c
 	}
 	alone := s.visited(id, time.Now())
-	release = func() { s.release(c) }
+	slot := Slot{s, c}
 	if len(c.waiting) == 0 && s.running < s.limit && (alone || fair(c.running, s.running, s.limit)) {
 		c.running++
 		s.running++
 		s.mu.Unlock()
-		return release, nil
+		return slot, nil
 	}
 	given := make(chan struct{})
 	if c.waiting = append(c.waiting, given); !c.queued {
@@ -67,9 +73,9 @@ func (s *Slots) Acquire(ctx context.Context, id *cache.ID) (release func(), err 
 	s.mu.Unlock()
 	select {
 	case <-given:
-		return release, nil
+		return slot, nil
 	case <-ctx.Done():
-		return nil, s.abandon(c, given, ctx.Err())
+		return Slot{}, s.abandon(c, given, ctx.Err())
 	}
 }
 
@@ -98,10 +104,11 @@ func (s *Slots) abandon(c *claimant, given chan struct{}, why error) error {
 	return why
 }
 
-func (s *Slots) release(c *claimant) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.end(c)
+// Release gives the slot back.
+func (t Slot) Release() {
+	t.slots.mu.Lock()
+	defer t.slots.mu.Unlock()
+	t.slots.end(t.owner)
 }
 
 // end gives a slot that is free again to those who wait, in turn.

@@ -20,10 +20,10 @@ func hold(t *testing.T, s *Slots, owner byte, n int) int {
 	var all sync.WaitGroup
 	for range n {
 		all.Go(func() {
-			if release, err := s.Acquire(ctx, &cache.ID{owner}); err == nil {
+			if slot, err := s.Acquire(ctx, &cache.ID{owner}); err == nil {
 				got.Add(1)
 				<-ctx.Done()
-				release()
+				slot.Release()
 			}
 		})
 	}
@@ -59,16 +59,16 @@ func TestSlots(t *testing.T) {
 			var order []byte
 			for _, owner := range []byte{1, 1, 2} {
 				go func() {
-					release, err := s.Acquire(t.Context(), &cache.ID{owner})
+					slot, err := s.Acquire(t.Context(), &cache.ID{owner})
 					if err == nil {
 						order = append(order, owner)
 						time.Sleep(time.Second)
-						release()
+						slot.Release()
 					}
 				}()
 				synctest.Wait()
 			}
-			first()
+			first.Release()
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			if string(order) != "\x01\x02\x01" {
@@ -82,7 +82,7 @@ func TestSlots(t *testing.T) {
 	t.Run("who gives up leaves nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := NewSlots(1)
-			release, _ := s.Acquire(t.Context(), &cache.ID{1})
+			slot, _ := s.Acquire(t.Context(), &cache.ID{1})
 			for range 100 {
 				ctx, stop := context.WithTimeout(t.Context(), time.Second)
 				if _, err := s.Acquire(ctx, &cache.ID{1}); !errors.Is(err, context.DeadlineExceeded) {
@@ -93,11 +93,11 @@ func TestSlots(t *testing.T) {
 			if len(s.turn) > 1 {
 				t.Errorf("%d wait although all gave up", len(s.turn))
 			}
-			release()
+			slot.Release()
 			if again, err := s.Acquire(t.Context(), &cache.ID{2}); err != nil {
 				t.Fatal(err)
 			} else {
-				again()
+				again.Release()
 			}
 			if len(s.owners) != 0 || s.running != 0 {
 				t.Errorf("%d owners and %d slots are left", len(s.owners), s.running)

@@ -150,9 +150,8 @@ func (u *Upstream) Guard(part *Partition, f func() error) error {
 	classified := func() error {
 		return u.breaker.run(func() error {
 			err := f()
-			var fetch *FetchError
-			switch {
-			case errors.As(err, &fetch):
+			switch _, unanswered := errors.AsType[*FetchError](err); {
+			case unanswered:
 				return &countedError{err: err, as: errTransport}
 			case errors.Is(err, ErrServer) && u.witnesses.add(&part.ID, time.Now(), u.Config.Breaker.Window):
 				return &countedError{err: err, as: errTransport}

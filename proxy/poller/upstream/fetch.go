@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"pollux/cache"
@@ -47,21 +48,19 @@ func (e *FetchError) kind() string {
 }
 
 // Fetch sends req once for a partition, reads the answer and has judge judge
-// it, all within the upstream's timeout. An answer about another task ends its
-// connection: the next answer on it would be as foreign. fetch returns a
-// *fetchError when no whole answer came; judge is not called then.
-func (u *Upstream) Fetch(ctx context.Context, part *Partition, req *http.Request, judge func(*Response) providers.Verdict) (*Response, providers.Verdict, error) {
-	return u.Send(ctx, req, int64(u.Config.MaxResponseBytes), judge,
+// it, all until req's context ends, which must. An answer about another task ends
+// its connection: the next answer on it would be as foreign. Fetch returns a
+// *FetchError when no whole answer came; judge is not called then.
+func (u *Upstream) Fetch(part *Partition, req *http.Request, judge func(*Response) providers.Verdict) (*Response, providers.Verdict, error) {
+	return u.Send(req, int64(u.Config.MaxResponseBytes), judge,
 		func(req *http.Request) (*http.Response, error) { return u.Transport.RoundTrip(&part.ID, req) })
 }
 
-// Send is fetch by another way, for an answer of at most limit bytes.
-func (u *Upstream) Send(ctx context.Context, req *http.Request, limit int64, judge func(*Response) providers.Verdict,
+// Send is Fetch by another way, for an answer of at most limit bytes.
+func (u *Upstream) Send(req *http.Request, limit int64, judge func(*Response) providers.Verdict,
 	roundTrip func(*http.Request) (*http.Response, error)) (*Response, providers.Verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, u.Config.Timeout)
-	defer cancel()
-	req = req.WithContext(ctx)
-	req.Header.Set("Via", "1.1 "+hop)
+	ctx := req.Context()
+	req.Header["Via"] = ownVia
 	span := trace.Send(ctx, req)
 	res, err := roundTrip(req)
 	if err != nil {
@@ -131,11 +130,12 @@ const maxRatio = 200
 // readBody reads and decodes a body of at most limit bytes. It takes memory as
 // bytes arrive, never by a declared length, and at most twice the body's size.
 func readBody(res *http.Response, limit int64) ([]byte, error) {
-	wire := &countingReader{r: io.LimitReader(res.Body, limit+1)}
-	var r io.Reader = wire
+	var r io.Reader = res.Body
+	var wire *countingReader // of a coded body
 	switch codings := Codings(res.Header); {
 	case len(codings) == 0:
 	case len(codings) == 1 && (codings[0] == "gzip" || codings[0] == "x-gzip"):
+		wire = &countingReader{r: io.LimitReader(res.Body, limit+1)}
 		zr, err := gzip.NewReader(wire) // of all members (RFC 1952, section 2.2)
 		if err != nil {
 			return nil, gzipFault(err)
@@ -144,13 +144,15 @@ func readBody(res *http.Response, limit int64) ([]byte, error) {
 	default:
 		return nil, &unusableBody{"its content coding was not asked for"}
 	}
-	coded := r != io.Reader(wire)
-	var body pieces
+	coded := wire != nil
+	first := firstPieces.Get().(*[firstPiece]byte)
+	defer firstPieces.Put(first)
+	body := pieces{last: first[:0]}
 	for {
 		n, err := r.Read(body.room())
 		body.took(n)
 		switch {
-		case body.size > limit, wire.n > limit:
+		case body.size > limit, coded && wire.n > limit:
 			return nil, &unusableBody{fmt.Sprintf("its body is longer than max_response_bytes (%d)", limit)}
 		case coded && body.size > 1<<20 && body.size > maxRatio*wire.n:
 			return nil, &unusableBody{"its compressed body grows beyond reason"}
@@ -184,6 +186,10 @@ const (
 	maxPiece   = 256 << 10
 )
 
+// firstPieces are room for the beginning of a body, and all of most: what is
+// returned is a copy.
+var firstPieces = sync.Pool{New: func() any { return new([firstPiece]byte) }}
+
 // pieces is a body as it arrives: a growing slice would have been copied, and
 // left behind, over and over.
 type pieces struct {
@@ -195,12 +201,8 @@ type pieces struct {
 // room is where the next bytes go.
 func (p *pieces) room() []byte {
 	if len(p.last) == cap(p.last) {
-		next := firstPiece
-		if p.last != nil {
-			p.full = append(p.full, p.last)
-			next = min(2*cap(p.last), maxPiece)
-		}
-		p.last = make([]byte, 0, next)
+		p.full = append(p.full, p.last)
+		p.last = make([]byte, 0, min(2*cap(p.last), maxPiece))
 	}
 	return p.last[len(p.last):cap(p.last)]
 }
@@ -272,10 +274,10 @@ func ClampRetryAfter(d time.Duration) time.Duration {
 
 // Poll is Fetch for a status request, and counts it: when it brought an answer,
 // Judged must be called. It returns how long it took.
-func (u *Upstream) Poll(ctx context.Context, part *Partition, req *http.Request, judge func(*Response) providers.Verdict) (*Response, providers.Verdict, time.Duration, error) {
+func (u *Upstream) Poll(part *Partition, req *http.Request, judge func(*Response) providers.Verdict) (*Response, providers.Verdict, time.Duration, error) {
 	start := time.Now()
 	u.stats.inFlight.Add(1)
-	res, v, err := u.Fetch(ctx, part, req, judge)
+	res, v, err := u.Fetch(part, req, judge)
 	u.stats.inFlight.Add(-1)
 	took := time.Since(start)
 	u.Metrics.seconds.Observe(took.Seconds())

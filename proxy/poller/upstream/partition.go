@@ -130,7 +130,8 @@ func (part *Partition) Succeeded(u *Upstream, account [16]byte, store cache.Stor
 	resumed = part.suspended.CompareAndSwap(true, false)
 	if u.Held {
 		if before := part.accepted.Load(); before == nil || *before != account {
-			part.accepted.Store(&account)
+			accepted := account
+			part.accepted.Store(&accepted)
 			resumed = true
 		}
 	}
@@ -294,8 +295,8 @@ func (part *Partition) Hear(u *Upstream, s cache.PartitionState, now time.Time) 
 		if !part.lastSuccess.CompareAndSwap(last, at) {
 			continue
 		}
-		if u.Held && s.Credential != ([16]byte{}) {
-			part.accepted.Store(&s.Credential)
+		if accepted := s.Credential; u.Held && accepted != ([16]byte{}) {
+			part.accepted.Store(&accepted)
 		}
 		break
 	}

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -54,7 +53,7 @@ func asked(t *testing.T, c Config) (string, error) {
 	defer connections.Close()
 	u := &Upstream{Config: c, Transport: connections}
 	req, _ := http.NewRequest("GET", c.BaseURL+"/", nil)
-	res, _, err := u.Fetch(context.Background(), &Partition{}, req, func(*Response) (v providers.Verdict) { return v })
+	res, _, err := u.Fetch(&Partition{}, req, func(*Response) (v providers.Verdict) { return v })
 	if err != nil {
 		return "", err
 	}

@@ -64,6 +64,9 @@ var hop = func() string {
 	return "pollux-" + hex.EncodeToString(b)
 }()
 
+// ownVia is shared: whoever adds to it gets a copy, since it is full.
+var ownVia = []string{"1.1 " + hop}
+
 // Hop is the pseudonym under which this process stands in the Via header of
 // the requests it sends upstream.
 func Hop() string { return hop }
