@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,10 +118,12 @@ func (e *exchange) answer() answer {
 	return e.poll()
 }
 
-// listing answers with a page of the caller's tasks.
+// listing answers with a page of the caller's tasks, those that it covers.
 func (e *exchange) listing() answer {
 	l := e.upstream.sim.Listing
-	tasks := e.upstream.list(e.params, e.owner)
+	tasks := slices.DeleteFunc(e.upstream.list(e.params, e.owner), func(t task) bool {
+		return !e.upstream.provider.Sweep.Covers(e.upstream.sim.States[t.state(e.now)].Status)
+	})
 	size := cmp.Or(l.Page, defaultPage)
 	from, _ := strconv.Atoi(e.query.Get(e.upstream.provider.Sweep.CursorParam())) // no cursor: the first page
 	from = min(max(from, 0), len(tasks))

@@ -83,6 +83,10 @@ func TestSecondEdition(t *testing.T) {
 	}
 	me.send("POST", "/v1/start", "{}")
 	me.send("POST", "/v1/start", "{}")
+	if ended := me.send("GET", "/v1/operations", "").Body.String(); gjson.Get(ended, "all.#").Int() != 1 {
+		t.Errorf("a listing of what has ended has %s", ended)
+	}
+	c.pass(3e9)
 	first := gjson.Parse(me.send("GET", "/v1/operations", "").Body.String())
 	rest := gjson.Parse(me.send("GET", "/v1/operations?page="+first.Get("more").String(), "").Body.String())
 	if len(first.Get("all").Array()) != 2 || len(rest.Get("all").Array()) != 1 || rest.Get("all.0.name").String() != id || rest.Get("more").String() != "" {
@@ -125,6 +129,7 @@ func TestMessages(t *testing.T) {
 func TestVerifySecondEdition(t *testing.T) {
 	for name, test := range map[string]struct{ old, new, want string }{
 		"a listing that says something else": {"next: {path: more, param: page}", "covers: [completed, failed], next: {path: more, param: page}", "listing: an item means completed, not failed"},
+		"a listing without its items":        {`, item: '{{head}, "state": "DONE"}'`, "", "listing: state running has no body that could be listed"},
 		"a message that names nothing":       {`message: {body: '{"about"`, `message: {body: '{"somebody"`, "message: does not name its task"},
 	} {
 		t.Run(name, func(t *testing.T) {

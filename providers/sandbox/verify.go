@@ -143,6 +143,10 @@ func (v *verifier) listing() {
 		if !v.p.Sweep.Covers(status) {
 			continue
 		}
+		if l.Item.Empty() && v.sim.States[name].Body.Empty() {
+			v.fault("listing: state %s has no body that could be listed: give item, or leave %s out of sweep.covers", name, status)
+			return
+		}
 		c := v.scene(i, name)
 		if len(want) > 0 {
 			page.tasks = append(page.tasks, ',')
