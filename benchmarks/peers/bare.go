@@ -5,6 +5,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -41,6 +42,43 @@ func serveBare(address string, documents int) error {
 		ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, WriteTimeout: 15 * time.Second,
 		ReadBufferSize: 16 << 10, NoDefaultServerHeader: true, NoDefaultContentType: true, StreamRequestBody: true,
 	}
+	return s.ListenAndServe(address)
+}
+
+// serveBroadcast is the floor of a wake-up: fasthttp, and one request to the
+// upstream for all who ask meanwhile, each of whom waits for a channel to close.
+func serveBroadcast(address, upstream string) error {
+	type poll struct {
+		done chan struct{}
+		code int // this and body are read once done is closed
+		body []byte
+	}
+	var mu sync.Mutex
+	polls := map[string]*poll{}
+	s := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+		path := string(ctx.RequestURI())
+		mu.Lock()
+		p := polls[path]
+		first := p == nil
+		if first {
+			p = &poll{done: make(chan struct{})}
+			polls[path] = p
+		}
+		mu.Unlock()
+		if first {
+			code, body, err := fasthttp.Get(nil, upstream+path)
+			if p.code, p.body = code, body; err != nil {
+				p.code = fasthttp.StatusBadGateway
+			}
+			mu.Lock()
+			delete(polls, path)
+			mu.Unlock()
+			close(p.done)
+		}
+		<-p.done
+		ctx.SetStatusCode(p.code)
+		ctx.Response.SetBodyRaw(p.body)
+	}}
 	return s.ListenAndServe(address)
 }
 

@@ -57,6 +57,8 @@ func run(args []string) error {
 				return err
 			}
 			return serveBare(args[1], documents)
+		case "serve-broadcast":
+			return serveBroadcast(args[1], args[2])
 		case "serve-reverse-proxy":
 			return serveReverseProxy(args[1], args[2])
 		}
@@ -127,7 +129,7 @@ var scenarios = []struct {
 		return b.hits("10,000 documents, from memory", 10_000, pollux, nginx, varnish, bareWith(1), bareWith(10_000))
 	}},
 	{"miss", func(b *bench) error { return b.misses(pollux, nginx, varnish, reverse) }},
-	{"wake", func(b *bench) error { return b.wake(pollux, nginx, varnish) }},
+	{"wake", func(b *bench) error { return b.wake(pollux, nginx, varnish, broadcast) }},
 	{"savings", func(b *bench) error { return b.savings(polluxWithin(b.short), nginx, varnish) }},
 	{"followers", (*bench).followers},
 	{"scale", (*bench).scale},

@@ -52,12 +52,14 @@ func (b *bench) misses(servers ...server) error {
 			},
 		} {
 			serial.Store(0)
-			time.Sleep(1200 * time.Millisecond)
-			before := v.polls.Load()
+			time.Sleep(settle)
+			before, cpu := v.polls.Load(), p.cpu()
 			o, err := load{address: p.address, connections: 16, code: 200, next: next}.run(p, time.Duration(b.rounds)*b.round/3+3*time.Second, math.MaxInt64)
 			if err != nil {
 				return err
 			}
+			time.Sleep(settle)
+			o.cpu = p.cpu() - cpu                // with what is written afterwards
 			o.requests = v.polls.Load() - before // those that memory answered cost next to nothing
 			results[i][k] = o
 		}

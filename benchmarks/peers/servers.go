@@ -25,6 +25,9 @@ var (
 	pollux  = server{"Pollux", startPollux, documentPath}
 	nginx   = server{"nginx", startNginx, nativePath}
 	varnish = server{"Varnish", startVarnish, nativePath}
+	// broadcast is the floor of a wake-up.
+	broadcast = server{"a bare broadcast", startBroadcast, nativePath}
+
 	reverse = server{"httputil.ReverseProxy", startReverseProxy, nativePath}
 )
 
@@ -66,6 +69,11 @@ func self(args ...string) *exec.Cmd {
 func startReverseProxy(_, upstream string, _ time.Duration) (*process, error) {
 	address := freeAddress()
 	return start("httputil.ReverseProxy", address, self("serve-reverse-proxy", address, "http://"+upstream))
+}
+
+func startBroadcast(_, upstream string, _ time.Duration) (*process, error) {
+	address := freeAddress()
+	return start("a bare broadcast", address, self("serve-broadcast", address, "http://"+upstream))
 }
 
 // polluxBinary is the command under test, built by main.
