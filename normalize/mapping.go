@@ -110,6 +110,10 @@ func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 	if n.Result != nil && n.Result.Failed != nil {
 		outcome.Status = Failed
 		e.scope.set(e.scope.Word, Failed)
+		if traces != nil {
+			status := &(*traces)[len(*traces)-1]
+			status.Value, status.Tried = appendString(nil, string(Failed)), append(status.Tried, SourceTrace{Source: resultSource, Outcome: "says that the task failed"})
+		}
 	}
 	r.Task = m.fill(&e, native, outcome, nil, traces)
 	m.finish(&e, &r, n.Result, traces)

@@ -17,6 +17,9 @@ func resultDocument(n *NativeResult) *document {
 	return newDocument(n.Body)
 }
 
+// resultSource is what traces call the answer to the result's own request.
+const resultSource = "the answer for the result"
+
 // takeResult puts the answer to the result's own request into the document:
 // as a whole where the file says so, and its error if it is one.
 func (m *Mapping) takeResult(t *Task, n *NativeResult, traces *[]FieldTrace) {
@@ -25,6 +28,9 @@ func (m *Mapping) takeResult(t *Task, n *NativeResult, traces *[]FieldTrace) {
 	case n.Failed != nil:
 		t.Error = &Error{
 			Code: cmp.Or(n.Failed.Code, t.Error.Code), Type: cmp.Or(n.Failed.Type, t.Error.Type), Message: cmp.Or(n.Failed.Message, t.Error.Message),
+		}
+		if n.Failed.Message != "" {
+			record(traces, FieldTrace{"error.message", appendString(nil, n.Failed.Message), []SourceTrace{{Source: resultSource, Outcome: outcomeUsed}}})
 		}
 	case m.resultInto != "":
 		t.Output.take(n.Body, m.resultInto)

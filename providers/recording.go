@@ -129,7 +129,10 @@ func (r *Recording) Outcome(p *Provider, samples map[string]string, now time.Tim
 		return problemOf(v), v.Kind.String(), nil
 	}
 	var result *Answer
-	if r.Result != nil && p.Result != nil {
+	if r.Result != nil {
+		if !p.judge(ref, answer, nil, now, nil).WantsResult {
+			return nil, "", errors.New("result: none would be asked for: the file has no result, or its when does not hold for this answer")
+		}
 		second := r.Result.Answer()
 		result = &second
 	}

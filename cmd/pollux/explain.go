@@ -168,13 +168,22 @@ type explanation struct {
 	verdict  providers.Verdict
 	document json.RawMessage // nil if it is no answer
 	traces   []normalize.FieldTrace
-	fetched  bool // the result's answer is known
+	fetched  bool               // the result's answer is known
+	result   *providers.Verdict // about the result's answer, if it is none
+	unasked  bool               // there is one though the answer wants none
 }
 
 func explain(p *providers.Provider, r providers.Reference, first providers.Answer, result *providers.Answer) explanation {
 	now := time.Now().UTC().Truncate(time.Second)
 	e := explanation{provider: p, code: first.Code, fetched: result != nil}
-	e.traces, e.verdict = p.Explain(r, first, result, now)
+	e.traces, e.verdict = p.Explain(r, first, nil, now)
+	if e.unasked = result != nil && !e.verdict.WantsResult; result != nil && e.verdict.WantsResult {
+		if traces, v := p.Explain(r, first, result, now); v.Kind == providers.Answered {
+			e.traces, e.verdict = traces, v
+		} else {
+			e.result = &v
+		}
+	}
 	if e.verdict.Kind != providers.Answered {
 		e.traces = nil
 		return e
@@ -200,17 +209,35 @@ func (e *explanation) remarks() (all []string) {
 	case v.UnknownWord:
 		all = append(all, "The native status is not in the provider file; what the task counts as comes from a rule.")
 	}
-	if e.verdict.WantsResult && !e.fetched {
-		where := e.verdict.ResultLink
-		if request := e.provider.Result.Request; request != nil {
-			where = request.String()
-		}
-		if where == "" {
-			where = "nowhere, since the answer has no link to it"
-		}
-		all = append(all, "Its result is a request of its own: "+where+". Give the answer to that with --result.")
+	switch {
+	case e.verdict.Kind != providers.Answered:
+	case e.unasked:
+		all = append(all, "The result is left out: result.when does not hold for this answer, so Pollux would not ask for one.")
+	case e.result != nil:
+		all = append(all, fmt.Sprintf("The answer for the result is none (%s: %s): Pollux would ask again after 2, 10 and 60 s, and then keep the document without it.", e.result.Kind.String(), e.result.Reason))
+	case e.verdict.WantsResult && !e.fetched:
+		all = append(all, "Its result is a request of its own: "+e.resultAt()+". Give the answer to that with --result.")
 	}
 	return all
+}
+
+// resultAt says where the result would be asked for.
+func (e *explanation) resultAt() string {
+	link := e.verdict.ResultLink
+	switch request := e.provider.Result.Request; {
+	case request != nil:
+		return request.String()
+	case link == "":
+		return "nowhere, since the answer has no link to it"
+	}
+	base, err := providers.ParseBaseURL(e.provider.BaseURL)
+	if err != nil {
+		return link
+	}
+	if _, _, err := e.provider.ResultRequest(context.Background(), base, providers.Reference{}, e.verdict, providers.Credential{}); err != nil {
+		return link + ", which is not followed, since its host is neither that of " + base.String() + " nor listed in hosts"
+	}
+	return link
 }
 
 // codeMeaning says in words what an answer with a code is.

@@ -122,4 +122,25 @@ func TestExplainResult(t *testing.T) {
 	if got.code != exitOK || !strings.Contains(got.stdout, `"status": "failed"`) || !strings.Contains(got.stdout, `"message": "field required"`) {
 		t.Errorf("explain --result of a failed task: %+v", got)
 	}
+	if !strings.Contains(got.stdout, `"failed"`) || strings.Contains(got.stdout, "\nstatus                  \"completed\"") || !strings.Contains(got.stdout, "says that the task failed") {
+		t.Errorf("explain says that the status is not what the document says: %s", got.stdout)
+	}
+	for _, tt := range []struct{ name, first, status, want string }{
+		{"none wanted", `{"status":"IN_PROGRESS","request_id":"r"}`, "200", "result.when does not hold"},
+		{"none to take", completed, "503", "upstream-error: the upstream reports an error of its own): Pollux would ask again after 2, 10 and 60 s"},
+	} {
+		got := runWith(t, tt.first, "explain", "--result", result, "--result-status", tt.status, "fal", "-")
+		if got.code != exitOK || !strings.Contains(got.stdout, tt.want) || strings.Contains(got.stdout, `"seed"`) {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+	dir := t.TempDir()
+	writeIn(t, dir, "linked.yaml", "name: linked\nbase_url: https://api.example\nidentity: {headers: [K]}\nparams: {id: {in: path}}\npoll: {request: 'GET /{id}'}\n"+
+		"status: {path: s, words: {x: completed}}\nresult: {link: u, when: terminal, into: output.data, hosts: [cdn.example]}\n")
+	for link, followed := range map[string]bool{"/r": true, "https://cdn.example/r": true, "https://evil.example/r": false} {
+		got := runWith(t, `{"s":"x","u":"`+link+`"}`, "explain", "--provider-dir", dir, "linked", "-")
+		if strings.Contains(got.stdout, "is not followed") == followed || !strings.Contains(got.stdout, link) {
+			t.Errorf("a link to %s: %s", link, got.stdout)
+		}
+	}
 }
