@@ -74,12 +74,12 @@ func (s *Solo) Begin(ctx context.Context, p *Poll) (*Grant, error) {
 			return nil, ctx.Err()
 		} // a store that cannot be read has nothing
 	}
-	state, known := s.state(ctx, &p.Partition)
+	state, known := s.state(ctx, &p.Credential)
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep(now)
-	c := s.credential(&p.Partition)
+	c := s.credential(&p.Credential)
 	if !c.asked {
 		c.state, c.known, c.asked = state, known, true
 	}
@@ -165,11 +165,11 @@ func (s *Solo) sweep(now time.Time) {
 func (s *Solo) settle(r *Report) (newest bool) {
 	now := time.Now()
 	if r.State != nil {
-		s.PutPartition(&r.Partition, *r.State)
+		s.PutPartition(&r.Credential, *r.State)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.credential(&r.Partition); r.Pause > 0 || r.Unsent && r.Budget != nil {
+	if c := s.credential(&r.Credential); r.Pause > 0 || r.Unsent && r.Budget != nil {
 		if until := now.Add(r.Pause); r.Pause > 0 && until.After(c.paused) {
 			c.paused = until
 		}

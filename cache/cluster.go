@@ -49,7 +49,10 @@ type Cluster interface {
 
 // Poll is one poll of an upstream that is about to be made.
 type Poll struct {
-	Key, Partition ID
+	Key ID
+	// Credential is whose pause, budget and State are meant: the partition of who
+	// sends the same credential, and selects nothing.
+	Credential ID
 	// Generation and Version are of what the caller has. A Version of zero is
 	// nothing, of a generation that is at least Generation.
 	Generation, Version uint64
@@ -77,7 +80,7 @@ type Grant struct {
 	// how long that is good for, by the clock of this process; zero: nothing
 	// stands, or nothing but what the caller has.
 	ObservedAt, FreshUntil time.Time
-	// Known reports whether anything is known of the partition: its State.
+	// Known reports whether anything is known of the credential: its State.
 	// Suspended is for the caller to judge, it refuses no Token.
 	Known bool
 	State PartitionState
@@ -89,7 +92,7 @@ type Grant struct {
 
 // Report is what became of a Poll that was granted.
 type Report struct {
-	Key, Partition    ID
+	Key, Credential   ID     // of the Poll
 	Generation, Token uint64 // of the Grant
 	// Entry is what the upstream said if that changed anything, else nil. Its
 	// Generation and Version are those of the Grant.
@@ -104,7 +107,7 @@ type Report struct {
 	// Pause is how long the upstream wants no polls from the credential; zero
 	// changes nothing.
 	Pause time.Duration
-	// State is what is known of the partition now, if that changed.
+	// State is what is known of the credential now, if that changed.
 	State *PartitionState
 	// Lost is called if CommitLater could not have Entry written; nil: nobody
 	// wants to know. It must return at once.

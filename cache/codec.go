@@ -82,6 +82,9 @@ func (s *Secret) SealPartition(id *ID, state PartitionState) []byte {
 	}
 	plain := appendText(appendTime([]byte{numberedPlain, suspended}, state.LastSuccess), state.Upstream)
 	plain = append(plain, state.Credential[:]...)
+	if state.Of != (ID{}) { // a version that does not know it asks the upstream again
+		plain = append(plain, state.Of[:]...)
+	}
 	return s.Seal(nil, id, id, plain)
 }
 
@@ -96,6 +99,9 @@ func (s *Secret) OpenPartition(id *ID, sealed []byte, now time.Time) (PartitionS
 	state := PartitionState{Suspended: plain[1] == 1, LastSuccess: earlier(d.time(), now), Upstream: d.text()}
 	if plain[0] == numberedPlain {
 		copy(state.Credential[:], d.bytes(uint64(len(state.Credential))))
+		if len(d.rest) > 0 {
+			copy(state.Of[:], d.bytes(uint64(len(state.Of))))
+		}
 	}
 	if d.failed || len(d.rest) > 0 {
 		return PartitionState{}, ErrDamaged

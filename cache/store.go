@@ -51,4 +51,5 @@ type PartitionState struct {
 	LastSuccess time.Time // last successful answer of the upstream to this credential
 	Suspended   bool      // the upstream refused the credential, and no success since
 	Credential  [16]byte  // keyed hash of the held credential of that success; zero: not held, or not known
+	Of          ID        // the partition of the same credential with nothing selected; zero: this one
 }

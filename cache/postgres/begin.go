@@ -20,7 +20,7 @@ func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) 
 	var token, generation, age, fresh, paused, busy, spent int64
 	var partition, entry, state []byte
 	err := s.call(ctx, pollTimeout, func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, sqlBegin, p.Key[:], p.Partition[:], int64(p.Generation), int64(p.Version),
+		return s.pool.QueryRow(ctx, sqlBegin, p.Key[:], p.Credential[:], int64(p.Generation), int64(p.Version),
 			p.Lease.Microseconds(), every.Microseconds(), tolerance.Microseconds(), p.Force, s.self.ID, deadAfter.Microseconds()).
 			Scan(&token, &generation, &partition, &entry, &age, &fresh, &state, &paused, &busy, &spent)
 	})
@@ -41,10 +41,10 @@ func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) 
 	case g.Entry != nil:
 		g.ObservedAt, g.FreshUntil = g.Entry.ObservedAt, g.Entry.FreshUntil
 	}
-	if queued, ok := s.writes.State(&p.Partition); ok {
+	if queued, ok := s.writes.State(&p.Credential); ok {
 		g.State, g.Known = queued, true
 	} else if state != nil {
-		g.State, err = s.openState(&p.Partition, state)
+		g.State, err = s.openState(&p.Credential, state)
 		g.Known = err == nil
 	}
 	return g, nil

@@ -66,7 +66,7 @@ func BenchmarkBegin(b *testing.B) {
 			s := durable(b)
 			budget := &cache.Budget{Requests: 1e6, Per: time.Second}
 			at(b, callers, func(n int) error {
-				_, err := s.Begin(context.Background(), &cache.Poll{Key: *storetest.Key(n), Partition: *storetest.Key(-n % 100), Lease: time.Minute, Budget: budget})
+				_, err := s.Begin(context.Background(), &cache.Poll{Key: *storetest.Key(n), Credential: *storetest.Key(-n % 100), Lease: time.Minute, Budget: budget})
 				return err
 			})
 		})

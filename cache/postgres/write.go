@@ -75,7 +75,7 @@ func (s *Store) entryWrite(r *cache.Report, done chan outcome) *write {
 
 // ofEntry is the report of an entry that no poll was granted for.
 func ofEntry(e *cache.Entry) *cache.Report {
-	return &cache.Report{Key: e.Key, Partition: e.Partition, Generation: e.Generation, Entry: e}
+	return &cache.Report{Key: e.Key, Generation: e.Generation, Entry: e}
 }
 
 // Put implements cache.Store.
@@ -89,7 +89,7 @@ func (s *Store) PutLater(e *cache.Entry) { s.CommitLater(ofEntry(e)) }
 // Commit implements cache.Cluster.
 func (s *Store) Commit(ctx context.Context, r *cache.Report) (*cache.Entry, error) {
 	if r.State != nil {
-		s.writes.PutState(&r.Partition, *r.State)
+		s.writes.PutState(&r.Credential, *r.State)
 	}
 	out := s.await(ctx, s.entryWrite(r, make(chan outcome, 1)))
 	switch {
@@ -108,7 +108,7 @@ func (s *Store) Commit(ctx context.Context, r *cache.Report) (*cache.Entry, erro
 // CommitLater implements cache.Cluster.
 func (s *Store) CommitLater(r *cache.Report) {
 	if r.State != nil {
-		s.writes.PutState(&r.Partition, *r.State)
+		s.writes.PutState(&r.Credential, *r.State)
 	}
 	if s.usable(context.Background()) != nil || !s.writes.Offer(s.entryWrite(r, nil)) {
 		r.Drop()
@@ -343,7 +343,7 @@ func (s *Store) arguments(batch []*write, states map[cache.ID]cache.PartitionSta
 	args := []any{
 		column(batch, func(w *write, _ *cache.Entry) int32 { return w.kind }),
 		column(batch, func(w *write, _ *cache.Entry) []byte { return w.report.Key[:] }),
-		column(batch, func(w *write, _ *cache.Entry) []byte { return w.report.Partition[:] }),
+		column(batch, func(_ *write, e *cache.Entry) []byte { return e.Partition[:] }),
 		column(batch, func(w *write, _ *cache.Entry) int64 { return int64(w.report.Token) }),
 		column(batch, func(w *write, _ *cache.Entry) int64 { return int64(cmp.Or(w.generation, w.report.Generation)) }),
 		column(batch, func(_ *write, e *cache.Entry) int64 { return int64(e.Version) }),
@@ -407,7 +407,7 @@ func credentials(batch []*write) []any {
 			back = r.Budget.Interval().Microseconds()
 		}
 		if r.Pause > 0 || back > 0 {
-			ids, pauses, backs = append(ids, r.Partition[:]), append(pauses, r.Pause.Microseconds()), append(backs, back)
+			ids, pauses, backs = append(ids, r.Credential[:]), append(pauses, r.Pause.Microseconds()), append(backs, back)
 		}
 	}
 	return []any{ids, pauses, backs}

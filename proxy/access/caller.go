@@ -103,13 +103,23 @@ func (c *Caller) Sufficient(t *Target) bool {
 // this, to this upstream. All callers of a held upstream share one, apart from
 // what they select.
 func (c *Caller) Partition(secret *cache.Secret, t *Target, id *cache.ID) {
+	c.partition(secret, t, c.selects, id)
+}
+
+// selected reports whether the caller selects anything, and does not merely send
+// its credential.
+func (c *Caller) selected() bool {
+	return slices.ContainsFunc(c.selects, func(v []byte) bool { return v != nil })
+}
+
+func (c *Caller) partition(secret *cache.Secret, t *Target, selects [][]byte, id *cache.ID) {
 	h := secret.Hash(partitionDomain)
 	h.PartString(t.Name)
 	h.Part(t.base)
-	parts := [...][][]byte{c.headers, c.query, c.selects}
+	parts := [...][][]byte{c.headers, c.query, selects}
 	if t.Held {
 		h.PartString("held")
-		parts = [...][][]byte{nil, nil, c.selects}
+		parts = [...][][]byte{nil, nil, selects}
 	}
 	for _, values := range parts {
 		for _, v := range values {

@@ -88,7 +88,7 @@ func (x *Request) ReadCaller(t *Target, own func(name, value []byte) (bool, *pro
 // EnterPartition is the partition of who asks t, once the caller is read.
 func (x *Request) EnterPartition(t *Target) *upstream.Partition {
 	x.Caller.Partition(x.Rules.Secret, t, &x.PartitionID)
-	return x.Rules.Partitions.Partition(t.Upstream, &x.PartitionID)
+	return x.Rules.Partition(&x.Caller, t, &x.PartitionID)
 }
 
 // EnterTask is enterPartition, with the key of the task in x.view.

@@ -27,7 +27,7 @@ func (st *Rules) Restore(upstream string, values []string, partition, key *cache
 	if id != *partition || r.Key != *key {
 		return nil, false
 	}
-	r.Partition = st.Partitions.Partition(t.Upstream, &id)
+	r.Partition = st.Partition(&who, t, &id)
 	return &r, true
 }
 

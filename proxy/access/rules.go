@@ -16,6 +16,17 @@ type Partitions interface {
 	MayShow(u *upstream.Upstream, part *upstream.Partition, now time.Time) bool
 }
 
+// Partition is what the engine knows of c at t, whose partition id is.
+func (r *Rules) Partition(c *Caller, t *Target, id *cache.ID) *upstream.Partition {
+	part := r.Partitions.Partition(t.Upstream, id)
+	if c.selected() && part.Credential() == part { // nobody said yet whose credential it has
+		var credential cache.ID
+		c.partition(r.Secret, t, make([][]byte, len(c.selects)), &credential)
+		part.Under(r.Partitions.Partition(t.Upstream, &credential))
+	}
+	return part
+}
+
 // Rules is the part of a configuration that decides who may do what. It is
 // immutable, but for its successor.
 type Rules struct {

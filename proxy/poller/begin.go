@@ -44,7 +44,7 @@ func (p *Poller) begin(ctx context.Context, f *flight) error {
 			return p.beginAlone(ctx, f, err)
 		}
 		if g.Token != 0 {
-			f.report = cache.Report{Key: poll.Key, Partition: poll.Partition, Generation: g.Generation, Token: g.Token, Budget: poll.Budget, Unsent: true}
+			f.report = cache.Report{Key: poll.Key, Credential: poll.Credential, Generation: g.Generation, Token: g.Token, Budget: poll.Budget, Unsent: true}
 		}
 		p.takeIn(f, g, asked)
 		f.forward = forward(f.known, f.r, time.Now())
@@ -97,7 +97,7 @@ func awaitEnd(ctx context.Context, ended <-chan struct{}, busy time.Duration) er
 // known before a forget, or before a change that passed through meanwhile, is
 // looked up again.
 func (p *Poller) pollOf(f *flight) *cache.Poll {
-	poll := &cache.Poll{Key: f.r.Key, Partition: f.r.Partition.ID}
+	poll := &cache.Poll{Key: f.r.Key, Credential: f.r.Partition.Credential().ID}
 	f.rec.mu.Lock()
 	defer f.rec.mu.Unlock()
 	if f.known != nil && f.known.Generation < f.rec.generation {
@@ -165,7 +165,7 @@ func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
 	f.looked = true
 	u := f.r.Upstream
 	if g.Known {
-		p.stateHeard(u, f.r.Partition, g.State, asked)
+		p.stateHeard(u, f.r.Partition.Credential(), g.State, asked)
 	}
 	f.rec.mu.Lock()
 	void := g.Generation > f.rec.generation && (f.known == nil || g.Generation > f.known.Generation)
@@ -215,14 +215,8 @@ func (p *Poller) shared(f *flight, a Answer) Answer {
 // stateHeard takes in what the store knows of a credential.
 func (p *Poller) stateHeard(u *upstream.Upstream, part *upstream.Partition, state cache.PartitionState, now time.Time) {
 	suspended, resumed := part.Hear(u, state, now)
-	for _, o := range p.observers {
-		switch {
-		case suspended:
-			o.Suspended(&part.ID, refusedElsewhere(u))
-		case resumed:
-			o.Resumed(&part.ID)
-		}
-	}
+	p.tellSuspended(suspended, refusedElsewhere(u))
+	p.tellResumed(resumed)
 }
 
 // refusedElsewhere is what is said of a credential that the upstream refused to

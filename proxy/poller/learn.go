@@ -228,7 +228,7 @@ func (p *Poller) persist(known, e *cache.Entry, report *cache.Report) (*cache.En
 	changed := !e.PersistedAt.After(e.UpdatedAt) || known != nil && known.Frozen != e.Frozen
 	old := e.ObservedAt.Sub(e.PersistedAt) > persistUnchanged
 	raised := known != nil && known.Generation != e.Generation
-	r := &cache.Report{Key: e.Key, Partition: e.Partition, Generation: e.Generation}
+	r := &cache.Report{Key: e.Key, Generation: e.Generation}
 	if report != nil {
 		*r = *report
 		report.Token = 0

@@ -35,26 +35,36 @@ func (p *Poller) Trace(t *trace.Tracer) { p.tracer = t }
 
 // suspend notes that the upstream refused the credential of part.
 func (p *Poller) suspend(u *upstream.Upstream, part *upstream.Partition, why *problem.Problem) {
-	if !part.Suspend(p.store) {
+	suspended := part.Suspend(u, p.store)
+	if len(suspended) == 0 {
 		return
 	}
 	if part.WasAccepted() || p.strangers.first(u.Name, string(part.ID[:])) {
 		p.log.Warn("credential refused, partition suspended", "upstream", u.Name, "upstream_status", why.UpstreamStatus)
 	}
-	for _, o := range p.observers {
-		o.Suspended(&part.ID, why)
+	p.tellSuspended(suspended, why)
+}
+
+func (p *Poller) tellSuspended(parts []*upstream.Partition, why *problem.Problem) {
+	for _, part := range parts {
+		for _, o := range p.observers {
+			o.Suspended(&part.ID, why)
+		}
+	}
+}
+
+func (p *Poller) tellResumed(parts []*upstream.Partition) {
+	for _, part := range parts {
+		for _, o := range p.observers {
+			o.Resumed(&part.ID)
+		}
 	}
 }
 
 // accepted notes that the upstream let the credential of part in, of account
 // where Pollux holds it.
 func (p *Poller) accepted(u *upstream.Upstream, part *upstream.Partition, account [16]byte, now time.Time) {
-	if !part.Succeeded(u, account, p.store, now) {
-		return
-	}
-	for _, o := range p.observers {
-		o.Resumed(&part.ID)
-	}
+	p.tellResumed(part.Succeeded(u, account, p.store, now))
 }
 
 // suspended reports whether the upstream refused a partition's credential.

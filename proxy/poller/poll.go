@@ -286,7 +286,7 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 	if err := p.begin(ctx, f); err != nil {
 		return nil, providers.Verdict{}, err
 	}
-	slot, err := u.InFlight.Acquire(ctx, &r.Partition.ID)
+	slot, err := u.InFlight.Acquire(ctx, &r.Partition.Credential().ID)
 	if err != nil {
 		return nil, providers.Verdict{}, &busyError{}
 	}

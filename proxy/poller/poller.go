@@ -216,6 +216,9 @@ func (p *Poller) Partition(u *upstream.Upstream, id *cache.ID) *upstream.Partiti
 	switch state, err := p.store.Partition(ctx, id); {
 	case err == nil:
 		part.Restore(state, time.Now())
+		if state.Of != (cache.ID{}) {
+			part.Under(p.Partition(u, &state.Of))
+		}
 	case !errors.Is(err, cache.ErrNotFound):
 		p.faults.storeErrors.WithLabelValues("partition").Inc()
 	}

@@ -47,6 +47,9 @@ func (m pressureMetric) Collect(ch chan<- prometheus.Metric) {
 		var paused, spent, suspended int64
 		budget := u.Config.Rate.Budget()
 		m.p.partitions.Each(u.Name, func(part *upstream.Partition) {
+			if part.Credential() != part {
+				return // counted with what its credential sees that selects nothing
+			}
 			if part.Paused(now) > 0 {
 				paused++
 			}

@@ -63,7 +63,7 @@ func (p *Poller) spendAlso(ctx context.Context, f *flight) bool {
 	if budget == nil {
 		return true
 	}
-	second := cache.Poll{Key: f.r.Key, Partition: part.ID, Version: 1, Lease: leaseSlack, Budget: budget, Force: true}
+	second := cache.Poll{Key: f.r.Key, Credential: part.Credential().ID, Version: 1, Lease: leaseSlack, Budget: budget, Force: true}
 	second.Key[0] ^= 0xff // a poll beside the task's, which is under way
 	for {
 		var wait time.Duration
@@ -73,7 +73,7 @@ func (p *Poller) spendAlso(ctx context.Context, f *flight) bool {
 			wait = part.Spend(f.r.Upstream.Config.Rate.Share(len(p.store.Members().All)), time.Now())
 		case g.Token != 0:
 			part.Spent(budget, time.Now())
-			p.release(&cache.Report{Key: second.Key, Partition: part.ID, Generation: g.Generation, Token: g.Token})
+			p.release(&cache.Report{Key: second.Key, Credential: second.Credential, Generation: g.Generation, Token: g.Token})
 			return true
 		default:
 			wait = max(g.Paused, g.Spent, g.Busy)

@@ -68,7 +68,7 @@ func (p *Poller) settleWithout(f *flight) *cache.Entry {
 
 func (p *Poller) scheduleSettling(r Request, e *cache.Entry) {
 	r.settle, r.NoCache, r.OnlyIfCached, r.Traceparent, r.Asker = true, false, false, "", nil
-	p.settling.Add(schedule.Call[Request]{Key: r.Key, Lane: r.Upstream.Name, Owner: r.Partition.ID, Due: e.FreshUntil.Add(-settleSlack), Value: r})
+	p.settling.Add(schedule.Call[Request]{Key: r.Key, Lane: r.Upstream.Name, Owner: r.Partition.Credential().ID, Due: e.FreshUntil.Add(-settleSlack), Value: r})
 }
 
 func (p *Poller) settleOnce(ctx context.Context, r Request, _ time.Duration) {

@@ -113,7 +113,7 @@ func (p *Poller) Watch(r Request) (release func(), why *problem.Problem) {
 // add plans the next poll of a watch. The caller holds the lock.
 func (w *watches) add(there *watch, due time.Time) {
 	r := &there.request
-	w.queue.Add(schedule.Call[*watch]{Key: r.Key, Lane: r.Upstream.Name, Owner: r.Partition.ID, Due: due, Value: there})
+	w.queue.Add(schedule.Call[*watch]{Key: r.Key, Lane: r.Upstream.Name, Owner: r.Partition.Credential().ID, Due: due, Value: there})
 }
 
 // plan plans the next poll of a watch after one, unless the task has ended or

@@ -108,7 +108,7 @@ func (s *Service) find(g *Group, r *access.Reference, callers map[*access.Target
 	}
 	id := new(cache.ID)
 	c.Partition(g.Rules.Secret, r.Target, id)
-	part := g.Rules.Partitions.Partition(r.Target.Upstream, id)
+	part := g.Rules.Partition(c, r.Target, id)
 	req := poller.Request{Upstream: r.Target.Upstream, Partition: part, Reference: r.Ref, Credential: c.Credential(r.Target)}
 	access.ReferenceKey(g.Rules.Secret, &part.ID, r.Ref, &req.Key)
 	g.Span.About(&req.Key)

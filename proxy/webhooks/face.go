@@ -160,7 +160,7 @@ func registration(x *access.Request, c *access.Client, inHeader bool, r registra
 		reg.Origins[t.Name] = x.Rules.Origin(t, credential)
 		reg.Tasks = append(reg.Tasks, task)
 		reg.Requests = append(reg.Requests, poller.Request{
-			Upstream: t.Upstream, Partition: x.Rules.Partitions.Partition(t.Upstream, &task.Partition), Key: task.Key,
+			Upstream: t.Upstream, Partition: x.Rules.Partition(caller, t, &task.Partition), Key: task.Key,
 			Reference: refs[i].Ref, Credential: credential,
 		})
 	}

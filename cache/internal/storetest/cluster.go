@@ -50,7 +50,7 @@ func RunCluster(t *testing.T, open func(t *testing.T) cache.Cluster) {
 
 // poll is a poll of the n-th task by somebody who has nothing.
 func poll(n int) *cache.Poll {
-	return &cache.Poll{Key: *Key(n), Partition: *Key(-1 - n%3), Lease: lease}
+	return &cache.Poll{Key: *Key(n), Credential: *Key(-1 - n%3), Lease: lease}
 }
 
 func begin(t testing.TB, c cache.Cluster, p *cache.Poll) *cache.Grant {
@@ -84,7 +84,7 @@ func refused(t testing.TB, c cache.Cluster, p *cache.Poll) *cache.Grant {
 
 // said is the report of a poll that found e, nil for nothing new.
 func said(p *cache.Poll, g *cache.Grant, e *cache.Entry) *cache.Report {
-	r := &cache.Report{Key: p.Key, Partition: p.Partition, Generation: g.Generation, Token: g.Token, Budget: p.Budget}
+	r := &cache.Report{Key: p.Key, Credential: p.Credential, Generation: g.Generation, Token: g.Token, Budget: p.Budget}
 	if e != nil {
 		e.Generation, e.Version = g.Generation, g.Token
 		r.Entry, r.ObservedAt, r.FreshUntil = e, e.ObservedAt, e.FreshUntil
@@ -303,7 +303,7 @@ func budget(t *testing.T, c cache.Cluster) {
 		t.Errorf("a poll that somebody else makes: %+v, want it busy before it is spent", g)
 	}
 	other := *p
-	other.Key, other.Partition = *Key(50), *Key(-50)
+	other.Key, other.Credential = *Key(50), *Key(-50)
 	granted(t, c, &other)
 	unsent := said(p, grants[2], nil)
 	unsent.Key, unsent.Unsent = *Key(2), true
@@ -322,12 +322,12 @@ func pause(t *testing.T, c cache.Cluster) {
 	if g := refused(t, c, p); g.Paused < 50*time.Second || g.Paused > time.Minute {
 		t.Errorf("Begin in a pause of a minute: %+v", g)
 	}
-	r = &cache.Report{Key: *Key(9), Partition: p.Partition, Pause: time.Millisecond}
+	r = &cache.Report{Key: *Key(9), Credential: p.Credential, Pause: time.Millisecond}
 	commit(t, c, r)
 	if g := refused(t, c, p); g.Paused < 50*time.Second {
 		t.Errorf("a shorter pause cut the longer one to %v", g.Paused)
 	}
-	p.Partition = *Key(-60)
+	p.Credential = *Key(-60)
 	granted(t, c, p)
 }
 
@@ -344,7 +344,7 @@ func stateComes(t *testing.T, c cache.Cluster) {
 		t.Errorf("Begin brings %v %+v, want %+v", g.Known, g.State, *r.State)
 	}
 	p = poll(2)
-	c.PutPartition(&p.Partition, cache.PartitionState{Upstream: "vessl"})
+	c.PutPartition(&p.Credential, cache.PartitionState{Upstream: "vessl"})
 	put(t, c, Running(7, 1)) // it is written now
 	if g := granted(t, c, p); !g.Known || g.State.Upstream != "vessl" {
 		t.Errorf("Begin after PutPartition brings %v %+v", g.Known, g.State)

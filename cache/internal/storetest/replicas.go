@@ -254,7 +254,7 @@ func fewKeys(t *testing.T, join func() Replica) {
 				for round := range rounds {
 					n := (round*7 + w*3 + i) % keys
 					version := uint64(round*100 + w*10 + i + 1)
-					r := &cache.Report{Key: *Key(n), Partition: *Key(-1 - n%3), Entry: numbered(Running(n, int(version)), 0, version), Pause: time.Nanosecond}
+					r := &cache.Report{Key: *Key(n), Credential: *Key(-1 - n%3), Entry: numbered(Running(n, int(version)), 0, version), Pause: time.Nanosecond}
 					r.State = &cache.PartitionState{Upstream: fmt.Sprint(i)}
 					if _, err := c.Commit(context.Background(), r); err != nil {
 						t.Errorf("Commit: %v", err)

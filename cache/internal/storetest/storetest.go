@@ -249,6 +249,7 @@ func partitions(t *testing.T, store cache.Store) {
 		{Upstream: "orq", LastSuccess: at.Add(time.Minute), Suspended: true},
 		{Upstream: "orq", Suspended: true},
 		{Upstream: "orq", LastSuccess: at.Add(time.Hour)},
+		{Upstream: "orq", LastSuccess: at, Credential: [16]byte{1}, Of: *Key(9)},
 	}
 	for i, state := range states {
 		store.PutPartition(Key(1), state)

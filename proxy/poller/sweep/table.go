@@ -175,7 +175,7 @@ func (s *Table) Touch(key *cache.ID, now time.Time) bool {
 // plan plans the next sweep of l. The lock is held.
 func (s *Table) plan(l *Listing, due time.Time) {
 	l.due = due
-	s.queue.Add(schedule.Call[*Listing]{Key: l.ID, Lane: l.Upstream, Owner: l.Partition.ID, Due: due, Value: l})
+	s.queue.Add(schedule.Call[*Listing]{Key: l.ID, Lane: l.Upstream, Owner: l.Partition.Credential().ID, Due: due, Value: l})
 }
 
 // FreshUntil is until when what a poll says of a task now is fresh because the

@@ -3,6 +3,7 @@ package upstream
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,23 +34,64 @@ func left(until int64, now time.Time) time.Duration {
 	return max(0, time.Duration(until-instant(now)))
 }
 
-// Partition is what Pollux knows of one credential at one upstream: whether it
-// may see stored answers, and its share of the upstream.
+// Partition is who shares answers at one upstream: one credential, with what its
+// callers select (identity.select). It knows whether they may see what is stored.
+// Pauses and the budget are the credential's: of the partition of who selects
+// nothing.
 type Partition struct {
 	ID       cache.ID
 	Upstream string
 
-	lastSuccess atomic.Int64 // instant; 0: never
+	credential  atomic.Pointer[Partition] // see Credential; nil: itself, as far as is known
+	lastSuccess atomic.Int64              // instant; 0: never
 	suspended   atomic.Bool
 	pausedUntil atomic.Int64 // instant
 	persisted   atomic.Int64 // instant of the last write to the store
 	breaker     atomic.Pointer[breaker]
 	accepted    atomic.Pointer[[16]byte] // held.account of the last success; nil: none, or not known
 
-	mu      sync.Mutex // guards what follows
-	due     time.Time  // of the budget (cache.Budget), as far as this process knows
-	pledged int        // upstream polls of it, not spent yet
-	misses  *rate.Limiter
+	mu       sync.Mutex // guards what follows
+	due      time.Time  // of the budget (cache.Budget), as far as this process knows
+	pledged  int        // upstream polls of it, not spent yet
+	misses   *rate.Limiter
+	selected []weak.Pointer[Partition] // those whose credential this is
+}
+
+// Credential is the partition of who sends the same credential and selects
+// nothing: part itself, if that is one.
+func (part *Partition) Credential() *Partition {
+	if c := part.credential.Load(); c != nil {
+		return c
+	}
+	return part
+}
+
+// Under notes whose credential part has. A suspended one suspends part.
+func (part *Partition) Under(credential *Partition) {
+	if part == credential || !part.credential.CompareAndSwap(nil, credential) {
+		return
+	}
+	credential.mu.Lock()
+	defer credential.mu.Unlock()
+	credential.selected = slices.DeleteFunc(credential.selected, func(p weak.Pointer[Partition]) bool { return p.Value() == nil })
+	credential.selected = append(credential.selected, weak.Make(part))
+	if credential.suspended.Load() {
+		part.suspended.Store(true)
+	}
+}
+
+// likes are all partitions of part's credential that anybody holds.
+func (part *Partition) likes() []*Partition {
+	c := part.Credential()
+	all := []*Partition{c}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.selected {
+		if p := p.Value(); p != nil {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // Restore takes over what the store knew. Wall time is trusted only as far as
@@ -121,52 +163,96 @@ func (part *Partition) reauthorizeLeft(u *Upstream, now time.Time) time.Duration
 // persistEvery bounds how much of reauthorize a crash can cost.
 const persistEvery = 30 * time.Second
 
-// Succeeded notes that the upstream let the credential in. It reports whether
-// that ends a suspension, or is the first of a credential that Pollux holds.
-// account is that of the credential that was sent, zero if Pollux holds none.
-func (part *Partition) Succeeded(u *Upstream, account [16]byte, store cache.Store, now time.Time) (resumed bool) {
+// Succeeded notes that the upstream let the credential in. It returns the
+// partitions whose suspension that ends, and part if it is the first success of a
+// credential that Pollux holds. account is that of the credential that was sent,
+// zero if Pollux holds none.
+func (part *Partition) Succeeded(u *Upstream, account [16]byte, store cache.Store, now time.Time) (resumed []*Partition) {
 	at := instant(now)
 	part.lastSuccess.Store(at)
-	resumed = part.suspended.CompareAndSwap(true, false)
+	resumed = part.resume(u)
 	if u.Held {
 		if before := part.accepted.Load(); before == nil || *before != account {
 			accepted := account
 			part.accepted.Store(&accepted)
-			resumed = true
+			if !slices.Contains(resumed, part) {
+				resumed = append(resumed, part)
+			}
 		}
 	}
 	last := part.persisted.Load()
-	every := min(persistEvery, u.Config.Reauthorize/20)
-	if !resumed && last != 0 && at-last < int64(every) {
-		return false
+	if every := min(persistEvery, u.Config.Reauthorize/20); len(resumed) > 0 || last == 0 || at-last >= int64(every) {
+		part.persisted.Store(at)
+		state := part.state()
+		state.LastSuccess, state.Credential = now, account
+		store.PutPartition(&part.ID, state)
 	}
-	part.persisted.Store(at)
-	store.PutPartition(&part.ID, cache.PartitionState{Upstream: part.Upstream, LastSuccess: now, Credential: account})
+	for _, other := range resumed {
+		if other != part {
+			store.PutPartition(&other.ID, other.state())
+		}
+	}
 	return resumed
 }
 
-// Suspend notes that the upstream refused the credential itself. It reports
-// whether that is news.
-func (part *Partition) Suspend(store cache.Store) bool {
-	if part.suspended.Swap(true) {
-		return false
+// resume ends the suspension of what the upstream lets in as it does part. One
+// success of a credential that Pollux holds tells nothing of what others select.
+func (part *Partition) resume(u *Upstream) (resumed []*Partition) {
+	switch {
+	case !part.suspended.Load() && !part.Credential().suspended.Load():
+	case u.Held:
+		if part.suspended.CompareAndSwap(true, false) {
+			resumed = append(resumed, part)
+		}
+	default:
+		for _, p := range part.likes() {
+			if p.suspended.CompareAndSwap(true, false) {
+				resumed = append(resumed, p)
+			}
+		}
 	}
-	if !part.WasAccepted() {
-		return true // nothing is stored that it could see, so the store need not know
-	}
-	state := cache.PartitionState{Upstream: part.Upstream, Suspended: true}
-	if accepted := part.accepted.Load(); accepted != nil {
-		state.Credential = *accepted
-	}
-	if last := part.lastSuccess.Load(); last != 0 {
-		state.LastSuccess = fromInstant(last)
-	}
-	store.PutPartition(&part.ID, state)
-	return true
+	return resumed
 }
 
-// Pause keeps the partition from its upstream for d (429).
+// Suspend notes that the upstream refused the credential itself. It returns the
+// partitions of which that is news: all of the credential; but what one caller
+// selects takes a credential that Pollux holds from nobody else.
+func (part *Partition) Suspend(u *Upstream, store cache.Store) (news []*Partition) {
+	all := part.likes()
+	if u.Held && part.Credential() != part {
+		all = []*Partition{part}
+	}
+	accepted := slices.ContainsFunc(all, (*Partition).WasAccepted)
+	for _, p := range all {
+		if p.suspended.Swap(true) {
+			continue
+		}
+		news = append(news, p)
+		if p.WasAccepted() || accepted && p == part.Credential() { // else nothing is stored that it could see, so the store need not know
+			store.PutPartition(&p.ID, p.state())
+		}
+	}
+	return news
+}
+
+// state is what the store is to know.
+func (part *Partition) state() cache.PartitionState {
+	s := cache.PartitionState{Upstream: part.Upstream, Suspended: part.suspended.Load()}
+	if accepted := part.accepted.Load(); accepted != nil {
+		s.Credential = *accepted
+	}
+	if last := part.lastSuccess.Load(); last != 0 {
+		s.LastSuccess = fromInstant(last)
+	}
+	if c := part.credential.Load(); c != nil {
+		s.Of = c.ID
+	}
+	return s
+}
+
+// Pause keeps the credential from its upstream for d (429).
 func (part *Partition) Pause(now time.Time, d time.Duration) {
+	part = part.Credential()
 	until := instant(now.Add(d))
 	for {
 		old := part.pausedUntil.Load()
@@ -178,7 +264,7 @@ func (part *Partition) Pause(now time.Time, d time.Duration) {
 
 // Paused returns how long the pause still lasts, 0 if there is none.
 func (part *Partition) Paused(now time.Time) time.Duration {
-	return left(part.pausedUntil.Load(), now)
+	return left(part.Credential().pausedUntil.Load(), now)
 }
 
 // Missed takes one token of the misses that a partition may cause. It returns
@@ -201,6 +287,7 @@ func (part *Partition) Spend(b *cache.Budget, now time.Time) (wait time.Duration
 	if b == nil {
 		return 0
 	}
+	part = part.Credential()
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	part.due, wait = b.Spend(part.due, now)
@@ -212,6 +299,7 @@ func (part *Partition) Spent(b *cache.Budget, now time.Time) {
 	if b == nil {
 		return
 	}
+	part = part.Credential()
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	part.due = later(part.due, now).Add(b.Interval())
@@ -225,6 +313,7 @@ func (part *Partition) Unspent(b *cache.Budget) {
 	if b == nil {
 		return
 	}
+	part = part.Credential()
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	part.due = part.due.Add(-b.Interval())
@@ -233,6 +322,7 @@ func (part *Partition) Unspent(b *cache.Budget) {
 // Exhausted notes that the credential has nothing to spend for wait: other
 // processes have.
 func (part *Partition) Exhausted(b *cache.Budget, wait time.Duration, now time.Time) {
+	part = part.Credential()
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	part.due = later(part.due, now.Add(wait+b.Tolerance()))
@@ -249,6 +339,7 @@ func later(a, b time.Time) time.Time {
 // begins now, or returns how long it is until there is one. The poll spends it
 // itself: release must be called then, or when it ends without.
 func (part *Partition) Pledge(b *cache.Budget, now time.Time) (release func(), wait time.Duration) {
+	part = part.Credential()
 	if wait := part.Paused(now); wait > 0 {
 		return nil, wait
 	}
@@ -272,6 +363,7 @@ func (part *Partition) Pledge(b *cache.Budget, now time.Time) (release func(), w
 // Tokens is how many upstream polls the partition may make at once, as far as
 // this process knows.
 func (part *Partition) Tokens(b *cache.Budget, now time.Time) int {
+	part = part.Credential()
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	left := b.Tolerance() - later(part.due, now).Sub(now)
@@ -281,17 +373,22 @@ func (part *Partition) Tokens(b *cache.Budget, now time.Time) int {
 	return int(left/b.Interval()) + 1
 }
 
-// Hear takes in what another process may have written of the credential. It
-// reports whether that suspends it, or ends its suspension.
-func (part *Partition) Hear(u *Upstream, s cache.PartitionState, now time.Time) (suspended, resumed bool) {
+// Hear takes in what another process may have written of the credential, or of
+// what somebody selects with it. It returns the partitions that this suspends, or
+// whose suspension it ends.
+func (part *Partition) Hear(u *Upstream, s cache.PartitionState, now time.Time) (suspended, resumed []*Partition) {
 	if s.Suspended {
-		return !part.suspended.Swap(true), false
+		all := []*Partition{part}
+		if part.Credential() == part {
+			all = part.likes()
+		}
+		return slices.DeleteFunc(all, func(p *Partition) bool { return p.suspended.Swap(true) }), nil
 	}
-	if s.LastSuccess.IsZero() {
-		return false, false
+	if s.LastSuccess.IsZero() && part.WasAccepted() {
+		return nil, nil
 	}
 	at := instant(now.Add(-max(0, now.Round(0).Sub(s.LastSuccess))))
-	for last := part.lastSuccess.Load(); last == 0 || at > last; last = part.lastSuccess.Load() {
+	for last := part.lastSuccess.Load(); !s.LastSuccess.IsZero() && (last == 0 || at > last); last = part.lastSuccess.Load() {
 		if !part.lastSuccess.CompareAndSwap(last, at) {
 			continue
 		}
@@ -300,7 +397,7 @@ func (part *Partition) Hear(u *Upstream, s cache.PartitionState, now time.Time) 
 		}
 		break
 	}
-	return false, part.suspended.CompareAndSwap(true, false)
+	return nil, part.resume(u)
 }
 
 func take(l *rate.Limiter, now time.Time) time.Duration {
