@@ -44,10 +44,10 @@ func (r *report) writeTable(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "%s, target %s, max_delay %s\n\n", source, r.Target, r.MaxDelay)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "distribution\tpolicy\ttasks\tpolls/task\tmean delay s\tZ\tp95 delay s\tx")
+	fmt.Fprintln(t, "distribution\tpolicy\ttasks\tpolls/task\tmean delay s\tZ\tp95 delay s\tx\twithin")
 	for _, row := range r.Rows {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%.3f\t%.2f\t%s\n",
-			row.Case, row.Policy, row.Jobs, row.Polls, row.Delay, row.Z, row.P95, known(row.Excess))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%.3f\t%.2f\t%s\t%s\n",
+			row.Case, row.Policy, row.Jobs, row.Polls, row.Delay, row.Z, row.P95, known(row.Excess), known(row.Within))
 	}
 	if err := t.Flush(); err != nil {
 		return err

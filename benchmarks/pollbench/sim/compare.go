@@ -17,6 +17,8 @@ type Case struct {
 	// Best returns the fewest polls per task at a mean delay of z targets, and
 	// false if that is not known.
 	Best func(z float64) (polls float64, ok bool)
+	// Within is Best of the schedules that keep the configured max_delay.
+	Within func(z float64) (polls float64, ok bool)
 }
 
 // Tasks of a reference case, and how many of them are not counted.
@@ -28,7 +30,8 @@ const (
 // ReferenceCase is a reference distribution drawn from a seed. By convention
 // the first of [Laws] has seed 1000, the second 1001, and so on.
 func ReferenceCase(l Law, seed uint64, c adaptive.Config) Case {
-	optimum := sync.OnceValue(func() *Optimum { return OptimumOf(l, c.Target, c.Floor.Seconds()) })
+	optimum := sync.OnceValue(func() *Optimum { return OptimumOf(l, c.Target, c.Floor.Seconds(), adaptive.Delay{}) })
+	within := sync.OnceValue(func() *Optimum { return OptimumOf(l, c.Target, c.Floor.Seconds(), longest(c)) })
 	known := c.Target == ReferenceTarget && c.Floor == time.Second
 	return Case{
 		Name: l.Name, Durations: l.Durations(seed, ReferenceTasks), Skip: ReferenceSkip,
@@ -40,15 +43,24 @@ func ReferenceCase(l Law, seed uint64, c adaptive.Config) Case {
 			}
 			return optimum().Polls(z)
 		},
+		Within: func(z float64) (float64, bool) { return within().Polls(z) },
 	}
+}
+
+// longest is the longest gap of the adaptive policy: max_delay, and the tenth more
+// by which it may be late; zero if there is none.
+func longest(c adaptive.Config) adaptive.Delay {
+	return adaptive.Delay{Absolute: c.MaxDelay.Absolute * 11 / 10, Relative: c.MaxDelay.Relative * 1.1}
 }
 
 // RecordedCase is durations of real tasks, in their order. They must not be
 // empty. An eighth of them is not counted.
 func RecordedCase(name string, durations []float64, c adaptive.Config) Case {
 	skip := len(durations) / 8
-	optimum := OptimumFor(durations[skip:], c.Target, c.Floor.Seconds())
-	return Case{Name: name, Durations: durations, Skip: skip, Best: optimum.Polls}
+	optimum := OptimumFor(durations[skip:], c.Target, c.Floor.Seconds(), adaptive.Delay{})
+	within := sync.OnceValue(func() *Optimum { return OptimumFor(durations[skip:], c.Target, c.Floor.Seconds(), longest(c)) })
+	return Case{Name: name, Durations: durations, Skip: skip, Best: optimum.Polls,
+		Within: func(z float64) (float64, bool) { return within().Polls(z) }}
 }
 
 // Row is what one policy came to in one case.
@@ -59,6 +71,9 @@ type Row struct {
 	// Excess is the polls in relation to the fewest possible at the same mean
 	// delay, 0 if that is not known.
 	Excess float64 `json:"x,omitempty"`
+	// Within is the same in relation to schedules that keep max_delay; of the
+	// adaptive policy only.
+	Within float64 `json:"x_within,omitempty"`
 }
 
 // AdaptiveName is the policy under test among the rows of [Compare].
@@ -82,6 +97,9 @@ func Compare(cs Case, c adaptive.Config) []Row {
 		rows[i] = Row{Case: cs.Name, Policy: p.name, Result: Run(cs.Durations, cs.Skip, p.Policy, c.Target, nil)}
 		if best, ok := cs.Best(rows[i].Z); ok {
 			rows[i].Excess = rows[i].Polls / best
+		}
+		if best, ok := cs.Within(rows[i].Z); ok && p.name == AdaptiveName {
+			rows[i].Within = rows[i].Polls / best
 		}
 	}
 	return rows

@@ -48,7 +48,7 @@ func TestDrift(t *testing.T) {
 	c := adaptive.DefaultConfig()
 	c.PollPrice = price * time.Second
 	slow, fast := normalAbove(60, 10, 5), normalAbove(20, 10.0/3, 5)
-	optimum := OptimumFor(fast.Durations(1, 20_000), adaptive.Delay{Absolute: price * time.Second}, 1)
+	optimum := OptimumFor(fast.Durations(1, 20_000), adaptive.Delay{Absolute: price * time.Second}, 1, adaptive.Delay{})
 	best := math.Inf(1) // of polls + delay / price
 	for z := leastZ; z < 10; z *= 1.01 {
 		polls, _ := optimum.Polls(z)

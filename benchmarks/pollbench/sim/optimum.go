@@ -24,8 +24,8 @@ const (
 )
 
 // OptimumOf returns the optimum for a law, with at least floor seconds between
-// polls.
-func OptimumOf(l Law, target adaptive.Delay, floor float64) *Optimum {
+// polls and at most a delay; zero allows any.
+func OptimumOf(l Law, target adaptive.Delay, floor float64, most adaptive.Delay) *Optimum {
 	end := 1.0
 	for l.CDF(end) < 1-1e-6 && end < 1e9 {
 		end *= 1.05
@@ -36,14 +36,14 @@ func OptimumOf(l Law, target adaptive.Delay, floor float64) *Optimum {
 		w = p / tau(target, t)
 		return p, w, w * t
 	})
-	return g.solve(floor)
+	return g.solve(floor, most)
 }
 
 // OptimumFor returns the optimum for durations that are known beforehand as a
 // distribution, though not which task has which. With few tasks it is the best
 // in hindsight, and out of reach for anybody who has to learn. It takes the
 // order of the tasks for chance: where durations drift, learning may beat it.
-func OptimumFor(durations []float64, target adaptive.Delay, floor float64) *Optimum {
+func OptimumFor(durations []float64, target adaptive.Delay, floor float64, most adaptive.Delay) *Optimum {
 	sorted := slices.Sorted(slices.Values(durations))
 	ages := ladder(target, floor, sorted[len(sorted)-1])
 	if len(sorted) <= 20_000 { // polls pay right at an end; more of them are as good as a continuum
@@ -59,7 +59,7 @@ func OptimumFor(durations []float64, target adaptive.Delay, floor float64) *Opti
 		}
 		return p, w, wt
 	})
-	return g.solve(floor)
+	return g.solve(floor, most)
 }
 
 // Polls returns the fewest polls per task at a mean delay of z targets. It
@@ -121,12 +121,17 @@ func newGrid(ages []float64, cell func(from, to float64) (p, w, wt float64)) *gr
 	return g
 }
 
-func (g *grid) solve(floor float64) *Optimum {
+func (g *grid) solve(floor float64, most adaptive.Delay) *Optimum {
 	o := &Optimum{}
 	costs := make([]float64, len(g.age))
-	for price := lowestDelayPrice; price <= highestDelayPrice; price *= delayPriceRatio {
+	leastCost, highest := g.leastCost, highestDelayPrice
+	if most != (adaptive.Delay{}) {
+		highest = 100 // for mean delays of about one target
+		leastCost = func(price, floor float64, cost []float64) float64 { return g.leastCostWithin(price, floor, most, cost) }
+	}
+	for price := lowestDelayPrice; price <= highest; price *= delayPriceRatio {
 		o.price = append(o.price, price)
-		o.cost = append(o.cost, g.leastCost(price, floor, costs))
+		o.cost = append(o.cost, leastCost(price, floor, costs))
 	}
 	return o
 }
@@ -160,6 +165,22 @@ func (g *grid) leastCost(price, floor float64, cost []float64) float64 {
 		default:
 			cost[i] = g.running[i] + price*g.moment[i] + lowest(hull, g.weight[i])
 		}
+	}
+	return cost[0]
+}
+
+// leastCostWithin is leastCost where no gap is longer than most, in steps by the
+// square.
+func (g *grid) leastCostWithin(price, floor float64, most adaptive.Delay, cost []float64) float64 {
+	for i := len(cost) - 1; i >= 0; i-- {
+		if cost[i] = 0; g.running[i] == 0 {
+			continue
+		}
+		best, first := math.Inf(1), sort.SearchFloat64s(g.age, g.age[i]+floor)
+		for j := max(first, i+1); j < len(cost) && g.age[j] <= g.age[i]+tau(most, g.age[i]); j++ {
+			best = min(best, price*(g.age[j]*(g.weight[j]-g.weight[i])-(g.moment[j]-g.moment[i]))+cost[j])
+		}
+		cost[i] = g.running[i] + best
 	}
 	return cost[0]
 }

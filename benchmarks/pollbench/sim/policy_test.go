@@ -61,6 +61,15 @@ func TestPollingGoals(t *testing.T) {
 	if score > 1.18 {
 		t.Errorf("score %.3f, want at most 1.18", score)
 	}
+	// Of what remains, most is the price of max_delay, not of the policy's choice.
+	for _, i := range []int{4, 5} { // videoq and batch, whose tasks take long
+		c := adaptive.DefaultConfig()
+		r, _ := excess(t, i, 0, c)
+		best, _ := sim.ReferenceCase(sim.Laws[i], uint64(1000+i), c).Within(r.Z)
+		if x := r.Polls / best; x < 0.98 || x > 1.06 {
+			t.Errorf("%s: %.2f polls at z = %.3f are %.3f times the best that keeps max_delay, want at most 1.06", sim.Laws[i].Name, r.Polls, r.Z, x)
+		}
+	}
 	score = 0
 	for i := range sim.Laws {
 		_, x := excess(t, i, 0, unbounded())
