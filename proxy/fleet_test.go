@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"pollux/proxy/poller/upstream"
 )
 
 func (f *face) fleet(headers ...string) (v fleetShape) {
@@ -84,6 +87,28 @@ func TestFleetStream(t *testing.T) {
 	f.know("X-API-Key: a", "shannon/t1")
 	if n := total(); n != 1 {
 		t.Errorf("%v tasks, want 1", n)
+	}
+}
+
+// TestBudget: what may be left at a time is the burst, so that a full budget looks
+// full.
+func TestBudget(t *testing.T) {
+	f := newFace(t, nil)
+	all := upstreams(f.base)
+	for name, u := range all {
+		u.Rate = &upstream.RateConfig{Requests: 30, Per: time.Minute, Burst: 5}
+		all[name] = u
+	}
+	f.replace(all, DefaultConfig())
+	var v struct{ Data []upstreamShape }
+	must(t, json.Unmarshal([]byte(f.do("GET", "/v1/upstreams", "").body), &v))
+	if len(v.Data) == 0 {
+		t.Fatal("no upstreams")
+	}
+	for _, u := range v.Data {
+		if want := (budgetShape{Limit: 30, PerSeconds: 60, Burst: 5, Left: 5}); u.Budget == nil || *u.Budget != want {
+			t.Errorf("budget of %s: %+v, want %+v", u.Name, u.Budget, want)
+		}
 	}
 }
 

@@ -85,6 +85,7 @@ type upstreamShape struct {
 type budgetShape struct {
 	Limit      int     `json:"limit"`
 	PerSeconds float64 `json:"per_seconds"`
+	Burst      int     `json:"burst"`
 	Left       int     `json:"left"`
 }
 

@@ -35,9 +35,11 @@ type credentialJSON struct {
 	Scheme string `json:"scheme"`
 }
 
+// budgetJSON is a rate, and what is left of it: at most Burst at a time.
 type budgetJSON struct {
 	Limit      int     `json:"limit"`
 	PerSeconds float64 `json:"per_seconds"`
+	Burst      int     `json:"burst"`
 	Left       int     `json:"left"`
 }
 
@@ -85,7 +87,7 @@ func (s *Service) upstreamState(u *upstream.Upstream, v *access.Reach, now time.
 		ErrorRatio: h.ErrorRatio, Polls: upstreamPolls{t.Received, t.Upstream}, InFlight: h.InFlight,
 	}
 	if c := u.Config.Rate; c != nil {
-		out.Budget = &budgetJSON{Limit: c.Requests, PerSeconds: c.Per.Seconds(), Left: left}
+		out.Budget = &budgetJSON{Limit: c.Requests, PerSeconds: c.Per.Seconds(), Burst: c.Budget().Burst, Left: left}
 	}
 	if id := &u.Provider.Identity; !u.Held && len(id.Headers) > 0 {
 		out.Credential = &credentialJSON{id.Headers[0], id.Scheme}

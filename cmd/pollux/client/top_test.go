@@ -29,7 +29,7 @@ const (
 "failures":[{"upstream":"orq","code":"E_TOOL","message":"the tool get_events answered with an error of its own: no such calendar","count":12,"latest":"2025-10-22T10:31:00Z","ref":"orq/my agent/01K6"},
  {"upstream":"shannon","code":null,"message":"no\u001b[31mluck","count":1,"latest":"2025-10-22T09:31:00Z","ref":"shannon/task_0"}]}`
 	upstreamsAnswer = `{"object":"list","data":[
-{"name":"shannon","provider":"shannon","breaker":"closed","retry_in_seconds":null,"budget":{"limit":30,"per_seconds":60,"left":30},"paused_for_seconds":null,
+{"name":"shannon","provider":"shannon","breaker":"closed","retry_in_seconds":null,"budget":{"limit":30,"per_seconds":60,"burst":5,"left":5},"paused_for_seconds":null,
  "latency":{"p50_seconds":0.012,"p99_seconds":1.5},"error_ratio":0,"last_error":null,"polls":{"received":123456789,"upstream":90},"in_flight":2},
 {"name":"a2a","provider":"a2a","breaker":"closed","retry_in_seconds":null,"budget":null,"paused_for_seconds":null,
  "latency":{"p50_seconds":0.2,"p99_seconds":1.5},"error_ratio":0.25,"last_error":{"at":"2025-10-22T10:31:10Z","type":"upstream-timeout","status":null,"detail":"no answer within 10s"},"polls":{"received":80,"upstream":8},"in_flight":0},

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,8 @@ type upstreamRow struct {
 	RetryIn *float64 `json:"retry_in_seconds"`
 	Paused  *float64 `json:"paused_for_seconds"`
 	Budget  *struct {
-		Limit float64 `json:"limit"`
+		Limit float64 `json:"limit"` // what Burst is where Pollux says none
+		Burst float64 `json:"burst"`
 		Left  float64 `json:"left"`
 	} `json:"budget"`
 	Latency struct {
@@ -208,13 +210,14 @@ func (u *upstreamRow) cells(now time.Time) []console.Cell {
 
 // budget is what is left of the polls that the upstream allows.
 func (u *upstreamRow) budget() string {
-	switch {
-	case u.Budget == nil:
+	if u.Budget == nil {
 		return ""
-	case u.Budget.Left >= u.Budget.Limit:
+	}
+	most := cmp.Or(u.Budget.Burst, u.Budget.Limit)
+	if u.Budget.Left >= most {
 		return "full"
 	}
-	return fmt.Sprintf("%.0f of %.0f", u.Budget.Left, u.Budget.Limit)
+	return fmt.Sprintf("%.0f of %.0f", u.Budget.Left, most)
 }
 
 func (u *upstreamRow) lastError(now time.Time) string {

@@ -153,8 +153,9 @@ class Budget {
     this.element.hidden = !budget;
     if (!budget) return;
     const left = Math.max(0, Math.floor(budget.left));
-    Object.assign(this.#bar, { max: budget.limit, low: budget.limit * 0.1, high: budget.limit * 0.25, optimum: budget.limit, value: left });
+    const most = budget.burst ?? budget.limit; // at a time
+    Object.assign(this.#bar, { max: most, low: most * 0.1, high: most * 0.25, optimum: most, value: left });
     this.#bar.setAttribute("aria-label", "upstream polls left");
-    setText(this.#text, `${short(left)} of ${short(budget.limit)} left per ${duration(budget.per_seconds)}`);
+    setText(this.#text, `${left >= most ? "full" : `${short(left)} of ${short(most)} left`}, ${short(budget.limit)} per ${duration(budget.per_seconds)}`);
   }
 }
