@@ -31,10 +31,6 @@ export class Table {
   #run = null; // AbortController of the view on show
   #queued = false;
   #on;
-  // Ages move in rows that are seen, or almost: of thousands that is a page.
-  #near = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) this.#views.get(target.dataset.key)?.come(isIntersecting);
-  }, { rootMargin: "50%" });
   selection = new Selection(() => this.#rows.shown, () => this.#state && this.#draw());
 
   /** on has open(ref), status(word), upstream(name), clear() and
@@ -47,6 +43,8 @@ export class Table {
     byId("tasks-foot").append(this.#shownNote, this.#more);
     this.#new.addEventListener("click", () => this.showNew());
     this.#body.addEventListener("click", (e) => this.#click(e));
+    // Ages move in rows that the browser draws: of thousands that is a page.
+    this.#body.addEventListener("contentvisibilityautostatechange", (e) => this.#views.get(e.target.dataset.key)?.come(!e.skipped));
     onTick(() => this.#tick());
   }
 
@@ -142,17 +140,12 @@ export class Table {
     const make = (row) => {
       const view = new RowView(row, on);
       this.#views.set(keyOf(row), view);
-      this.#near.observe(view.element);
       return view.element;
     };
     const severals = this.#rows.severals;
     keyed(this.#body, this.#rows.shown, keyOf, make, (_, row) =>
       this.#views.get(keyOf(row)).draw(row, { left: this.#rows.left(row), several: severals.has(row.ref), chosen: selection.has(row), may: selection.may(row) }));
-    for (const [key, view] of this.#views) {
-      if (view.element.isConnected) continue;
-      this.#near.unobserve(view.element);
-      this.#views.delete(key);
-    }
+    for (const [key, view] of this.#views) if (!view.element.isConnected) this.#views.delete(key);
     selection.draw();
     this.#drawNew();
     this.#drawFoot();

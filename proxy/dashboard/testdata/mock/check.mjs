@@ -94,6 +94,24 @@ async function troubleIsAtTheTop(mock) {
   });
 }
 
+// Of many rows only those that are seen cost anything.
+async function drawsWhatIsSeen() {
+  await until(`${rows}.length === 50 && ${isLive}`);
+  for (let loaded = 100; loaded <= 300; loaded += 50) {
+    await press("Show more");
+    await until(`${rows}.length >= ${loaded}`);
+  }
+  const drawn = await browser.run(`${rows}.filter((r) => r.firstElementChild.checkVisibility({ contentVisibilityAuto: true })).length`);
+  assert.ok(drawn > 5 && drawn < 150, `${drawn} of 300 rows are drawn`);
+  const checked = (n) => `${rows}.at(${n}).querySelector('.c-checked').textContent`;
+  const first = await browser.run(checked(0));
+  const last = await browser.run(checked(-1));
+  await until(`${checked(0)} !== ${JSON.stringify(first)}`);
+  assert.equal(await browser.run(checked(-1)), last, "a row out of sight was drawn again");
+  await browser.run(`${rows}.at(-1).scrollIntoView()`);
+  await until(`${checked(-1)} !== ${JSON.stringify(last)}`);
+}
+
 async function rowsSayWhy() {
   await browser.run("document.querySelector('.count.failed').click()");
   await until(`${rows}.length && ${rows}.every((r) => r.querySelector('.badge.failed'))`);
@@ -281,6 +299,7 @@ async function survivesRestart(mock) {
 async function logsIn() {
   await until("document.getElementById('key')");
   assert.equal(await browser.run("document.getElementById('overview').hidden"), true);
+  await inEveryLook("login", accessible);
   for (const [key, then] of [["wrong", "document.querySelector('#login [role=alert]').textContent.includes('does not know')"], ["demo", `${rows}.length > 20`]]) {
     await browser.run("document.getElementById('key').select()");
     await browser.type(key);
@@ -318,6 +337,7 @@ async function takesCredential(mock) {
   await until("document.querySelectorAll('.json').length === 2");
   assert.ok(await browser.run("[...document.querySelectorAll('#task .button')].some((b) => b.textContent === 'Change credential' && b.checkVisibility())"));
   assert.equal(await browser.run("document.documentElement.outerHTML.includes('hush-hush') || location.href.includes('hush')"), false);
+  await inEveryLook("task", accessible);
 }
 
 const PARTS = {
@@ -339,6 +359,7 @@ const PARTS = {
   }),
   login: () => withServer(["--login"], logsIn),
   part: () => withServer(["--login", "--part"], seesAPart),
+  many: () => withServer(["--tasks", "10000"], drawsWhatIsSeen),
   credential: () => withServer(["--caller"], takesCredential),
 };
 
