@@ -137,6 +137,7 @@ func TestHints(t *testing.T) {
 		{"the largest", "3", "1500", `{"state":"busy","again":{"after":2}}`, 3 * time.Second},
 		{"unreadable ones", "2", "soon", `{"state":"busy","again":{"after":"later"}}`, 2 * time.Second},
 		{"negative", "", "-5", `{"state":"busy","again":{"after":-1}}`, 0},
+		{"without end", "", "inf", `{"state":"busy","again":{"after":"Infinity"}}`, 0},
 		{"not a number", "", "NaN", `{"state":"busy"}`, 0},
 		{"absurd", "", "1e300", `{"state":"busy"}`, maxWait},
 		{"without a document", "", "250", `oops`, 250 * time.Millisecond},

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"math"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -55,7 +56,7 @@ func (p *Provider) wait(h http.Header, body []byte, readable bool, now time.Time
 // span reads a number of units, 0 if it is none or negative.
 func span(text string, unit time.Duration) time.Duration {
 	n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	if err != nil || !(n > 0) {
+	if err != nil || !(n > 0) || math.IsInf(n, 1) { // ParseFloat reads "inf" and "nan", too
 		return 0
 	}
 	return time.Duration(min(n*float64(unit), float64(maxWait)))

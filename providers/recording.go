@@ -48,7 +48,12 @@ type RecordedRequest struct {
 // recordings carry notes for people.
 func ParseRecording(data []byte) (*Recording, error) {
 	r := &Recording{}
-	if err := json.Unmarshal(data, r); err != nil {
+	err := json.Unmarshal(data, r)
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &kind) && kind.Field != "":
+		return nil, fmt.Errorf("%s: a %s cannot stand here", kind.Field, kind.Value)
+	case err != nil:
 		return nil, fmt.Errorf("want a JSON object with http_status, headers and body: %w", err)
 	}
 	return r, nil
