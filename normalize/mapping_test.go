@@ -308,13 +308,14 @@ func checkDocument(t *testing.T, task *Task) {
 func FuzzMap(f *testing.F) {
 	for _, body := range bodies {
 		f.Add([]byte(body.json))
+		f.Add([]byte("[" + body.json + "]"))
 	}
 	var mappings []*Mapping
 	for _, spec := range specs() {
 		mappings = append(mappings, compiled(f, spec))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if CheckBody(body) != nil {
+		if CheckAnswer(body) != nil {
 			return
 		}
 		for _, m := range mappings {
