@@ -22,7 +22,7 @@ import { page } from "./visible.mjs";
 
 // ms; breakers and pauses have no stream of their own. The title of a tab out of
 // sight says them too, later.
-const UPSTREAMS_EVERY = 1000;
+const UPSTREAMS_EVERY = 500;
 const UPSTREAMS_EVERY_HIDDEN = 10_000;
 
 const SECTIONS = { tasks: "Tasks", savings: "Savings", failures: "Failures", upstreams: "Upstreams", durations: "How long tasks take" };

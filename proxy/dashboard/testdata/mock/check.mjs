@@ -112,7 +112,7 @@ async function drawsWhatIsSeen() {
   await until(`${checked(-1)} !== ${JSON.stringify(last)}`);
 }
 
-async function rowsSayWhy() {
+async function rowsSayWhy(mock) {
   await browser.run("document.querySelector('.count.failed').click()");
   await until(`${rows}.length && ${rows}.every((r) => r.querySelector('.badge.failed'))`);
   await inEveryLook("failed", async (which) => {
@@ -123,7 +123,12 @@ async function rowsSayWhy() {
   await browser.press("x");
   await until(`${rows}.length > 20`);
   // One reference under two credentials.
-  await until(`${rows}.some((a) => ${rows}.filter((b) => b.dataset.ref === a.dataset.ref).length === 2)`);
+  const { data } = await (await fetch(new URL("v1/tasks?limit=1000", mock.url))).json();
+  const twin = data.find((a) => data.some((b) => a !== b && a.ref === b.ref));
+  await browser.run(`location.hash = '#q=${twin.id}'`);
+  await until(`${rows}.length === 2 && ${rows}.every((r) => r.dataset.ref === ${JSON.stringify(twin.ref)} && r.querySelector('.note .pill'))`);
+  await browser.run("location.hash = ''");
+  await until(`${rows}.length > 20`);
 }
 
 async function asksAboutLately() {
@@ -343,7 +348,7 @@ async function takesCredential(mock) {
 const PARTS = {
   page: () => withServer(["--prefix", "/pollux", "--hostile"], async (mock) => {
     await readsAndMoves();
-    await rowsSayWhy();
+    await rowsSayWhy(mock);
     await asksAboutLately();
     await findsWhatIsHidden();
     await filters();
