@@ -124,7 +124,7 @@ func lookUp(t *tier, key *ID) (*Entry, bool) {
 // Put keeps e, which must not change any more, and returns when Get shows it or
 // it is lost. A frozen entry stays until it is evicted; any other for keep, and
 // a keep that is not positive drops what was there. An entry that is not frozen
-// changes nothing under the key of a frozen one.
+// changes nothing under the key of a frozen one of its generation.
 func (m *Memory) Put(e *Entry, keep time.Duration) {
 	m.state.RLock()
 	defer m.state.RUnlock()
@@ -145,8 +145,11 @@ func (m *Memory) Put(e *Entry, keep time.Duration) {
 		}
 		return
 	}
-	if _, frozen := lookUp(m.done, &e.Key); frozen {
-		return
+	if known, frozen := lookUp(m.done, &e.Key); frozen {
+		if known.Generation >= e.Generation {
+			return
+		}
+		drop(m.done, &e.Key) // it was forgotten, by another process
 	}
 	if keep <= 0 { // ristretto would take zero for "for ever"
 		drop(m.live, &e.Key)

@@ -76,6 +76,20 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestForgottenFrozen: what became known of a task after another process forgot
+// it takes the place of what was known for good.
+func TestForgottenFrozen(t *testing.T) {
+	m := newTestMemory(t, 1<<20)
+	ended := frozen(1, 1)
+	m.Put(ended, 0)
+	m.Put(running(1, 2), time.Minute)
+	wantGet(t, m, 1, ended)
+	again := running(1, 3)
+	again.Generation = 1
+	m.Put(again, time.Minute)
+	wantGet(t, m, 1, again)
+}
+
 // TestNoLostTerminal is the first trap of ristretto: the terminal value set
 // right behind a running one is lost, which one cache shows and two do not.
 func TestNoLostTerminal(t *testing.T) {

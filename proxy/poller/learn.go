@@ -138,10 +138,10 @@ func (p *Poller) standing(rec *record, basis *cache.Entry) *cache.Entry {
 }
 
 // mustStand returns what has to stay instead of next: a terminal document is
-// never replaced by one that is not, nor a frozen one by anything, unless the
-// provider is reopenable. It returns nil if next may replace known.
+// never replaced by one that is not, nor a frozen one by anything of its
+// generation, unless the provider is reopenable. It returns nil if next may replace known.
 func (p *Poller) mustStand(u *upstream.Upstream, known, next *cache.Entry) *cache.Entry {
-	if known == nil || known.Missing || !known.Terminal || u.Provider.Reopenable {
+	if known == nil || known.Missing || !known.Terminal || u.Provider.Reopenable || known.Generation < next.Generation {
 		return nil
 	}
 	if !known.Frozen && next.Terminal && !(u.Expiring(known) && lacks(next, known)) {
