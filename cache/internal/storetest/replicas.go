@@ -20,9 +20,18 @@ type Replica interface {
 }
 
 // RunReplicas runs all checks of a cluster of several processes. open joins one
-// more to an empty cluster of its own for each check; RunReplicas closes it.
+// more to an empty cluster of its own for each check.
 func RunReplicas(t *testing.T, open func(t *testing.T) (join func() Replica)) {
-	for name, check := range map[string]func(*testing.T, func() Replica){
+	RunSharing(t, func(t *testing.T) func() cache.Cluster {
+		join := open(t)
+		return func() cache.Cluster { return join() }
+	})
+	t.Run("one attempt", func(t *testing.T) { oneAttempt(t, open(t)) })
+}
+
+// RunSharing is RunReplicas without the checks of an outbox.
+func RunSharing(t *testing.T, open func(t *testing.T) (join func() cache.Cluster)) {
+	for name, check := range map[string]func(*testing.T, func() cache.Cluster){
 		"one poll for all":         pollForAll,
 		"what one found":           foundByOne,
 		"forgotten by one":         forgottenByOne,
@@ -30,14 +39,13 @@ func RunReplicas(t *testing.T, open func(t *testing.T) (join func() Replica)) {
 		"notices":                  noticesComeOnce,
 		"notices that are awaited": noticesAwaited,
 		"slots":                    slots,
-		"one attempt":              oneAttempt,
 		"many writers of few keys": fewKeys,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, open(t)) })
 	}
 }
 
-func pollForAll(t *testing.T, join func() Replica) {
+func pollForAll(t *testing.T, join func() cache.Cluster) {
 	a, b := join(), join()
 	g := granted(t, a, poll(1))
 	if g := refused(t, b, poll(1)); g.Busy <= 0 {
@@ -50,7 +58,7 @@ func pollForAll(t *testing.T, join func() Replica) {
 	}
 }
 
-func foundByOne(t *testing.T, join func() Replica) {
+func foundByOne(t *testing.T, join func() cache.Cluster) {
 	a, b := join(), join()
 	late := poll(1)
 	late.Lease = shortLease
@@ -70,7 +78,7 @@ func foundByOne(t *testing.T, join func() Replica) {
 	}
 }
 
-func forgottenByOne(t *testing.T, join func() Replica) {
+func forgottenByOne(t *testing.T, join func() cache.Cluster) {
 	a, b := join(), join()
 	g := granted(t, a, poll(1))
 	left := forget(t, b, 1, g.Generation+1)
@@ -85,7 +93,7 @@ func forgottenByOne(t *testing.T, join func() Replica) {
 	}
 }
 
-func sharedCredential(t *testing.T, join func() Replica) {
+func sharedCredential(t *testing.T, join func() cache.Cluster) {
 	a, b := join(), join()
 	p := poll(0)
 	p.Budget = &cache.Budget{Requests: 1, Per: time.Hour, Burst: 4}
@@ -130,7 +138,7 @@ func (h *hearing) all() []cache.Notice {
 	return slices.Clone(h.keys)
 }
 
-func noticesComeOnce(t *testing.T, join func() Replica) {
+func noticesComeOnce(t *testing.T, join func() cache.Cluster) {
 	a, b := join(), join()
 	var atA, atB hearing
 	a.Listen(atA.heard)
@@ -171,7 +179,7 @@ func noticesComeOnce(t *testing.T, join func() Replica) {
 // noticesAwaited: who was told that somebody else asks hears of the end of that
 // poll, also if it found nothing new; and replicas hear of what became of a
 // credential.
-func noticesAwaited(t *testing.T, join func() Replica) {
+func noticesAwaited(t *testing.T, join func() cache.Cluster) {
 	a, b := join(), join()
 	var atB hearing
 	b.Listen(atB.heard)
@@ -193,7 +201,7 @@ func noticesAwaited(t *testing.T, join func() Replica) {
 	}
 }
 
-func slots(t *testing.T, join func() Replica) {
+func slots(t *testing.T, join func() cache.Cluster) {
 	a, b := join(), join()
 	Eventually(t, "slots are shared", func() bool {
 		return len(a.Members().All) == 2 && len(b.Members().All) == 2 && a.Members().Owned()+b.Members().Owned() == cache.Slots
@@ -244,8 +252,8 @@ func oneAttempt(t *testing.T, join func() Replica) {
 
 // fewKeys: batches of several replicas over the same keys do not wait for each
 // other in a circle, and the newest stands in the end.
-func fewKeys(t *testing.T, join func() Replica) {
-	replicas := []Replica{join(), join(), join()}
+func fewKeys(t *testing.T, join func() cache.Cluster) {
+	replicas := []cache.Cluster{join(), join(), join()}
 	const keys, rounds = 20, 30
 	var writers sync.WaitGroup
 	for i, c := range replicas {
