@@ -132,7 +132,8 @@ type replica struct {
 	ended   chan struct{}
 }
 
-// newReplicas starts n processes. more is added to the config.
+// newReplicas starts n processes. more is added to the
+// config of the upstream.
 func newReplicas(t *testing.T, n int, more string) *replicaSet {
 	t.Helper()
 	database, err := pgtest.Start("fsync=off")
@@ -155,9 +156,9 @@ func newReplicasOn(t *testing.T, database *pgtest.Server, n int, more string) *r
 	s.file = writeIn(t, dir, "config.yaml", fmt.Sprintf(`listen: 127.0.0.1:0
 provider_dir: %s/providers
 store: {driver: postgres, address: "${DATABASE_URL}"}
-upstreams: {up: {provider: counting, base_url: %s}}
+upstreams: {up: {provider: counting, base_url: %s%s}}
 webhooks: {allow_networks: [127.0.0.0/8]}
-%s`, dir, s.upstream.URL, more))
+`, dir, s.upstream.URL, more))
 	s.env = []string{asProgram + "=1", "POLLUX_STORE_KEY=" + storeKey}
 	for range n {
 		s.start()
