@@ -160,6 +160,15 @@ func (p *Poller) look(f *flight) {
 	p.takeIn(f, g, asked)
 }
 
+// lookApart is look for who is no flight. If somebody else forgot the task, a poll
+// under way is for those who asked before; a flight that finds that asks anew.
+func (p *Poller) lookApart(f *flight) {
+	before := f.rec.age()
+	if p.look(f); f.rec.age() > before {
+		p.flights.Forget(string(f.r.Key[:]))
+	}
+}
+
 // takeIn learns what the store said when it was asked about f's task.
 func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
 	f.looked = true

@@ -96,6 +96,7 @@ func failureByVerdict(u *upstream.Upstream, res *upstream.Response, v providers.
 // overwritten by a failure.
 func (p *Poller) fallBack(f *flight, failed failure) outcome {
 	u, now := f.r.Upstream, time.Now()
+	p.catchUp(f)
 	out := outcome{forwarded: failed.asked, Answer: Answer{Raw: failed.raw, Problem: failed.problem}}
 	if failed.asked {
 		u.FailedWith(failed.problem, now)
@@ -125,10 +126,19 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 	return out
 }
 
+// catchUp takes what became known since f began: whoever joined it meanwhile may
+// have seen that already.
+func (p *Poller) catchUp(f *flight) {
+	if e, ok := p.memory.Get(&f.r.Key); ok && (f.known == nil || e.NewerThan(f.known)) {
+		f.known = e
+	}
+}
+
 // answerHeld answers with what the last poll brought.
 func (p *Poller) answerHeld(f *flight, failed *failing, now time.Time) Answer {
 	a := Answer{Raw: failed.raw, Problem: failed.left(now), Age: now.Sub(failed.at),
 		RetryAfter: failed.until.Sub(now), Unconfirmed: failed.unconfirmed, Cache: problem.CacheStatus{Detail: problem.DetailHeld}}
+	p.catchUp(f)
 	known := f.known
 	if f.r.settle && known != nil && known.Settling {
 		known = p.settleWithout(f)

@@ -137,7 +137,7 @@ func (p *Poller) reread(key cache.ID) {
 	if f.known != nil && (f.known.Alone > 0 || p.owed.has(&key)) {
 		p.regain(f)
 	} else {
-		p.look(f)
+		p.lookApart(f)
 	}
 	if e := f.known; e != nil && !e.Terminal && !e.Missing && !e.Fresh(time.Now()) {
 		p.watches.hurry(&key) // somebody knows that there is news

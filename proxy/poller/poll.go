@@ -210,7 +210,7 @@ func forward(known *cache.Entry, r Request, now time.Time) problem.Forward {
 func (p *Poller) known(rec *record, r Request) *cache.Entry {
 	f := &flight{r: r, rec: rec}
 	if f.known, _ = p.memory.Get(&r.Key); f.known == nil || !p.believed(f.known) {
-		p.look(f)
+		p.lookApart(f)
 	}
 	return f.known
 }

@@ -141,6 +141,13 @@ func (rec *record) hold(u *upstream.Upstream, failed failure, now time.Time) {
 	rec.failed = f
 }
 
+// age is the present generation.
+func (rec *record) age() uint64 {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.generation
+}
+
 // heeds reports whether the upstream asked not to be asked yet.
 func (rec *record) heeds(now time.Time) bool {
 	rec.mu.Lock()
