@@ -259,10 +259,10 @@ func (r *Replica) Begin(ctx context.Context, q *cache.Poll) (g *cache.Grant, err
 }
 
 func (s *Shared) begin(q *cache.Poll) *cache.Grant {
-	now, p, c := time.Now(), s.pollOf(&q.Key), s.credentialOf(&q.Partition)
+	now, p, c := time.Now(), s.pollOf(&q.Key), s.credentialOf(&q.Credential)
 	g := &cache.Grant{Generation: max(q.Generation, s.forgotten[q.Key])}
-	g.State, g.Known = s.states[q.Partition], false
-	if _, known := s.states[q.Partition]; known {
+	g.State, g.Known = s.states[q.Credential], false
+	if _, known := s.states[q.Credential]; known {
 		g.Known = true
 	}
 	e := s.entries[q.Key]
@@ -302,10 +302,10 @@ func (s *Shared) begin(q *cache.Poll) *cache.Grant {
 
 // commit does what a report says. The lock is held.
 func (s *Shared) commit(source *Replica, r *cache.Report) (*cache.Entry, error) {
-	now, p, c := time.Now(), s.pollOf(&r.Key), s.credentialOf(&r.Partition)
+	now, p, c := time.Now(), s.pollOf(&r.Key), s.credentialOf(&r.Credential)
 	if r.State != nil {
-		s.states[r.Partition] = *r.State
-		s.notify(source, cache.Notice{Key: r.Partition})
+		s.states[r.Credential] = *r.State
+		s.notify(source, cache.Notice{Key: r.Credential})
 	}
 	if until := now.Add(r.Pause); r.Pause > 0 && until.After(c.paused) {
 		c.paused = until
@@ -362,7 +362,7 @@ func (r *Replica) CommitLater(report *cache.Report) {
 }
 
 func ofEntry(e *cache.Entry) *cache.Report {
-	return &cache.Report{Key: e.Key, Partition: e.Partition, Generation: e.Generation, Entry: e}
+	return &cache.Report{Key: e.Key, Generation: e.Generation, Entry: e}
 }
 
 // Put implements cache.Store.
