@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"cache/sqlite":             {"cache", "cache/sqlindex", "cache/writes"},
 	"cache/postgres":           {"cache", "cache/sqlindex", "cache/writes"},
 	"cache/internal/storetest": {"cache"},
+	"cache/clustertest":        {"cache"},
 	"providers":                {"normalize", "providers/sandbox/script", "providers/strictyaml"},
 	"providers/sandbox/script": {"normalize", "providers/strictyaml"},
 	"providers/sandbox":        {"providers", "providers/sandbox/script", "normalize", "providers/strictyaml"},
