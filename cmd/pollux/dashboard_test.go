@@ -72,7 +72,7 @@ func TestDashboardInBrowser(t *testing.T) {
 	}))
 	t.Cleanup(control.Close)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	node := exec.CommandContext(ctx, "node", "--experimental-websocket", "--no-warnings", "drive.mjs")
 	node.Dir = dashboardDir

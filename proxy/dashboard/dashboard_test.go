@@ -195,7 +195,7 @@ func TestInBrowser(t *testing.T) {
 	node, chromium := program(t, "node"), program(t, "chromium")
 	t.Setenv("CHROMIUM", chromium)
 	install(t)
-	run(t, 4*time.Minute, node, "--experimental-websocket", "--no-warnings", "testdata/mock/check.mjs")
+	run(t, 8*time.Minute, node, "--experimental-websocket", "--no-warnings", "testdata/mock/check.mjs")
 }
 
 // install puts axe-core beside the mock, as the lock file says.
