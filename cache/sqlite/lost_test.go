@@ -77,30 +77,61 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// damageColumn puts value into a column of the third task, as a flipped bit can that
+// heeds no declaration.
+func damageColumn(t *testing.T, path, column, value string) {
+	t.Helper()
+	var declared string
+	for _, step := range [...]func(*sql.DB) error{
+		func(db *sql.DB) error {
+			return db.QueryRow("SELECT sql FROM sqlite_schema WHERE name = 'tasks'").Scan(&declared)
+		},
+		func(db *sql.DB) error {
+			_, err := db.Exec("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(replace(sql, 'STRICT', ''), 'NOT NULL', '') WHERE name = 'tasks'")
+			return err
+		},
+		func(db *sql.DB) error {
+			_, err := db.Exec("PRAGMA ignore_check_constraints = ON; UPDATE tasks SET " + column + " = " + value + " WHERE seq = 3")
+			return err
+		},
+		func(db *sql.DB) error {
+			_, err := db.Exec("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = ?1 WHERE name = 'tasks'", declared)
+			return err
+		},
+	} {
+		db, err := sql.Open("sqlite", dataSource(path)) // anew, for it to read the schema
+		must(t, err)
+		must(t, step(db))
+		must(t, db.Close())
+	}
+}
+
 // TestDamagedColumn: a flipped bit in a column costs its row at most.
 func TestDamagedColumn(t *testing.T) {
+	flipped := func(column string) string { return "CAST(x'ff62' || " + column + " AS TEXT)" }
+	type test struct{ column, is, value string }
+	var tests []test
+	for _, column := range []string{"status", "upstream"} {
+		tests = append(tests, test{column, "another word", flipped(column)}, test{column, "a number", "7.5"})
+	}
+	for _, column := range []string{"partition", "head", "task_id"} {
+		tests = append(tests, test{column, "something else", "x'ff62'"}, test{column, "a number", "7.5"})
+	}
+	for _, column := range []string{"created_at", "generation"} {
+		tests = append(tests, test{column, "another number", "7"}, test{column, "text", "'x'"})
+	}
 	for _, column := range []string{"status", "upstream", "partition", "head", "created_at", "task_id", "generation"} {
-		t.Run(column, func(t *testing.T) {
+		tests = append(tests, test{column, "nothing", "NULL"})
+	}
+	for _, test := range tests {
+		t.Run(test.column+" is "+test.is, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pollux.db")
 			s, _ := open(t, path)
 			for n := range 10 {
 				mustPut(t, s, storetest.Listed(n, 0, "completed", n))
 			}
 			mustClose(t, s)
-			db, err := sql.Open("sqlite", dataSource(path))
-			must(t, err)
-			_, err = db.Exec("PRAGMA ignore_check_constraints = ON; UPDATE tasks SET " + column + " = " + map[bool]string{true: "7", false: "CAST(x'ff62' || " + column + " AS TEXT)"}[strings.HasSuffix(column, "at") || column == "generation"] + " WHERE seq = 3")
-			if err != nil && column != "partition" && column != "head" && column != "task_id" {
-				t.Fatal(err)
-			}
-			if err != nil {
-				_, err = db.Exec("UPDATE tasks SET " + column + " = x'ff' || " + column + " WHERE seq = 3")
-			}
-			if err != nil {
-				_, err = db.Exec("UPDATE tasks SET " + column + " = CAST(x'ff' || " + column + " AS BLOB) WHERE seq = 3")
-			}
-			must(t, err)
-			must(t, db.Close())
+			damageColumn(t, path, test.column, test.value)
 			s, _ = open(t, path)
 			rows, _, err := s.List(context.Background(), &cache.Query{Sight: cache.Sight{All: true}, Limit: 100})
 			if err != nil || len(rows) < 9 {
