@@ -11,7 +11,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
-	"pollux/normalize"
+	"pollux/proxy/follow"
 )
 
 const (
@@ -95,26 +95,13 @@ func (c *Call) waited(a waitArguments, answers []Answer) toolResult {
 	return r
 }
 
-// ended reports whether there is nothing more to wait for. A task that wants
-// something of the caller has ended as far as waiting goes.
-func ended(e *cache.Entry) bool {
-	return e.Terminal || e.Status == string(normalize.RequiresAction)
-}
-
-// done reports whether a wait has what it was for. A problem is nothing to wait
-// for, and no end either.
+// done reports whether a wait has what it was for.
 func done(answers []Answer, any bool) bool {
-	open := 0
-	for i := range answers {
-		switch a := &answers[i]; {
-		case a.Problem != nil && !a.Unconfirmed:
-		case a.Problem != nil || !ended(a.Entry):
-			open++
-		case any:
-			return true
-		}
-	}
-	return open == 0
+	return follow.Enough(len(answers), any, func(i int) (open, problem bool) {
+		a := &answers[i]
+		problem = a.Problem != nil
+		return problem && a.Unconfirmed || !problem && !follow.Over(a.Entry), problem
+	})
 }
 
 // taskState is the state of one task: small, since a model pays for each byte.
@@ -249,7 +236,7 @@ func (t *teller) update(answers []Answer) {
 func summary(answers []Answer) string {
 	over, open := 0, ""
 	for i := range answers {
-		if a := &answers[i]; a.Problem != nil || ended(a.Entry) {
+		if a := &answers[i]; a.Problem != nil || follow.Over(a.Entry) {
 			over++
 		} else if open == "" {
 			open = a.Entry.Ref + ": " + a.Entry.Status + inWords(&taskState{Progress: known(a.Entry, "progress")})

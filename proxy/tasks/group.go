@@ -167,22 +167,14 @@ func (a *groupAnswer) finished() bool {
 	if goesOn(&a.Answer) {
 		return false
 	}
-	return a.Problem != nil || over(a.Entry)
+	return a.Problem != nil || follow.Over(a.Entry)
 }
 
 // enough reports whether a batch may be answered.
 func enough(answers []groupAnswer, untilAny bool) bool {
-	open := 0
-	for i := range answers {
-		a := &answers[i]
-		switch {
-		case !a.finished():
-			open++
-		case untilAny && a.Problem == nil:
-			return true
-		}
-	}
-	return open == 0
+	return follow.Enough(len(answers), untilAny, func(i int) (open, problem bool) {
+		return !answers[i].finished(), answers[i].Problem != nil
+	})
 }
 
 // awaitAll follows the open tasks of a group until enough says so or ctx ends,

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"pollux/cache"
-	"pollux/normalize"
 	"pollux/proxy/access"
 	"pollux/proxy/follow"
 	"pollux/proxy/poller"
@@ -77,18 +76,12 @@ func satisfied(x *access.Request, o options, e *cache.Entry) bool {
 	if have := x.IfNoneMatch(); len(have) > 0 {
 		return e.Frozen || !wire.Matches(have, o.validator(e))
 	}
-	return over(e)
+	return follow.Over(e)
 }
 
 // goesOn reports whether what is followed may come back, though a poll has just
 // denied it.
 func goesOn(a *poller.Answer) bool { return a.Problem != nil && a.Unconfirmed }
-
-// over reports whether there is nothing more to wait for: the task has ended, or
-// wants something of the caller.
-func over(e *cache.Entry) bool {
-	return e.Terminal || e.Status == string(normalize.RequiresAction)
-}
 
 // validator is the ETag of what is answered with e.
 func (o options) validator(e *cache.Entry) string {
