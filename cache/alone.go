@@ -160,9 +160,9 @@ func (s *Solo) sweep(now time.Time) {
 	}
 }
 
-// settle does what a report says beside its entry, and reports whether that is
+// finish does what a report says beside its entry, and reports whether that is
 // of the newest poll.
-func (s *Solo) settle(r *Report) (newest bool) {
+func (s *Solo) finish(r *Report) (newest bool) {
 	now := time.Now()
 	if r.State != nil {
 		s.PutPartition(&r.Credential, *r.State)
@@ -190,7 +190,7 @@ func (s *Solo) settle(r *Report) (newest bool) {
 
 // Commit implements Cluster.
 func (s *Solo) Commit(ctx context.Context, r *Report) (*Entry, error) {
-	newest := s.settle(r)
+	newest := s.finish(r)
 	switch {
 	case r.Entry == nil:
 		return nil, nil
@@ -206,7 +206,7 @@ func (s *Solo) Commit(ctx context.Context, r *Report) (*Entry, error) {
 
 // CommitLater implements Cluster.
 func (s *Solo) CommitLater(r *Report) {
-	if s.settle(r) && r.Entry != nil {
+	if s.finish(r) && r.Entry != nil {
 		s.PutLater(r.Entry)
 	}
 }

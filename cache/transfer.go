@@ -191,7 +191,7 @@ func Import(ctx context.Context, store Store, outbox Outbox, secret *Secret, rec
 		return m.tally, cause
 	}
 	if err == nil {
-		err = m.settle(ctx)
+		err = m.flush(ctx)
 	}
 	if advances, ok := store.(interface {
 		Advance(ctx context.Context, version uint64) error
@@ -225,7 +225,7 @@ func (m *importer) take(ctx context.Context, r *Record) error {
 		}
 		m.store.PutPartition(&id, state)
 		if m.tally[r.Kind]%1000 == 0 { // before there are more than a store keeps waiting
-			return m.settle(ctx)
+			return m.flush(ctx)
 		}
 	case TaskRecord:
 		e, err := m.secret.OpenEntry(&of, &id, bytes.Clone(r.Value), time.Now())
@@ -249,9 +249,9 @@ func (m *importer) take(ctx context.Context, r *Record) error {
 	return err
 }
 
-// settle waits until everything before is durable: what a Delete of nothing is
+// flush waits until everything before is durable: what a Delete of nothing is
 // after, is.
-func (m *importer) settle(ctx context.Context) error {
+func (m *importer) flush(ctx context.Context) error {
 	_, err := m.store.Delete(ctx, &ID{}, 0)
 	return err
 }

@@ -229,16 +229,16 @@ func (s *Store) flush(batch []*write) {
 		s.writes.SettleStates(err == nil)
 	default:
 		for _, w := range batch {
-			s.settle([]*write{w}, s.write([]*write{w}, nil))
+			s.tell([]*write{w}, s.write([]*write{w}, nil))
 		}
 		s.writes.SettleStates(s.write(nil, states) == nil)
 		return
 	}
-	s.settle(batch, err)
+	s.tell(batch, err)
 }
 
-// settle tells those whose write failed; the others were told.
-func (s *Store) settle(batch []*write, err error) {
+// tell tells those whose write failed; the others know.
+func (s *Store) tell(batch []*write, err error) {
 	for _, w := range batch {
 		switch {
 		case err == nil:

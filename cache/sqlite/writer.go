@@ -97,7 +97,7 @@ func (w *writer) drain() {
 func (w *writer) flush() bool {
 	partitions := w.writes.TakeStates()
 	if len(partitions) == 0 && w.onlyBarriers() {
-		w.settle(nil, nil) // an empty transaction says nothing about the disk
+		w.tell(nil, nil) // an empty transaction says nothing about the disk
 		return true
 	}
 	if w.file.Load() == nil {
@@ -109,7 +109,7 @@ func (w *writer) flush() bool {
 	})
 	w.writes.SettleStates(err == nil)
 	w.report(err) // first: a caller who is told of a failure finds it in Healthy
-	w.settle(outcomes, err)
+	w.tell(outcomes, err)
 	return err == nil
 }
 
@@ -122,9 +122,9 @@ func (w *writer) onlyBarriers() bool {
 	return true
 }
 
-// settle tells the callers what became of the batch, and empties it. No
+// tell says to the callers what became of the batch, and empties it. No
 // outcomes means that all went well.
-func (w *writer) settle(outcomes []outcome, err error) {
+func (w *writer) tell(outcomes []outcome, err error) {
 	for i, op := range w.batch {
 		if !op.barrier {
 			w.writes.Waiting.Add(-1)

@@ -67,7 +67,7 @@ func (q *Queue[W]) Offer(w W) (queued bool) {
 	return false
 }
 
-// Took settles the account of a write taken off Ops.
+// Took closes the account of a write taken off Ops.
 func (q *Queue[W]) Took(w W) W {
 	if !w.Awaited() {
 		q.bytes.Add(-int64(w.Size()))

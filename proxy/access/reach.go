@@ -23,7 +23,7 @@ type ownPartition struct {
 	*upstream.Partition
 }
 
-// May reports whether the view has that upstream.
+// May reports whether that upstream is in reach.
 func (v *Reach) May(name string) bool {
 	return slices.ContainsFunc(v.Upstreams, func(u *upstream.Upstream) bool { return u.Name == name })
 }
@@ -93,7 +93,7 @@ func (v *Reach) Look(r *Rules, now time.Time) {
 	}
 }
 
-// Restrict makes q show what the view allows.
+// Restrict makes q show what is in reach.
 func (v *Reach) Restrict(q *cache.Query) {
 	q.Sight = v.Sight
 	if !v.All {

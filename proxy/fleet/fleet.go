@@ -127,9 +127,9 @@ func (s *Service) ServeFleet(x *access.Request) {
 	x.Json(fleet)
 }
 
-// plainView is the view of a request without parameters of its own. It answers
+// plainReach is the reach of a request without parameters of its own. It answers
 // the request itself when there is none.
-func (s *Service) plainView(x *access.Request) (*access.Reach, bool) {
+func (s *Service) plainReach(x *access.Request) (*access.Reach, bool) {
 	_, credentials, p := access.ParsePairs(x.Facts.Query, x.Rules.IdentityParam, func(string) bool { return false })
 	if p != nil {
 		x.Problem(p)
@@ -292,7 +292,7 @@ func secondsOf(d time.Duration, samples int) *float64 {
 }
 
 // fleetHistory is how the window went, as far as it lies after the start. How many
-// tasks there were is only known of all together, so a view of single partitions
+// tasks there were is only known of all together, so a reach of single partitions
 // has no points there.
 func (s *Service) fleetHistory(v *access.Reach, window time.Duration) history {
 	past := s.engine.Trends().Over(window)

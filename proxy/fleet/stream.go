@@ -49,7 +49,7 @@ func (s *Service) streamFleet(w wire.EventWriter, g *access.Grant, v *access.Rea
 	})
 }
 
-// sameFleet reports whether two views differ in nothing but when they were
+// sameFleet reports whether two documents differ in nothing but when they were
 // taken.
 func sameFleet(a, b *document) bool {
 	was := *a

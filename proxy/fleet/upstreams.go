@@ -63,7 +63,7 @@ type upstreamPolls struct {
 // ServeUpstreams answers GET /v1/upstreams with the upstreams that the caller
 // may use. Budgets and pauses are per credential: those in sight count.
 func (s *Service) ServeUpstreams(x *access.Request) {
-	v, ok := s.plainView(x)
+	v, ok := s.plainReach(x)
 	if !ok {
 		return
 	}

@@ -123,12 +123,12 @@ func TestUnreadMessage(t *testing.T) {
 		g.Published(ended(1, "completed"))
 		time.Sleep(time.Hour)
 		all := func(*cache.ID) bool { return true }
-		if v := g.View(id, all); len(v.Deliveries) != 1 || v.Deliveries[0].State != DeliveryPending || len(v.Deliveries[0].Attempts) > 0 {
+		if v := g.Describe(id, all); len(v.Deliveries) != 1 || v.Deliveries[0].State != DeliveryPending || len(v.Deliveries[0].Attempts) > 0 {
 			t.Errorf("while the store is sick: %+v", v.Deliveries)
 		}
 		outbox.set(false)
 		time.Sleep(2 * unreadFor)
-		if v := g.View(id, all); v.Deliveries[0].State != DeliveryDelivered || len(r.messages()) != 1 {
+		if v := g.Describe(id, all); v.Deliveries[0].State != DeliveryDelivered || len(r.messages()) != 1 {
 			t.Errorf("when it is well: %+v, %d messages", v.Deliveries, len(r.messages()))
 		}
 	})

@@ -180,7 +180,7 @@ func (s *Face) ServeWebhook(x *access.Request) {
 	if !ok {
 		return
 	}
-	if v := s.service.View(a.id, a.shown); v != nil {
+	if v := s.service.Describe(a.id, a.shown); v != nil {
 		x.Json(v)
 		return
 	}

@@ -208,9 +208,9 @@ func ended(key byte, status string) *cache.Entry {
 		UpdatedAt: time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)}
 }
 
-func (g *rig) view(id string) *View {
+func (g *rig) view(id string) *Description {
 	g.t.Helper()
-	v := g.View(id, func(*cache.ID) bool { return true })
+	v := g.Describe(id, func(*cache.ID) bool { return true })
 	if v == nil {
 		g.t.Fatalf("webhook %s is gone", id)
 	}

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// settleTime is how long the files have to be left alone before they are
+	// quietTime is how long the files have to be left alone before they are
 	// read: editors and tools write in steps.
-	settleTime = 200 * time.Millisecond
+	quietTime = 200 * time.Millisecond
 	// lookAgain is how often the files are compared although nothing was
 	// notified: network file systems notify of nothing.
 	lookAgain = 10 * time.Second
@@ -52,7 +52,7 @@ func Watch(ctx context.Context, paths func() []string, changed chan<- os.Signal,
 		case <-ctx.Done():
 			return
 		case <-notices.Events:
-			settled.Reset(settleTime)
+			settled.Reset(quietTime)
 			continue
 		case <-notices.Errors: // events were lost
 		case <-settled.C:

@@ -23,9 +23,9 @@ func (s *state) residual() (rest [bins]float64) {
 	return rest
 }
 
-// view returns the hazard by which j is judged, using scratch if it is not the
+// hazardOf returns the hazard by which j is judged, using scratch if it is not the
 // learned one.
-func (s *state) view(j Job, scratch *[bins]float64) *[bins]float64 {
+func (s *state) hazardOf(j Job, scratch *[bins]float64) *[bins]float64 {
 	if !j.UnknownStart {
 		return &s.hazard
 	}

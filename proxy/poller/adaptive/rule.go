@@ -43,7 +43,7 @@ func (l *Learner) Next(j Job, h Hint) time.Duration {
 // best returns the gap that costs least. The caller holds the lock.
 func (l *Learner) best(j Job, age, shortest, longest float64) float64 {
 	var scratch [bins]float64
-	gap := l.gap(l.state.view(j, &scratch), age, longest, l.state.price)
+	gap := l.gap(l.state.hazardOf(j, &scratch), age, longest, l.state.price)
 	if j.UnknownStart || gap == longest || !coarse(age, gap) {
 		return gap
 	}
@@ -62,7 +62,7 @@ func (l *Learner) Expected(j Job, age time.Duration) float64 {
 	var scratch [bins]float64
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	hazard := l.state.view(j, &scratch)
+	hazard := l.state.hazardOf(j, &scratch)
 	a := accrual{alive: 1}
 	for b, x := binAt(from), from; x < to; b++ {
 		end := min(edges[b+1], to)
@@ -78,7 +78,7 @@ func (l *Learner) Reaches(j Job, expected float64) time.Duration {
 	var scratch [bins]float64
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return toDuration(age + l.gap(l.state.view(j, &scratch), age, unbounded.Seconds(), expected))
+	return toDuration(age + l.gap(l.state.hazardOf(j, &scratch), age, unbounded.Seconds(), expected))
 }
 
 // gap returns the time until the expected delay reaches the price of a poll,

@@ -58,7 +58,7 @@ func TestExpectedFollowsItsDefinition(t *testing.T) {
 			var scratch [bins]float64
 			j := Job{News: sec(span[0]), UnknownStart: unknown}
 			got := l.Expected(j, sec(span[1]))
-			want := expectedBySteps(l, l.state.view(j, &scratch), span[0], span[1])
+			want := expectedBySteps(l, l.state.hazardOf(j, &scratch), span[0], span[1])
 			if math.Abs(got-want) > 1e-4*want+1e-12 {
 				t.Errorf("Expected(%v..%v, unknown start %v) = %v, want %v", span[0], span[1], unknown, got, want)
 			}

@@ -8,8 +8,8 @@ import (
 	"pollux/proxy/problem"
 )
 
-// View is what a caller may know of a webhook.
-type View struct {
+// Description is what a caller may know of a webhook.
+type Description struct {
 	ID         string         `json:"id"`
 	URL        string         `json:"url"` // without its query
 	On         []string       `json:"on"`
@@ -37,16 +37,16 @@ type DeliveryView struct {
 	NextAttempt *time.Time    `json:"next_attempt_at"`
 }
 
-// View returns what there is to see of a webhook, of the partitions that shown
+// Describe returns what there is to see of a webhook, of the partitions that shown
 // names; nil if there is none.
-func (w *Service) View(id string, shown func(partition *cache.ID) bool) *View {
+func (w *Service) Describe(id string, shown func(partition *cache.ID) bool) *Description {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	hook := w.byID[id]
 	if hook == nil {
 		return nil
 	}
-	v := &View{ID: hook.id, URL: hook.shown, On: hook.on, State: hook.state(), CreatedAt: hook.created,
+	v := &Description{ID: hook.id, URL: hook.shown, On: hook.on, State: hook.state(), CreatedAt: hook.created,
 		Tasks: []TaskView{}, Deliveries: []DeliveryView{}}
 	for _, t := range hook.tasks {
 		if shown(&t.Partition) {
