@@ -66,8 +66,10 @@ bench-peers: build   ## Pollux beside nginx, Varnish and bare Go, into benchmark
 	@test -x /usr/sbin/nginx -a -x /usr/sbin/varnishd || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light varnish >/dev/null; }
 	go run ./benchmarks/peers -pollux bin/pollux -out benchmarks $(PEERS)
 
-soak-replicas:       ## 20 deaths of replicas, and trouble with their database for 20 seconds each (PostgreSQL)
-	POLLUX_SOAK=20 go test ./cmd/pollux -run 'TestReplicas(TakeOver|Trouble)' -count=1 -timeout 60m -v
+soak-replicas:       ## 20 deaths of replicas, 20 s of every trouble, random faults, 1,000,000 rows (PostgreSQL, root)
+	POLLUX_SOAK=20 go test ./cmd/pollux -run 'TestReplicas(TakeOver|Trouble|Faults)' -count=1 -timeout 60m -v
+	POLLUX_HISTORIES=3000 go test ./proxy/poller -run 'TestHistories$$' -count=1 -timeout 60m -v
+	go test ./cache/postgres -run 'TestManyTasks' -list.tasks 1000000 -count=1 -timeout 30m -v
 
 soak: build          ## 30 minutes under load with a million tasks, in a container of 256 MiB (root)
 	go run ./benchmarks/soak $(SOAK)
