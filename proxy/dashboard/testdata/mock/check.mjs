@@ -118,6 +118,7 @@ async function rowsSayWhy(mock) {
   await inEveryLook("failed", async (which) => {
     const seen = await browser.run(`${rows}.slice(0, 5).filter((r) => [...r.querySelectorAll('.reason, .sub-reason')].some((x) => x.checkVisibility() && x.textContent.length > 10 && x.getBoundingClientRect().width > 40)).length`);
     assert.equal(seen, await browser.run(`Math.min(5, ${rows}.length)`), `${which}: rows without a reason`);
+    assert.ok(await browser.run(`${rows}.slice(0, 5).every((r) => r.querySelector('.sub').getBoundingClientRect().height < 40)`), `${which}: a reason takes more than two lines`);
     assert.ok(await browser.run("[...document.querySelectorAll('thead th')].filter((x) => x.checkVisibility()).every((x) => x.scrollWidth <= x.clientWidth)"), `${which}: a heading is cut`);
   });
   await browser.press("x");
