@@ -17,9 +17,12 @@ const (
 	numberedZstd  byte = 4
 )
 
-// minZstd is the size from which an encoded entry is compressed: below, the
-// saving is smaller than the frame's cost.
-const minZstd = 512
+// From these sizes on an encoded entry is compressed: below the first, the saving
+// is smaller than the frame's cost, and one that has not ended is soon replaced.
+const (
+	minZstd     = 512
+	minZstdOpen = 2 << 10
+)
 
 // maxUnpacked bounds what one value may unpack to, as SQLite bounds a value.
 const maxUnpacked = 1 << 30
@@ -49,7 +52,11 @@ var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 // for its partition and key. Stored and PersistedAt are not part of it;
 // times lose their monotonic reading.
 func (s *Secret) SealEntry(e *Entry) []byte {
-	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry([]byte{numberedPlain}, e)))
+	least := minZstd
+	if !e.Terminal {
+		least = minZstdOpen
+	}
+	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry([]byte{numberedPlain}, e), least))
 }
 
 // OpenEntry is the reverse of SealEntry for a value found under key in
@@ -116,9 +123,10 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// pack compresses what follows the first byte if that makes it smaller.
-func pack(plain []byte) []byte {
-	if len(plain) < minZstd {
+// pack compresses what follows the first byte of at least so many, if that makes it
+// smaller.
+func pack(plain []byte, least int) []byte {
+	if len(plain) < least {
 		return plain
 	}
 	packed := zstdEncoder().EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/2), numberedZstd))

@@ -117,7 +117,7 @@ func FuzzDecodeEntry(f *testing.F) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	f.Add(pack(appendEntry([]byte{numberedPlain}, fullEntry())))
+	f.Add(pack(appendEntry([]byte{numberedPlain}, fullEntry()), minZstd))
 	f.Add(appendEntry([]byte{numberedPlain}, &Entry{}))
 	f.Add([]byte{packedZstd})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -125,7 +125,7 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, _, err := unpack(pack(append([]byte{numberedPlain}, plain...)))
+		got, _, err := unpack(pack(append([]byte{numberedPlain}, plain...), minZstd))
 		if err != nil || string(got) != string(plain) {
 			t.Errorf("unpack(%q) = %q, and after another round %q, %v", b, plain, got, err)
 		}

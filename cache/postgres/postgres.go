@@ -35,6 +35,9 @@ const (
 	callTimeout  = time.Second
 	writeTimeout = 5 * time.Second
 	listTimeout  = 10 * time.Second
+	// linger is how long a transaction that nobody waits for is held open for more;
+	// other replicas wait for the leases that it gives back.
+	linger = 2 * time.Millisecond
 	// closeTimeout bounds the writing of what is queued at the end.
 	closeTimeout = 5 * time.Second
 )
@@ -150,7 +153,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	s := &Store{
 		cfg: cfg, secret: secret, log: log, pool: pool,
 		self: cache.Member{ID: hex.EncodeToString(id[:]), Version: cfg.Version, Started: time.Now()},
-		stop: make(chan struct{}), writer: make(chan struct{}), writes: writes.New[*write](),
+		stop: make(chan struct{}), writer: make(chan struct{}), writes: writes.New[*write](linger),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.notices.forceTable = cfg.Notify == NotifyTable

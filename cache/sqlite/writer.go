@@ -15,6 +15,9 @@ import (
 const (
 	// maxBatch is how many writes share a transaction, and so an fsync.
 	maxBatch = 200
+	// linger is how long a transaction that nobody waits for is held open for more:
+	// what is in it is in memory, and lists wait for it.
+	linger = 20 * time.Millisecond
 	// retryEvery is how often pending partitions are tried again while writes
 	// fail.
 	retryEvery = time.Second

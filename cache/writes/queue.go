@@ -19,8 +19,6 @@ const (
 	// maxStates bounds the partitions whose state waits to be written, which
 	// only grows while no write succeeds.
 	maxStates = 1 << 16
-	// linger is how long a batch that nobody waits for stays open for more.
-	linger = 2 * time.Millisecond
 )
 
 // Write is one change on its way to the store.
@@ -32,6 +30,7 @@ type Write interface {
 // Queue holds what has yet to be written, in the order of the calls. It is safe
 // for concurrent use.
 type Queue[W Write] struct {
+	linger  time.Duration
 	Ops     chan W        // who takes one off calls Took
 	Wake    chan struct{} // of capacity 1: there are states
 	Waiting atomic.Int64  // writes that are not in the store yet
@@ -45,9 +44,10 @@ type Queue[W Write] struct {
 	states, flushing map[cache.ID]cache.PartitionState
 }
 
-// New returns an empty queue.
-func New[W Write]() *Queue[W] {
-	return &Queue[W]{Ops: make(chan W, maxQueued), Wake: make(chan struct{}, 1), states: map[cache.ID]cache.PartitionState{}}
+// New returns an empty queue. A batch that nobody waits for stays open for linger,
+// for more to come.
+func New[W Write](linger time.Duration) *Queue[W] {
+	return &Queue[W]{linger: linger, Ops: make(chan W, maxQueued), Wake: make(chan struct{}, 1), states: map[cache.ID]cache.PartitionState{}}
 }
 
 // Offer queues w, for which nobody waits, unless there is too much already.
@@ -96,7 +96,7 @@ func (q *Queue[W]) Gather(batch []W, most, mostBytes int, stop <-chan struct{}) 
 			break
 		}
 		if patience == nil {
-			patience = time.After(linger)
+			patience = time.After(q.linger)
 		}
 		select {
 		case w := <-q.Ops:

@@ -3,6 +3,7 @@ package writes
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"pollux/cache"
 )
@@ -22,7 +23,7 @@ func key(n int) *cache.ID {
 }
 
 func TestQueueIsBounded(t *testing.T) {
-	q := New[write]()
+	q := New[write](time.Millisecond)
 	for range maxQueued + 10 {
 		q.Offer(write{})
 	}
@@ -53,7 +54,7 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 func TestPartitionsSurviveAFailedWrite(t *testing.T) {
-	q := New[write]()
+	q := New[write](time.Millisecond)
 	state := func(upstream string) cache.PartitionState { return cache.PartitionState{Upstream: upstream} }
 	q.PutState(key(1), state("old"))
 	q.PutState(key(2), state("kept"))
@@ -87,7 +88,7 @@ func TestGather(t *testing.T) {
 		"no more bytes than may be":   {[]write{{8, true}}, []write{{2, true}, {1, true}}, 2, 10, 10},
 		"what nobody waits for, soon": {[]write{{1, false}}, []write{{1, false}}, 2, 10, 10},
 	} {
-		q := New[write]()
+		q := New[write](time.Millisecond)
 		for _, w := range c.queued {
 			q.Ops <- w
 		}
