@@ -224,7 +224,9 @@ func (p *Poller) shared(f *flight, a Answer) Answer {
 // stateHeard takes in what the store knows of a credential.
 func (p *Poller) stateHeard(u *upstream.Upstream, part *upstream.Partition, state cache.PartitionState, now time.Time) {
 	suspended, resumed := part.Hear(u, state, now)
-	p.tellSuspended(suspended, refusedElsewhere(u))
+	if len(suspended) > 0 {
+		p.tellSuspended(suspended, refusedElsewhere(u))
+	}
 	p.tellResumed(resumed)
 }
 
