@@ -58,7 +58,7 @@ func againstSchema(t *testing.T, s *jsonschema.Schema, path string) error {
 }
 
 // schemaMatter are faults of the loader that a schema has to find too.
-var schemaMatter = regexp.MustCompile(`unknown key|want (a mapping|a list|a string|true or false|a number|a whole number)`)
+var schemaMatter = regexp.MustCompile(`(?m)unknown key|want (a mapping|a list$|a string|true or false|a number|a whole number)`)
 
 func TestSchemaOfConfig(t *testing.T) {
 	s := printedSchema(t)
