@@ -33,37 +33,36 @@ func (b *bench) misses(servers ...server) error {
 			"Pollux has it on disk before it answers, and never asks again.",
 		columns: []string{"", "first", "unchanged", "ended", "unchanged, in relation", "first", "ended"}}
 	results := make([][3]outcome, len(servers))
+	procs := make([]*process, len(servers))
 	for i, s := range servers {
 		p, err := s.start(b.dir(), v.address, time.Second)
 		if err != nil {
 			return err
 		}
 		defer p.stop()
-		var serial atomic.Int64
-		for k, next := range []func(int, int) []byte{
-			func(int, int) []byte {
-				return request(p.address, s.path(fmt.Sprintf("r%d", serial.Add(1))), "k")
-			},
-			func(int, int) []byte {
-				return request(p.address, s.path(fmt.Sprintf("r%d", 1+serial.Add(1)%again)), "k")
-			},
-			func(int, int) []byte {
-				return request(p.address, s.path(fmt.Sprintf("e%d", serial.Add(1))), "k")
-			},
-		} {
-			serial.Store(0)
-			time.Sleep(settle)
-			before, cpu := v.polls.Load(), p.cpu()
-			o, err := load{address: p.address, connections: 16, code: 200, next: next}.run(p, time.Duration(b.rounds)*b.round/3+3*time.Second, math.MaxInt64)
-			if err != nil {
-				return err
+		procs[i] = p
+	}
+	serials := make([][3]atomic.Int64, len(servers))
+	for k, name := range []func(n int64) string{
+		func(n int64) string { return fmt.Sprintf("r%d", n) },
+		func(n int64) string { return fmt.Sprintf("r%d", 1+n%again) },
+		func(n int64) string { return fmt.Sprintf("e%d", n) },
+	} {
+		for range b.rounds {
+			for i, s := range servers {
+				p, serial := procs[i], &serials[i][k]
+				next := func(int, int) []byte { return request(p.address, s.path(name(serial.Add(1))), "k") }
+				before, cpu := v.polls.Load(), p.cpu()
+				o, err := load{address: p.address, connections: 16, code: 200, next: next}.run(p, b.round, math.MaxInt64)
+				if err != nil {
+					return err
+				}
+				time.Sleep(settle / 3)
+				o.cpu = p.cpu() - cpu                // with what is written afterwards
+				o.requests = v.polls.Load() - before // those that memory answered cost next to nothing
+				results[i][k].add(o)
 			}
-			time.Sleep(settle)
-			o.cpu = p.cpu() - cpu                // with what is written afterwards
-			o.requests = v.polls.Load() - before // those that memory answered cost next to nothing
-			results[i][k] = o
 		}
-		p.stop()
 	}
 	floor := &results[len(results)-1]
 	for i, s := range servers {
