@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "providers", "cache", "normalize"},
 	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers"},
-	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/stuck", "proxy/poller/trend", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "proxy/dashboard", "cache", "normalize"},
+	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/stuck", "proxy/poller/trend", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "proxy/fleet/dashboard", "cache", "normalize"},
 	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache", "proxy/roots"},
 	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/inbound", "proxy/webhooks",
 		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/roots", "proxy/trace", "proxy/wire", "providers", "cache"},

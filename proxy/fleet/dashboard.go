@@ -6,7 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/proxy/access"
-	"pollux/proxy/dashboard"
+	"pollux/proxy/fleet/dashboard"
 	"pollux/proxy/wire"
 )
 

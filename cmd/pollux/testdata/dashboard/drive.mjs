@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { Browser } from "../../../../proxy/dashboard/testdata/mock/browser.mjs";
+import { Browser } from "../../../../proxy/fleet/dashboard/testdata/mock/browser.mjs";
 
 const { OPEN, KEYED, KEY, ANONYMOUS, CONTROL } = process.env;
 const JOBS = 7;
