@@ -283,11 +283,15 @@ func (h *play) troubles(what func(*clustertest.Replica, bool), low, high int) fu
 	}
 }
 
+func newPlay(t *testing.T, seed uint64) *play {
+	h := &play{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 0))}
+	h.end = []int{0, 5, 15}[h.rnd.IntN(3)]
+	return h
+}
+
 // run plays the history for so long.
 func (h *play) run(set *providers.Set, stores []cache.Store, long time.Duration) {
 	h.began = time.Now()
-	h.rnd = rand.New(rand.NewPCG(h.seed, 0))
-	h.end = []int{0, 5, 15}[h.rnd.IntN(3)]
 	var stop context.CancelFunc
 	h.ctx, stop = context.WithCancel(context.Background())
 	for _, store := range stores {
@@ -312,6 +316,8 @@ func (h *play) run(set *providers.Set, stores []cache.Store, long time.Duration)
 	time.Sleep(long)
 	stop()
 	h.work.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.answers < 2*int(long/time.Second)*len(stores) {
 		h.t.Errorf("history %d: %d answers", h.seed, h.answers)
 	}
@@ -360,12 +366,11 @@ func TestHistories(t *testing.T) {
 	set := stepsSet(t)
 	for seed := range histories(t, 20) {
 		synctest.Test(t, func(t *testing.T) {
-			h := &play{t: t, seed: seed}
+			h := newPlay(t, seed)
 			h.shared = clustertest.New(clustertest.Faults{
 				Call:   func() time.Duration { return h.between(1, 15) },
 				Notice: func() time.Duration { return h.between(1, 60) },
 			})
-			h.rnd = rand.New(rand.NewPCG(seed, 1))
 			h.run(set, []cache.Store{h.shared.Join(), h.shared.Join(), h.shared.Join()}, 40*time.Second)
 		})
 		if t.Failed() {
@@ -390,6 +395,6 @@ func TestHistoriesAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plays.Go(func() { (&play{t: t, seed: seed}).run(set, []cache.Store{db}, 5*time.Second) })
+		plays.Go(func() { newPlay(t, seed).run(set, []cache.Store{db}, 5*time.Second) })
 	}
 }
