@@ -12,7 +12,7 @@ PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
 
 # Tests of one package that run side by side: those that may mostly wait.
-PARALLEL := 8
+PARALLEL := 4
 
 .PHONY: build demo test quick deps lint fmt fuzz bench bench-peers soak soak-replicas release-check
 

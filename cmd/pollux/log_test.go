@@ -76,8 +76,8 @@ func TestLogKeepsFacts(t *testing.T) {
 
 func TestLogLimitsWhatRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		log := newLogger(&out, config.Log{Level: "info", Format: "text"}, nil)
+		out := newTranscript()
+		log := newLogger(out, config.Log{Level: "info", Format: "text"}, nil)
 		for i := range 250 {
 			log.With("i", i).Warn("store failed")
 			log.Info("told")
