@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 # Tests that start node, npm, Chromium, curl or nginx, or that take longer than
 # everything else of their package: make quick leaves them out, make test never.
 PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas.*|TestBackupRestoreMigrate|TestDocumentedClients|TestCommandsFromAClone
-LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer
+LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer|TestAgentsWaitTogether
 
 # Tests of one package that run side by side: those that may mostly wait.
 PARALLEL := 4
@@ -37,7 +37,7 @@ quick: fmt           ## format, vet, and what needs no other program, in two min
 	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"
 	@echo "quick: left out are benchmarks and $(PROGRAMS)|$(LONG)"
 	go vet ./...
-	go test -parallel $(PARALLEL) -timeout 5m -skip '^($(PROGRAMS)|$(LONG))$$' $$(go list ./... | grep -v -e /benchmarks$$ -e /cache/postgres$$)
+	go test -parallel $(PARALLEL) -timeout 5m -skip '^($(PROGRAMS)|$(LONG))$$' $$(go list ./... | grep -v -e /benchmarks -e /cache/postgres$$)
 
 deps:                ## installs what the tests start
 	.ci/deps
