@@ -41,28 +41,28 @@ func (l *loader) errors() {
 	for i, body := range f.Bodies {
 		l.path(body.Code)
 		l.path(body.Message)
-		if body.Code.node == nil && body.Message.node == nil {
+		if body.Code.Node == nil && body.Message.Node == nil {
 			l.fault(nil, fmt.Sprintf("errors.bodies[%d]", i), "wants code, message or both in each shape")
 		}
-		e.bodies = append(e.bodies, errorBody{body.Code.value, body.Message.value})
+		e.bodies = append(e.bodies, errorBody{body.Code.Value, body.Message.Value})
 	}
 	for i, rule := range f.Rules {
 		key := fmt.Sprintf("errors.rules[%d]", i)
-		as, ok := kinds[rule.As.value]
+		as, ok := kinds[rule.As.Value]
 		if !ok {
-			l.fault(rule.As.node, key+".as", "want as: unauthorized, forbidden, upstream-rejected, task-not-found, rate-limited, upstream-error or upstream-timeout")
+			l.fault(rule.As.Node, key+".as", "want as: unauthorized, forbidden, upstream-rejected, task-not-found, rate-limited, upstream-error or upstream-timeout")
 		}
-		if rule.When.node == nil {
+		if rule.When.Node == nil {
 			l.fault(nil, key+".when", "is missing: the expression that picks the answers")
 		}
 		e.rules = append(e.rules, errorRule{l.condition(rule.When), as})
 	}
-	switch f.Missing.value {
+	switch f.Missing.Value {
 	case "", "json-404":
 	case "any-404":
 		e.any404 = true
 	default:
-		l.fault(f.Missing.node, "errors.missing", "want json-404 or any-404")
+		l.fault(f.Missing.Node, "errors.missing", "want json-404 or any-404")
 	}
 }
 

@@ -13,30 +13,30 @@ import (
 // providerFile is a provider file as it is written, decoded and not yet
 // checked. Where the order of a mapping matters it becomes a slice.
 type providerFile struct {
-	Name       text                  `yaml:"name"`
-	Docs       text                  `yaml:"docs"`
-	Verified   text                  `yaml:"verified"`
-	BaseURL    text                  `yaml:"base_url"`
-	Identity   identityFile          `yaml:"identity"`
-	Params     inOrder[paramFile]    `yaml:"params"`
-	OneOf      [][]text              `yaml:"one_of"`
-	Reopenable bool                  `yaml:"reopenable"`
-	Poll       pollFile              `yaml:"poll"`
-	Create     oneOrMore[createFile] `yaml:"create"`
-	Cancel     *cancelFile           `yaml:"cancel"`
-	Touch      []text                `yaml:"touch"`
-	Settle     settleFile            `yaml:"settle"`
-	Result     *resultFile           `yaml:"result"`
-	Expires    *expiresFile          `yaml:"expires"`
-	Sweep      *sweepFile            `yaml:"sweep"`
-	Inbound    *inboundFile          `yaml:"inbound"`
-	Hosts      []text                `yaml:"hosts"`
-	Status     statusFile            `yaml:"status"`
-	Fields     inOrder[fieldFile]    `yaml:"fields"`
-	Volatile   []volatileFile        `yaml:"volatile"`
-	Observed   []text                `yaml:"observed"`
-	Errors     errorsFile            `yaml:"errors"`
-	Simulation *script.Simulation    `yaml:"simulation"`
+	Name       text                             `yaml:"name"`
+	Docs       text                             `yaml:"docs"`
+	Verified   text                             `yaml:"verified"`
+	BaseURL    text                             `yaml:"base_url"`
+	Identity   identityFile                     `yaml:"identity"`
+	Params     strictyaml.InOrder[paramFile]    `yaml:"params"`
+	OneOf      [][]text                         `yaml:"one_of"`
+	Reopenable bool                             `yaml:"reopenable"`
+	Poll       pollFile                         `yaml:"poll"`
+	Create     strictyaml.OneOrMore[createFile] `yaml:"create"`
+	Cancel     *cancelFile                      `yaml:"cancel"`
+	Touch      []text                           `yaml:"touch"`
+	Settle     settleFile                       `yaml:"settle"`
+	Result     *resultFile                      `yaml:"result"`
+	Expires    *expiresFile                     `yaml:"expires"`
+	Sweep      *sweepFile                       `yaml:"sweep"`
+	Inbound    *inboundFile                     `yaml:"inbound"`
+	Hosts      []text                           `yaml:"hosts"`
+	Status     statusFile                       `yaml:"status"`
+	Fields     strictyaml.InOrder[fieldFile]    `yaml:"fields"`
+	Volatile   []volatileFile                   `yaml:"volatile"`
+	Observed   []text                           `yaml:"observed"`
+	Errors     errorsFile                       `yaml:"errors"`
+	Simulation *script.Simulation               `yaml:"simulation"`
 }
 
 type identityFile struct {
@@ -58,14 +58,14 @@ type paramFile struct {
 }
 
 type pollFile struct {
-	Request     text            `yaml:"request"`
-	Headers     inOrder[text]   `yaml:"headers"`
-	Body        *bodyFile       `yaml:"body"`
-	Safe        boolean         `yaml:"safe"`
-	Documents   []whole         `yaml:"documents"`
-	Links       oneOrMore[text] `yaml:"links"`
-	LinkHeaders oneOrMore[text] `yaml:"link_headers"`
-	Hints       []hintFile      `yaml:"hints"`
+	Request     text                       `yaml:"request"`
+	Headers     strictyaml.InOrder[text]   `yaml:"headers"`
+	Body        *bodyFile                  `yaml:"body"`
+	Safe        boolean                    `yaml:"safe"`
+	Documents   []whole                    `yaml:"documents"`
+	Links       strictyaml.OneOrMore[text] `yaml:"links"`
+	LinkHeaders strictyaml.OneOrMore[text] `yaml:"link_headers"`
+	Hints       []strictyaml.At[hintFile]  `yaml:"hints"`
 
 	First     duration   `yaml:"first"`
 	Min       duration   `yaml:"min"`
@@ -84,22 +84,21 @@ type hintFile struct {
 	Header text `yaml:"header"`
 	Path   text `yaml:"path"`
 	Unit   text `yaml:"unit"`
-	node   *strictyaml.Node
 }
 
 type createFile struct {
-	Request     text              `yaml:"request"`
-	ID          oneOrMore[idFile] `yaml:"id"`
-	Continues   text              `yaml:"continues"`
-	Params      inOrder[text]     `yaml:"params"`
-	Links       oneOrMore[text]   `yaml:"links"`
-	LinkHeaders oneOrMore[text]   `yaml:"link_headers"`
+	Request     text                         `yaml:"request"`
+	ID          strictyaml.OneOrMore[idFile] `yaml:"id"`
+	Continues   text                         `yaml:"continues"`
+	Params      strictyaml.InOrder[text]     `yaml:"params"`
+	Links       strictyaml.OneOrMore[text]   `yaml:"links"`
+	LinkHeaders strictyaml.OneOrMore[text]   `yaml:"link_headers"`
 }
 
 // idFile is a path, or a mapping that says more.
 type idFile struct {
 	path, header, match text
-	node                *strictyaml.Node
+	Node                *strictyaml.Node
 }
 
 type cancelFile struct {
@@ -110,7 +109,7 @@ type cancelFile struct {
 	DeletesEnded bool      `yaml:"deletes_ended"`
 }
 
-type bodyFile = inOrder[memberFile]
+type bodyFile = strictyaml.InOrder[memberFile]
 
 // memberFile is a text, or the name of a parameter that is a number.
 type memberFile struct{ text, number text }
@@ -158,18 +157,18 @@ type wordsFile []text
 // verifyFile is the name of a scheme, or a mapping that describes one.
 type verifyFile struct {
 	scheme    text
-	HMAC      text            `yaml:"hmac"`
-	Header    text            `yaml:"header"`
-	Prefix    text            `yaml:"prefix"`
-	Encoding  text            `yaml:"encoding"`
-	Signed    oneOrMore[text] `yaml:"signed"`
-	Timestamp *timestampFile  `yaml:"timestamp"`
-	Ed25519   *ed25519File    `yaml:"ed25519"`
+	HMAC      text                       `yaml:"hmac"`
+	Header    text                       `yaml:"header"`
+	Prefix    text                       `yaml:"prefix"`
+	Encoding  text                       `yaml:"encoding"`
+	Signed    strictyaml.OneOrMore[text] `yaml:"signed"`
+	Timestamp *timestampFile             `yaml:"timestamp"`
+	Ed25519   *ed25519File               `yaml:"ed25519"`
 	Token     *struct {
 		Header text `yaml:"header"`
 		Query  text `yaml:"query"`
 	} `yaml:"token"`
-	node *strictyaml.Node
+	Node *strictyaml.Node
 }
 
 type timestampFile struct {
@@ -178,12 +177,12 @@ type timestampFile struct {
 }
 
 type ed25519File struct {
-	JWKS      text            `yaml:"jwks"`
-	Header    text            `yaml:"header"`
-	Prefix    text            `yaml:"prefix"`
-	Encoding  text            `yaml:"encoding"`
-	Signed    oneOrMore[text] `yaml:"signed"`
-	Timestamp *timestampFile  `yaml:"timestamp"`
+	JWKS      text                       `yaml:"jwks"`
+	Header    text                       `yaml:"header"`
+	Prefix    text                       `yaml:"prefix"`
+	Encoding  text                       `yaml:"encoding"`
+	Signed    strictyaml.OneOrMore[text] `yaml:"signed"`
+	Timestamp *timestampFile             `yaml:"timestamp"`
 }
 
 type settleFile struct {
@@ -192,13 +191,13 @@ type settleFile struct {
 }
 
 type statusFile struct {
-	Path   oneOrMore[text]      `yaml:"path"`
-	Prefix text                 `yaml:"prefix"`
-	Words  inOrder[outcomeFile] `yaml:"words"`
-	Codes  inOrder[outcomeFile] `yaml:"codes"`
-	Fold   bool                 `yaml:"fold"`
-	Other  text                 `yaml:"other"`
-	Rules  []ruleFile           `yaml:"rules"`
+	Path   strictyaml.OneOrMore[text]      `yaml:"path"`
+	Prefix text                            `yaml:"prefix"`
+	Words  strictyaml.InOrder[outcomeFile] `yaml:"words"`
+	Codes  strictyaml.InOrder[outcomeFile] `yaml:"codes"`
+	Fold   bool                            `yaml:"fold"`
+	Other  text                            `yaml:"other"`
+	Rules  []ruleFile                      `yaml:"rules"`
 }
 
 type ruleFile struct {
@@ -224,7 +223,7 @@ type errorRuleFile struct {
 // the file has neither.
 type outcomeFile struct {
 	normalize.OutcomeSpec
-	node *strictyaml.Node
+	Node *strictyaml.Node
 }
 
 // volatileFile is a path, or a path with when it counts.
@@ -233,82 +232,17 @@ type volatileFile struct{ path, when text }
 // fieldFile is a source or a list of sources.
 type fieldFile struct{ sources []normalize.SourceSpec }
 
-// text is a string and where it stands; node is nil when the file has none.
-type text struct {
-	value string
-	node  *strictyaml.Node
-}
-
-// duration is a time.Duration and where it stands.
-type duration struct {
-	value time.Duration
-	node  *strictyaml.Node
-}
-
-// number is a float and where it stands.
-type number struct {
-	value float64
-	node  *strictyaml.Node
-}
-
-// whole is a whole number, such as an HTTP status, and where it stands.
-type whole struct {
-	value int
-	node  *strictyaml.Node
-}
-
-// boolean is true or false and where it stands.
-type boolean struct {
-	value bool
-	node  *strictyaml.Node
-}
-
-// named is one member of a mapping.
-type named[T any] struct {
-	name  string
-	value T
-	node  *strictyaml.Node // of the value
-}
-
-// inOrder is a mapping whose order matters.
-type inOrder[T any] []named[T]
-
-// oneOrMore is a T, or a list of them.
-type oneOrMore[T any] []T
-
-func (t *text) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	t.node = n
-	return n.Decode(&t.value)
-}
-
-func (d *duration) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	d.node = n
-	return n.Decode(&d.value)
-}
-
-func (f *number) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	f.node = n
-	return n.Decode(&f.value)
-}
-
-func (w *whole) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	w.node = n
-	return n.Decode(&w.value)
-}
-
-func (f *boolean) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	f.node = n
-	return n.Decode(&f.value)
-}
-
-func (h *hintFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	type plain hintFile // without this method, or Decode would come back here
-	h.node = n
-	return n.Decode((*plain)(h))
-}
+// What has a place of its own, for faults that are found later.
+type (
+	text     = strictyaml.At[string]
+	duration = strictyaml.At[time.Duration]
+	number   = strictyaml.At[float64]
+	whole    = strictyaml.At[int]
+	boolean  = strictyaml.At[bool]
+)
 
 func (f *idFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	f.node = n
+	f.Node = n
 	if n.Kind() != strictyaml.Map {
 		return n.Decode(&f.path)
 	}
@@ -330,7 +264,7 @@ func (m *memberFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 		Number text `yaml:"number"`
 	}
 	faults := n.Decode(&mapping)
-	if m.number = mapping.Number; m.number.node == nil {
+	if m.number = mapping.Number; m.number.Node == nil {
 		faults = append(faults, n.Fault("want a text, {param}, or {number: param} for a number"))
 	}
 	return faults
@@ -338,51 +272,25 @@ func (m *memberFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 
 func (w *wordsFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	if n.Kind() != strictyaml.Map {
-		return n.Decode((*oneOrMore[text])(w))
+		return n.Decode((*strictyaml.OneOrMore[text])(w))
 	}
 	for _, pair := range n.Map() {
-		*w = append(*w, text{pair.Key, pair.KeyNode})
+		*w = append(*w, text{Value: pair.Key, Node: pair.KeyNode})
 	}
 	return nil
 }
 
 func (v *verifyFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	type plain verifyFile
-	v.node = n
+	v.Node = n
 	if n.Kind() != strictyaml.Map {
 		return n.Decode(&v.scheme)
 	}
 	return n.Decode((*plain)(v))
 }
 
-func (m *inOrder[T]) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	if n.Kind() != strictyaml.Map {
-		return strictyaml.Faults{n.Fault("want a mapping")}
-	}
-	var faults strictyaml.Faults
-	for _, pair := range n.Map() {
-		member := named[T]{name: pair.Key, node: pair.Value}
-		faults = append(faults, pair.Value.Decode(&member.value)...)
-		*m = append(*m, member)
-	}
-	return faults
-}
-
-func (l *oneOrMore[T]) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	nodes := []*strictyaml.Node{n}
-	if n.Kind() == strictyaml.List {
-		nodes = n.List()
-	}
-	var faults strictyaml.Faults
-	*l = make([]T, len(nodes))
-	for i, node := range nodes {
-		faults = append(faults, node.Decode(&(*l)[i])...)
-	}
-	return faults
-}
-
 func (o *outcomeFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	o.node = n
+	o.Node = n
 	if n.Kind() != strictyaml.Map {
 		var word string
 		faults := n.Decode(&word)
@@ -412,8 +320,8 @@ func (v *volatileFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 		When text `yaml:"when"`
 	}
 	faults := n.Decode(&mapping)
-	if v.path, v.when = mapping.Path, mapping.When; v.path.node == nil {
-		v.path.node = n
+	if v.path, v.when = mapping.Path, mapping.When; v.path.Node == nil {
+		v.path.Node = n
 	}
 	return faults
 }
@@ -439,27 +347,27 @@ func sourceSpec(n *strictyaml.Node) (normalize.SourceSpec, strictyaml.Faults) {
 		return spec, n.Decode(&spec.Path)
 	}
 	var mapping struct {
-		Path      string            `yaml:"path"`
-		Param     string            `yaml:"param"`
-		Result    string            `yaml:"result"`
-		Sum       oneOrMore[string] `yaml:"sum"`
-		Scale     number            `yaml:"scale"`
-		When      string            `yaml:"when"`
-		Match     string            `yaml:"match"`
-		NotEmpty  bool              `yaml:"not_empty"`
-		Time      string            `yaml:"time"`
-		Join      *string           `yaml:"join"`
-		Each      string            `yaml:"each"`
-		ID        string            `yaml:"id"`
-		Name      string            `yaml:"name"`
-		Arguments string            `yaml:"arguments"`
+		Path      string                       `yaml:"path"`
+		Param     string                       `yaml:"param"`
+		Result    string                       `yaml:"result"`
+		Sum       strictyaml.OneOrMore[string] `yaml:"sum"`
+		Scale     number                       `yaml:"scale"`
+		When      string                       `yaml:"when"`
+		Match     string                       `yaml:"match"`
+		NotEmpty  bool                         `yaml:"not_empty"`
+		Time      string                       `yaml:"time"`
+		Join      *string                      `yaml:"join"`
+		Each      string                       `yaml:"each"`
+		ID        string                       `yaml:"id"`
+		Name      string                       `yaml:"name"`
+		Arguments string                       `yaml:"arguments"`
 	}
 	faults := n.Decode(&mapping)
 	spec.Path, spec.Param, spec.When, spec.Match = mapping.Path, mapping.Param, mapping.When, mapping.Match
 	spec.NotEmpty, spec.Time, spec.Join = mapping.NotEmpty, mapping.Time, mapping.Join
 	spec.Result, spec.Sum = mapping.Result, mapping.Sum
-	if mapping.Scale.node != nil && !mapping.Scale.node.Broken() {
-		spec.Scale = mapping.Scale.node.Scalar() // as it is written, for it is reckoned with exactly
+	if mapping.Scale.Node != nil && !mapping.Scale.Node.Broken() {
+		spec.Scale = mapping.Scale.Node.Scalar() // as it is written, for it is reckoned with exactly
 	}
 	if n.Get("each") != nil {
 		spec.Each = &normalize.EachSpec{Path: mapping.Each, ID: mapping.ID, Name: mapping.Name, Arguments: mapping.Arguments}
@@ -484,21 +392,21 @@ func position(n *strictyaml.Node) normalize.Position {
 // spec is the mapping part of the file.
 func (f *providerFile) spec() normalize.Spec {
 	s := normalize.Spec{
-		Status:  normalize.StatusSpec{Prefix: f.Status.Prefix.value, Fold: f.Status.Fold, Other: normalize.Status(f.Status.Other.value), OtherAt: position(f.Status.Other.node)},
-		Settled: f.Settle.Until.expr(),
+		Status:  normalize.StatusSpec{Prefix: f.Status.Prefix.Value, Fold: f.Status.Fold, Other: normalize.Status(f.Status.Other.Value), OtherAt: position(f.Status.Other.Node)},
+		Settled: exprSpec(f.Settle.Until),
 	}
 	for _, p := range f.Status.Path {
-		s.Status.Paths = append(s.Status.Paths, p.path())
+		s.Status.Paths = append(s.Status.Paths, pathSpec(p))
 	}
 	for _, c := range f.Status.Codes {
-		code, _ := strconv.Atoi(c.name)
-		s.Status.Codes = append(s.Status.Codes, normalize.CodeSpec{Code: code, OutcomeSpec: c.value.OutcomeSpec, Position: position(c.node)})
+		code, _ := strconv.Atoi(c.Name)
+		s.Status.Codes = append(s.Status.Codes, normalize.CodeSpec{Code: code, OutcomeSpec: c.Value.OutcomeSpec, Position: position(c.Node)})
 	}
 	for _, d := range f.Poll.Documents {
-		s.Documents = append(s.Documents, d.value)
+		s.Documents = append(s.Documents, d.Value)
 	}
 	if r := f.Result; r != nil {
-		s.Result = normalize.ResultSpec{When: r.When.expr(), Into: r.Into.value, Position: position(r.Into.node)}
+		s.Result = normalize.ResultSpec{When: exprSpec(r.When), Into: r.Into.Value, Position: position(r.Into.Node)}
 	}
 	if s.Result.Position == (normalize.Position{}) {
 		s.Result.Position.Key = "result"
@@ -507,33 +415,33 @@ func (f *providerFile) spec() normalize.Spec {
 		s.Expires = e.spec()
 	}
 	for _, w := range f.Status.Words {
-		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.name, OutcomeSpec: w.value.OutcomeSpec, Position: position(w.node)})
+		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.Name, OutcomeSpec: w.Value.OutcomeSpec, Position: position(w.Node)})
 	}
 	for i, r := range f.Status.Rules {
-		rule := normalize.RuleSpec{When: r.When.expr(), Set: r.Set.OutcomeSpec, SetAt: position(r.Set.node), Position: position(r.When.node)}
-		if r.When.node == nil {
+		rule := normalize.RuleSpec{When: exprSpec(r.When), Set: r.Set.OutcomeSpec, SetAt: position(r.Set.Node), Position: position(r.When.Node)}
+		if r.When.Node == nil {
 			rule.Position.Key = fmt.Sprintf("status.rules[%d].when", i)
 		}
-		if r.Set.node == nil {
+		if r.Set.Node == nil {
 			rule.SetAt.Key = fmt.Sprintf("status.rules[%d].set", i)
 		}
 		s.Status.Rules = append(s.Status.Rules, rule)
 	}
 	for _, field := range f.Fields {
-		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.name, Sources: field.value.sources, Position: position(field.node)})
+		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.Name, Sources: field.Value.sources, Position: position(field.Node)})
 	}
 	for _, v := range f.Volatile {
-		s.Volatile = append(s.Volatile, normalize.VolatileSpec{PathSpec: v.path.path(), When: v.when.expr()})
+		s.Volatile = append(s.Volatile, normalize.VolatileSpec{PathSpec: pathSpec(v.path), When: exprSpec(v.when)})
 	}
 	for _, p := range f.Params {
-		s.Params = append(s.Params, p.name)
+		s.Params = append(s.Params, p.Name)
 	}
 	return s
 }
 
 // spec reads a time that is a path alone in whichever form it has.
 func (e *expiresFile) spec() normalize.ExpiresSpec {
-	spec := normalize.ExpiresSpec{After: e.After.value}
+	spec := normalize.ExpiresSpec{After: e.After.Value}
 	if e.At == nil {
 		return spec
 	}
@@ -547,10 +455,10 @@ func (e *expiresFile) spec() normalize.ExpiresSpec {
 	return spec
 }
 
-func (t text) path() normalize.PathSpec {
-	return normalize.PathSpec{Path: t.value, Position: position(t.node)}
+func pathSpec(t text) normalize.PathSpec {
+	return normalize.PathSpec{Path: t.Value, Position: position(t.Node)}
 }
 
-func (t text) expr() normalize.ExprSpec {
-	return normalize.ExprSpec{Code: t.value, Position: position(t.node)}
+func exprSpec(t text) normalize.ExprSpec {
+	return normalize.ExprSpec{Code: t.Value, Position: position(t.Node)}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"pollux/providers/strictyaml"
 )
 
 // Hint is where an answer says when to ask again, besides Retry-After.
@@ -21,19 +23,20 @@ type Hint struct {
 // hintUnits are the words of poll.hints[].unit.
 var hintUnits = map[string]time.Duration{"": time.Second, "s": time.Second, "ms": time.Millisecond}
 
-func (l *loader) hint(f hintFile) Hint {
-	unit, known := hintUnits[f.Unit.value]
+func (l *loader) hint(at strictyaml.At[hintFile]) Hint {
+	f := at.Value
+	unit, known := hintUnits[f.Unit.Value]
 	if !known {
-		l.fault(f.Unit.node, "", "want unit: s or ms")
+		l.fault(f.Unit.Node, "", "want unit: s or ms")
 	}
 	l.path(f.Path)
-	if (f.Header.node == nil) == (f.Path.node == nil) {
-		l.fault(f.node, "", "want {header: name, unit: ms} or {path: p, unit: s}")
+	if (f.Header.Node == nil) == (f.Path.Node == nil) {
+		l.fault(at.Node, "", "want {header: name, unit: ms} or {path: p, unit: s}")
 	}
-	if f.Header.node != nil && !isToken(f.Header.value) {
-		l.fault(f.Header.node, "", "want the name of a header of the answer")
+	if f.Header.Node != nil && !isToken(f.Header.Value) {
+		l.fault(f.Header.Node, "", "want the name of a header of the answer")
 	}
-	return Hint{textproto.CanonicalMIMEHeaderKey(f.Header.value), f.Path.value, unit}
+	return Hint{textproto.CanonicalMIMEHeaderKey(f.Header.Value), f.Path.Value, unit}
 }
 
 // wait is the longest time that an answer asks to wait: Retry-After, and the

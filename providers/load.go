@@ -85,40 +85,40 @@ func covers(key, other string) bool {
 
 func (l *loader) about(want string) {
 	f, p := &l.file, l.p
-	p.Name, p.Docs, p.Verified, p.BaseURL = f.Name.value, f.Docs.value, f.Verified.value, f.BaseURL.value
+	p.Name, p.Docs, p.Verified, p.BaseURL = f.Name.Value, f.Docs.Value, f.Verified.Value, f.BaseURL.Value
 	p.Reopenable = f.Reopenable
-	if f.Name.node != nil {
-		p.nameAt = f.Name.node
+	if f.Name.Node != nil {
+		p.nameAt = f.Name.Node
 	}
 	if !isFileName(want) {
-		l.fault(f.Name.node, "name", "want the file's name to be letters, digits, dashes and underscores")
+		l.fault(f.Name.Node, "name", "want the file's name to be letters, digits, dashes and underscores")
 	} else if p.Name != want {
-		l.fault(f.Name.node, "name", "want %s, as the file is called", want)
+		l.fault(f.Name.Node, "name", "want %s, as the file is called", want)
 	}
 	if u, err := url.Parse(p.Docs); p.Docs != "" && (err != nil || u.Host == "") {
-		l.fault(f.Docs.node, "docs", "want the URL of a page")
+		l.fault(f.Docs.Node, "docs", "want the URL of a page")
 	}
 	if _, err := time.Parse(time.DateOnly, p.Verified); p.Verified != "" && err != nil {
-		l.fault(f.Verified.node, "verified", "want a date such as 2026-02-11")
+		l.fault(f.Verified.Node, "verified", "want a date such as 2026-02-11")
 	}
 	if p.BaseURL == "" {
 		return
 	}
 	if _, err := ParseBaseURL(p.BaseURL); err != nil {
-		l.fault(f.BaseURL.node, "base_url", "%s", err)
+		l.fault(f.BaseURL.Node, "base_url", "%s", err)
 	}
 }
 
 func (l *loader) settle() {
 	s := l.file.Settle
 	for _, after := range s.After {
-		if after.value <= 0 {
-			l.fault(after.node, "settle.after", "want a positive duration")
+		if after.Value <= 0 {
+			l.fault(after.Node, "settle.after", "want a positive duration")
 		}
-		l.p.Settle = append(l.p.Settle, after.value)
+		l.p.Settle = append(l.p.Settle, after.Value)
 	}
-	if s.Until.node != nil && len(s.After) == 0 {
-		l.fault(s.Until.node, "settle.until", "wants settle.after: when to ask again")
+	if s.Until.Node != nil && len(s.After) == 0 {
+		l.fault(s.Until.Node, "settle.until", "wants settle.after: when to ask again")
 	}
 }
 
@@ -126,14 +126,14 @@ func (l *loader) settle() {
 // contradicts it.
 func (l *loader) observed() {
 	for _, o := range l.file.Observed {
-		switch o.value {
+		switch o.Value {
 		case "created_at", "started_at", "completed_at":
 		default:
-			l.fault(o.node, "observed", "want created_at, started_at or completed_at")
+			l.fault(o.Node, "observed", "want created_at, started_at or completed_at")
 		}
 		for _, field := range l.file.Fields {
-			if field.name == o.value {
-				l.fault(o.node, "observed", "fields has a source for it")
+			if field.Name == o.Value {
+				l.fault(o.Node, "observed", "fields has a source for it")
 			}
 		}
 	}
@@ -141,8 +141,8 @@ func (l *loader) observed() {
 
 func (l *loader) mapping(file string) {
 	for _, c := range l.file.Status.Codes {
-		if code, err := strconv.Atoi(c.name); err != nil || code < 100 || code > 599 {
-			l.fault(c.node, "status.codes", "want HTTP codes, such as 202: in_progress")
+		if code, err := strconv.Atoi(c.Name); err != nil || code < 100 || code > 599 {
+			l.fault(c.Node, "status.codes", "want HTTP codes, such as 202: in_progress")
 		}
 	}
 	spec := l.file.spec()
@@ -206,15 +206,15 @@ func (l *loader) alignIDs() {
 // condition compiles an expression about an answer that is no document, nil if
 // the file has none.
 func (l *loader) condition(t text) *normalize.Condition {
-	if t.node == nil || t.node.Broken() {
+	if t.Node == nil || t.Node.Broken() {
 		return nil
 	}
-	c, fault := normalize.CompileCondition(t.expr())
+	c, fault := normalize.CompileCondition(exprSpec(t))
 	switch {
 	case fault != nil:
-		l.fault(t.node, "", "%s", fault.Message)
+		l.fault(t.Node, "", "%s", fault.Message)
 	case c.ReadsStatus():
-		l.fault(t.node, "", `word and status are empty here; look at http, or at the body, as in text("error.code") == "E_GONE"`)
+		l.fault(t.Node, "", `word and status are empty here; look at http, or at the body, as in text("error.code") == "E_GONE"`)
 	}
 	return c
 }

@@ -27,32 +27,32 @@ func (l *loader) identity() {
 	id.Select = l.headers(f.Select, "identity.select", []string{"Accept"})
 	for i, name := range id.Select {
 		if name == "Authorization" || slices.Contains(id.Headers, name) {
-			l.fault(f.Select[i].node, "", "is a credential, or listed in identity.headers: select is for what is no secret, such as a version")
+			l.fault(f.Select[i].Node, "", "is a credential, or listed in identity.headers: select is for what is no secret, such as a version")
 		}
 	}
 	for _, q := range f.Query {
 		switch {
-		case !isName(q.value) || slices.Contains(reservedNames, q.value):
-			l.fault(q.node, "identity.query", "want the name of a query parameter that Pollux does not use itself")
-		case slices.Contains(id.Query, q.value):
-			l.fault(q.node, "identity.query", "is listed twice")
+		case !isName(q.Value) || slices.Contains(reservedNames, q.Value):
+			l.fault(q.Node, "identity.query", "want the name of a query parameter that Pollux does not use itself")
+		case slices.Contains(id.Query, q.Value):
+			l.fault(q.Node, "identity.query", "is listed twice")
 		}
-		id.Query = append(id.Query, q.value)
+		id.Query = append(id.Query, q.Value)
 	}
-	need, ok := map[string]Need{"": NeedAny, "any": NeedAny, "all": NeedAll, "none": NeedNone}[f.Need.value]
+	need, ok := map[string]Need{"": NeedAny, "any": NeedAny, "all": NeedAll, "none": NeedNone}[f.Need.Value]
 	if !ok {
-		l.fault(f.Need.node, "identity.need", "want any, all or none")
+		l.fault(f.Need.Node, "identity.need", "want any, all or none")
 	}
 	id.Need = need
 	if need != NeedNone && len(id.Headers)+len(id.Query) == 0 {
 		l.fault(nil, "identity", "wants the headers that name the caller, or need: none")
 	}
-	id.Scheme = f.Scheme.value
-	if f.Scheme.node == nil && len(id.Headers) > 0 && id.Headers[0] == "Authorization" {
+	id.Scheme = f.Scheme.Value
+	if f.Scheme.Node == nil && len(id.Headers) > 0 && id.Headers[0] == "Authorization" {
 		id.Scheme = "Bearer"
 	}
 	if id.Scheme != "" && !isToken(id.Scheme) {
-		l.fault(f.Scheme.node, "identity.scheme", "want a word such as Bearer, or nothing")
+		l.fault(f.Scheme.Node, "identity.scheme", "want a word such as Bearer, or nothing")
 	}
 }
 
@@ -61,14 +61,14 @@ func (l *loader) identity() {
 func (l *loader) headers(list []text, key string, allowed []string) []string {
 	var names []string
 	for _, h := range list {
-		name := textproto.CanonicalMIMEHeaderKey(h.value)
+		name := textproto.CanonicalMIMEHeaderKey(h.Value)
 		switch {
-		case !isToken(h.value):
-			l.fault(h.node, key, "want the name of a request header")
+		case !isToken(h.Value):
+			l.fault(h.Node, key, "want the name of a request header")
 		case slices.Contains(ownHeaders, name) && !slices.Contains(allowed, name):
-			l.fault(h.node, key, "is a header that Pollux sets itself")
+			l.fault(h.Node, key, "is a header that Pollux sets itself")
 		case slices.Contains(names, name):
-			l.fault(h.node, key, "is listed twice")
+			l.fault(h.Node, key, "is listed twice")
 		}
 		names = append(names, name)
 	}
@@ -78,21 +78,21 @@ func (l *loader) headers(list []text, key string, allowed []string) []string {
 func (l *loader) params() {
 	l.p.slashes = -1
 	for _, member := range l.file.Params {
-		f, at := member.value, member.node
+		f, at := member.Value, member.Node
 		param := Param{
-			Name: member.name, In: f.In.value, Optional: f.Optional, Task: f.Task || f.In.value == "path",
+			Name: member.Name, In: f.In.Value, Optional: f.Optional, Task: f.Task || f.In.Value == "path",
 			Slashes: f.Slashes, Max: defaultValueBytes,
 		}
 		switch {
-		case !isName(member.name):
+		case !isName(member.Name):
 			l.fault(at, "params", "want a name of letters, digits, dots, dashes and underscores")
-		case slices.Contains(reservedNames, member.name):
+		case slices.Contains(reservedNames, member.Name):
 			l.fault(at, "params", "is a name that Pollux uses itself")
-		case slices.Contains(l.p.Identity.Query, member.name):
+		case slices.Contains(l.p.Identity.Query, member.Name):
 			l.fault(at, "params", "is listed in identity.query, and cannot be both")
 		}
 		if param.In != "path" && param.In != "query" && param.In != "body" {
-			l.fault(f.In.node, at.Path()+".in", "want path, query or body")
+			l.fault(f.In.Node, at.Path()+".in", "want path, query or body")
 		}
 		if param.Slashes && param.In != "path" {
 			l.fault(at, "params", "has slashes: true, which only a parameter of the path needs")
@@ -103,27 +103,27 @@ func (l *loader) params() {
 		if param.Slashes {
 			l.p.slashes = len(l.p.Params)
 		}
-		if f.Max.node != nil {
-			if param.Max = f.Max.value; param.Max < 1 || param.Max > maxValueBytes {
-				l.fault(f.Max.node, "", "want a length from 1 to %d bytes", maxValueBytes)
+		if f.Max.Node != nil {
+			if param.Max = f.Max.Value; param.Max < 1 || param.Max > maxValueBytes {
+				l.fault(f.Max.Node, "", "want a length from 1 to %d bytes", maxValueBytes)
 			}
 		}
 		if param.Task && param.Optional {
 			l.fault(at, "params", "is part of the task's id, which cannot be optional")
 		}
-		if f.Pattern.node != nil {
-			pattern, err := newPattern(f.Pattern.value)
+		if f.Pattern.Node != nil {
+			pattern, err := newPattern(f.Pattern.Value)
 			if err != nil {
-				l.fault(f.Pattern.node, "", "want a regular expression in RE2 syntax")
+				l.fault(f.Pattern.Node, "", "want a regular expression in RE2 syntax")
 			}
 			param.Pattern = pattern
 		}
-		if param.Default = f.Default.value; f.Default.node != nil {
+		if param.Default = f.Default.Value; f.Default.Node != nil {
 			switch {
 			case !param.Optional:
-				l.fault(f.Default.node, "", "goes with optional: true: it is what sending none means")
+				l.fault(f.Default.Node, "", "goes with optional: true: it is what sending none means")
 			case param.fault([]byte(param.Default)) != "":
-				l.fault(f.Default.node, "", "want a value that the parameter may have")
+				l.fault(f.Default.Node, "", "want a value that the parameter may have")
 			}
 		}
 		l.p.Params = append(l.p.Params, param)
@@ -138,17 +138,17 @@ func (l *loader) oneOf() {
 		var names []string
 		var indices []int
 		for _, name := range group {
-			param, ok := l.p.param(name.value)
+			param, ok := l.p.param(name.Value)
 			switch {
 			case !ok:
-				l.fault(name.node, "", "is no parameter of this file")
+				l.fault(name.Node, "", "is no parameter of this file")
 				continue
 			case slices.Contains(indices, param):
-				l.fault(name.node, "", "is listed twice")
+				l.fault(name.Node, "", "is listed twice")
 			case !l.p.Params[param].Optional:
-				l.fault(name.node, "", "is not optional, so it is always there")
+				l.fault(name.Node, "", "is not optional, so it is always there")
 			}
-			names, indices = append(names, name.value), append(indices, param)
+			names, indices = append(names, name.Value), append(indices, param)
 		}
 		if len(group) < 2 {
 			l.fault(nil, fmt.Sprintf("one_of[%d]", i), "wants two names or more")

@@ -44,25 +44,25 @@ func (l *loader) poll() {
 	p.MaxQueued = l.pause(f.MaxQueued, 0)
 	p.GiveUp = l.pause(f.GiveUp, 0)
 	if p.Max < p.Min {
-		l.fault(f.Max.node, "poll.max", "is less than min")
+		l.fault(f.Max.Node, "poll.max", "is less than min")
 	}
-	if f.MaxQueued.node != nil && p.MaxQueued < p.Min {
-		l.fault(f.MaxQueued.node, "", "is less than min")
+	if f.MaxQueued.Node != nil && p.MaxQueued < p.Min {
+		l.fault(f.MaxQueued.Node, "", "is less than min")
 	}
 	for _, step := range f.Steps {
 		p.Steps = append(p.Steps, l.pause(step, 0))
 	}
-	p.Growth = f.Growth.value
-	if f.Growth.node != nil && !(p.Growth >= 1 && p.Growth <= 100) {
-		l.fault(f.Growth.node, "", "want a factor from 1 to 100")
+	p.Growth = f.Growth.Value
+	if f.Growth.Node != nil && !(p.Growth >= 1 && p.Growth <= 100) {
+		l.fault(f.Growth.Node, "", "want a factor from 1 to 100")
 	}
-	if f.Growth.node != nil && len(f.Steps) > 0 {
-		l.fault(f.Growth.node, "", "means nothing beside steps")
+	if f.Growth.Node != nil && len(f.Steps) > 0 {
+		l.fault(f.Growth.Node, "", "means nothing beside steps")
 	}
 	p.Bypass.Headers = l.headers(f.Bypass.Headers, "poll.bypass.headers", nil)
 	for i, name := range p.Bypass.Headers {
 		if slices.Contains(l.p.Identity.Headers, name) {
-			l.fault(f.Bypass.Headers[i].node, "", "is listed in identity.headers, and cannot be both")
+			l.fault(f.Bypass.Headers[i].Node, "", "is listed in identity.headers, and cannot be both")
 		}
 	}
 }
@@ -75,16 +75,16 @@ func (l *loader) pollMethod() {
 		if f.Body != nil {
 			l.fault(nil, "poll.body", "goes with request: POST ... only, since a GET has no body")
 		}
-		if f.Safe.node != nil {
-			l.fault(f.Safe.node, "", "goes with request: POST ... only, since a GET changes nothing anyhow")
+		if f.Safe.Node != nil {
+			l.fault(f.Safe.Node, "", "goes with request: POST ... only, since a GET changes nothing anyhow")
 		}
 	case http.MethodPost:
-		if !f.Safe.value {
-			l.fault(f.Request.node, "poll.safe", "a POST usually changes something; say safe: true if you know that this one does not, else want a GET request")
+		if !f.Safe.Value {
+			l.fault(f.Request.Node, "poll.safe", "a POST usually changes something; say safe: true if you know that this one does not, else want a GET request")
 		}
 	case "":
 	default:
-		l.fault(f.Request.node, "", "want a GET request, or a POST one with safe: true: a poll changes nothing")
+		l.fault(f.Request.Node, "", "want a GET request, or a POST one with safe: true: a poll changes nothing")
 	}
 }
 
@@ -95,22 +95,22 @@ func (l *loader) body(f *bodyFile) Body {
 	}
 	b := Body{}
 	for _, member := range *f {
-		m := BodyMember{Name: member.name, text: member.value.text.value, param: literal}
+		m := BodyMember{Name: member.Name, text: member.Value.text.Value, param: literal}
 		name, isParam := placeholder(m.text)
-		if at := member.value.number; at.node != nil {
-			name, isParam, m.number = at.value, true, true
+		if at := member.Value.number; at.Node != nil {
+			name, isParam, m.number = at.Value, true, true
 			if inner, braced := placeholder(name); braced {
 				name = inner
 			}
 		}
 		switch i, known := l.p.param(name); {
 		case isParam && !known:
-			l.fault(member.node, "", "{%s} is no parameter of this file", name)
+			l.fault(member.Node, "", "{%s} is no parameter of this file", name)
 		case isParam:
 			m.param = i
 			l.p.Params[i].number = l.p.Params[i].number || m.number
 		case strings.ContainsAny(m.text, "{}"):
-			l.fault(member.node, "", "want {param} alone, or plain text")
+			l.fault(member.Node, "", "want {param} alone, or plain text")
 		}
 		b = append(b, m)
 	}
@@ -118,25 +118,25 @@ func (l *loader) body(f *bodyFile) Body {
 }
 
 // constantHeaders checks headers that every request has.
-func (l *loader) constantHeaders(f inOrder[text]) []Field {
+func (l *loader) constantHeaders(f strictyaml.InOrder[text]) []Field {
 	var fields []Field
 	for _, h := range f {
-		name := textproto.CanonicalMIMEHeaderKey(h.name)
+		name := textproto.CanonicalMIMEHeaderKey(h.Name)
 		switch {
-		case !isToken(h.name):
-			l.fault(h.node, "poll.headers", "want the name of a request header")
+		case !isToken(h.Name):
+			l.fault(h.Node, "poll.headers", "want the name of a request header")
 		case name == "Authorization" || slices.Contains(l.p.Identity.Headers, name):
-			l.fault(h.node, "poll.headers", "names the caller, so it is listed in identity.headers and has no constant value")
+			l.fault(h.Node, "poll.headers", "names the caller, so it is listed in identity.headers and has no constant value")
 		case slices.Contains(ownHeaders, name) && !slices.Contains(formHeaders, name):
-			l.fault(h.node, "poll.headers", "is a header that Pollux sets itself")
+			l.fault(h.Node, "poll.headers", "is a header that Pollux sets itself")
 		case slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }):
-			l.fault(h.node, "poll.headers", "is listed twice")
-		case strings.Contains(h.value.value, "${"):
-			l.fault(h.node, "poll.headers", "holds ${...}, which is read in config.yaml only; a secret belongs under credential there, and its header under identity.headers")
-		case h.value.value == "" || !isFieldValue(h.value.value):
-			l.fault(h.node, "poll.headers", "want a value of visible characters and blanks")
+			l.fault(h.Node, "poll.headers", "is listed twice")
+		case strings.Contains(h.Value.Value, "${"):
+			l.fault(h.Node, "poll.headers", "holds ${...}, which is read in config.yaml only; a secret belongs under credential there, and its header under identity.headers")
+		case h.Value.Value == "" || !isFieldValue(h.Value.Value):
+			l.fault(h.Node, "poll.headers", "want a value of visible characters and blanks")
 		}
-		fields = append(fields, Field{name, h.value.value})
+		fields = append(fields, Field{name, h.Value.Value})
 	}
 	return fields
 }
@@ -161,14 +161,14 @@ func (l *loader) documents(f []whole) []int {
 	var codes []int
 	for _, d := range f {
 		switch {
-		case slices.Contains(codes, d.value):
-			l.fault(d.node, "poll.documents", "is listed twice")
-		case d.value == http.StatusUnauthorized || d.value == http.StatusForbidden || d.value == http.StatusRequestTimeout || d.value == http.StatusTooManyRequests:
-			l.fault(d.node, "poll.documents", "%d is about the poll and not about the task, so it never is a document", d.value)
-		case d.value/100 != 2 && d.value/100 != 4 && d.value != http.StatusSeeOther:
-			l.fault(d.node, "poll.documents", "want codes from 200 to 299, from 400 to 499, or 303")
+		case slices.Contains(codes, d.Value):
+			l.fault(d.Node, "poll.documents", "is listed twice")
+		case d.Value == http.StatusUnauthorized || d.Value == http.StatusForbidden || d.Value == http.StatusRequestTimeout || d.Value == http.StatusTooManyRequests:
+			l.fault(d.Node, "poll.documents", "%d is about the poll and not about the task, so it never is a document", d.Value)
+		case d.Value/100 != 2 && d.Value/100 != 4 && d.Value != http.StatusSeeOther:
+			l.fault(d.Node, "poll.documents", "want codes from 200 to 299, from 400 to 499, or 303")
 		}
-		codes = append(codes, d.value)
+		codes = append(codes, d.Value)
 	}
 	slices.Sort(codes)
 	return codes
@@ -179,10 +179,10 @@ func (l *loader) links(f []text) []string {
 	var paths []string
 	for _, link := range f {
 		l.path(link)
-		if link.node != nil && strings.Contains(link.value, "@") {
-			l.fault(link.node, "", "want a path without modifiers, since what it leads to is rewritten where it stands")
+		if link.Node != nil && strings.Contains(link.Value, "@") {
+			l.fault(link.Node, "", "want a path without modifiers, since what it leads to is rewritten where it stands")
 		}
-		paths = append(paths, link.value)
+		paths = append(paths, link.Value)
 	}
 	return paths
 }
@@ -192,10 +192,10 @@ func (l *loader) links(f []text) []string {
 func (l *loader) answerHeaders(f []text) []string {
 	var names []string
 	for _, h := range f {
-		if !isToken(h.value) {
-			l.fault(h.node, "", "want the name of a header of the answer, such as Location")
+		if !isToken(h.Value) {
+			l.fault(h.Node, "", "want the name of a header of the answer, such as Location")
 		}
-		names = append(names, textproto.CanonicalMIMEHeaderKey(h.value))
+		names = append(names, textproto.CanonicalMIMEHeaderKey(h.Value))
 	}
 	return names
 }
@@ -203,18 +203,18 @@ func (l *loader) answerHeaders(f []text) []string {
 // idSource checks where an answer has an id. header says whether it may be in
 // a header.
 func (l *loader) idSource(f *idFile, header bool) idSource {
-	s := idSource{path: f.path.value}
-	if f.header.node != nil {
+	s := idSource{path: f.path.Value}
+	if f.header.Node != nil {
 		s.header = l.answerHeaders([]text{f.header})[0]
 	}
 	switch {
-	case f.node.Broken():
+	case f.Node.Broken():
 	case s.path != "" && s.header != "":
-		l.fault(f.node, "", "want a path or a header, not both")
+		l.fault(f.Node, "", "want a path or a header, not both")
 	case s.header != "" && !header:
-		l.fault(f.node, "", "want a path: there is no header to look at")
-	case s.header == "" && f.path.node == nil:
-		l.fault(f.node, "", "want a GJSON path, {path, match} or {header: Location, match}")
+		l.fault(f.Node, "", "want a path: there is no header to look at")
+	case s.header == "" && f.path.Node == nil:
+		l.fault(f.Node, "", "want a GJSON path, {path, match} or {header: Location, match}")
 	}
 	l.path(f.path)
 	if s.match = l.regexp(f.match); s.match != nil {
@@ -232,28 +232,28 @@ func (l *loader) groups(s *idSource, at text) {
 		case name == "" && s.group == 0:
 			s.group = i + 1
 		case name != "" && !known:
-			l.fault(at.node, "", "has a group named %s, which is no parameter of this file", name)
+			l.fault(at.Node, "", "has a group named %s, which is no parameter of this file", name)
 		case name != "":
 			s.others = append(s.others, idGroup{i + 1, param})
 		}
 	}
 	if s.group == 0 {
-		l.fault(at.node, "", "wants a group without a name: what it captures is the id")
+		l.fault(at.Node, "", "wants a group without a name: what it captures is the id")
 	}
 }
 
 // regexp compiles a match, whose first group is the value; nil if there is none.
 func (l *loader) regexp(t text) *regexp.Regexp {
-	if t.node == nil || t.node.Broken() {
+	if t.Node == nil || t.Node.Broken() {
 		return nil
 	}
-	re, err := regexp.Compile(t.value)
+	re, err := regexp.Compile(t.Value)
 	switch {
 	case err != nil:
-		l.fault(t.node, "", "want a regular expression in RE2 syntax")
+		l.fault(t.Node, "", "want a regular expression in RE2 syntax")
 		return nil
 	case re.NumSubexp() == 0:
-		l.fault(t.node, "", "a match needs a group: what it captures is the value")
+		l.fault(t.Node, "", "a match needs a group: what it captures is the value")
 		return nil
 	}
 	return re
@@ -262,27 +262,27 @@ func (l *loader) regexp(t text) *regexp.Regexp {
 // pause is a positive duration of the file, or what holds where it has none.
 func (l *loader) pause(d duration, absent time.Duration) time.Duration {
 	switch {
-	case d.node == nil:
+	case d.Node == nil:
 		return absent
-	case d.value <= 0 && !d.node.Broken():
-		l.fault(d.node, "", "want a positive duration")
+	case d.Value <= 0 && !d.Node.Broken():
+		l.fault(d.Node, "", "want a positive duration")
 	}
-	return d.value
+	return d.Value
 }
 
 // request parses a template. wild lets it hold placeholders that are no
 // parameters.
 func (l *loader) request(t text, key string, wild bool) Request {
-	if t.node == nil {
+	if t.Node == nil {
 		l.fault(nil, key, "is missing: a method and a path, such as GET /v1/jobs/{id}")
 		return Request{}
 	}
-	if t.node.Broken() || t.value == "" && t.node.Scalar() != "" {
+	if t.Node.Broken() || t.Value == "" && t.Node.Scalar() != "" {
 		return Request{} // not a string, and already reported
 	}
-	r, faults := parseRequest(t.value, l.p.param, wild)
+	r, faults := parseRequest(t.Value, l.p.param, wild)
 	for _, message := range faults {
-		l.fault(t.node, key, "%s", message)
+		l.fault(t.Node, key, "%s", message)
 	}
 	for i := range r.path {
 		r.path[i].slashes = r.path[i].param >= 0 && l.p.Params[r.path[i].param].Slashes
@@ -297,21 +297,21 @@ func (l *loader) everyParamOnce(t text, r *Request) {
 		inBody := l.p.Poll.Body.count(i)
 		switch {
 		case param.In == "body" && (inPath > 0 || inQuery > 0 || inBody != 1):
-			l.fault(t.node, "", "wants {%s} once in poll.body, where params says it is", param.Name)
+			l.fault(t.Node, "", "wants {%s} once in poll.body, where params says it is", param.Name)
 		case param.In != "body" && inBody > 0:
-			l.fault(t.node, "", "has {%s} in poll.body, so params wants it in: body", param.Name)
+			l.fault(t.Node, "", "has {%s} in poll.body, so params wants it in: body", param.Name)
 		case param.In == "path" && (inPath != 1 || inQuery > 0):
-			l.fault(t.node, "", "wants {%s} once in its path, where params says it is", param.Name)
+			l.fault(t.Node, "", "wants {%s} once in its path, where params says it is", param.Name)
 		case param.In == "query" && (inPath > 0 || inQuery > 1):
-			l.fault(t.node, "", "has {%s} elsewhere than once in its query, where params says it is", param.Name)
+			l.fault(t.Node, "", "has {%s} elsewhere than once in its query, where params says it is", param.Name)
 		}
 	}
 	for _, q := range r.query {
 		if q.param >= 0 && l.p.Params[q.param].Name != q.name {
-			l.fault(t.node, "", "wants {%s} under its own name", l.p.Params[q.param].Name)
+			l.fault(t.Node, "", "wants {%s} under its own name", l.p.Params[q.param].Name)
 		}
 		if _, known := l.p.param(q.name); q.param == literal && known || slices.Contains(l.p.Identity.Query, q.name) {
-			l.fault(t.node, "", "gives a parameter of this file a fixed value")
+			l.fault(t.Node, "", "gives a parameter of this file a fixed value")
 		}
 	}
 }
@@ -329,11 +329,11 @@ func (l *loader) creates() {
 
 func (l *loader) create(f createFile, key string) {
 	c := Create{
-		Request: l.request(f.Request, key+".request", true), Continues: f.Continues.value, params: map[int]string{},
+		Request: l.request(f.Request, key+".request", true), Continues: f.Continues.Value, params: map[int]string{},
 		Links: l.links(f.Links), LinkHeaders: l.answerHeaders(f.LinkHeaders),
 	}
 	if len(c.Request.query) > 0 {
-		l.fault(f.Request.node, "", "a create is known by its path alone, so it has no query")
+		l.fault(f.Request.Node, "", "a create is known by its path alone, so it has no query")
 	}
 	if len(f.ID) == 0 {
 		l.fault(nil, key+".id", "is missing: the GJSON path of the id in the answer")
@@ -341,28 +341,28 @@ func (l *loader) create(f createFile, key string) {
 	for i := range f.ID {
 		c.ids = append(c.ids, l.idSource(&f.ID[i], true))
 	}
-	if f.Continues.node != nil {
+	if f.Continues.Node != nil {
 		l.path(f.Continues)
 	}
 	for _, member := range f.Params {
-		l.path(member.value)
-		i, ok := l.p.param(member.name)
+		l.path(member.Value)
+		i, ok := l.p.param(member.Name)
 		if !ok {
-			l.fault(member.node, "", "is no parameter of this file")
+			l.fault(member.Node, "", "is no parameter of this file")
 			continue
 		}
-		c.params[i] = member.value.value
+		c.params[i] = member.Value.Value
 	}
 	l.p.Creates = append(l.p.Creates, c)
 }
 
 // path checks a GJSON path.
 func (l *loader) path(t text) {
-	if t.node == nil || t.node.Broken() {
+	if t.Node == nil || t.Node.Broken() {
 		return
 	}
-	if err := normalize.CheckPath(t.value); err != nil {
-		l.fault(t.node, "", "%s", err)
+	if err := normalize.CheckPath(t.Value); err != nil {
+		l.fault(t.Node, "", "%s", err)
 	}
 }
 
@@ -372,14 +372,14 @@ func (l *loader) cancel() {
 		return
 	}
 	a := &Action{Request: l.request(f.Request, "cancel.request", false), refused: l.condition(f.Refused), DeletesEnded: f.DeletesEnded}
-	if f.Request.value != "" && a.Request.Method == http.MethodGet {
-		l.fault(f.Request.node, "", "want a request that changes something, so not GET")
+	if f.Request.Value != "" && a.Request.Method == http.MethodGet {
+		l.fault(f.Request.Node, "", "want a request that changes something, so not GET")
 	}
 	for _, ok := range f.OK {
-		if ok.value < 200 || ok.value > 299 {
-			l.fault(ok.node, "cancel.ok", "want codes from 200 to 299")
+		if ok.Value < 200 || ok.Value > 299 {
+			l.fault(ok.Node, "cancel.ok", "want codes from 200 to 299")
 		}
-		a.OK = append(a.OK, ok.value)
+		a.OK = append(a.OK, ok.Value)
 	}
 	a.Body = l.body(f.Body)
 	if a.Request.Method != "" {
@@ -397,7 +397,7 @@ func (l *loader) namesTask(at text, key string, r *Request, b Body) {
 			continue
 		}
 		if inPath, inQuery := r.uses(i); inPath+inQuery == 0 && !b.holds(i) && param.In != "query" {
-			l.fault(at.node, key, "names no task: it wants {%s} in its path, query or body", param.Name)
+			l.fault(at.Node, key, "names no task: it wants {%s} in its path, query or body", param.Name)
 		}
 		return // the last one is the task's own id
 	}
@@ -414,7 +414,7 @@ func (l *loader) touch() {
 	for _, t := range l.file.Touch {
 		r := l.request(t, "touch", false)
 		if r.Method == http.MethodGet || len(r.query) > 0 {
-			l.fault(t.node, "", "want a request that changes something, known by its method and path")
+			l.fault(t.Node, "", "want a request that changes something, known by its method and path")
 		} else if r.Method != "" {
 			l.namesTask(t, "touch", &r, nil)
 		}

@@ -36,26 +36,26 @@ func (l *loader) result() {
 	if f == nil {
 		return
 	}
-	r := &Result{MaxBytes: int64(f.MaxBytes), read: f.Into.node == nil, hosts: l.hosts(slices.Concat(l.file.Hosts, f.Hosts))}
+	r := &Result{MaxBytes: int64(f.MaxBytes), read: f.Into.Node == nil, hosts: l.hosts(slices.Concat(l.file.Hosts, f.Hosts))}
 	switch {
-	case (f.Request.node == nil) == (f.Link == nil):
+	case (f.Request.Node == nil) == (f.Link == nil):
 		l.fault(l.root.Get("result"), "result", "wants a request: GET ..., or link: where the answer to the poll says it is")
 	case f.Link != nil:
 		r.link = l.idSource(f.Link, true)
 	default:
 		request := l.request(f.Request, "result.request", false)
 		if request.Method != "" && request.Method != http.MethodGet {
-			l.fault(f.Request.node, "", "want a GET request: fetching a result changes nothing")
+			l.fault(f.Request.Node, "", "want a GET request: fetching a result changes nothing")
 		}
 		r.Request = &request
 		if request.Method != "" {
 			l.namesTask(f.Request, "result.request", &request, nil)
 		}
 	}
-	if f.Into.node == nil && len(f.Failed) == 0 && !l.file.readsResult() {
+	if f.Into.Node == nil && len(f.Failed) == 0 && !l.file.readsResult() {
 		l.fault(l.root.Get("result"), "result", "is read by nothing: want into: output.data, or a source {result: path} under fields")
 	}
-	if f.When.node == nil {
+	if f.When.Node == nil {
 		l.fault(nil, "result.when", `is missing: the expression that says that there is a result, such as status == "completed"`)
 	}
 	if at := l.root.Nearest("result.max_bytes"); f.MaxBytes < 0 || f.MaxBytes == 0 && at.Path() == "result.max_bytes" {
@@ -63,12 +63,12 @@ func (l *loader) result() {
 	}
 	for _, code := range f.Failed {
 		switch {
-		case code.value == http.StatusUnauthorized || code.value == http.StatusForbidden || code.value == http.StatusRequestTimeout || code.value == http.StatusTooManyRequests:
-			l.fault(code.node, "result.failed", "%d is about the request and not about the task", code.value)
-		case code.value < 400 || code.value > 599:
-			l.fault(code.node, "result.failed", "want codes from 400 to 599")
+		case code.Value == http.StatusUnauthorized || code.Value == http.StatusForbidden || code.Value == http.StatusRequestTimeout || code.Value == http.StatusTooManyRequests:
+			l.fault(code.Node, "result.failed", "%d is about the request and not about the task", code.Value)
+		case code.Value < 400 || code.Value > 599:
+			l.fault(code.Node, "result.failed", "want codes from 400 to 599")
 		}
-		r.Failed = append(r.Failed, code.value)
+		r.Failed = append(r.Failed, code.Value)
 	}
 	l.p.Result = r
 }
@@ -77,7 +77,7 @@ func (l *loader) result() {
 // for the result.
 func (f *providerFile) readsResult() bool {
 	for _, field := range f.Fields {
-		if slices.ContainsFunc(field.value.sources, func(s normalize.SourceSpec) bool { return s.Result != "" }) {
+		if slices.ContainsFunc(field.Value.sources, func(s normalize.SourceSpec) bool { return s.Result != "" }) {
 			return true
 		}
 	}
@@ -88,10 +88,10 @@ func (f *providerFile) readsResult() bool {
 func (l *loader) hosts(f []text) []string {
 	var names []string
 	for _, host := range f {
-		if u, err := url.Parse("https://" + host.value); err != nil || host.value == "" || u.Host != host.value || u.Port() != "" || strings.ContainsAny(host.value, "*_") {
-			l.fault(host.node, "hosts", "want the name of a host, such as cdn.acme.example")
+		if u, err := url.Parse("https://" + host.Value); err != nil || host.Value == "" || u.Host != host.Value || u.Port() != "" || strings.ContainsAny(host.Value, "*_") {
+			l.fault(host.Node, "hosts", "want the name of a host, such as cdn.acme.example")
 		}
-		names = append(names, strings.ToLower(host.value))
+		names = append(names, strings.ToLower(host.Value))
 	}
 	return names
 }
@@ -257,10 +257,10 @@ func (l *loader) expires() {
 	if f == nil {
 		return
 	}
-	if (f.After.node == nil) == (f.At == nil) {
+	if (f.After.Node == nil) == (f.At == nil) {
 		l.fault(l.root.Get("expires"), "expires", "wants after: 1h, or at: the path of a time")
 	}
-	if f.After.node != nil && f.After.value <= 0 {
-		l.fault(f.After.node, "", "want a positive duration")
+	if f.After.Node != nil && f.After.Value <= 0 {
+		l.fault(f.After.Node, "", "want a positive duration")
 	}
 }

@@ -37,44 +37,44 @@ func (l *loader) sweep() {
 	if f == nil {
 		return
 	}
-	s := &Sweep{items: f.Items.value, Partial: f.Partial, MaxPages: defaultPages}
+	s := &Sweep{items: f.Items.Value, Partial: f.Partial, MaxPages: defaultPages}
 	s.Request = l.request(f.Request, "sweep.request", false)
 	if s.Request.Method != "" && s.Request.Method != http.MethodGet {
-		l.fault(f.Request.node, "", "want a GET request: a listing changes nothing")
+		l.fault(f.Request.Node, "", "want a GET request: a listing changes nothing")
 	}
 	if task := l.p.taskParam(); task >= 0 && s.Request.Method != "" {
 		if inPath, inQuery := s.Request.uses(task); inPath+inQuery > 0 {
-			l.fault(f.Request.node, "", "names one task by {%s}, and wants the listing of many", l.p.Params[task].Name)
+			l.fault(f.Request.Node, "", "names one task by {%s}, and wants the listing of many", l.p.Params[task].Name)
 		}
 	}
-	if f.Items.node == nil {
+	if f.Items.Node == nil {
 		l.fault(nil, "sweep.items", "is missing: the GJSON path of the list; @this if the answer is one")
 	}
 	l.path(f.Items)
-	if f.ID.node == nil {
+	if f.ID.Node == nil {
 		l.fault(nil, "sweep.id", "is missing: the GJSON path of the task's id in an item")
 	} else {
 		s.id = l.idSource(&f.ID, false)
 	}
 	if f.Next != nil {
-		s.next, s.param = f.Next.Path.value, f.Next.Param.value
+		s.next, s.param = f.Next.Path.Value, f.Next.Param.Value
 		l.path(f.Next.Path)
-		if f.Next.Path.node == nil || !isName(s.param) {
-			l.fault(f.Next.Param.node, "sweep.next", "wants path: where the answer has the next page's cursor, and param: the query parameter that takes it")
+		if f.Next.Path.Node == nil || !isName(s.param) {
+			l.fault(f.Next.Param.Node, "sweep.next", "wants path: where the answer has the next page's cursor, and param: the query parameter that takes it")
 		}
 	}
 	if at := l.root.Nearest("sweep.covers"); len(f.Covers) == 0 && at.Path() == "sweep.covers" {
 		l.fault(at, "", "want the statuses that the listing shows, such as [queued, in_progress]; leave it out if it shows all")
 	}
 	for _, status := range f.Covers {
-		if !normalize.Status(status.value).Valid() {
-			l.fault(status.node, "sweep.covers", "want statuses of tasks, such as in_progress")
+		if !normalize.Status(status.Value).Valid() {
+			l.fault(status.Node, "sweep.covers", "want statuses of tasks, such as in_progress")
 		}
-		s.covers = append(s.covers, normalize.Status(status.value))
+		s.covers = append(s.covers, normalize.Status(status.Value))
 	}
-	if f.MaxPages.node != nil {
-		if s.MaxPages = f.MaxPages.value; s.MaxPages < 1 || s.MaxPages > 1000 {
-			l.fault(f.MaxPages.node, "", "want a number from 1 to 1000")
+	if f.MaxPages.Node != nil {
+		if s.MaxPages = f.MaxPages.Value; s.MaxPages < 1 || s.MaxPages > 1000 {
+			l.fault(f.MaxPages.Node, "", "want a number from 1 to 1000")
 		}
 	}
 	l.p.Sweep = s
