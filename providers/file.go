@@ -7,6 +7,7 @@ import (
 
 	"pollux/normalize"
 	"pollux/providers/sandbox/script"
+	"pollux/providers/signatures"
 	"pollux/providers/strictyaml"
 )
 
@@ -148,42 +149,11 @@ type inboundFile struct {
 		Path  text      `yaml:"path"`
 		Words wordsFile `yaml:"words"`
 	} `yaml:"types"`
-	Verify verifyFile `yaml:"verify"`
+	Verify signatures.Rules `yaml:"verify"`
 }
 
 // wordsFile is a list of words; of a mapping its keys.
 type wordsFile []text
-
-// verifyFile is the name of a scheme, or a mapping that describes one.
-type verifyFile struct {
-	scheme    text
-	HMAC      text                       `yaml:"hmac"`
-	Header    text                       `yaml:"header"`
-	Prefix    text                       `yaml:"prefix"`
-	Encoding  text                       `yaml:"encoding"`
-	Signed    strictyaml.OneOrMore[text] `yaml:"signed"`
-	Timestamp *timestampFile             `yaml:"timestamp"`
-	Ed25519   *ed25519File               `yaml:"ed25519"`
-	Token     *struct {
-		Header text `yaml:"header"`
-		Query  text `yaml:"query"`
-	} `yaml:"token"`
-	Node *strictyaml.Node
-}
-
-type timestampFile struct {
-	Header    text     `yaml:"header"`
-	Tolerance duration `yaml:"tolerance"`
-}
-
-type ed25519File struct {
-	JWKS      text                       `yaml:"jwks"`
-	Header    text                       `yaml:"header"`
-	Prefix    text                       `yaml:"prefix"`
-	Encoding  text                       `yaml:"encoding"`
-	Signed    strictyaml.OneOrMore[text] `yaml:"signed"`
-	Timestamp *timestampFile             `yaml:"timestamp"`
-}
 
 type settleFile struct {
 	After []duration `yaml:"after"`
@@ -278,15 +248,6 @@ func (w *wordsFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 		*w = append(*w, text{Value: pair.Key, Node: pair.KeyNode})
 	}
 	return nil
-}
-
-func (v *verifyFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	type plain verifyFile
-	v.Node = n
-	if n.Kind() != strictyaml.Map {
-		return n.Decode(&v.scheme)
-	}
-	return n.Decode((*plain)(v))
 }
 
 func (o *outcomeFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {

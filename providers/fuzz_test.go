@@ -14,6 +14,7 @@ import (
 	"testing/fstest"
 
 	"pollux/normalize"
+	"pollux/providers/signatures"
 )
 
 // FuzzJudge: whatever an upstream sends, a verdict is one of ours, a document
@@ -240,7 +241,7 @@ func FuzzInbound(f *testing.F) {
 		h.Set("Webhook-Timestamp", stamp)
 		h.Set("X-Fal-Webhook-Timestamp", stamp)
 		// A secret that the fuzzer does not know, so whatever it sends is forged.
-		m, err := in.Receive(h, url.Values{"token": {signature}}, body, Sender{Secret: "whsec_" + rand.Text() + "AA"}, noon)
+		m, err := in.Receive(h, url.Values{"token": {signature}}, body, signatures.Sender{Secret: "whsec_" + rand.Text() + "AA"}, noon)
 		if err == nil {
 			t.Fatalf("%q with %q is accepted as %+v", body, signature, m)
 		}

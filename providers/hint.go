@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+	"golang.org/x/net/http/httpguts"
 
 	"pollux/providers/strictyaml"
 )
@@ -33,7 +34,7 @@ func (l *loader) hint(at strictyaml.At[hintFile]) Hint {
 	if (f.Header.Node == nil) == (f.Path.Node == nil) {
 		l.fault(at.Node, "", "want {header: name, unit: ms} or {path: p, unit: s}")
 	}
-	if f.Header.Node != nil && !isToken(f.Header.Value) {
+	if f.Header.Node != nil && !httpguts.ValidHeaderFieldName(f.Header.Value) {
 		l.fault(f.Header.Node, "", "want the name of a header of the answer")
 	}
 	return Hint{textproto.CanonicalMIMEHeaderKey(f.Header.Value), f.Path.Value, unit}

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"net/textproto"
 	"slices"
-	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // reservedNames are query parameters that Pollux itself reads on a task's URL.
@@ -51,7 +52,7 @@ func (l *loader) identity() {
 	if f.Scheme.Node == nil && len(id.Headers) > 0 && id.Headers[0] == "Authorization" {
 		id.Scheme = "Bearer"
 	}
-	if id.Scheme != "" && !isToken(id.Scheme) {
+	if id.Scheme != "" && !httpguts.ValidHeaderFieldName(id.Scheme) {
 		l.fault(f.Scheme.Node, "identity.scheme", "want a word such as Bearer, or nothing")
 	}
 }
@@ -63,7 +64,7 @@ func (l *loader) headers(list []text, key string, allowed []string) []string {
 	for _, h := range list {
 		name := textproto.CanonicalMIMEHeaderKey(h.Value)
 		switch {
-		case !isToken(h.Value):
+		case !httpguts.ValidHeaderFieldName(h.Value):
 			l.fault(h.Node, key, "want the name of a request header")
 		case slices.Contains(ownHeaders, name) && !slices.Contains(allowed, name):
 			l.fault(h.Node, key, "is a header that Pollux sets itself")
@@ -181,14 +182,4 @@ func isFileName(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= 64
-}
-
-// isToken follows RFC 9110, section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !isUnreserved(c) && !strings.ContainsRune("!#$%&'*+^`|", rune(c)) {
-			return false
-		}
-	}
-	return s != ""
 }

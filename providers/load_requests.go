@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"pollux/normalize"
 	"pollux/providers/strictyaml"
 )
@@ -123,7 +125,7 @@ func (l *loader) constantHeaders(f strictyaml.InOrder[text]) []Field {
 	for _, h := range f {
 		name := textproto.CanonicalMIMEHeaderKey(h.Name)
 		switch {
-		case !isToken(h.Name):
+		case !httpguts.ValidHeaderFieldName(h.Name):
 			l.fault(h.Node, "poll.headers", "want the name of a request header")
 		case name == "Authorization" || slices.Contains(l.p.Identity.Headers, name):
 			l.fault(h.Node, "poll.headers", "names the caller, so it is listed in identity.headers and has no constant value")
@@ -192,7 +194,7 @@ func (l *loader) links(f []text) []string {
 func (l *loader) answerHeaders(f []text) []string {
 	var names []string
 	for _, h := range f {
-		if !isToken(h.Value) {
+		if !httpguts.ValidHeaderFieldName(h.Value) {
 			l.fault(h.Node, "", "want the name of a header of the answer, such as Location")
 		}
 		names = append(names, textproto.CanonicalMIMEHeaderKey(h.Value))

@@ -11,6 +11,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/providers"
+	"pollux/providers/signatures"
 )
 
 // second is a provider whose API is not a GET that answers 200 with a word.
@@ -105,7 +106,7 @@ func TestMessages(t *testing.T) {
 	var about string
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		m, err := p.Inbound.Receive(r.Header, r.URL.Query(), body, providers.Sender{Secret: "right"}, c.now())
+		m, err := p.Inbound.Receive(r.Header, r.URL.Query(), body, signatures.Sender{Secret: "right"}, c.now())
 		if about = m.TaskID; err != nil {
 			w.WriteHeader(401)
 		}

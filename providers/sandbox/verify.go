@@ -11,6 +11,7 @@ import (
 	"pollux/normalize"
 	"pollux/providers"
 	"pollux/providers/sandbox/script"
+	"pollux/providers/signatures"
 )
 
 // samples is how many tasks of each state are looked at, so that every
@@ -188,7 +189,7 @@ func (v *verifier) message() {
 	if !ok {
 		return
 	}
-	m, err := v.p.Inbound.Receive(header, query, a.body, providers.Sender{Secret: secret}, c.now)
+	m, err := v.p.Inbound.Receive(header, query, a.body, signatures.Sender{Secret: secret}, c.now)
 	if err != nil || m.TaskID != c.task.id {
 		v.fault("message: does not name its task, or is not signed as inbound.verify says")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/providers"
+	"pollux/providers/signatures"
 	"pollux/proxy/access"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
@@ -110,13 +111,13 @@ func (f *Face) receive(u *upstream.Upstream, h http.Header, rawQuery, body []byt
 		return providers.Message{}, providers.ErrUnverified
 	}
 	if inbound.JWKS == "" {
-		return inbound.Receive(h, query, body, providers.Sender{Secret: u.Config.Inbound.Secret}, time.Now())
+		return inbound.Receive(h, query, body, signatures.Sender{Secret: u.Config.Inbound.Secret}, time.Now())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keysWait)
 	defer cancel()
-	m, err := inbound.Receive(h, query, body, providers.Sender{Keys: f.engine.SignerKeys(ctx, u, false)}, time.Now())
+	m, err := inbound.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, false)}, time.Now())
 	if errors.Is(err, providers.ErrUnverified) {
-		m, err = inbound.Receive(h, query, body, providers.Sender{Keys: f.engine.SignerKeys(ctx, u, true)}, time.Now())
+		m, err = inbound.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, true)}, time.Now())
 	}
 	return m, err
 }

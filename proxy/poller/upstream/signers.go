@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/providers/signatures"
 	"pollux/proxy/poller/transport"
 	"pollux/proxy/roots"
 )
@@ -125,5 +126,5 @@ func (s *signers) fetch(ctx context.Context) ([]ed25519.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return providers.ParseJWKS(body)
+	return signatures.ParseJWKS(body)
 }
