@@ -3,6 +3,8 @@ package normalize
 import (
 	"strconv"
 	"strings"
+
+	"github.com/tidwall/gjson"
 )
 
 // decimal is a JSON number as digits around a decimal point: 1.20e1 has the
@@ -50,30 +52,7 @@ func parseDecimal(raw string) (decimal, bool) {
 
 // isNumber reports whether s is one JSON number and nothing else.
 func isNumber(s string) bool {
-	s = strings.TrimPrefix(s, "-")
-	whole := digits(s)
-	if whole == 0 || whole > 1 && s[0] == '0' {
-		return false
-	}
-	s = s[whole:]
-	if rest, ok := strings.CutPrefix(s, "."); ok {
-		n := digits(rest)
-		if n == 0 {
-			return false
-		}
-		s = rest[n:]
-	}
-	if s == "" {
-		return true
-	}
-	if s[0] != 'e' && s[0] != 'E' {
-		return false
-	}
-	s = s[1:]
-	if s != "" && (s[0] == '+' || s[0] == '-') {
-		s = s[1:]
-	}
-	return s != "" && digits(s) == len(s)
+	return s != "" && (s[0] == '-' || digits(s) > 0) && digits(s[len(s)-1:]) == 1 && gjson.Valid(s)
 }
 
 // digits counts the decimal digits at the start of s.

@@ -2,6 +2,7 @@ package normalize
 
 import (
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -13,42 +14,24 @@ import (
 // stream. What is not UTF-8 in a string becomes U+FFFD.
 func (t *Task) AppendJSON(dst []byte) []byte {
 	dst = slices.Grow(dst, t.room())
-	dst = append(dst, `{"object":"task","id":`...)
-	dst = appendString(dst, t.ID)
-	dst = append(dst, `,"upstream":`...)
-	dst = appendString(dst, t.Upstream)
-	dst = append(dst, `,"provider":`...)
-	dst = appendString(dst, t.Provider)
-	dst = append(dst, `,"status":`...)
-	dst = appendString(dst, string(t.Status))
-	dst = append(dst, `,"terminal":`...)
-	dst = appendBool(dst, t.Status.Terminal())
-	dst = append(dst, `,"native_status":`...)
-	dst = appendOptional(dst, nonEmpty(t.NativeStatus))
-	dst = append(dst, `,"status_reason":`...)
-	dst = appendOptional(dst, nonEmpty(t.StatusReason))
-	dst = append(dst, `,"cancel_requested":`...)
-	dst = appendBool(dst, t.CancelRequested)
-	dst = append(dst, `,"created_at":`...)
-	dst = appendTime(dst, t.CreatedAt)
-	dst = append(dst, `,"started_at":`...)
-	dst = appendTime(dst, t.StartedAt)
-	dst = append(dst, `,"completed_at":`...)
-	dst = appendTime(dst, t.CompletedAt)
-	dst = append(dst, `,"updated_at":`...)
-	dst = appendTime(dst, t.UpdatedAt)
-	dst = append(dst, `,"progress":`...)
-	dst = t.Progress.appendJSON(dst)
-	dst = append(dst, `,"output":`...)
-	dst = t.Output.appendJSON(dst)
-	dst = append(dst, `,"required_action":`...)
-	dst = t.RequiredAction.appendJSON(dst)
-	dst = append(dst, `,"error":`...)
-	dst = t.Error.appendJSON(dst)
-	dst = append(dst, `,"usage":`...)
-	dst = t.Usage.appendJSON(dst)
-	dst = append(dst, `,"model":`...)
-	dst = appendOptional(dst, t.Model)
+	dst = appendString(append(dst, `{"object":"task","id":`...), t.ID)
+	dst = appendString(append(dst, `,"upstream":`...), t.Upstream)
+	dst = appendString(append(dst, `,"provider":`...), t.Provider)
+	dst = appendString(append(dst, `,"status":`...), string(t.Status))
+	dst = strconv.AppendBool(append(dst, `,"terminal":`...), t.Status.Terminal())
+	dst = appendOptional(append(dst, `,"native_status":`...), nonEmpty(t.NativeStatus))
+	dst = appendOptional(append(dst, `,"status_reason":`...), nonEmpty(t.StatusReason))
+	dst = strconv.AppendBool(append(dst, `,"cancel_requested":`...), t.CancelRequested)
+	dst = appendTime(append(dst, `,"created_at":`...), t.CreatedAt)
+	dst = appendTime(append(dst, `,"started_at":`...), t.StartedAt)
+	dst = appendTime(append(dst, `,"completed_at":`...), t.CompletedAt)
+	dst = appendTime(append(dst, `,"updated_at":`...), t.UpdatedAt)
+	dst = t.Progress.appendJSON(append(dst, `,"progress":`...))
+	dst = t.Output.appendJSON(append(dst, `,"output":`...))
+	dst = t.RequiredAction.appendJSON(append(dst, `,"required_action":`...))
+	dst = t.Error.appendJSON(append(dst, `,"error":`...))
+	dst = t.Usage.appendJSON(append(dst, `,"usage":`...))
+	dst = appendOptional(append(dst, `,"model":`...), t.Model)
 	dst = append(dst, `,"metadata":{`...)
 	for i, m := range t.Metadata {
 		if i > 0 {
@@ -78,24 +61,17 @@ func (t *Task) room() int {
 }
 
 func (p *Progress) appendJSON(dst []byte) []byte {
-	dst = append(dst, `{"percent":`...)
-	dst = appendNumber(dst, p.Percent)
-	dst = append(dst, `,"stage":`...)
-	dst = appendOptional(dst, p.Stage)
-	dst = append(dst, `,"steps_completed":`...)
-	dst = appendNumber(dst, p.StepsCompleted)
-	dst = append(dst, `,"total_steps":`...)
-	dst = appendNumber(dst, p.TotalSteps)
+	dst = appendNumber(append(dst, `{"percent":`...), p.Percent)
+	dst = appendOptional(append(dst, `,"stage":`...), p.Stage)
+	dst = appendNumber(append(dst, `,"steps_completed":`...), p.StepsCompleted)
+	dst = appendNumber(append(dst, `,"total_steps":`...), p.TotalSteps)
 	return append(dst, '}')
 }
 
 func (o *Output) appendJSON(dst []byte) []byte {
-	dst = append(dst, `{"text":`...)
-	dst = appendOptional(dst, o.Text)
-	dst = append(dst, `,"data":`...)
-	dst = appendRaw(dst, o.Data)
-	dst = append(dst, `,"messages":`...)
-	dst = appendRaw(dst, o.Messages)
+	dst = appendOptional(append(dst, `{"text":`...), o.Text)
+	dst = appendRaw(append(dst, `,"data":`...), o.Data)
+	dst = appendRaw(append(dst, `,"messages":`...), o.Messages)
 	return append(dst, '}')
 }
 
@@ -103,10 +79,8 @@ func (a *RequiredAction) appendJSON(dst []byte) []byte {
 	if a == nil {
 		return append(dst, `null`...)
 	}
-	dst = append(dst, `{"type":`...)
-	dst = appendString(dst, a.Type)
-	dst = append(dst, `,"tool_calls":`...)
-	dst = appendCalls(dst, a.ToolCalls)
+	dst = appendString(append(dst, `{"type":`...), a.Type)
+	dst = appendCalls(append(dst, `,"tool_calls":`...), a.ToolCalls)
 	return append(dst, '}')
 }
 
@@ -116,12 +90,9 @@ func appendCalls(dst []byte, calls []ToolCall) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"id":`...)
-		dst = appendRaw(dst, c.ID)
-		dst = append(dst, `,"name":`...)
-		dst = appendRaw(dst, c.Name)
-		dst = append(dst, `,"arguments":`...)
-		dst = appendRaw(dst, c.Arguments)
+		dst = appendRaw(append(dst, `{"id":`...), c.ID)
+		dst = appendRaw(append(dst, `,"name":`...), c.Name)
+		dst = appendRaw(append(dst, `,"arguments":`...), c.Arguments)
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
@@ -131,32 +102,18 @@ func (e *Error) appendJSON(dst []byte) []byte {
 	if e == nil {
 		return append(dst, `null`...)
 	}
-	dst = append(dst, `{"code":`...)
-	dst = appendOptional(dst, e.Code)
-	dst = append(dst, `,"type":`...)
-	dst = appendString(dst, e.Type)
-	dst = append(dst, `,"message":`...)
-	dst = appendString(dst, e.Message)
+	dst = appendOptional(append(dst, `{"code":`...), e.Code)
+	dst = appendString(append(dst, `,"type":`...), e.Type)
+	dst = appendString(append(dst, `,"message":`...), e.Message)
 	return append(dst, '}')
 }
 
 func (u *Usage) appendJSON(dst []byte) []byte {
-	dst = append(dst, `{"input_tokens":`...)
-	dst = appendNumber(dst, u.InputTokens)
-	dst = append(dst, `,"output_tokens":`...)
-	dst = appendNumber(dst, u.OutputTokens)
-	dst = append(dst, `,"total_tokens":`...)
-	dst = appendNumber(dst, u.TotalTokens)
-	dst = append(dst, `,"cost_usd":`...)
-	dst = appendNumber(dst, u.CostUSD)
+	dst = appendNumber(append(dst, `{"input_tokens":`...), u.InputTokens)
+	dst = appendNumber(append(dst, `,"output_tokens":`...), u.OutputTokens)
+	dst = appendNumber(append(dst, `,"total_tokens":`...), u.TotalTokens)
+	dst = appendNumber(append(dst, `,"cost_usd":`...), u.CostUSD)
 	return append(dst, '}')
-}
-
-func appendBool(dst []byte, b bool) []byte {
-	if b {
-		return append(dst, `true`...)
-	}
-	return append(dst, `false`...)
 }
 
 func appendNumber(dst []byte, n Number) []byte {

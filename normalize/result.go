@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"time"
 	"unicode/utf8"
-
-	"github.com/tidwall/gjson"
 )
 
 // resultDocument is the result as sources read it, nil if it is no JSON.
@@ -108,16 +106,4 @@ func (t *Task) expire(at time.Time) {
 		}
 	}
 	t.Metadata = append(t.Metadata, Member{expiresMember, value})
-}
-
-// KeepsOutput reports whether a newer document lacks no member of output that
-// an older one had. Both are task documents as AppendJSON makes them.
-func KeepsOutput(older, newer []byte) bool {
-	for _, member := range [...]string{"output.text", "output.data", "output.messages"} {
-		had, has := gjson.GetBytes(older, member), gjson.GetBytes(newer, member)
-		if had.Exists() && had.Type != gjson.Null && (!has.Exists() || has.Type == gjson.Null) {
-			return false
-		}
-	}
-	return true
 }

@@ -103,21 +103,3 @@ func TestExpires(t *testing.T) {
 		t.Errorf("Expire of an answer that says nothing = %v", got)
 	}
 }
-
-func TestKeepsOutput(t *testing.T) {
-	document := func(output string) []byte { return []byte(`{"status":"completed","output":` + output + `}`) }
-	tests := []struct {
-		older, newer string
-		want         bool
-	}{
-		{`{"text":"a","data":null,"messages":null}`, `{"text":"b","data":null,"messages":null}`, true},
-		{`{"text":null,"data":{"u":1},"messages":null}`, `{"text":null,"data":null,"messages":null}`, false},
-		{`{"text":null,"data":null,"messages":null}`, `{"text":null,"data":1,"messages":[]}`, true},
-		{`{"text":"","data":1,"messages":null}`, `{"text":null,"data":1,"messages":null}`, false},
-	}
-	for _, tt := range tests {
-		if got := KeepsOutput(document(tt.older), document(tt.newer)); got != tt.want {
-			t.Errorf("KeepsOutput(%s, %s) = %v, want %v", tt.older, tt.newer, got, tt.want)
-		}
-	}
-}

@@ -1,5 +1,7 @@
 package normalize
 
+import "strconv"
+
 // LoneSurrogate reports whether JSON escapes a surrogate that has no partner
 // (RFC 8259, section 8.2). Decoders read U+FFFD there, or swallow what follows:
 // as the name of something it would be the name of something else.
@@ -29,23 +31,10 @@ func LoneSurrogate[T ~string | ~[]byte](text T) bool {
 
 // escapedUnit reads the escape of four hex digits (RFC 8259, section 7) that
 // text begins with.
-func escapedUnit[T ~string | ~[]byte](text T) (unit uint16, ok bool) {
+func escapedUnit[T ~string | ~[]byte](text T) (unit uint64, ok bool) {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0, false
 	}
-	for i := 2; i < 6; i++ {
-		c := text[i]
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		unit = unit<<4 | uint16(c)
-	}
-	return unit, true
+	unit, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return unit, err == nil
 }
