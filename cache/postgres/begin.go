@@ -19,13 +19,21 @@ func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) 
 	}
 	var token, generation, age, fresh, paused, busy, spent int64
 	var partition, entry, state []byte
+	sent := false
 	err := s.call(ctx, pollTimeout, func(ctx context.Context) error {
+		sent = true
 		return s.pool.QueryRow(ctx, sqlBegin, p.Key[:], p.Credential[:], int64(p.Generation), int64(p.Version),
 			p.Lease.Microseconds(), every.Microseconds(), tolerance.Microseconds(), p.Force, s.self.ID, deadAfter.Microseconds()).
 			Scan(&token, &generation, &partition, &entry, &age, &fresh, &state, &paused, &busy, &spent)
 	})
 	if err != nil {
+		if p.Lease > 0 && sent {
+			s.stranded.add(&p.Key)
+		}
 		return nil, fmt.Errorf("begin poll: %w", err)
+	}
+	if token != 0 {
+		s.stranded.granted(&p.Key, uint64(token))
 	}
 	g := &cache.Grant{
 		Token: uint64(token), Generation: uint64(generation),

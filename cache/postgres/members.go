@@ -81,12 +81,14 @@ func (s *Store) runHeart() {
 		case <-beats.C:
 			s.findOut()
 		case <-own.C:
-			switch {
-			case s.outage.Load() != nil: // the sooner it is back the better
+			if s.outage.Load() != nil { // the sooner it is back the better
 				s.findOut()
-			case !s.notices.table.Load():
+				continue
+			}
+			if !s.notices.table.Load() {
 				s.sendOwn(s.ctx)
 			}
+			s.giveBack()
 		}
 	}
 }

@@ -84,6 +84,7 @@ type Store struct {
 	members  atomic.Pointer[cache.Members]
 	outage   atomic.Pointer[error] // why nothing is asked of the database; nil while it answers
 	relapses relapses
+	stranded stranded
 	ctx      context.Context // of the background; over after Close
 	cancel   context.CancelFunc
 	stop     chan struct{} // closed by Close
@@ -307,6 +308,13 @@ func (s *Store) recovered() {
 		r.back = now
 		s.notices.lost()
 	}
+}
+
+// calm reports whether the database has answered since before.
+func (r *relapses) calm(before time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.back.Before(before)
 }
 
 // tellRecovery has the log say that the database answers again, once it is

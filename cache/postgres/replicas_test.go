@@ -162,3 +162,64 @@ func TestDeath(t *testing.T) {
 	}
 	b.Close()
 }
+
+// TestStrandedLeases: a lease that was granted while nobody heard of it, and one
+// whose report was lost, are given back once the database answers, so that
+// nobody waits for polls that nobody makes.
+func TestStrandedLeases(t *testing.T) {
+	for name, strand := range map[string]func(t *testing.T, s *Store, link *pgtest.Link, p *cache.Poll){
+		"granted, and not heard of": func(t *testing.T, s *Store, link *pgtest.Link, p *cache.Poll) {
+			link.Slow(2 * pollTimeout)
+			if g, err := s.Begin(t.Context(), p); err == nil {
+				t.Fatalf("Begin by a slow way: %+v", g)
+			}
+			link.Slow(0)
+		},
+		"granted once the way is whole again": func(t *testing.T, s *Store, link *pgtest.Link, p *cache.Poll) {
+			_, err := s.Next(t.Context()) // over a connection that is not tried first the next time
+			must(t, err)
+			link.Cut(true)
+			if g, err := s.Begin(t.Context(), p); err == nil {
+				t.Fatalf("Begin by a way that is cut: %+v", g)
+			}
+			link.Cut(false)
+		},
+		"reported, and lost": func(t *testing.T, s *Store, link *pgtest.Link, p *cache.Poll) {
+			g, err := s.Begin(t.Context(), p)
+			must(t, err)
+			link.Cut(true)
+			storetest.Eventually(t, "the outage is noticed", func() bool { return s.Healthy() != nil })
+			s.CommitLater(&cache.Report{Key: p.Key, Generation: g.Generation, Token: g.Token})
+			link.Cut(false)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own, err := pgtest.Start("fsync=off")
+			must(t, err)
+			t.Cleanup(own.Close)
+			link := own.Link(t)
+			s, _ := open(t, Config{Address: link.Address("postgres")})
+			other, _ := open(t, Config{Address: own.Address("postgres")})
+			p := &cache.Poll{Key: *storetest.Key(1), Lease: time.Hour}
+			strand(t, s, link, p)
+			storetest.Eventually(t, "another replica may ask", func() bool {
+				g, err := other.Begin(t.Context(), p)
+				if err == nil && g.Token != 0 {
+					_, err = other.Commit(t.Context(), &cache.Report{Key: p.Key, Generation: g.Generation, Token: g.Token})
+					must(t, err)
+					return true
+				}
+				return false
+			})
+			storetest.Eventually(t, "the replica itself may ask", func() bool {
+				g, err := s.Begin(t.Context(), p)
+				return err == nil && g.Token != 0
+			})
+			time.Sleep(2 * ownEvery)
+			if g, err := other.Begin(t.Context(), p); err != nil || g.Busy == 0 {
+				t.Errorf("a lease that is heard of does not stand: %+v, %v", g, err)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -94,6 +95,9 @@ func (s *Store) Commit(ctx context.Context, r *cache.Report) (*cache.Entry, erro
 	out := s.await(ctx, s.entryWrite(r, make(chan outcome, 1)))
 	switch {
 	case out.err != nil:
+		if !errors.Is(out.err, cache.ErrForgotten) && !errors.Is(out.err, cache.ErrSuperseded) { // perhaps it never got to the database
+			s.strand(r)
+		}
 		return nil, fmt.Errorf("store task: %w", out.err)
 	case out.standing != nil:
 		return out.standing, nil
@@ -111,6 +115,7 @@ func (s *Store) CommitLater(r *cache.Report) {
 		s.writes.PutState(&r.Credential, *r.State)
 	}
 	if s.usable(context.Background()) != nil || !s.writes.Offer(s.entryWrite(r, nil)) {
+		s.strand(r)
 		r.Drop()
 	}
 }
@@ -240,11 +245,13 @@ func (s *Store) flush(batch []*write) {
 // tell tells those whose write failed; the others know.
 func (s *Store) tell(batch []*write, err error) {
 	for _, w := range batch {
-		switch {
-		case err == nil:
-		case w.done != nil:
+		if err == nil {
+			continue
+		}
+		s.strand(w.report)
+		if w.done != nil {
 			w.done <- outcome{err: err}
-		default:
+		} else {
 			w.report.Drop()
 		}
 	}

@@ -20,13 +20,20 @@ import (
 // often as POLLUX_SOAK says in a soak.
 func rounds(t testing.TB, few int) int {
 	t.Helper()
-	text := os.Getenv("POLLUX_SOAK")
+	return numberFrom(t, "POLLUX_SOAK", few)
+}
+
+// numberFrom is the number in an environment variable, or otherwise where that is
+// not set.
+func numberFrom(t testing.TB, variable string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(variable)
 	if text == "" {
-		return few
+		return otherwise
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatalf("POLLUX_SOAK: %v", err)
+		t.Fatalf("%s: %v", variable, err)
 	}
 	return n
 }
