@@ -2,13 +2,13 @@ package proxy
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pollux/proxy/wire"
 )
@@ -29,36 +29,39 @@ type metrics struct {
 
 type counter struct{ prometheus.Counter }
 
-func newMetrics(reg prometheus.Registerer, endpoints []*endpoint) (*metrics, error) {
-	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+func newMetrics(reg prometheus.Registerer, endpoints []*endpoint) *metrics {
+	auto := promauto.With(reg)
+	seconds := auto.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "pollux_request_seconds", Help: "Time to answer a request, without sending the answer.",
 		Buckets: []float64{.00001, .00005, .0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 10, 60},
 	}, []string{"route"})
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		requests: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "pollux_requests_total", Help: "Requests answered, by route and status code."}, []string{"route", "code"}),
-		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+		rejected: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "pollux_rejected_requests_total", Help: "Requests refused before they were routed, by reason."}, []string{"reason"}),
-		panics: prometheus.NewCounter(prometheus.CounterOpts{
+		panics: auto.NewCounter(prometheus.CounterOpts{
 			Name: "pollux_panics_total", Help: "Panics caught while serving a request."}),
-		serverErrors: prometheus.NewCounter(prometheus.CounterOpts{
+		serverErrors: auto.NewCounter(prometheus.CounterOpts{
 			Name: "pollux_connection_errors_total", Help: "Connections that ended with an error."}),
+		listener: wire.NewMetrics(reg),
 		counters: make([][1000]atomic.Pointer[counter], len(endpoints)),
 	}
 	for _, e := range endpoints {
 		m.names = append(m.names, e.name)
 		m.seconds = append(m.seconds, seconds.WithLabelValues(e.name))
 	}
-	for _, c := range []prometheus.Collector{m.requests, seconds, m.rejected, m.panics, m.serverErrors} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
+	return m
+}
+
+// registerGauges registers what is counted at the moment of asking.
+func (s *Server) registerGauges(reg prometheus.Registerer) {
+	gauge := func(name, help string, of func() float64) {
+		promauto.With(reg).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, of)
 	}
-	var err error
-	if m.listener, err = wire.NewMetrics(reg); err != nil {
-		return nil, err
-	}
-	return m, nil
+	gauge("pollux_streams_open", "Event streams open, of tasks and of lists.", s.streams.Inside)
+	gauge("pollux_waits_open", "Requests that wait for a change.", s.waits.Inside)
+	gauge("pollux_followed_tasks", "Tasks with somebody who waits for them or streams them.", func() float64 { return float64(s.hub.Topics()) })
 }
 
 // answered counts one answer. It allocates only for the first of its kind.

@@ -93,24 +93,16 @@ func New(cfg Config, upstreams []*upstream.Upstream, engine *poller.Poller, secr
 		engine: engine, secret: secret, gatherer: gatherer, log: log, routes: newRoutes(), lameDuck: lameDuck,
 		hub: follow.NewHub(), waits: follow.Gate{What: "waits_per_partition"}, streams: follow.Gate{What: "streams_per_partition"},
 	}
-	if s.metrics, err = newMetrics(reg, s.routes.all); err != nil {
-		return nil, err
-	}
+	s.metrics = newMetrics(reg, s.routes.all)
 	polls, end := context.WithCancel(context.Background())
 	s.endPolls = end
 	s.life = wire.NewLife(polls, roots.New(s.metrics.panics, log))
 	s.tasks = tasks.New(engine, s.hub, s.life, &s.waits, &s.streams, log)
 	s.native = native.New(engine, s.life)
 	s.agents = agents.NewFace(agents.New(buildVersion()), s.life, s.openDesk)
-	if s.inbound, err = inbound.New(engine, reg); err != nil {
-		return nil, err
-	}
-	if s.fleet, err = fleet.New(engine, engine.Index(), s.life, &s.streams, secret, reg, log); err != nil {
-		return nil, err
-	}
-	if err := s.registerGauges(reg); err != nil {
-		return nil, err
-	}
+	s.inbound = inbound.New(engine, reg)
+	s.fleet = fleet.New(engine, engine.Index(), s.life, &s.streams, secret, reg, log)
+	s.registerGauges(reg)
 	engine.Observe(s.hub)
 	engine.Observe(s.fleet.Observer())
 	s.settings.Store(st)
@@ -344,10 +336,7 @@ func (s *Server) OpenWebhooks(ctx context.Context, outbox cache.Outbox, reg prom
 	resume := func(t *webhooks.Task, c providers.Credential) (*poller.Request, bool) {
 		return s.settings.Load().access.Restore(t.Upstream, t.Values, &t.Partition, &t.Key, c)
 	}
-	w, err := webhooks.New(s.engine, outbox, s.secret, resume, reg, s.log)
-	if err != nil {
-		return fmt.Errorf("webhooks: %w", err)
-	}
+	w := webhooks.New(s.engine, outbox, s.secret, resume, reg, s.log)
 	w.Use(s.settings.Load().webhooks)
 	if err := w.Load(ctx); err != nil {
 		return fmt.Errorf("webhooks: %w", err)

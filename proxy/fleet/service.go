@@ -3,11 +3,11 @@
 package fleet
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pollux/cache"
 	"pollux/proxy/follow"
@@ -44,17 +44,14 @@ type Service struct {
 
 // New returns what lists the tasks of index. It has to be told of
 // changes, see [poller.Observer].
-func New(engine Engine, index cache.Index, l *wire.Life, streams *follow.Gate, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) (*Service, error) {
+func New(engine Engine, index cache.Index, l *wire.Life, streams *follow.Gate, secret *cache.Secret, reg prometheus.Registerer, log *slog.Logger) *Service {
 	s := &Service{engine: engine, index: index, life: l, streams: streams, secret: secret, log: log,
-		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+		logins: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 			Name: "pollux_logins_total", Help: "Attempts to log in at the dashboard, by result."}, []string{"result"})}
-	if err := reg.Register(s.logins); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
 	for _, result := range []string{loginAccepted, loginRefused, loginLimited} {
 		s.logins.WithLabelValues(result)
 	}
-	return s, nil
+	return s
 }
 
 // Observer is told what becomes known of tasks, for the streams of lists.

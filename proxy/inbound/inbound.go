@@ -6,12 +6,12 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/valyala/fasthttp"
 
 	"pollux/providers"
@@ -54,14 +54,10 @@ type Face struct {
 }
 
 // New returns a Face that tells engine what it is told.
-func New(engine Engine, reg prometheus.Registerer) (*Face, error) {
-	f := &Face{engine: engine, messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+func New(engine Engine, reg prometheus.Registerer) *Face {
+	return &Face{engine: engine, messages: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "pollux_inbound_messages_total", Help: "Messages of upstreams, by what they were taken for.",
 	}, []string{"upstream", "outcome"})}
-	if err := reg.Register(f.messages); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
-	return f, nil
 }
 
 // Serve answers POST /inbound/{upstream}. It asks no upstream, and waits for

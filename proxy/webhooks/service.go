@@ -132,7 +132,7 @@ var _ poller.Observer = (*Service)(nil)
 // New returns a Service that follow tasks through engine. It starts
 // nothing: call Use, Load and then Run. Nothing may be written to the
 // store before.
-func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume, reg prometheus.Registerer, log *slog.Logger) (*Service, error) {
+func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume, reg prometheus.Registerer, log *slog.Logger) *Service {
 	w := &Service{
 		engine: engine, outbox: outbox, vault: vault{secret}, resume: resume, log: log,
 		byID: map[string]*webhook{}, byKey: map[cache.ID][]*followed{}, sent: map[string]*delivery{}, rooms: map[cache.ID]*room{},
@@ -140,13 +140,10 @@ func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume
 	}
 	w.shared, _ = outbox.(shared)
 	w.changes.ids, w.changes.wake = map[string]struct{}{}, make(chan struct{}, 1)
-	var err error
-	if w.metrics, err = newMetrics(reg, w); err != nil {
-		return nil, err
-	}
+	w.metrics = newMetrics(reg, w)
 	w.roots = roots.New(w.metrics.panics, log)
 	outbox.OnPut(w.caused)
-	return w, nil
+	return w
 }
 
 // Prepare builds what c needs, which has been validated. Webhooks follow maxTasks

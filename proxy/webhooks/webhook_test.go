@@ -158,10 +158,7 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 		}
 		return g.request(task, c), true
 	}
-	g.Service, err = New(g.tasks, outbox, secret, resume, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(g.log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.Service = New(g.tasks, outbox, secret, resume, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(g.log, nil)))
 	g.Use(Prepare(DefaultConfig(), 10_000, "", anything{}))
 	st := *g.settings.Load()
 	st.plain, st.secure = r, r
@@ -355,10 +352,7 @@ func BenchmarkPublished(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := New(&tasks{}, &cache.MemoryOutbox{}, secret, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
+	w := New(&tasks{}, &cache.MemoryOutbox{}, secret, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	e := ended(1, "completed")
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

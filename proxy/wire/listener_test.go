@@ -57,11 +57,7 @@ func (c *addressed) RemoteAddr() net.Addr { return c.remote }
 
 func newGuard(t *testing.T, ln net.Listener, total, perIP int) *Listener {
 	t.Helper()
-	m, err := NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := Guard(ln, m, slog.New(slog.DiscardHandler))
+	g := Guard(ln, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 	g.Limit(total, perIP)
 	return g
 }
