@@ -112,7 +112,7 @@ func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
 		e.scope.set(e.scope.Word, Failed)
 		if traces != nil {
 			status := &(*traces)[len(*traces)-1]
-			status.Value, status.Tried = appendString(nil, string(Failed)), append(status.Tried, SourceTrace{Source: resultSource, Outcome: "says that the task failed"})
+			status.Value, status.Tried = AppendString(nil, string(Failed)), append(status.Tried, SourceTrace{Source: resultSource, Outcome: "says that the task failed"})
 		}
 	}
 	r.Task = m.fill(&e, native, outcome, nil, traces)
@@ -165,7 +165,7 @@ func (m *Mapping) judge(e *evaluation, r *Result, traces *[]FieldTrace) (native 
 	}
 	e.scope.set(w.word, o.Status)
 	if traces != nil {
-		*traces = append(*traces, FieldTrace{"status", appendString(nil, string(o.Status)), tried})
+		*traces = append(*traces, FieldTrace{"status", AppendString(nil, string(o.Status)), tried})
 	}
 	return native, o, nil
 }

@@ -48,7 +48,7 @@ func (v value) appendJSON(dst []byte, t memberType) []byte {
 	case typeCalls:
 		return appendCalls(dst, v.calls)
 	}
-	return appendString(dst, v.text)
+	return AppendString(dst, v.text)
 }
 
 // member is one member of the document that a provider file may fill.

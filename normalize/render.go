@@ -14,10 +14,10 @@ import (
 // stream. What is not UTF-8 in a string becomes U+FFFD.
 func (t *Task) AppendJSON(dst []byte) []byte {
 	dst = slices.Grow(dst, t.room())
-	dst = appendString(append(dst, `{"object":"task","id":`...), t.ID)
-	dst = appendString(append(dst, `,"upstream":`...), t.Upstream)
-	dst = appendString(append(dst, `,"provider":`...), t.Provider)
-	dst = appendString(append(dst, `,"status":`...), string(t.Status))
+	dst = AppendString(append(dst, `{"object":"task","id":`...), t.ID)
+	dst = AppendString(append(dst, `,"upstream":`...), t.Upstream)
+	dst = AppendString(append(dst, `,"provider":`...), t.Provider)
+	dst = AppendString(append(dst, `,"status":`...), string(t.Status))
 	dst = strconv.AppendBool(append(dst, `,"terminal":`...), t.Status.Terminal())
 	dst = appendOptional(append(dst, `,"native_status":`...), nonEmpty(t.NativeStatus))
 	dst = appendOptional(append(dst, `,"status_reason":`...), nonEmpty(t.StatusReason))
@@ -37,7 +37,7 @@ func (t *Task) AppendJSON(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, m.Name)
+		dst = AppendString(dst, m.Name)
 		dst = append(dst, ':')
 		dst = appendRaw(dst, m.Value)
 	}
@@ -79,7 +79,7 @@ func (a *RequiredAction) appendJSON(dst []byte) []byte {
 	if a == nil {
 		return append(dst, `null`...)
 	}
-	dst = appendString(append(dst, `{"type":`...), a.Type)
+	dst = AppendString(append(dst, `{"type":`...), a.Type)
 	dst = appendCalls(append(dst, `,"tool_calls":`...), a.ToolCalls)
 	return append(dst, '}')
 }
@@ -103,8 +103,8 @@ func (e *Error) appendJSON(dst []byte) []byte {
 		return append(dst, `null`...)
 	}
 	dst = appendOptional(append(dst, `{"code":`...), e.Code)
-	dst = appendString(append(dst, `,"type":`...), e.Type)
-	dst = appendString(append(dst, `,"message":`...), e.Message)
+	dst = AppendString(append(dst, `,"type":`...), e.Type)
+	dst = AppendString(append(dst, `,"message":`...), e.Message)
 	return append(dst, '}')
 }
 
@@ -138,7 +138,7 @@ func appendOptional(dst []byte, s *string) []byte {
 	if s == nil {
 		return append(dst, `null`...)
 	}
-	return appendString(dst, *s)
+	return AppendString(dst, *s)
 }
 
 func nonEmpty(s string) *string {
@@ -173,9 +173,9 @@ func appendRaw(dst []byte, raw Raw) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string (RFC 8259, section 7). U+2028 and
+// AppendString appends s as a JSON string (RFC 8259, section 7). U+2028 and
 // U+2029 are escaped too: they end a line in older JavaScript.
-func appendString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {

@@ -47,13 +47,13 @@ func TestAppendJSON(t *testing.T) {
 func TestAppendStringRoundTrips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(t, "s")
-		raw := appendString(nil, s)
+		raw := AppendString(nil, s)
 		var got string
 		if err := json.Unmarshal(raw, &got); err != nil {
-			t.Fatalf("appendString(%q) = %s: %v", s, raw, err)
+			t.Fatalf("AppendString(%q) = %s: %v", s, raw, err)
 		}
 		if utf8.ValidString(s) && got != s {
-			t.Fatalf("appendString(%q) reads back as %q", s, got)
+			t.Fatalf("AppendString(%q) reads back as %q", s, got)
 		}
 		if own := decodeString(string(raw)); own != got {
 			t.Fatalf("decodeString(%s) = %q, want %q", raw, own, got)

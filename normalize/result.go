@@ -28,7 +28,7 @@ func (m *Mapping) takeResult(t *Task, n *NativeResult, traces *[]FieldTrace) {
 			Code: cmp.Or(n.Failed.Code, t.Error.Code), Type: cmp.Or(n.Failed.Type, t.Error.Type), Message: cmp.Or(n.Failed.Message, t.Error.Message),
 		}
 		if n.Failed.Message != "" {
-			record(traces, FieldTrace{"error.message", appendString(nil, n.Failed.Message), []SourceTrace{{Source: resultSource, Outcome: outcomeUsed}}})
+			record(traces, FieldTrace{"error.message", AppendString(nil, n.Failed.Message), []SourceTrace{{Source: resultSource, Outcome: outcomeUsed}}})
 		}
 	case m.resultInto != "":
 		t.Output.take(n.Body, m.resultInto)
@@ -63,7 +63,7 @@ func shown(body []byte) Raw {
 	if CheckValue(body) == nil {
 		return Raw(body)
 	}
-	return appendString(nil, string(body))
+	return AppendString(nil, string(body))
 }
 
 // CheckResult reports why body cannot be a result, which is JSON or other text.

@@ -287,7 +287,7 @@ func (s *source) readJSON(d *document, in input) (v value, ok bool) {
 		}
 		return v, ok
 	case in.derived:
-		v.raw = appendString(nil, in.text)
+		v.raw = AppendString(nil, in.text)
 	default:
 		v.raw = d.slice(in.raw, in.index)
 	}

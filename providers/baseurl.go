@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+
+	"pollux/providers/template"
 )
 
 // ParseBaseURL reads the URL that an upstream's paths are relative to: an
@@ -18,7 +20,7 @@ func ParseBaseURL(s string) (*url.URL, error) {
 		return nil, errors.New("want a URL without user-info")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
 		return nil, errors.New("want a URL without query and fragment")
-	case hasDotSegment([]byte(u.Path)):
+	case template.HasDotSegment([]byte(u.Path)):
 		return nil, errors.New("want a URL without dot segments")
 	}
 	return u, nil

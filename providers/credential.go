@@ -6,6 +6,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"pollux/providers/template"
 )
 
 const redacted = "[redacted]"
@@ -42,7 +44,7 @@ func (p *Provider) HeldCredential(value string) Credential {
 	case len(id.Headers) > 0:
 		return Credential{Headers: []Field{{id.Headers[0], value}}}
 	case len(id.Query) > 0:
-		return Credential{Query: []Field{{id.Query[0], string(appendQueryValue(nil, value))}}}
+		return Credential{Query: []Field{{id.Query[0], string(template.AppendQueryValue(nil, value))}}}
 	}
 	return Credential{}
 }

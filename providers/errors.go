@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pollux/normalize"
+	"pollux/providers/template"
 )
 
 // errorRules is what a provider file says about answers that are no documents.
@@ -144,11 +145,4 @@ func (e *errorRules) code(body []byte) string {
 
 // isSlug reports whether s is a word of at most 64 bytes: an error code, not a
 // sentence that might quote what was sent.
-func isSlug(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !isUnreserved(c) || c == '~' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64 && strings.Trim(s, "-._") != ""
-}
+func isSlug(s string) bool { return template.IsName(s) && strings.Trim(s, "-._") != "" }

@@ -135,7 +135,7 @@ func mediaType(contentType string) string {
 
 func (p *Provider) native(r Reference, code int, body []byte) normalize.Native {
 	return normalize.Native{HTTPStatus: code, Body: body, Param: func(name string) (string, bool) {
-		i, known := p.param(name)
+		i, known := p.Params.Index(name)
 		if !known || i >= len(r.Values) || r.Values[i] == "" {
 			return "", false
 		}

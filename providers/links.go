@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/normalize"
+	"pollux/providers/template"
 )
 
 // Links returns where the answer to a request with this method and path
@@ -21,14 +22,14 @@ func (p *Parser) Links(method, escapedPath []byte) (paths, headers []string) {
 		method = []byte(http.MethodGet)
 	}
 	poll := &p.provider.Poll
-	requests := []*Request{&poll.Request}
+	requests := []*template.Request{&poll.Request}
 	if cancel := p.provider.Cancel; cancel != nil {
 		requests = append(requests, &cancel.Request)
 	}
 	var v View
 	for _, r := range requests {
 		v.reset(len(p.fixed), len(escapedPath))
-		if string(method) == r.Method && p.matchPath(&v, r, escapedPath) {
+		if string(method) == r.Method && r.MatchPath(escapedPath, p.setter(&v)) {
 			return poll.Links, poll.LinkHeaders
 		}
 	}
@@ -79,7 +80,7 @@ func (r *rewriter) value(v gjson.Result, at int) {
 	case at <= 0 || at+len(v.Raw) > len(r.body) || string(r.body[at:at+len(v.Raw)]) != v.Raw:
 	case v.Type == gjson.String:
 		if to := r.through(v.Str); to != v.Str {
-			r.edits = append(r.edits, edit{at, at + len(v.Raw), jsonString(to)})
+			r.edits = append(r.edits, edit{at, at + len(v.Raw), normalize.AppendString(nil, to)})
 		}
 	case v.IsArray() || v.IsObject():
 		v.ForEach(func(_, child gjson.Result) bool {

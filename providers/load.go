@@ -15,6 +15,7 @@ import (
 	"pollux/normalize"
 	"pollux/providers/sandbox/script"
 	"pollux/providers/strictyaml"
+	"pollux/providers/template"
 )
 
 // loader turns one decoded file into a Provider and collects what is wrong
@@ -90,7 +91,7 @@ func (l *loader) about(want string) {
 	if f.Name.Node != nil {
 		p.nameAt = f.Name.Node
 	}
-	if !isFileName(want) {
+	if !template.IsName(want) || strings.Contains(want, ".") {
 		l.fault(f.Name.Node, "name", "want the file's name to be letters, digits, dashes and underscores")
 	} else if p.Name != want {
 		l.fault(f.Name.Node, "name", "want %s, as the file is called", want)
@@ -222,8 +223,8 @@ func (l *loader) condition(t text) *normalize.Condition {
 func (l *loader) simulation() {
 	if l.file.Simulation != nil && len(l.faults) == 0 {
 		l.faults = append(l.faults, l.file.Simulation.CheckFile(script.File{
-			HasParam:  func(name string) bool { _, known := l.p.param(name); return known },
-			Request:   func(route string) []string { _, wrong := parseRequest(route, l.p.param, true); return wrong },
+			HasParam:  func(name string) bool { _, known := l.p.Params.Index(name); return known },
+			Request:   func(route string) []string { _, wrong := template.Parse(route, l.p.Params, true); return wrong },
 			Documents: l.p.Poll.Documents, Sweep: l.p.Sweep != nil, Inbound: l.p.Inbound != nil,
 		})...)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/net/http/httpguts"
+
+	"pollux/providers/template"
 )
 
 // reservedNames are query parameters that Pollux itself reads on a task's URL.
@@ -33,7 +35,7 @@ func (l *loader) identity() {
 	}
 	for _, q := range f.Query {
 		switch {
-		case !isName(q.Value) || slices.Contains(reservedNames, q.Value):
+		case !template.IsName(q.Value) || slices.Contains(reservedNames, q.Value):
 			l.fault(q.Node, "identity.query", "want the name of a query parameter that Pollux does not use itself")
 		case slices.Contains(id.Query, q.Value):
 			l.fault(q.Node, "identity.query", "is listed twice")
@@ -77,15 +79,15 @@ func (l *loader) headers(list []text, key string, allowed []string) []string {
 }
 
 func (l *loader) params() {
-	l.p.slashes = -1
+	slashes := -1
 	for _, member := range l.file.Params {
 		f, at := member.Value, member.Node
-		param := Param{
+		param := template.Param{
 			Name: member.Name, In: f.In.Value, Optional: f.Optional, Task: f.Task || f.In.Value == "path",
-			Slashes: f.Slashes, Max: defaultValueBytes,
+			Slashes: f.Slashes, Max: template.DefaultMax,
 		}
 		switch {
-		case !isName(member.Name):
+		case !template.IsName(member.Name):
 			l.fault(at, "params", "want a name of letters, digits, dots, dashes and underscores")
 		case slices.Contains(reservedNames, member.Name):
 			l.fault(at, "params", "is a name that Pollux uses itself")
@@ -98,22 +100,22 @@ func (l *loader) params() {
 		if param.Slashes && param.In != "path" {
 			l.fault(at, "params", "has slashes: true, which only a parameter of the path needs")
 		}
-		if param.Slashes && l.p.slashes >= 0 {
+		if param.Slashes && slashes >= 0 {
 			l.fault(at, "params", "has slashes: true like another one: where one ends and the other begins could not be told")
 		}
 		if param.Slashes {
-			l.p.slashes = len(l.p.Params)
+			slashes = len(l.p.Params)
 		}
 		if f.Max.Node != nil {
-			if param.Max = f.Max.Value; param.Max < 1 || param.Max > maxValueBytes {
-				l.fault(f.Max.Node, "", "want a length from 1 to %d bytes", maxValueBytes)
+			if param.Max = f.Max.Value; param.Max < 1 || param.Max > template.LongestMax {
+				l.fault(f.Max.Node, "", "want a length from 1 to %d bytes", template.LongestMax)
 			}
 		}
 		if param.Task && param.Optional {
 			l.fault(at, "params", "is part of the task's id, which cannot be optional")
 		}
 		if f.Pattern.Node != nil {
-			pattern, err := newPattern(f.Pattern.Value)
+			pattern, err := template.NewPattern(f.Pattern.Value)
 			if err != nil {
 				l.fault(f.Pattern.Node, "", "want a regular expression in RE2 syntax")
 			}
@@ -123,13 +125,13 @@ func (l *loader) params() {
 			switch {
 			case !param.Optional:
 				l.fault(f.Default.Node, "", "goes with optional: true: it is what sending none means")
-			case param.fault([]byte(param.Default)) != "":
+			case param.Fault([]byte(param.Default)) != "":
 				l.fault(f.Default.Node, "", "want a value that the parameter may have")
 			}
 		}
 		l.p.Params = append(l.p.Params, param)
 	}
-	if !slices.ContainsFunc(l.p.Params, func(p Param) bool { return p.Task }) {
+	if !slices.ContainsFunc(l.p.Params, func(p template.Param) bool { return p.Task }) {
 		l.fault(nil, "params", "wants a parameter that is the task's id: one in: path, or one in: query or body with task: true")
 	}
 }
@@ -139,7 +141,7 @@ func (l *loader) oneOf() {
 		var names []string
 		var indices []int
 		for _, name := range group {
-			param, ok := l.p.param(name.Value)
+			param, ok := l.p.Params.Index(name.Value)
 			switch {
 			case !ok:
 				l.fault(name.Node, "", "is no parameter of this file")
@@ -156,30 +158,4 @@ func (l *loader) oneOf() {
 		}
 		l.p.OneOf, l.p.oneOf = append(l.p.OneOf, names), append(l.p.oneOf, indices)
 	}
-}
-
-// param returns the index of the parameter of that name.
-func (p *Provider) param(name string) (int, bool) {
-	i := slices.IndexFunc(p.Params, func(p Param) bool { return p.Name == name })
-	return i, i >= 0
-}
-
-// isName reports whether s can name a parameter: it stands for itself in a URL.
-func isName(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !isUnreserved(c) || c == '~' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
-}
-
-// isFileName reports whether s can name a provider.
-func isFileName(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !isUnreserved(c) || c == '~' || c == '.' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
 }

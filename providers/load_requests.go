@@ -13,6 +13,7 @@ import (
 
 	"pollux/normalize"
 	"pollux/providers/strictyaml"
+	"pollux/providers/template"
 )
 
 // What a poll section means where it is silent.
@@ -31,7 +32,9 @@ func (l *loader) poll() {
 	p.Body = l.body(f.Body)
 	l.pollMethod()
 	if p.Request.Method != "" {
-		l.everyParamOnce(f.Request, &p.Request)
+		for _, message := range p.Request.Misplaced(l.p.Params, p.Body, l.p.Identity.Query) {
+			l.fault(f.Request.Node, "", "%s", message)
+		}
 	}
 	p.Headers = l.constantHeaders(f.Headers)
 	p.Documents = l.documents(f.Documents)
@@ -91,28 +94,22 @@ func (l *loader) pollMethod() {
 }
 
 // body checks the members of a JSON body. nil stays nil.
-func (l *loader) body(f *bodyFile) Body {
+func (l *loader) body(f *bodyFile) template.Body {
 	if f == nil {
 		return nil
 	}
-	b := Body{}
+	b := template.Body{}
 	for _, member := range *f {
-		m := BodyMember{Name: member.Name, text: member.Value.text.Value, param: literal}
-		name, isParam := placeholder(m.text)
-		if at := member.Value.number; at.Node != nil {
-			name, isParam, m.number = at.Value, true, true
-			if inner, braced := placeholder(name); braced {
-				name = inner
-			}
+		value, number := member.Value.text, member.Value.number.Node != nil
+		if number {
+			value = member.Value.number
 		}
-		switch i, known := l.p.param(name); {
-		case isParam && !known:
-			l.fault(member.Node, "", "{%s} is no parameter of this file", name)
-		case isParam:
-			m.param = i
-			l.p.Params[i].number = l.p.Params[i].number || m.number
-		case strings.ContainsAny(m.text, "{}"):
-			l.fault(member.Node, "", "want {param} alone, or plain text")
+		m, message := template.ParseMember(member.Name, value.Value, number, l.p.Params)
+		if message != "" {
+			l.fault(member.Node, "", "%s", message)
+		}
+		if number && m.Param >= 0 {
+			l.p.Params[m.Param].Number = true
 		}
 		b = append(b, m)
 	}
@@ -229,7 +226,7 @@ func (l *loader) idSource(f *idFile, header bool) idSource {
 // id, one with a name the parameter of that name.
 func (l *loader) groups(s *idSource, at text) {
 	for i, name := range s.match.SubexpNames()[1:] {
-		param, known := l.p.param(name)
+		param, known := l.p.Params.Index(name)
 		switch {
 		case name == "" && s.group == 0:
 			s.group = i + 1
@@ -274,48 +271,19 @@ func (l *loader) pause(d duration, absent time.Duration) time.Duration {
 
 // request parses a template. wild lets it hold placeholders that are no
 // parameters.
-func (l *loader) request(t text, key string, wild bool) Request {
+func (l *loader) request(t text, key string, wild bool) template.Request {
 	if t.Node == nil {
 		l.fault(nil, key, "is missing: a method and a path, such as GET /v1/jobs/{id}")
-		return Request{}
+		return template.Request{}
 	}
 	if t.Node.Broken() || t.Value == "" && t.Node.Scalar() != "" {
-		return Request{} // not a string, and already reported
+		return template.Request{} // not a string, and already reported
 	}
-	r, faults := parseRequest(t.Value, l.p.param, wild)
+	r, faults := template.Parse(t.Value, l.p.Params, wild)
 	for _, message := range faults {
 		l.fault(t.Node, key, "%s", message)
 	}
-	for i := range r.path {
-		r.path[i].slashes = r.path[i].param >= 0 && l.p.Params[r.path[i].param].Slashes
-	}
 	return r
-}
-
-// everyParamOnce checks that the poll's path and query agree with params.
-func (l *loader) everyParamOnce(t text, r *Request) {
-	for i, param := range l.p.Params {
-		inPath, inQuery := r.uses(i)
-		inBody := l.p.Poll.Body.count(i)
-		switch {
-		case param.In == "body" && (inPath > 0 || inQuery > 0 || inBody != 1):
-			l.fault(t.Node, "", "wants {%s} once in poll.body, where params says it is", param.Name)
-		case param.In != "body" && inBody > 0:
-			l.fault(t.Node, "", "has {%s} in poll.body, so params wants it in: body", param.Name)
-		case param.In == "path" && (inPath != 1 || inQuery > 0):
-			l.fault(t.Node, "", "wants {%s} once in its path, where params says it is", param.Name)
-		case param.In == "query" && (inPath > 0 || inQuery > 1):
-			l.fault(t.Node, "", "has {%s} elsewhere than once in its query, where params says it is", param.Name)
-		}
-	}
-	for _, q := range r.query {
-		if q.param >= 0 && l.p.Params[q.param].Name != q.name {
-			l.fault(t.Node, "", "wants {%s} under its own name", l.p.Params[q.param].Name)
-		}
-		if _, known := l.p.param(q.name); q.param == literal && known || slices.Contains(l.p.Identity.Query, q.name) {
-			l.fault(t.Node, "", "gives a parameter of this file a fixed value")
-		}
-	}
 }
 
 func (l *loader) creates() {
@@ -334,7 +302,7 @@ func (l *loader) create(f createFile, key string) {
 		Request: l.request(f.Request, key+".request", true), Continues: f.Continues.Value, params: map[int]string{},
 		Links: l.links(f.Links), LinkHeaders: l.answerHeaders(f.LinkHeaders),
 	}
-	if len(c.Request.query) > 0 {
+	if c.Request.HasQuery() {
 		l.fault(f.Request.Node, "", "a create is known by its path alone, so it has no query")
 	}
 	if len(f.ID) == 0 {
@@ -348,7 +316,7 @@ func (l *loader) create(f createFile, key string) {
 	}
 	for _, member := range f.Params {
 		l.path(member.Value)
-		i, ok := l.p.param(member.Name)
+		i, ok := l.p.Params.Index(member.Name)
 		if !ok {
 			l.fault(member.Node, "", "is no parameter of this file")
 			continue
@@ -392,30 +360,20 @@ func (l *loader) cancel() {
 
 // namesTask checks that a request about one task says which one. Parameters of
 // the poll's query are sent in every query, and read from it.
-func (l *loader) namesTask(at text, key string, r *Request, b Body) {
-	for i := len(l.p.Params) - 1; i >= 0; i-- {
-		param := &l.p.Params[i]
-		if !param.Task {
-			continue
-		}
-		if inPath, inQuery := r.uses(i); inPath+inQuery == 0 && !b.holds(i) && param.In != "query" {
-			l.fault(at.Node, key, "names no task: it wants {%s} in its path, query or body", param.Name)
-		}
-		return // the last one is the task's own id
+func (l *loader) namesTask(at text, key string, r *template.Request, b template.Body) {
+	task := l.p.Params.Task()
+	if task < 0 {
+		return
 	}
-}
-
-// placeholder returns the name in "{name}".
-func placeholder(s string) (name string, ok bool) {
-	inner, open := strings.CutPrefix(s, "{")
-	name, closed := strings.CutSuffix(inner, "}")
-	return name, open && closed && isName(name)
+	if param := &l.p.Params[task]; r.Count(task) == 0 && b.Count(task) == 0 && param.In != "query" {
+		l.fault(at.Node, key, "names no task: it wants {%s} in its path, query or body", param.Name)
+	}
 }
 
 func (l *loader) touch() {
 	for _, t := range l.file.Touch {
 		r := l.request(t, "touch", false)
-		if r.Method == http.MethodGet || len(r.query) > 0 {
+		if r.Method == http.MethodGet || r.HasQuery() {
 			l.fault(t.Node, "", "want a request that changes something, known by its method and path")
 		} else if r.Method != "" {
 			l.namesTask(t, "touch", &r, nil)

@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/normalize"
+	"pollux/providers/template"
 )
 
 // MatchPoll reports whether a native request is exactly a status poll of the
@@ -18,9 +19,7 @@ import (
 // it matches.
 func (p *Parser) MatchPoll(v *View, method, escapedPath, query []byte) bool {
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
-	poll := &p.provider.Poll
-	return poll.Body == nil && string(method) == poll.Request.Method && p.matchPath(v, &poll.Request, escapedPath) &&
-		p.matchQuery(v, &poll.Request, query) && p.complete(v) == nil
+	return p.provider.Poll.Body == nil && p.matchPoll(v, method, escapedPath, query) && p.complete(v) == nil
 }
 
 // MayPoll reports whether a request with this method and path may be a status
@@ -29,106 +28,27 @@ func (p *Parser) MayPoll(method, escapedPath []byte) bool {
 	var v View
 	poll := &p.provider.Poll
 	v.reset(len(p.fixed), len(escapedPath))
-	return poll.Body != nil && string(method) == poll.Request.Method && p.matchPath(&v, &poll.Request, escapedPath)
+	return poll.Body != nil && string(method) == poll.Request.Method && poll.Request.MatchPath(escapedPath, p.setter(&v))
 }
 
 // MatchPollBody is MatchPoll for a poll that has a body: the parsed body must
 // be the file's, with values in place of its parameters, and nothing more.
 func (p *Parser) MatchPollBody(v *View, method, escapedPath, query, body []byte) bool {
 	v.reset(len(p.fixed), len(escapedPath)+len(query)+len(body))
-	poll := &p.provider.Poll
-	return poll.Body != nil && string(method) == poll.Request.Method && p.matchPath(v, &poll.Request, escapedPath) &&
-		p.matchQuery(v, &poll.Request, query) && p.matchBody(v, poll.Body, body) && p.complete(v) == nil
+	set := func(param int, value []byte) bool { return p.set(v, param, value) == nil }
+	posted := p.provider.Poll.Body
+	return posted != nil && p.matchPoll(v, method, escapedPath, query) && posted.Match(body, p.provider.Params, set) && p.complete(v) == nil
 }
 
-// matchPath matches a path against a template and sets the parameters in it.
-func (p *Parser) matchPath(v *View, r *Request, path []byte) bool {
-	path = bytes.TrimPrefix(path, []byte("/"))
-	for i, s := range r.path {
-		after := len(r.path) - 1 - i
-		raw, rest, more := bytes.Cut(path, []byte("/"))
-		if s.slashes {
-			raw, rest, more = cutBefore(path, after)
-		}
-		if more != (after > 0) || !p.matchSegment(v, s, raw) {
-			return false
-		}
-		path = rest
-	}
-	return true
+// matchPoll reports whether method, path and query are a poll's.
+func (p *Parser) matchPoll(v *View, method, escapedPath, query []byte) bool {
+	r, set := &p.provider.Poll.Request, p.setter(v)
+	return string(method) == r.Method && r.MatchPath(escapedPath, set) && r.MatchQuery(query, p.provider.Params, set)
 }
 
-// cutBefore cuts path before its last n segments.
-func cutBefore(path []byte, n int) (before, last []byte, found bool) {
-	end := len(path)
-	for range n {
-		if end = bytes.LastIndexByte(path[:end], '/'); end < 0 {
-			return nil, nil, false
-		}
-	}
-	if n == 0 {
-		return path, nil, false
-	}
-	return path[:end], path[end+1:], true
-}
-
-func (p *Parser) matchSegment(v *View, s segment, raw []byte) bool {
-	if s.param == literal {
-		return string(raw) == s.prefix
-	}
-	if len(raw) < len(s.prefix)+len(s.suffix) {
-		return false
-	}
-	end := len(raw) - len(s.suffix)
-	if string(raw[:len(s.prefix)]) != s.prefix || string(raw[end:]) != s.suffix {
-		return false
-	}
-	value := raw[len(s.prefix):end]
-	if s.slashes && (bytes.Contains(value, []byte("%2F")) || bytes.Contains(value, []byte("%2f"))) {
-		return false // upstream this need not be the same as a slash
-	}
-	return s.param == wildcard && len(value) > 0 || s.param >= 0 && p.decode(v, s.param, value, false) == nil
-}
-
-// matchQuery sets the parameters in a query that may hold the declared ones
-// and must hold the template's.
-func (p *Parser) matchQuery(v *View, r *Request, query []byte) bool {
-	literals := 0
-	for rest := query; len(rest) > 0; {
-		var pair []byte
-		pair, rest, _ = bytes.Cut(rest, []byte("&"))
-		name, value, _ := bytes.Cut(pair, []byte("="))
-		if i := p.provider.queryParam(name); i >= 0 {
-			if bytes.IndexByte(value, '+') >= 0 || p.decode(v, i, value, false) != nil {
-				return false
-			}
-			continue
-		}
-		if !r.hasLiteral(name, value) {
-			return false
-		}
-		literals++
-	}
-	return literals == r.literals()
-}
-
-func (r *Request) hasLiteral(name, value []byte) bool {
-	for _, q := range r.query {
-		if q.param == literal && string(name) == q.name && string(value) == q.value {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *Request) literals() int {
-	n := 0
-	for _, q := range r.query {
-		if q.param == literal {
-			n++
-		}
-	}
-	return n
+// setter takes the escaped values of parameters into v.
+func (p *Parser) setter(v *View) func(param int, escaped []byte) bool {
+	return func(param int, escaped []byte) bool { return p.decode(v, param, escaped, false) == nil }
 }
 
 // Create returns the declared request that makes a task and has this method
@@ -138,7 +58,7 @@ func (p *Parser) Create(method, escapedPath []byte) *Create {
 	for i := range p.provider.Creates {
 		c := &p.provider.Creates[i]
 		v.reset(len(p.fixed), len(escapedPath))
-		if string(method) == c.Request.Method && p.matchPath(&v, &c.Request, escapedPath) {
+		if string(method) == c.Request.Method && c.Request.MatchPath(escapedPath, p.setter(&v)) {
 			return c
 		}
 	}
@@ -197,7 +117,7 @@ func (p *Parser) Affected(method, escapedPath, query, body []byte) (Reference, b
 func (p *Parser) created(c *Create, escapedPath, query, request []byte, id string, more func(*View) bool) (Reference, bool) {
 	var v View
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
-	if id == "" || !p.matchPath(&v, &c.Request, escapedPath) || !p.scope(&v, query) {
+	if id == "" || !c.Request.MatchPath(escapedPath, p.setter(&v)) || !p.scope(&v, query) {
 		return Reference{}, false
 	}
 	last := p.task[len(p.task)-1]
@@ -222,19 +142,19 @@ func (p *Parser) created(c *Create, escapedPath, query, request []byte, id strin
 
 // acts matches a request about one task: its parameters are in the path, the
 // query, and the members of the body that fields names as {param}.
-func (p *Parser) acts(r *Request, fields Body, method, escapedPath, query, body []byte) (Reference, bool) {
+func (p *Parser) acts(r *template.Request, fields template.Body, method, escapedPath, query, body []byte) (Reference, bool) {
 	var v View
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
-	if string(method) != r.Method || !p.matchPath(&v, r, escapedPath) || !p.scope(&v, query) {
+	if string(method) != r.Method || !r.MatchPath(escapedPath, p.setter(&v)) || !p.scope(&v, query) {
 		return Reference{}, false
 	}
 	if len(fields) > 0 && normalize.CheckBody(body) == nil {
 		for _, m := range fields {
-			if m.param < 0 {
+			if m.Param < 0 {
 				continue
 			}
 			text, ok := nameAt(body, gjson.Escape(m.Name))
-			if text != "" && v.values[m.param] == nil && (!ok || p.set(&v, m.param, []byte(text)) != nil) {
+			if text != "" && v.values[m.Param] == nil && (!ok || p.set(&v, m.Param, []byte(text)) != nil) {
 				return Reference{}, false
 			}
 		}
@@ -252,7 +172,7 @@ func (p *Parser) scope(v *View, query []byte) bool {
 		var pair []byte
 		pair, query, _ = bytes.Cut(query, []byte("&"))
 		name, value, _ := bytes.Cut(pair, []byte("="))
-		if i := p.provider.queryParam(name); i >= 0 && p.decode(v, i, value, false) != nil {
+		if i := p.provider.Params.Query(name); i >= 0 && p.decode(v, i, value, false) != nil {
 			return false
 		}
 	}

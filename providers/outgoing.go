@@ -8,19 +8,19 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"pollux/providers/template"
 )
 
 // PollRequest returns the upstream's status request for r: the template's path
 // below base, the sent parameters in the order of the file, fixed headers, and
 // c. Nothing else is in it, whatever the caller sent. net/http never repeats it.
 func (p *Provider) PollRequest(ctx context.Context, base *url.URL, r Reference, c Credential) (*http.Request, error) {
-	req, err := p.request(ctx, &p.Poll.Request, base, r, c)
+	req, err := p.request(ctx, &p.Poll.Request, p.Poll.Body, base, r, c)
 	if err != nil {
 		return nil, fmt.Errorf("build status request of provider %s: %w", p.Name, err)
 	}
-	if p.Poll.Body != nil {
-		carry(req, p.Poll.Body.render(r.Values))
-	} else {
+	if p.Poll.Body == nil {
 		neverRepeated(req)
 	}
 	return req, nil
@@ -43,30 +43,31 @@ func carry(req *http.Request, body []byte) {
 // CancelRequest returns the upstream's request to cancel the task r. The
 // provider must be able to: Cancel is not nil.
 func (p *Provider) CancelRequest(ctx context.Context, base *url.URL, r Reference, c Credential) (*http.Request, error) {
-	req, err := p.request(ctx, &p.Cancel.Request, base, r, c)
+	req, err := p.request(ctx, &p.Cancel.Request, p.Cancel.Body, base, r, c)
 	if err != nil {
 		return nil, fmt.Errorf("build cancel request of provider %s: %w", p.Name, err)
-	}
-	if p.Cancel.Body != nil {
-		carry(req, p.Cancel.Body.render(r.Values))
 	}
 	return req, nil
 }
 
-func (p *Provider) request(ctx context.Context, t *Request, base *url.URL, r Reference, c Credential) (*http.Request, error) {
+func (p *Provider) request(ctx context.Context, t *template.Request, body template.Body, base *url.URL, r Reference, c Credential) (*http.Request, error) {
 	if len(r.Values) != len(p.Params) {
 		return nil, fmt.Errorf("the reference has %d values, want %d", len(r.Values), len(p.Params))
 	}
 	var room [128]byte
-	escaped := string(t.appendPath(append(room[:0], strings.TrimSuffix(base.EscapedPath(), "/")...), r.Values))
+	escaped := string(t.AppendPath(append(room[:0], strings.TrimSuffix(base.EscapedPath(), "/")...), r.Values))
 	path, err := url.PathUnescape(escaped)
 	if err != nil {
 		return nil, fmt.Errorf("escape path: %w", err)
 	}
 	// RawPath holds as long as it decodes to Path, so the wire has exactly
 	// these bytes: %2F in a value stays %2F.
-	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawPath: escaped, RawQuery: string(p.appendQuery(nil, t, r, c))}
-	return p.requestTo(ctx, t.Method, u, c), nil
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawPath: escaped, RawQuery: string(c.appendQuery(t.AppendQuery(nil, p.Params, r.Values, body)))}
+	req := p.requestTo(ctx, t.Method, u, c)
+	if body != nil {
+		carry(req, body.Render(r.Values))
+	}
+	return req, nil
 }
 
 // Values of headers that every request has. They are shared: whoever adds to one
@@ -97,42 +98,16 @@ func (p *Provider) requestTo(ctx context.Context, method string, u *url.URL, c C
 	return req.WithContext(ctx)
 }
 
-// appendQuery appends the template's query, then every other query parameter
-// that was sent, in the order of the file, then the credential's.
-func (p *Provider) appendQuery(dst []byte, t *Request, r Reference, c Credential) []byte {
-	pair := func(name string) {
+// appendQuery appends the credential's query parameters, as they were sent.
+func (c Credential) appendQuery(dst []byte) []byte {
+	for _, f := range c.Query {
 		if len(dst) > 0 {
 			dst = append(dst, '&')
 		}
-		dst = append(append(dst, name...), '=')
-	}
-	for _, q := range t.query {
-		switch {
-		case q.param == literal:
-			pair(q.name)
-			dst = append(dst, q.value...)
-		case r.Values[q.param] != "":
-			pair(q.name)
-			dst = appendQueryValue(dst, r.Values[q.param])
-		}
-	}
-	for i, param := range p.Params {
-		if _, there := t.uses(i); param.In != "query" || there > 0 || r.Values[i] == "" || p.inBody(t, i) {
-			continue
-		}
-		pair(param.Name)
-		dst = appendQueryValue(dst, r.Values[i])
-	}
-	for _, f := range c.Query {
-		pair(f.Name)
+		dst = append(append(dst, f.Name...), '=')
 		dst = appendSent(dst, f.Value)
 	}
 	return dst
-}
-
-// inBody reports whether the request t carries the parameter in its body.
-func (p *Provider) inBody(t *Request, param int) bool {
-	return p.Cancel != nil && t == &p.Cancel.Request && p.Cancel.Body.holds(param)
 }
 
 // appendSent appends a query value that is escaped as its sender wanted, and
@@ -142,7 +117,7 @@ func appendSent(dst []byte, value string) []byte {
 		if c := value[i]; c > ' ' && c < 0x7f && c != '&' && c != '#' {
 			dst = append(dst, c)
 		} else {
-			dst = appendQueryValue(dst, value[i:i+1])
+			dst = template.AppendQueryValue(dst, value[i:i+1])
 		}
 	}
 	return dst

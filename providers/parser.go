@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pollux/providers/strictyaml"
+	"pollux/providers/template"
 )
 
 // Parser reads which task of one upstream is meant. It is immutable and safe
@@ -32,12 +33,12 @@ func NewParser(p *Provider, fixed map[string]string) (*Parser, error) {
 	parser := &Parser{provider: p, fixed: make([][]byte, len(p.Params))}
 	var faults strictyaml.Faults
 	for name, value := range fixed {
-		i, known := p.param(name)
+		i, known := p.Params.Index(name)
 		if !known {
 			faults = append(faults, strictyaml.Fault{Key: name, Message: "is no parameter of provider " + p.Name})
 			continue
 		}
-		if reason := p.Params[i].fault([]byte(value)); reason != "" {
+		if reason := p.Params[i].Fault([]byte(value)); reason != "" {
 			faults = append(faults, strictyaml.Fault{Key: name, Message: reason})
 		}
 		parser.fixed[i] = []byte(value)
@@ -56,23 +57,6 @@ func NewParser(p *Provider, fixed map[string]string) (*Parser, error) {
 		}
 	}
 	return parser, nil
-}
-
-// fault says why value cannot be the parameter's, "" if it can.
-func (p *Param) fault(value []byte) string {
-	if reason := valueFault(value, p.Max); reason != "" {
-		return reason
-	}
-	if p.Slashes && (value[0] == '/' || value[len(value)-1] == '/' || bytes.Contains(value, []byte("//"))) {
-		return "has an empty segment"
-	}
-	if p.number && !isNumber(string(value)) {
-		return "is no number"
-	}
-	if p.Pattern != nil && !p.Pattern.Match(value) {
-		return "does not have the form that the provider's ids have"
-	}
-	return ""
 }
 
 // ParseURL reads a reference from the path after /v1/tasks/{upstream}/, as the
@@ -212,21 +196,10 @@ func (p *Provider) scopeParam(name []byte) int {
 	return -1
 }
 
-// queryParam returns the index of a parameter that the upstream wants in its
-// query, -1 if there is none of that name.
-func (p *Provider) queryParam(name []byte) int {
-	for i := range p.Params {
-		if p.Params[i].In == "query" && string(name) == p.Params[i].Name {
-			return i
-		}
-	}
-	return -1
-}
-
 // decode sets parameter i from its escaped value.
 func (p *Parser) decode(v *View, i int, escaped []byte, raw bool) *ReferenceError {
 	start := len(v.buf)
-	buf, reason := unescape(v.buf, escaped, raw)
+	buf, reason := template.Unescape(v.buf, escaped, raw)
 	v.buf = buf
 	if reason != "" {
 		return &ReferenceError{p.provider.Params[i].Name, reason}
@@ -244,7 +217,7 @@ func (p *Parser) set(v *View, i int, value []byte) *ReferenceError {
 	case p.fixed[i] != nil && !bytes.Equal(p.fixed[i], value):
 		reason = "differs from the value that the upstream's config fixes"
 	default:
-		reason = param.fault(value)
+		reason = param.Fault(value)
 	}
 	if reason != "" {
 		return &ReferenceError{param.Name, reason}
@@ -292,7 +265,7 @@ func (p *Parser) Format(r Reference) string {
 		if len(b) > 0 {
 			b = append(b, '/')
 		}
-		b = appendPathValue(b, r.Values[i])
+		b = template.AppendPathValue(b, r.Values[i])
 	}
 	separator := byte('?')
 	for i, param := range p.provider.Params {
@@ -302,7 +275,7 @@ func (p *Parser) Format(r Reference) string {
 		b = append(b, separator)
 		b = append(b, param.Name...)
 		b = append(b, '=')
-		b = appendQueryValue(b, r.Values[i])
+		b = template.AppendQueryValue(b, r.Values[i])
 		separator = '&'
 	}
 	return string(b)
@@ -312,11 +285,8 @@ func (p *Parser) Format(r Reference) string {
 func (p *Parser) TaskID(r Reference) string { return p.provider.taskID(r) }
 
 func (p *Provider) taskID(r Reference) string {
-	id := ""
-	for i, param := range p.Params {
-		if param.Task && i < len(r.Values) {
-			id = r.Values[i]
-		}
+	if i := p.Params.Task(); i >= 0 && i < len(r.Values) {
+		return r.Values[i]
 	}
-	return id
+	return ""
 }

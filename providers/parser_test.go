@@ -230,13 +230,12 @@ func TestParsingDoesNotAllocate(t *testing.T) {
 	orq, flow := newParser(t, "orq", nil), newParser(t, "gumloop-flow", nil)
 	shannon := newParser(t, "shannon", nil)
 	var v View
+	method, path, query := []byte("GET"), []byte("/get_pl_run"), []byte("run_id=run1&user_id=u&project_id=p")
 	for name, parse := range map[string]func() bool{
 		"ParseURL escaped": func() bool { return orq.ParseURL(&v, []byte("my%20agent%2Fx/01K6D8QESESZ6SAXQPJPFQXPFT"), nil) == nil },
 		"ParseURL pattern": func() bool { return shannon.ParseURL(&v, []byte("task-0f2c-1761129000"), nil) == nil },
 		"ParseURL query":   func() bool { return flow.ParseURL(&v, []byte("run1"), []byte("user_id=u&project_id=p")) == nil },
-		"MatchPoll": func() bool {
-			return flow.MatchPoll(&v, []byte("GET"), []byte("/get_pl_run"), []byte("run_id=run1&user_id=u&project_id=p"))
-		},
+		"MatchPoll":        func() bool { return flow.MatchPoll(&v, method, path, query) },
 	} {
 		if !parse() {
 			t.Fatalf("%s: not read", name)

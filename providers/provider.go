@@ -9,6 +9,7 @@ import (
 	"pollux/normalize"
 	"pollux/providers/sandbox/script"
 	"pollux/providers/strictyaml"
+	"pollux/providers/template"
 )
 
 // Provider is one declared API, loaded from one file and checked. It is
@@ -21,9 +22,9 @@ type Provider struct {
 	Revision string // changes whenever the file's meaning does
 
 	Identity   Identity
-	Params     []Param    // in the order of the file
-	OneOf      [][]string // of each group at least one parameter must be sent
-	Reopenable bool       // a terminal task may run again under the same id
+	Params     template.Params // in the order of the file
+	OneOf      [][]string      // of each group at least one parameter must be sent
+	Reopenable bool            // a terminal task may run again under the same id
 	Poll       Poll
 	Creates    []Create
 	Cancel     *Action            // nil when the provider cannot cancel
@@ -35,12 +36,11 @@ type Provider struct {
 
 	Mapping *normalize.Mapping
 
-	nameAt  *strictyaml.Node // where the file says its name, for faults
-	oneOf   [][]int          // OneOf by index
-	ids     []idSource       // where an answer may name its task
-	slashes int              // the parameter whose value may hold slashes, -1 if there is none
-	touch   []Request        // other requests after which a task's stored answer is old
-	errors  errorRules
+	nameAt *strictyaml.Node   // where the file says its name, for faults
+	oneOf  [][]int            // OneOf by index
+	ids    []idSource         // where an answer may name its task
+	touch  []template.Request // other requests after which a task's stored answer is old
+	errors errorRules
 }
 
 // Need says how many of the identity headers must be sent.
@@ -64,28 +64,12 @@ type Identity struct {
 	Scheme string // put before a Pollux-held credential in Headers[0], as "Bearer"; "" sends it bare
 }
 
-// Param is one parameter of a task's reference.
-type Param struct {
-	Name     string
-	In       string // "path", "query" or "body": where the upstream's poll request wants it
-	Task     bool   // part of the reference in /v1/tasks/{upstream}/...: every path parameter, and another that is the id
-	Optional bool
-	Default  string // value that means what sending none means, so that it is not sent; "" if none does
-	Slashes  bool   // its value may hold slashes, which are sent as they are
-	Max      int    // longest value, in bytes
-	// Pattern is the file's rule for a value, anchored; nil if it has none.
-	// Either way a value is 1 to Max bytes of UTF-8 without control
-	// characters, backslashes and dot segments.
-	Pattern *Pattern
-	number  bool // stands in a body as a number
-}
-
 // Poll is the status request and the vendor's advice on how often to send it.
 type Poll struct {
-	Request   Request
-	Headers   []Field // constant request headers, in canonical form: of a poll and of Pollux's other requests
-	Body      Body    // of a POST; nil: none
-	Documents []int   // HTTP codes whose answers are documents, sorted
+	Request   template.Request
+	Headers   []Field       // constant request headers, in canonical form: of a poll and of Pollux's other requests
+	Body      template.Body // of a POST; nil: none
+	Documents []int         // HTTP codes whose answers are documents, sorted
 	// Links and LinkHeaders are where an answer has URLs of the upstream: GJSON
 	// paths of strings, or of objects and lists with strings, and headers in
 	// canonical form.
@@ -113,7 +97,7 @@ type Bypass struct {
 
 // Create is a request that makes (or continues) a task.
 type Create struct {
-	Request   Request
+	Request   template.Request
 	Continues string         // GJSON path in the request body that names the task that runs again; "" if none
 	Links     []string       // GJSON paths of strings in the answer that are URLs of the upstream
 	params    map[int]string // GJSON paths in the request body, by parameter
@@ -124,9 +108,9 @@ type Create struct {
 
 // Action is a request about one task, such as cancel.
 type Action struct {
-	Request Request
-	Body    Body  // nil: none
-	OK      []int // codes that mean it was accepted; empty means any 2xx
+	Request template.Request
+	Body    template.Body // nil: none
+	OK      []int         // codes that mean it was accepted; empty means any 2xx
 	// DeletesEnded says that the request deletes a task that has ended, which
 	// nobody means who cancels one.
 	DeletesEnded bool

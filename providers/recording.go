@@ -108,7 +108,7 @@ func (r *Recording) reference(p *Provider, samples map[string]string) (Reference
 		}
 	}
 	if id := firstID(p.ids, nil, r.Answer().Body); id != "" {
-		ref.Values[p.taskParam()] = id
+		ref.Values[p.Params.Task()] = id
 	}
 	return ref, nil
 }

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/template"
 )
 
 // Result is the second request that a finished task's result needs.
 type Result struct {
-	Request  *Request // nil: Link says where
-	MaxBytes int64    // of its answer; 0: the upstream's limit
-	Failed   []int    // codes that mean that the task failed
+	Request  *template.Request // nil: Link says where
+	MaxBytes int64             // of its answer; 0: the upstream's limit
+	Failed   []int             // codes that mean that the task failed
 	link     idSource
 	hosts    []string
 	read     bool // nothing takes the whole answer: sources read its JSON
@@ -111,7 +112,7 @@ var (
 // must not be followed.
 func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference, v Verdict, c Credential) (req *http.Request, away bool, err error) {
 	if p.Result.Request != nil {
-		if req, err = p.request(ctx, p.Result.Request, base, r, c); err != nil {
+		if req, err = p.request(ctx, p.Result.Request, nil, base, r, c); err != nil {
 			return nil, false, fmt.Errorf("build result request of provider %s: %w", p.Name, err)
 		}
 	} else {
@@ -121,8 +122,8 @@ func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference
 		}
 		if away = foreign; away {
 			c = Credential{}
-		} else if query := string(p.appendQuery(nil, &Request{}, Reference{Values: make([]string, len(p.Params))}, Credential{Query: c.Query})); query != "" {
-			u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+query, "&")
+		} else {
+			u.RawQuery = string(c.appendQuery([]byte(u.RawQuery)))
 		}
 		req = p.requestTo(ctx, http.MethodGet, u, c)
 		if away { // constant headers may be the upstream's own affair

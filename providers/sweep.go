@@ -13,11 +13,12 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"pollux/normalize"
+	"pollux/providers/template"
 )
 
 // Sweep is a listing that tells about many tasks at once.
 type Sweep struct {
-	Request  Request
+	Request  template.Request
 	Code     int  // HTTP code as which an item is judged, which has none of its own
 	MaxPages int  // of one sweep
 	Partial  bool // of an item only its status is believed, and an end is confirmed by a poll
@@ -42,8 +43,8 @@ func (l *loader) sweep() {
 	if s.Request.Method != "" && s.Request.Method != http.MethodGet {
 		l.fault(f.Request.Node, "", "want a GET request: a listing changes nothing")
 	}
-	if task := l.p.taskParam(); task >= 0 && s.Request.Method != "" {
-		if inPath, inQuery := s.Request.uses(task); inPath+inQuery > 0 {
+	if task := l.p.Params.Task(); task >= 0 && s.Request.Method != "" {
+		if s.Request.Count(task) > 0 {
 			l.fault(f.Request.Node, "", "names one task by {%s}, and wants the listing of many", l.p.Params[task].Name)
 		}
 	}
@@ -59,7 +60,7 @@ func (l *loader) sweep() {
 	if f.Next != nil {
 		s.next, s.param = f.Next.Path.Value, f.Next.Param.Value
 		l.path(f.Next.Path)
-		if f.Next.Path.Node == nil || !isName(s.param) {
+		if f.Next.Path.Node == nil || !template.IsName(s.param) {
 			l.fault(f.Next.Param.Node, "sweep.next", "wants path: where the answer has the next page's cursor, and param: the query parameter that takes it")
 		}
 	}
@@ -100,24 +101,13 @@ func (s *Sweep) Covers(status normalize.Status) bool {
 // listing has one page.
 func (s *Sweep) CursorParam() string { return s.param }
 
-// taskParam is the index of the parameter that is the task's own id, the last
-// one of the reference's path; -1 if there is none.
-func (p *Provider) taskParam() int {
-	for i := len(p.Params) - 1; i >= 0; i-- {
-		if p.Params[i].Task {
-			return i
-		}
-	}
-	return -1
-}
-
 // SweepGroup names the listing that would show the task r: tasks with the same
 // name are told about by one sweep. It is made of the reference's other values.
 func (p *Provider) SweepGroup(r Reference) string {
 	var b []byte
 	for i, value := range r.Values {
-		if i != p.taskParam() {
-			b = append(appendQueryValue(b, value), '&')
+		if i != p.Params.Task() {
+			b = append(template.AppendQueryValue(b, value), '&')
 		}
 	}
 	return string(b)
@@ -127,15 +117,15 @@ func (p *Provider) SweepGroup(r Reference) string {
 // task r: the first one, or that of a cursor. net/http never repeats it.
 func (p *Provider) SweepRequest(ctx context.Context, base *url.URL, r Reference, cursor string, c Credential) (*http.Request, error) {
 	values := slices.Clone(r.Values)
-	if task := p.taskParam(); task >= 0 && task < len(values) {
+	if task := p.Params.Task(); task >= 0 && task < len(values) {
 		values[task] = ""
 	}
-	req, err := p.request(ctx, &p.Sweep.Request, base, Reference{values}, c)
+	req, err := p.request(ctx, &p.Sweep.Request, nil, base, Reference{values}, c)
 	if err != nil {
 		return nil, fmt.Errorf("build sweep request of provider %s: %w", p.Name, err)
 	}
 	if cursor != "" {
-		pair := p.Sweep.param + "=" + string(appendQueryValue(nil, cursor))
+		pair := p.Sweep.param + "=" + string(template.AppendQueryValue(nil, cursor))
 		req.URL.RawQuery = strings.TrimPrefix(withoutPair(req.URL.RawQuery, p.Sweep.param)+"&"+pair, "&")
 	}
 	neverRepeated(req)
@@ -205,7 +195,7 @@ func (p *Provider) ReadSweep(r Reference, page Answer, wanted func(id string) bo
 			return true
 		}
 		about := Reference{slices.Clone(r.Values)}
-		about.Values[p.taskParam()] = id
+		about.Values[p.Params.Task()] = id
 		if v := p.Judge(about, p.Sweep.Code, nil, body, now); v.Kind == Answered {
 			first[id] = len(read.Items)
 			read.Items = append(read.Items, SweepItem{about, body, v})

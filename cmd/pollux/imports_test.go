@@ -19,10 +19,11 @@ var mayImport = map[string][]string{
 	"cache/postgres":           {"cache", "cache/sqlindex", "cache/writes"},
 	"cache/internal/storetest": {"cache"},
 	"cache/clustertest":        {"cache"},
-	"providers":                {"normalize", "providers/sandbox/script", "providers/signatures", "providers/strictyaml"},
+	"providers":                {"normalize", "providers/sandbox/script", "providers/signatures", "providers/strictyaml", "providers/template"},
+	"providers/template":       {"normalize"},
 	"providers/signatures":     {"providers/strictyaml"},
 	"providers/sandbox/script": {"normalize", "providers/strictyaml"},
-	"providers/sandbox":        {"providers", "providers/sandbox/script", "providers/signatures", "normalize", "providers/strictyaml"},
+	"providers/sandbox":        {"providers", "providers/sandbox/script", "providers/signatures", "providers/template", "normalize", "providers/strictyaml"},
 	"proxy/problem":            {},
 	"proxy/roots":              {},
 	"proxy/poller/transport":   {"proxy/egress", "proxy/wire/chunked", "cache", "proxy/roots"},
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 	"cmd/pollux/console":       {},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
 	"cmd/pollux/config":        {"providers", "providers/strictyaml", "proxy", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/roots", "proxy/wire", "cache/postgres"},
-	"cmd/pollux/demo":          {"cmd/pollux/client", "cmd/pollux/console", "providers", "providers/sandbox", "proxy/poller/upstream"},
+	"cmd/pollux/demo":          {"cmd/pollux/client", "cmd/pollux/console", "providers", "providers/sandbox", "providers/template", "proxy/poller/upstream"},
 	// what faces share, then the faces, which do not know each other
 	"proxy/edge":         {},
 	"proxy/wire/chunked": {},

@@ -14,8 +14,8 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"pollux/providers"
 	"pollux/providers/sandbox/script"
+	"pollux/providers/template"
 )
 
 // maxBody bounds what is read of a request.
@@ -241,14 +241,14 @@ func (e *exchange) transition(tr *script.Transition) answer {
 
 // readBody takes the parameters of a request from its JSON body, where the
 // provider file puts them there.
-func (e *exchange) readBody(body providers.Body) {
+func (e *exchange) readBody(body template.Body) {
 	provider := e.upstream.provider
 	for _, member := range body {
-		if member.Param() < 0 {
+		if member.Param < 0 {
 			continue
 		}
 		if value := gjson.GetBytes(e.body, gjson.Escape(member.Name)); value.Type == gjson.String || value.Type == gjson.Number {
-			e.params[provider.Params[member.Param()].Name] = value.String()
+			e.params[provider.Params[member.Param].Name] = value.String()
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"pollux/normalize"
 	"pollux/providers"
+	"pollux/providers/template"
 )
 
 // clock is a time that tests move by hand.
@@ -109,7 +110,7 @@ func (c caller) reference(id string) providers.Reference {
 }
 
 // sampleOf is a value that the parameter may have.
-func sampleOf(p providers.Param) string {
+func sampleOf(p template.Param) string {
 	for _, value := range []string{sampleValue, "1", "query"} {
 		if fits(p, value) {
 			return value

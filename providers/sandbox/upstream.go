@@ -15,6 +15,7 @@ import (
 
 	"pollux/providers"
 	"pollux/providers/sandbox/script"
+	"pollux/providers/template"
 )
 
 // maxRequestValue bounds what one placeholder may copy from a creating request.
@@ -270,6 +271,6 @@ func (u *upstream) validate(params map[string]string, strict bool) error {
 }
 
 // fits reports whether value can be the parameter's, as the upstream sees it.
-func fits(p providers.Param, value string) bool {
+func fits(p template.Param, value string) bool {
 	return value != "" && len(value) <= p.Max && (p.Pattern == nil || p.Pattern.Match([]byte(value)))
 }

@@ -3,7 +3,6 @@ package poller
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"pollux/cache"
@@ -62,7 +61,7 @@ const maxSiblings = 32
 // the same id, with other scoping parameters.
 func (p *Poller) siblings(r Request) []Request {
 	u := r.Upstream
-	if !slices.ContainsFunc(u.Provider.Params, func(p providers.Param) bool { return !p.Task }) {
+	if !u.Provider.Params.Scoped() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(p.base, storeTimeout)

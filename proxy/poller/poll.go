@@ -298,7 +298,7 @@ func (p *Poller) fetchAndJudge(f *flight) (*upstream.Response, providers.Verdict
 	if r.spent != nil {
 		r.spent()
 	}
-	f.asking = p.tracer.Polling(&r.Key, f.known, u.Name, u.Provider.Poll.Request.Template(), r.Asker)
+	f.asking = p.tracer.Polling(&r.Key, f.known, u.Name, u.Provider.Poll.Request.Path(), r.Asker)
 	ctx = trace.With(ctx, f.asking)
 	res, v, took, err := p.send(ctx, f)
 	if err == nil && f.report.Token == 0 && p.store.Healthy() == nil { // it is back: others may have asked since, so this answer gets no version

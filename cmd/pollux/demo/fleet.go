@@ -18,6 +18,7 @@ import (
 	"pollux/cmd/pollux/console"
 	"pollux/providers"
 	"pollux/providers/sandbox"
+	"pollux/providers/template"
 	"pollux/proxy/poller/upstream"
 )
 
@@ -195,13 +196,13 @@ func credentialOf(p *providers.Provider, key string) providers.Credential {
 
 // optional reports whether a reference does without param. Of a one-of group
 // the first is sent.
-func optional(p *providers.Provider, param providers.Param) bool {
+func optional(p *providers.Provider, param template.Param) bool {
 	first := slices.ContainsFunc(p.OneOf, func(group []string) bool { return group[0] == param.Name })
 	return param.Optional && !first
 }
 
 // sample is a value that param's pattern takes.
-func sample(param providers.Param) string {
+func sample(param template.Param) string {
 	values := []string{"demo-" + param.Name, "demo", "1", strings.Repeat("0", 24)}
 	if param.Pattern == nil {
 		return values[0]

@@ -1,4 +1,4 @@
-package providers
+package template
 
 import (
 	"regexp"
@@ -20,9 +20,9 @@ type class struct {
 	has      [256]bool
 }
 
-// newPattern compiles a provider file's regular expression (RE2 syntax),
+// NewPattern compiles a provider file's regular expression (RE2 syntax),
 // anchored at both ends.
-func newPattern(source string) (*Pattern, error) {
+func NewPattern(source string) (*Pattern, error) {
 	re, err := regexp.Compile(`\A(?:` + source + `)\z`)
 	if err != nil {
 		return nil, err

@@ -1,19 +1,20 @@
-package providers
+package template
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// The longest value of a parameter, decoded: what an API merely shows of its
-// ids is no rule, so the first is the only one by default; a file may raise it
-// up to the second.
+// The longest value of a parameter, decoded, in bytes: what an API merely shows
+// of its ids is no rule, so the first is the only one by default; a file may
+// raise it up to the second.
 const (
-	defaultValueBytes = 256
-	maxValueBytes     = 2048
+	DefaultMax = 256
+	LongestMax = 2048
 )
 
 // valueFault says why value cannot be a parameter's, "" if it can. It holds
@@ -26,7 +27,7 @@ func valueFault(value []byte, limit int) string {
 		return "is empty"
 	case len(value) > limit:
 		return "is longer than " + strconv.Itoa(limit) + " bytes"
-	case hasDotSegment(value):
+	case HasDotSegment(value):
 		return "has a dot segment"
 	}
 	for i := 0; i < len(value); {
@@ -47,7 +48,8 @@ func valueFault(value []byte, limit int) string {
 	return ""
 }
 
-func hasDotSegment(value []byte) bool {
+// HasDotSegment reports whether a path climbs, or stays where it is.
+func HasDotSegment(value []byte) bool {
 	for rest, more := value, true; more; {
 		var segment []byte
 		if i := bytes.IndexByte(rest, '/'); i >= 0 {
@@ -62,10 +64,10 @@ func hasDotSegment(value []byte) bool {
 	return false
 }
 
-// unescape appends to dst the bytes that escaped stands for, decoding each
+// Unescape appends to dst the bytes that escaped stands for, decoding each
 // percent-escape once (RFC 3986, section 2.1). A plus stays a plus. Without
 // raw, bytes that a URL cannot hold unescaped are refused.
-func unescape(dst, escaped []byte, raw bool) (decoded []byte, fault string) {
+func Unescape(dst, escaped []byte, raw bool) (decoded []byte, fault string) {
 	for i := 0; i < len(escaped); i++ {
 		c := escaped[i]
 		switch {
@@ -97,10 +99,10 @@ func fromHex(c byte) byte {
 	return c - 'a' + 10
 }
 
-// appendPathValue escapes value as one path segment. Unreserved characters
+// AppendPathValue escapes value as one path segment. Unreserved characters
 // and the colon, which ids do hold, stay; everything else is escaped, so that
 // equal bytes upstream mean equal values (RFC 3986, section 3.3).
-func appendPathValue(dst []byte, value string) []byte {
+func AppendPathValue(dst []byte, value string) []byte {
 	return appendEscaped(dst, value, ":")
 }
 
@@ -110,9 +112,9 @@ func appendSlashedValue(dst []byte, value string) []byte {
 	return appendEscaped(dst, value, "/:=@!$'()*+,;")
 }
 
-// appendQueryValue escapes value for a query: everything but unreserved
+// AppendQueryValue escapes value for a query: everything but unreserved
 // characters, a plus in particular, which many servers read as a blank.
-func appendQueryValue(dst []byte, value string) []byte {
+func AppendQueryValue(dst []byte, value string) []byte {
 	return appendEscaped(dst, value, "")
 }
 
@@ -136,4 +138,19 @@ func isUnreserved(c byte) bool {
 		return true
 	}
 	return c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+// IsName reports whether s can name a parameter: it stands for itself in a URL.
+func IsName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isUnreserved(c) || c == '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
+
+// isNumber reports whether s can stand in JSON as a number.
+func isNumber(s string) bool {
+	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && json.Valid([]byte(s))
 }
