@@ -249,7 +249,7 @@ func TestDemo(t *testing.T) {
 	var polls, asked int
 	fmt.Sscan(last[len(last)-1][1], &polls)
 	fmt.Sscan(last[len(last)-1][2], &asked)
-	if polls < 100 || asked == 0 || asked*2 > polls {
+	if polls < 100 || asked == 0 || asked*4 > polls*3 {
 		t.Errorf("%d client polls became %d upstream polls:\n%s", polls, asked, got.stdout)
 	}
 	shown := map[string]bool{}
