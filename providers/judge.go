@@ -38,16 +38,16 @@ func (p *Provider) Explain(r Reference, first Answer, result *Answer, now time.T
 func (p *Provider) IsDocument(code int) bool { return slices.Contains(p.Poll.Documents, code) }
 
 func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Time, traces *[]normalize.FieldTrace) (v Verdict) {
-	readable := normalize.CheckValue(first.Body) == nil
-	defer func() { v.RetryAfter = max(v.RetryAfter, p.wait(first.Header, first.Body, readable, now)) }()
+	unfit := normalize.CheckAnswer(first.Body)
+	defer func() { v.RetryAfter = max(v.RetryAfter, p.wait(first.Header, first.Body, unfit == nil, now)) }()
 	if !p.IsDocument(first.Code) {
 		return p.judgeRefusal(r, first.Code, first.Body)
 	}
-	if bad, ok := p.unusable(r, first); !ok {
+	if bad, ok := p.unusable(r, first, unfit); !ok {
 		return bad
 	}
 	native := p.native(r, first.Code, first.Body)
-	if normalize.CheckAnswer(first.Body) != nil {
+	if unfit != nil {
 		native.Body = nil // the code says all
 	}
 	if as, ok := p.errors.reclassify(native); ok {
@@ -60,7 +60,11 @@ func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Tim
 	mapped, err := p.mapped(native, traces)
 	switch {
 	case err == nil:
-		return p.answered(r, first, mapped)
+		v = p.answered(r, first, mapped)
+		if unfit != nil { // it has no members that could be volatile
+			v.NativeDigest = xxh3.Hash128(first.Body).Bytes()
+		}
+		return v
 	case first.Code >= 400 && errors.Is(err, normalize.ErrNoStatus): // an error as of every other API
 		return p.judgeRefusal(r, first.Code, first.Body)
 	}
@@ -87,9 +91,6 @@ func (p *Provider) answered(r Reference, first Answer, result normalize.Result) 
 	if v.Task.ID == "" { // a body that names no task is about the one asked for
 		v.Task.ID = p.taskID(r)
 	}
-	if normalize.CheckAnswer(first.Body) != nil { // it has no members that could be volatile
-		v.NativeDigest = xxh3.Hash128(first.Body).Bytes()
-	}
 	return v
 }
 
@@ -100,9 +101,8 @@ func nonsense(err error) Verdict {
 }
 
 // unusable reports, as !ok, why an answer with a document's code cannot be one
-// about r.
-func (p *Provider) unusable(r Reference, first Answer) (bad Verdict, ok bool) {
-	err := normalize.CheckAnswer(first.Body)
+// about r; err is what CheckAnswer says of its body.
+func (p *Provider) unusable(r Reference, first Answer, err error) (bad Verdict, ok bool) {
 	reason := ""
 	switch {
 	case isHTML(first.Header.Get("Content-Type")):
