@@ -47,7 +47,7 @@ func (b *bench) followers() error {
 		for i := range n {
 			streams.Add(1)
 			crowd.Go(func() {
-				c, err := dialSmall(p.address)
+				c, err := dial(p.address, 4<<10)
 				if err == nil {
 					defer c.Close()
 					_, err = c.Write(ask)

@@ -2,42 +2,31 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
-// connection is one keep-alive connection of a client. It reads answers with a
-// Content-Length, and ones in chunks.
+// connection is one keep-alive connection of a client.
 type connection struct {
 	net.Conn
 	r    *bufio.Reader
-	body []byte // of the last answer
-	head []byte
+	last fasthttp.Response
 }
 
-func dial(address string) (*connection, error) {
+// dial connects with a buffer of so many bytes for answers.
+func dial(address string, buffer int) (*connection, error) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &connection{Conn: c, r: bufio.NewReaderSize(c, 64<<10)}, nil
-}
-
-// dialSmall is dial for one of very many.
-func dialSmall(address string) (*connection, error) {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return &connection{Conn: c, r: bufio.NewReaderSize(c, 4<<10)}, nil
+	return &connection{Conn: c, r: bufio.NewReaderSize(c, buffer)}, nil
 }
 
 // request is a GET as the clients of vendors' SDKs send it.
@@ -49,81 +38,10 @@ func request(address, path, credential string) []byte {
 
 // do sends a request and reads its answer.
 func (c *connection) do(request []byte) (code int, err error) {
-	if _, err = c.Write(request); err != nil {
-		return 0, err
+	if _, err = c.Write(request); err == nil {
+		err = c.last.Read(c.r)
 	}
-	return c.answer()
-}
-
-var errAnswer = errors.New("an answer is not HTTP")
-
-func (c *connection) answer() (code int, err error) {
-	length, chunked := -1, false
-	c.head = c.head[:0]
-	for first := true; ; first = false {
-		line, err := c.r.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		c.head = append(c.head, line...)
-		line = bytes.TrimRight(line, "\r\n")
-		switch {
-		case first:
-			if len(line) < 12 {
-				return 0, errAnswer
-			}
-			if code, err = strconv.Atoi(string(line[9:12])); err != nil {
-				return 0, errAnswer
-			}
-		case len(line) == 0:
-			return code, c.readBody(code, length, chunked)
-		case hasPrefixFold(line, "content-length:"):
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[15:]))); err != nil {
-				return 0, errAnswer
-			}
-		case hasPrefixFold(line, "transfer-encoding:"):
-			chunked = true
-		}
-	}
-}
-
-func hasPrefixFold(line []byte, prefix string) bool {
-	return len(line) >= len(prefix) && bytes.EqualFold(line[:len(prefix)], []byte(prefix))
-}
-
-func (c *connection) readBody(code, length int, chunked bool) error {
-	c.body = c.body[:0]
-	switch {
-	case code == 304 || code == 204:
-		return nil
-	case length >= 0:
-		return c.take(length)
-	case !chunked:
-		return errAnswer
-	}
-	for {
-		line, err := c.r.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		n, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 32)
-		if err != nil {
-			return errAnswer
-		}
-		if err := c.take(int(n)); err != nil {
-			return err
-		}
-		if _, err := c.r.Discard(2); err != nil || n == 0 {
-			return err
-		}
-	}
-}
-
-func (c *connection) take(n int) error {
-	at := len(c.body)
-	c.body = slices.Grow(c.body, n)[:at+n]
-	_, err := io.ReadFull(c.r, c.body[at:])
-	return err
+	return c.last.StatusCode(), err
 }
 
 // load is clients that each send their next request when they have the answer.
@@ -165,7 +83,7 @@ func (l load) run(p *process, d time.Duration, limit int64) (outcome, error) {
 	var o outcome
 	conns := make([]*connection, l.connections)
 	for i := range conns {
-		c, err := dial(l.address)
+		c, err := dial(l.address, 64<<10)
 		if err != nil {
 			return o, err
 		}
@@ -188,7 +106,7 @@ func (l load) run(p *process, d time.Duration, limit int64) (outcome, error) {
 						return err
 					}
 					if code != l.code {
-						return fmt.Errorf("answered %d: %.200s %.200s", code, c.head, c.body)
+						return fmt.Errorf("answered %d: %.200s %.200s", code, c.last.Header.Header(), c.last.Body())
 					}
 					latency = append(latency, time.Since(at))
 				}

@@ -132,7 +132,7 @@ func (b *bench) team(s server, clients, tasks, perMinute int, window time.Durati
 func habit(k int, address, path string, from, until time.Time) (found time.Time, polls int64, err error) {
 	time.Sleep(time.Until(from))
 	pause := []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, time.Second}[k%4]
-	c, err := dial(address)
+	c, err := dial(address, 4<<10)
 	if err != nil {
 		return found, 0, err
 	}
@@ -142,7 +142,7 @@ func habit(k int, address, path string, from, until time.Time) (found time.Time,
 		code, err := c.do(ask)
 		if err != nil { // an idle connection that the server has closed
 			c.Close()
-			if c, err = dial(address); err == nil {
+			if c, err = dial(address, 4<<10); err == nil {
 				code, err = c.do(ask)
 			}
 		}
@@ -152,7 +152,7 @@ func habit(k int, address, path string, from, until time.Time) (found time.Time,
 		polls++
 		wait := pause
 		switch {
-		case code == 200 && (bytes.Contains(c.body, []byte(`"completed"`))):
+		case code == 200 && (bytes.Contains(c.last.Body(), []byte(`"completed"`))):
 			return time.Now(), polls, nil
 		case code == 429 || code == 503:
 			wait = max(wait, 2*time.Second)

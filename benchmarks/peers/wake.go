@@ -37,7 +37,7 @@ func (b *bench) wake(servers ...server) error {
 		defer p.stop()
 		conns := make([]*connection, clients)
 		for i := range conns {
-			if conns[i], err = dial(p.address); err != nil {
+			if conns[i], err = dial(p.address, 4<<10); err != nil {
 				return err
 			}
 			defer conns[i].Close()
