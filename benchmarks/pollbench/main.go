@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"pollux/benchmarks/pollbench/sim"
 	"pollux/proxy/poller/adaptive"
@@ -90,7 +91,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 }
 
 func (o *options) measure() *report {
-	r := &report{Target: formatDelay(o.config.Target), MaxDelay: formatDelay(o.config.MaxDelay)}
+	r := &report{Target: delayFlag{delay: &o.config.Target}.String(), MaxDelay: delayFlag{delay: &o.config.MaxDelay}.String()}
 	if o.durations != nil {
 		r.Durations = o.path
 		r.Rows = sim.Compare(sim.RecordedCase("recorded", o.durations, o.config), o.config)
@@ -103,4 +104,33 @@ func (o *options) measure() *report {
 	}
 	r.score()
 	return r
+}
+
+var errDelay = errors.New(`want a duration, a percentage of the age, or both as in "1s or 10%"`)
+
+// delayFlag reads a delay as the configuration writes it, the flag.Value of
+// --target and --max-delay. The word none is accepted if optional is set.
+type delayFlag struct {
+	delay    *adaptive.Delay
+	optional bool
+}
+
+func (f delayFlag) String() string {
+	if f.delay == nil || *f.delay == (adaptive.Delay{}) {
+		return "none"
+	}
+	return f.delay.String()
+}
+
+func (f delayFlag) Set(s string) error {
+	if f.optional && s == "none" {
+		*f.delay = adaptive.Delay{}
+		return nil
+	}
+	d, err := adaptive.ParseDelay(s)
+	if err != nil || d == (adaptive.Delay{}) || d.Absolute != 0 && d.Absolute < time.Millisecond || d.Relative < 0 || d.Relative > 10 {
+		return errDelay
+	}
+	*f.delay = d
+	return nil
 }

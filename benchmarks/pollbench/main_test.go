@@ -7,9 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"pollux/proxy/poller/adaptive"
 )
 
 func runWith(args ...string) (code int, stdout, stderr string) {
@@ -96,23 +93,5 @@ func TestUsageFaults(t *testing.T) {
 				t.Errorf("exit %d, output %q, fault %q, want exit %d and a fault with %q", code, out, faults, exitUsage, tt.want)
 			}
 		})
-	}
-}
-
-func TestDelayRoundTrip(t *testing.T) {
-	tests := map[string]adaptive.Delay{
-		"1s or 10%":  {Absolute: time.Second, Relative: 0.1},
-		"250ms":      {Absolute: 250 * time.Millisecond},
-		"0.5%":       {Relative: 0.005},
-		"1m0s or 7%": {Absolute: time.Minute, Relative: 0.07},
-	}
-	for text, want := range tests {
-		got, err := parseDelay(text)
-		if err != nil || got != want {
-			t.Errorf("parseDelay(%q) = %v, %v, want %v", text, got, err, want)
-		}
-		if got := formatDelay(want); got != text {
-			t.Errorf("formatDelay(%v) = %q, want %q", want, got, text)
-		}
 	}
 }

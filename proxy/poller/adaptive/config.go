@@ -19,25 +19,6 @@ import (
 	"time"
 )
 
-// Delay is the larger of an absolute and a relative delay, as in "1s or 10%".
-type Delay struct {
-	Absolute time.Duration
-	Relative float64 // fraction of the task's age; 0 means none
-}
-
-// At returns the delay for a task of the given age.
-func (d Delay) At(age time.Duration) time.Duration {
-	return toDuration(d.at(age.Seconds()))
-}
-
-func (d Delay) at(age float64) float64 {
-	return max(d.Absolute.Seconds(), d.Relative*age)
-}
-
-func (d Delay) valid() bool {
-	return d.Absolute >= 0 && d.Relative >= 0 && !math.IsInf(d.Relative, 1)
-}
-
 // Config says what a poll is worth, and within what bounds.
 type Config struct {
 	// Target is the mean delay until an end is noticed. The price of a poll

@@ -6,6 +6,7 @@ import (
 	"pollux/cache"
 	"pollux/providers/strictyaml"
 	"pollux/proxy/egress"
+	"pollux/proxy/poller/adaptive"
 	"pollux/proxy/poller/oauth"
 )
 
@@ -90,10 +91,7 @@ type FreshnessConfig struct {
 }
 
 // Delay is the larger of an absolute and a relative delay, as in "1s or 10%".
-type Delay struct {
-	Absolute time.Duration
-	Relative float64 // fraction of the task's age; 0 means none
-}
+type Delay adaptive.Delay
 
 // RateConfig is a token bucket of upstream polls per credential.
 type RateConfig struct {

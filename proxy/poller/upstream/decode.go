@@ -3,12 +3,9 @@ package upstream
 import (
 	"fmt"
 	"log/slog"
-	"math"
-	"strconv"
-	"strings"
-	"time"
 
 	"pollux/providers/strictyaml"
+	"pollux/proxy/poller/adaptive"
 	"pollux/proxy/poller/oauth"
 )
 
@@ -68,51 +65,10 @@ func (c CredentialConfig) MarshalText() ([]byte, error) { return []byte(c.String
 
 // UnmarshalNode reads an absolute delay, a relative one or both, as in "1s or 10%".
 func (d *Delay) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	delay, err := parseDelay(n.Scalar())
+	delay, err := adaptive.ParseDelay(n.Scalar())
 	if err != nil {
 		return strictyaml.Faults{n.Fault("want a delay such as 1s, 10%% or 1s or 10%%")}
 	}
-	*d = delay
+	*d = Delay(delay)
 	return nil
-}
-
-func parseDelay(s string) (Delay, error) {
-	var d Delay
-	absolute, relative, both := strings.Cut(s, " or ")
-	if !both && strings.HasSuffix(s, "%") {
-		absolute, relative = "", s
-	}
-	if absolute = strings.TrimSpace(absolute); absolute != "" || both {
-		var err error
-		if d.Absolute, err = time.ParseDuration(absolute); err != nil {
-			return Delay{}, err
-		}
-	}
-	if relative != "" || both {
-		percent, ok := strings.CutSuffix(strings.TrimSpace(relative), "%")
-		if !ok {
-			return Delay{}, strconv.ErrSyntax
-		}
-		f, err := strconv.ParseFloat(percent, 64)
-		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return Delay{}, strconv.ErrSyntax
-		}
-		d.Relative = f / 100
-	}
-	if d == (Delay{}) && s == "" {
-		return Delay{}, strconv.ErrSyntax
-	}
-	return d, nil
-}
-
-// String is d as a file has it.
-func (d Delay) String() string {
-	percent := strconv.FormatFloat(d.Relative*100, 'g', -1, 64) + "%"
-	switch {
-	case d.Relative == 0:
-		return d.Absolute.String()
-	case d.Absolute == 0:
-		return percent
-	}
-	return d.Absolute.String() + " or " + percent
 }

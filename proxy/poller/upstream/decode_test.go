@@ -58,22 +58,3 @@ func TestCredential(t *testing.T) {
 		}
 	}
 }
-
-func TestDelay(t *testing.T) {
-	for text, want := range map[string]Delay{
-		"1s or 10%": {time.Second, 0.1}, "60s or 100%": {time.Minute, 1}, "2s": {2 * time.Second, 0}, "5%": {0, 0.05}, "1m0s or 2.5%": {time.Minute, 0.025},
-	} {
-		got, err := parseDelay(text)
-		if err != nil || got != want {
-			t.Errorf("parseDelay(%q) = %v, %v, want %v", text, got, err, want)
-		}
-		if again, err := parseDelay(got.String()); err != nil || again != got {
-			t.Errorf("parseDelay(%q) = %v, %v, want %v", got.String(), again, err, got)
-		}
-	}
-	for _, text := range []string{"", "1", "%", "1s or", "1s or 2s", "10% or 1s", "or", " or ", "x%", "NaN%", "1s or 1s or 5%"} {
-		if got, err := parseDelay(text); err == nil {
-			t.Errorf("parseDelay(%q) = %v, want an error", text, got)
-		}
-	}
-}
