@@ -118,7 +118,7 @@ func TestDamagedColumn(t *testing.T) {
 		tests = append(tests, test{column, "something else", "x'ff62'"}, test{column, "a number", "7.5"})
 	}
 	for _, column := range []string{"created_at", "generation"} {
-		tests = append(tests, test{column, "another number", "7"}, test{column, "text", "'x'"})
+		tests = append(tests, test{column, "another number", "7"}, test{column, "text", "'x'"}, test{column, "a fraction", "7.5"})
 	}
 	for _, column := range []string{"status", "upstream", "partition", "head", "created_at", "task_id", "generation"} {
 		tests = append(tests, test{column, "nothing", "NULL"})
