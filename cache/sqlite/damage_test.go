@@ -282,7 +282,7 @@ func TestTruncatedSharedMemory(t *testing.T) {
 func TestPanicIsAnError(t *testing.T) {
 	s, _ := open(t, filepath.Join(t.TempDir(), "pollux.db"))
 	mustPut(t, s, storetest.Frozen(1, 1))
-	err := s.query(context.Background(), func(*database) error { panic("boom") })
+	err := s.ask(context.Background(), s.reads, func(*database) error { panic("boom") })
 	if err != cache.ErrNotFound {
 		t.Errorf("a panic in a read: %v, want ErrNotFound", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -23,47 +22,38 @@ const (
 // List implements cache.Index. A file that is being replaced has no rows.
 func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.Position, error) {
 	s.awaitFewWrites(ctx)
-	rows, next, err := sqlindex.List(q, func(rest *cache.Query) (heads []sqlindex.Head, err error) {
-		err = s.snapshot(ctx, func(d *database, src source) (err error) {
-			heads, err = sqlindex.Page(src, rest, d.counts.scope(q))
-			return err
+	return sqlindex.List(q, func(rest *cache.Query) ([]sqlindex.Head, error) {
+		return snapshot(ctx, s, "list stored tasks", func(d *database, src source) ([]sqlindex.Head, error) {
+			return sqlindex.Page(src, rest, d.counts.scope(q))
 		})
-		if errors.Is(err, cache.ErrNotFound) {
-			return nil, nil
-		}
-		return heads, err
 	}, func(head *sqlindex.Head) (cache.Row, bool) { return s.openHead(ctx, head) })
-	if err != nil {
-		return nil, nil, fmt.Errorf("list stored tasks: %w", err)
-	}
-	return rows, next, nil
 }
 
 // CountsSince implements cache.Index.
-func (s *Store) CountsSince(ctx context.Context, sight *cache.Sight, since time.Time) (counts cache.Counts, err error) {
+func (s *Store) CountsSince(ctx context.Context, sight *cache.Sight, since time.Time) (cache.Counts, error) {
 	s.awaitFewWrites(ctx)
-	err = s.snapshot(ctx, func(d *database, src source) (err error) {
-		counts, err = sqlindex.CountsSince(src, sight, d.counts.scope(&cache.Query{Sight: *sight}).Cells, since.UnixMicro())
-		return err
+	return snapshot(ctx, s, "count stored tasks", func(d *database, src source) (cache.Counts, error) {
+		return sqlindex.CountsSince(src, sight, d.counts.scope(&cache.Query{Sight: *sight}).Cells, since.UnixMicro())
 	})
-	if errors.Is(err, cache.ErrNotFound) {
-		return cache.Counts{}, nil
-	}
-	return counts, err
 }
 
-// snapshot runs f on one state of the file, on a list reader.
-func (s *Store) snapshot(ctx context.Context, f func(*database, source) error) error {
-	return s.ask(ctx, s.lists, func(d *database) error {
+// snapshot runs f on one state of the file, on a list reader. A damaged file has
+// nothing, which is no error.
+func snapshot[T any](ctx context.Context, s *Store, what string, f func(*database, source) (T, error)) (T, error) {
+	found, err := look(ctx, s, s.lists, what, func(d *database) (found T, err error) {
 		tx, err := d.read.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
 		if err != nil {
-			return err
+			return found, err
 		}
-		if err := f(d, source{tx}); err != nil {
-			return errors.Join(err, tx.Rollback())
+		if found, err = f(d, source{tx}); err != nil {
+			return found, errors.Join(err, tx.Rollback())
 		}
-		return tx.Commit()
+		return found, tx.Commit()
 	})
+	if errors.Is(err, cache.ErrNotFound) {
+		err = nil
+	}
+	return found, err
 }
 
 // awaitFewWrites waits for the writes that are under way, if they are few.

@@ -197,7 +197,7 @@ func TestTextOfManyBehindOthers(t *testing.T) {
 	}
 	all.Wait()
 	q := &cache.Query{Sight: cache.Sight{All: true}, Text: "done-", Order: cache.ByCreated, Descending: true, Limit: 50}
-	err := s.snapshot(t.Context(), func(d *database, src source) error {
+	_, err := snapshot(t.Context(), s, "list", func(d *database, src source) (any, error) {
 		r := &recorder{source: src}
 		heads, err := sqlindex.Page(r, q, d.counts.scope(q))
 		if len(heads) != 51 {
@@ -210,7 +210,7 @@ func TestTextOfManyBehindOthers(t *testing.T) {
 		if most := running + 3*len(heads); r.rows > most {
 			t.Errorf("%d rows came by, want those that run, once, and two pages, which is %d", r.rows, most)
 		}
-		return err
+		return nil, err
 	})
 	if err != nil {
 		t.Fatal(err)

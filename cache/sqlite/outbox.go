@@ -132,55 +132,41 @@ func (s *Store) SetDeliveryState(ctx context.Context, id string, state []byte) e
 
 // DeliveryPayload returns the payload of a delivery, or cache.ErrNotFound.
 func (s *Store) DeliveryPayload(ctx context.Context, id string) ([]byte, error) {
-	var found []byte
-	err := s.query(ctx, func(d *database) error {
-		var payload []byte
-		if err := d.read.QueryRow(sqlDeliveryPayload, id).Scan(&payload); err != nil {
-			return err
-		}
-		found = payload
-		return nil
+	return look(ctx, s, s.reads, "read stored delivery", func(d *database) (payload []byte, err error) {
+		err = d.read.QueryRow(sqlDeliveryPayload, id).Scan(&payload)
+		return payload, err
 	})
-	switch {
-	case errors.Is(err, cache.ErrNotFound):
-		return nil, cache.ErrNotFound
-	case err != nil:
-		return nil, fmt.Errorf("read stored delivery: %w", err)
-	}
-	return found, nil
 }
 
 // Webhooks returns everything in the outbox, payloads aside. A damaged file has
 // nothing.
 func (s *Store) Webhooks(ctx context.Context) ([]cache.Webhook, []cache.Delivery, error) {
-	var webhooks []cache.Webhook
-	var deliveries []cache.Delivery
-	err := s.query(ctx, func(d *database) error {
-		var allWebhooks []cache.Webhook
-		var allDeliveries []cache.Delivery
-		err := eachRow(d.read, sqlListWebhooks, nil, func(rows *sql.Rows) error {
+	type outbox struct {
+		webhooks   []cache.Webhook
+		deliveries []cache.Delivery
+	}
+	all, err := look(ctx, s, s.reads, "read stored webhooks", func(d *database) (all outbox, err error) {
+		err = eachRow(d.read, sqlListWebhooks, nil, func(rows *sql.Rows) error {
 			var w cache.Webhook
 			err := rows.Scan((*text)(&w.ID), &w.Value)
-			allWebhooks = append(allWebhooks, w)
+			all.webhooks = append(all.webhooks, w)
 			return err
 		})
-		if err == nil {
-			err = eachRow(d.read, sqlListAllDeliveries, nil, func(rows *sql.Rows) error {
-				var one cache.Delivery
-				err := rows.Scan((*text)(&one.ID), (*text)(&one.Webhook), (*text)(&one.Event), &one.State)
-				allDeliveries = append(allDeliveries, one)
-				return err
-			})
+		if err != nil {
+			return all, err
 		}
-		if err == nil {
-			webhooks, deliveries = allWebhooks, allDeliveries
-		}
-		return err
+		err = eachRow(d.read, sqlListAllDeliveries, nil, func(rows *sql.Rows) error {
+			var one cache.Delivery
+			err := rows.Scan((*text)(&one.ID), (*text)(&one.Webhook), (*text)(&one.Event), &one.State)
+			all.deliveries = append(all.deliveries, one)
+			return err
+		})
+		return all, err
 	})
-	if err != nil && !errors.Is(err, cache.ErrNotFound) {
-		return nil, nil, fmt.Errorf("read stored webhooks: %w", err)
+	if errors.Is(err, cache.ErrNotFound) {
+		err = nil
 	}
-	return webhooks, deliveries, nil
+	return all.webhooks, all.deliveries, err
 }
 
 // eachRow calls scan for every row of a query.

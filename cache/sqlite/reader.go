@@ -50,9 +50,21 @@ func (s *Store) useFile(f func(*database) error) error {
 	return err
 }
 
-// query runs f on a reader.
-func (s *Store) query(ctx context.Context, f func(*database) error) error {
-	return s.ask(ctx, s.reads, f)
+// look returns what f finds on a reader of those that to leads to. A damaged file
+// has nothing: cache.ErrNotFound, as it is. Of other errors what says what was done.
+func look[T any](ctx context.Context, s *Store, to chan<- *read, what string, f func(*database) (T, error)) (T, error) {
+	var found, none T // a reader may still write found after ctx is over
+	err := s.ask(ctx, to, func(d *database) (err error) {
+		found, err = f(d)
+		return err
+	})
+	switch {
+	case errors.Is(err, cache.ErrNotFound):
+		return none, cache.ErrNotFound
+	case err != nil:
+		return none, fmt.Errorf("%s: %w", what, err)
+	}
+	return found, nil
 }
 
 // ask runs f on a reader of those that to leads to, within ctx and readTimeout. A damaged file has
@@ -87,26 +99,17 @@ func (s *Store) ask(ctx context.Context, to chan<- *read, f func(*database) erro
 // Get returns the entry under key, or cache.ErrNotFound.
 func (s *Store) Get(ctx context.Context, key *cache.ID) (*cache.Entry, error) {
 	id := *key // a reader may still hold it after ctx is over
-	var found row
-	err := s.query(ctx, func(d *database) error {
-		var r row
-		if err := d.get.QueryRow(id[:]).Scan(&r.partition, &r.value); err != nil {
-			return err
-		}
-		found = r
-		return nil
+	found, err := look(ctx, s, s.reads, "read stored task", func(d *database) (r row, err error) {
+		err = d.get.QueryRow(id[:]).Scan(&r.partition, &r.value)
+		return r, err
 	})
-	if errors.Is(err, cache.ErrNotFound) {
-		return nil, cache.ErrNotFound
-	}
 	if err != nil {
-		return nil, fmt.Errorf("read stored task: %w", err)
+		return nil, err
 	}
-	e, ok := s.openRow(&id, found)
-	if !ok {
-		return nil, cache.ErrNotFound
+	if e, ok := s.openRow(&id, found); ok {
+		return e, nil
 	}
-	return e, nil
+	return nil, cache.ErrNotFound
 }
 
 // row is what a lookup by key returns.
@@ -135,20 +138,12 @@ func (s *Store) Partition(ctx context.Context, id *cache.ID) (cache.PartitionSta
 		return state, nil
 	}
 	key := *id
-	var found []byte
-	err := s.query(ctx, func(d *database) error {
-		var value []byte
-		if err := d.getPartition.QueryRow(key[:]).Scan(&value); err != nil {
-			return err
-		}
-		found = value
-		return nil
+	found, err := look(ctx, s, s.reads, "read stored partition", func(d *database) (value []byte, err error) {
+		err = d.getPartition.QueryRow(key[:]).Scan(&value)
+		return value, err
 	})
-	if errors.Is(err, cache.ErrNotFound) {
-		return cache.PartitionState{}, cache.ErrNotFound
-	}
 	if err != nil {
-		return cache.PartitionState{}, fmt.Errorf("read stored partition: %w", err)
+		return cache.PartitionState{}, err
 	}
 	state, err := s.secret.OpenPartition(&key, found, time.Now())
 	if err != nil {
