@@ -11,51 +11,69 @@ import (
 const sqlBegin = `SELECT token, generation, entry_partition, entry, age, fresh, state, paused, busy, spent
 FROM pollux_begin_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
+// begun is a row of pollux_begin.
+type begun struct {
+	token, generation, age, fresh, paused, busy, spent int64
+	partition, entry, state                            []byte
+}
+
+// columns are where a row is scanned to, in the order of sqlBegin.
+func (b *begun) columns() []any {
+	return []any{&b.token, &b.generation, &b.partition, &b.entry, &b.age, &b.fresh, &b.state, &b.paused, &b.busy, &b.spent}
+}
+
 // Begin implements cache.Cluster.
 func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) {
+	if p.Lease == 0 {
+		return s.look(ctx, p)
+	}
 	var every, tolerance time.Duration
 	if p.Budget != nil {
 		every, tolerance = max(time.Microsecond, p.Budget.Interval()), p.Budget.Tolerance()
 	}
-	var token, generation, age, fresh, paused, busy, spent int64
-	var partition, entry, state []byte
+	var b begun
 	sent := false
 	err := s.call(ctx, pollTimeout, func(ctx context.Context) error {
 		sent = true
 		return s.pool.QueryRow(ctx, sqlBegin, p.Key[:], p.Credential[:], int64(p.Generation), int64(p.Version),
 			p.Lease.Microseconds(), every.Microseconds(), tolerance.Microseconds(), p.Force, s.self.ID, deadAfter.Microseconds()).
-			Scan(&token, &generation, &partition, &entry, &age, &fresh, &state, &paused, &busy, &spent)
+			Scan(b.columns()...)
 	})
 	if err != nil {
-		if p.Lease > 0 && sent {
+		if sent {
 			s.stranded.add(&p.Key)
 		}
 		return nil, fmt.Errorf("begin poll: %w", err)
 	}
-	if token != 0 {
-		s.stranded.granted(&p.Key, uint64(token))
+	if b.token != 0 {
+		s.stranded.granted(&p.Key, uint64(b.token))
 	}
+	return s.grant(p, &b), nil
+}
+
+// grant is what a row says to p.
+func (s *Store) grant(p *cache.Poll, b *begun) *cache.Grant {
 	g := &cache.Grant{
-		Token: uint64(token), Generation: uint64(generation),
-		Paused: microseconds(paused), Busy: microseconds(busy), Spent: microseconds(spent),
+		Token: uint64(b.token), Generation: uint64(b.generation),
+		Paused: microseconds(b.paused), Busy: microseconds(b.busy), Spent: microseconds(b.spent),
 	}
-	if entry != nil {
-		g.Entry = s.openEntry(&p.Key, partition, entry)
+	if b.entry != nil {
+		g.Entry = s.openEntry(&p.Key, b.partition, b.entry)
 	}
 	now := time.Now()
 	switch {
-	case age >= 0:
-		g.ObservedAt, g.FreshUntil = now.Add(-microseconds(age)), now.Add(microseconds(fresh))
+	case b.age >= 0:
+		g.ObservedAt, g.FreshUntil = now.Add(-microseconds(b.age)), now.Add(microseconds(b.fresh))
 	case g.Entry != nil:
 		g.ObservedAt, g.FreshUntil = g.Entry.ObservedAt, g.Entry.FreshUntil
 	}
 	if queued, ok := s.writes.State(&p.Credential); ok {
 		g.State, g.Known = queued, true
-	} else if state != nil {
-		g.State, err = s.openState(&p.Credential, state)
-		g.Known = err == nil
+	} else if b.state != nil {
+		state, err := s.openState(&p.Credential, b.state)
+		g.State, g.Known = state, err == nil
 	}
-	return g, nil
+	return g
 }
 
 func microseconds(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

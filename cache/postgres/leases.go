@@ -97,7 +97,7 @@ func (s *Store) giveBack() {
 		return
 	}
 	before := time.Now().Add(-late)
-	err := s.call(s.ctx, callTimeout, func(ctx context.Context) error {
+	err := s.try(s.ctx, callTimeout, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, sqlGiveBack, keys, tokens, s.self.ID)
 		return err
 	})

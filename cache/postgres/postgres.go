@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,14 @@ const (
 	callTimeout  = time.Second
 	writeTimeout = 5 * time.Second
 	listTimeout  = 10 * time.Second
+	// patience is how long others may be answered first by a database that is slow,
+	// before it is given up. One that is not works off what is asked of it.
+	patience = time.Second
+	// maxWait bounds the waiting for others.
+	maxWait = 10 * time.Second
+	// connections is how many are open at most, unless the address or the number of
+	// processors says more.
+	connections = 8
 	// linger is how long a transaction that nobody waits for is held open for more;
 	// other replicas wait for the leases that it gives back.
 	linger = 2 * time.Millisecond
@@ -79,6 +88,10 @@ type Store struct {
 	self    cache.Member
 	trigger func(*cache.Entry) []cache.Delivery // set by OnPut; nil: nothing is triggered
 
+	slots    chan struct{} // held by calls under way
+	lists    chan struct{} // and by those among them that may take long
+	latency  atomic.Int64  // of the latest short calls on average, nanoseconds
+	looks    chan *look
 	writes   *writes.Queue[*write]
 	notices  notices
 	members  atomic.Pointer[cache.Members]
@@ -137,7 +150,11 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	// pooler does not keep.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.ConnectTimeout = 2 * time.Second
+	if !strings.Contains(cfg.Address, "pool_max_conns") {
+		config.MaxConns = max(config.MaxConns, connections)
+	}
 	config.MaxConnLifetimeJitter = 5 * time.Minute
+	config.PingTimeout = quick // connections that idled through an outage may be dead, each of them
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("store.address: %w", err)
@@ -154,8 +171,10 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	s := &Store{
 		cfg: cfg, secret: secret, log: log, pool: pool,
 		self: cache.Member{ID: hex.EncodeToString(id[:]), Version: cfg.Version, Started: time.Now()},
-		stop: make(chan struct{}), writer: make(chan struct{}), writes: writes.New[*write](linger),
+		stop: make(chan struct{}), writer: make(chan struct{}), writes: writes.New[*write](linger), looks: make(chan *look),
 	}
+	calls := max(1, int(config.MaxConns)-2) // the heart and the writer have one each
+	s.slots, s.lists = make(chan struct{}, calls), make(chan struct{}, max(1, calls/2))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.notices.forceTable = cfg.Notify == NotifyTable
 	if err := s.join(ctx, config.ConnConfig); err != nil {
@@ -165,6 +184,9 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 		return nil, err
 	}
 	s.keep("heart of the store", s.runHeart)
+	for range lookers {
+		s.keep("looks of the store", s.runLooker)
+	}
 	s.keep("sweeps of the store", s.runSweeper)
 	go func() {
 		defer close(s.writer)
@@ -213,20 +235,76 @@ func (s *Store) Stats() Stats {
 	}
 }
 
-// call runs f within limit and notes when there is no database to be met.
+// call runs f within limit, once a connection is to be had, and notes when there
+// is no database to be met.
 func (s *Store) call(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
-	select {
-	case <-s.stop:
-		return errClosed
-	default:
+	if limit >= listTimeout {
+		if err := s.enter(ctx, s.lists); err != nil {
+			return err
+		}
+		defer func() { <-s.lists }()
 	}
-	if err := ctx.Err(); err != nil {
+	if err := s.enter(ctx, s.slots); err != nil {
 		return err
 	}
+	defer func() { <-s.slots }()
+	if err := s.usable(ctx); err != nil { // as of now
+		return err
+	}
+	if limit <= callTimeout {
+		defer s.took(time.Now())
+	}
+	return s.try(ctx, limit, f)
+}
+
+// enter takes a place among those who ask the database, as soon as there is one.
+func (s *Store) enter(ctx context.Context, places chan struct{}) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	select {
+	case places <- struct{}{}:
+		return nil
+	default:
+	}
+	bound := time.NewTimer(maxWait)
+	defer bound.Stop()
+	impatient := time.NewTicker(patience)
+	defer impatient.Stop()
+	for {
+		select {
+		case places <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-bound.C:
+			return fmt.Errorf("%w: others were asking for %v", cache.ErrUnavailable, maxWait)
+		case <-impatient.C:
+			if err := s.useless(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// took notes how long a call took that began then.
+func (s *Store) took(began time.Time) {
+	average := s.latency.Load()
+	s.latency.Store(average + (int64(time.Since(began))-average)/8) // of two at once, one may not count
+}
+
+// useless gives the database up if it is slow, for who has waited for patience.
+func (s *Store) useless() error {
 	if why := s.outage.Load(); why != nil {
 		return fmt.Errorf("%w: %w", cache.ErrUnavailable, *why)
 	}
-	return s.try(ctx, limit, f)
+	took := time.Duration(s.latency.Load())
+	if took < quick {
+		return nil
+	}
+	err := fmt.Errorf("calls take %v, and others wait for %v", took.Round(time.Millisecond), patience)
+	s.fail(err)
+	return fmt.Errorf("%w: %w", cache.ErrUnavailable, err)
 }
 
 // try is call also while nothing is asked of the database.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -221,5 +222,56 @@ func TestStrandedLeases(t *testing.T) {
 				t.Errorf("a lease that is heard of does not stand: %+v, %v", g, err)
 			}
 		})
+	}
+}
+
+// TestCloseWrites: what nobody waited for is in the database after Close.
+func TestCloseWrites(t *testing.T) {
+	cfg := fresh(t)
+	for n := range 20 {
+		s, err := Open(t.Context(), cfg, testSecret(t, secret), slog.New(slog.DiscardHandler))
+		must(t, err)
+		s.PutLater(storetest.Running(n, 1))
+		must(t, s.Close())
+	}
+	s, _ := open(t, cfg)
+	for n := range 20 {
+		if _, err := s.Get(t.Context(), storetest.Key(n)); err != nil {
+			t.Errorf("what was queued before Close %d: %v", n, err)
+		}
+	}
+}
+
+// TestLooksShareRoundTrips: looks that come together share round trips to a
+// database that is far away, which is not taken for one that does not answer
+// because they wait for each other.
+func TestLooksShareRoundTrips(t *testing.T) {
+	link := server.Link(t)
+	s, _ := open(t, Config{Address: link.Address(server.Database(t))})
+	const tasks = 1000
+	for n := range tasks {
+		e := storetest.Running(n, 1)
+		e.Version = 1
+		s.PutLater(e)
+	}
+	_, err := s.Put(t.Context(), storetest.Running(tasks, 1)) // after the others
+	must(t, err)
+	link.Slow(20 * time.Millisecond)
+	before := s.pool.Stat().AcquireCount()
+	var looks sync.WaitGroup
+	for n := range tasks {
+		looks.Go(func() {
+			g, err := s.Begin(t.Context(), &cache.Poll{Key: *storetest.Key(n)})
+			if err != nil || g.Token != 0 || g.Entry == nil || g.Entry.Key != *storetest.Key(n) {
+				t.Errorf("look at task %d: %+v, %v", n, g, err)
+			}
+		})
+	}
+	looks.Wait()
+	if n := s.pool.Stat().AcquireCount() - before; n > tasks/4 {
+		t.Errorf("%d looks at once took %d round trips", tasks, n)
+	}
+	if err := s.Healthy(); err != nil {
+		t.Error(err)
 	}
 }

@@ -269,7 +269,10 @@ func (s *Store) write(batch []*write, states map[cache.ID]cache.PartitionState) 
 	slices.SortStableFunc(batch, func(a, b *write) int { return bytes.Compare(a.report.Key[:], b.report.Key[:]) })
 	args := s.arguments(batch, states)
 	outcomes := make([]outcome, len(batch))
-	err := s.call(s.ctx, writeTimeout, func(ctx context.Context) error {
+	if why := s.outage.Load(); why != nil { // also at the end, when nobody else may ask any more
+		return fmt.Errorf("%w: %w", cache.ErrUnavailable, *why)
+	}
+	err := s.try(s.ctx, writeTimeout, func(ctx context.Context) error {
 		rows, err := s.pool.Query(ctx, sqlWrite, args...)
 		if err != nil {
 			return err

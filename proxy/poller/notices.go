@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// rereaders is how many keys of notices are looked up at a time.
-	rereaders = 8
+	// rereaders is how many keys of notices are looked up at a time: what a shared
+	// store answers in one round trip.
+	rereaders = 32
 	// silentEvery is how often followed tasks are looked up while no notices
 	// flow, and lookEvery how often it is found out whether they do.
 	silentEvery = 500 * time.Millisecond
