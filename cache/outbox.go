@@ -3,6 +3,7 @@ package cache
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"slices"
 	"sync"
 	"time"
@@ -57,6 +58,9 @@ type Claims interface {
 	// Nobody else may for as long as hold, unless this process dies, nor ever
 	// once a later attempt was claimed. Attempts count from 1.
 	Claim(ctx context.Context, delivery string, attempt int, hold time.Duration) (bool, error)
+	// SwapWebhook is PutWebhook if what stands is the value that has the SHA-256
+	// before, and reports whether it is: several processes change one webhook.
+	SwapWebhook(ctx context.Context, before [sha256.Size]byte, w Webhook) (bool, error)
 	// Webhook returns a webhook and its deliveries, without Payload, or
 	// ErrNotFound.
 	Webhook(ctx context.Context, id string) (Webhook, []Delivery, error)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -34,6 +35,19 @@ func (s *Store) PutWebhook(ctx context.Context, w cache.Webhook) error {
 		}
 		return s.tellWebhook(ctx, tx, w.ID)
 	})
+}
+
+// SwapWebhook implements cache.Claims.
+func (s *Store) SwapWebhook(ctx context.Context, before [sha256.Size]byte, w cache.Webhook) (bool, error) {
+	var swapped bool
+	err := s.exec(ctx, "store webhook", func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE pollux_webhooks SET value = $2 WHERE id = $1 AND sha256(value) = $3`, w.ID, orEmpty(w.Value), before[:])
+		if swapped = tag.RowsAffected() > 0; err != nil || !swapped {
+			return err
+		}
+		return s.tellWebhook(ctx, tx, w.ID)
+	})
+	return swapped, err
 }
 
 // DeleteWebhook removes a webhook, its deliveries, and the events that only

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"crypto/sha256"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -270,7 +271,12 @@ func (w *Service) openWebhook(row cache.Webhook) (*webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeWebhook(row.ID, text)
+	hook, err := decodeWebhook(row.ID, text)
+	if err != nil {
+		return nil, err
+	}
+	hook.row.sum, hook.row.gone = sha256.Sum256(row.Value), hook.gone
+	return hook, nil
 }
 
 // loadDeliveries gives webhooks their deliveries, and returns the pending ones.

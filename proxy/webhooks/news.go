@@ -2,6 +2,8 @@ package webhooks
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -216,19 +218,67 @@ func (w *Service) saveDirty(ctx context.Context, refused []freshDelivery) bool {
 	return ok
 }
 
-// save stores hook as it is now, unless it was deleted.
-func (w *Service) save(ctx context.Context, hook *webhook) error {
-	hook.saving.Lock()
-	defer hook.saving.Unlock()
+// maxSaves bounds how often what others stored meanwhile is taken in.
+const maxSaves = 10
+
+// errChanged is why a webhook was not stored: another process has stored it since
+// it was read here.
+var errChanged = errors.New("another process changed it meanwhile")
+
+// save stores hook as it is now, unless it was deleted. What another process has
+// stored meanwhile is taken in first.
+func (w *Service) save(ctx context.Context, hook *webhook) (err error) {
+	for range maxSaves {
+		hook.saving.Lock()
+		err = w.store(ctx, hook)
+		hook.saving.Unlock()
+		if !errors.Is(err, errChanged) {
+			return err
+		}
+		if err := w.Refresh(ctx, hook.id); err != nil {
+			return err
+		}
+		w.mu.RLock()
+		next := w.byID[hook.id]
+		w.mu.RUnlock()
+		if next == nil {
+			return nil
+		}
+		hook = next
+	}
+	return err
+}
+
+// store stores hook as it is now, unless it was deleted. The error is errChanged
+// if that is not what would be replaced. Saving is locked.
+func (w *Service) store(ctx context.Context, hook *webhook) error {
 	w.mu.RLock()
-	deleted, text := hook.deleted, hook.encode()
+	deleted, text, before, next := hook.deleted, hook.encode(), hook.row, row{gone: hook.gone}
 	w.mu.RUnlock()
 	if deleted {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return w.outbox.PutWebhook(ctx, cache.Webhook{ID: hook.id, Value: w.vault.seal(sealedWebhook, hook.id, text)})
+	value := cache.Webhook{ID: hook.id, Value: w.vault.seal(sealedWebhook, hook.id, text)}
+	next.sum = sha256.Sum256(value.Value)
+	var err error
+	swapped := true
+	if w.shared == nil || before == (row{}) {
+		err = w.outbox.PutWebhook(ctx, value)
+	} else {
+		swapped, err = w.shared.SwapWebhook(ctx, before.sum, value)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !swapped:
+		return errChanged
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	hook.row = next
+	return nil
 }
 
 // each calls f for every item, atOnce at a time, and waits.

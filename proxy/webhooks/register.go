@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -204,11 +205,37 @@ func (w *Service) restart(id string) (again []*delivery) {
 
 // Rotate gives a webhook a new secret. The old one signs beside it for a day.
 func (w *Service) Rotate(ctx context.Context, id string) (secret string, why *problem.Problem) {
+	var err error
+	for range maxSaves {
+		w.mu.RLock()
+		hook := w.byID[id]
+		w.mu.RUnlock()
+		if hook == nil {
+			return "", nil
+		}
+		if secret, err = w.rotate(ctx, hook); err == nil {
+			return secret, nil
+		}
+		if errors.Is(err, errChanged) {
+			err = w.Refresh(ctx, id)
+		}
+		if err != nil {
+			break
+		}
+	}
+	w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
+	return "", unstoredProblem
+}
+
+// rotate is Rotate of what is known of hook here. The error is errChanged if that
+// is not what stands.
+func (w *Service) rotate(ctx context.Context, hook *webhook) (secret string, err error) {
+	hook.saving.Lock()
+	defer hook.saving.Unlock()
 	w.mu.Lock()
-	hook := w.byID[id]
-	if hook == nil {
+	if hook.deleted { // another one is known in its place
 		w.mu.Unlock()
-		return "", nil
+		return "", errChanged
 	}
 	now := time.Now()
 	old, former := hook.secret, hook.former
@@ -218,12 +245,11 @@ func (w *Service) Rotate(ctx context.Context, id string) (secret string, why *pr
 	hook.secret = newSecret()
 	secret = secretText(hook.secret)
 	w.mu.Unlock()
-	if err := w.save(ctx, hook); err != nil {
-		w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
+	if err := w.store(ctx, hook); err != nil {
 		w.mu.Lock()
 		hook.secret, hook.former = old, former
 		w.mu.Unlock()
-		return "", unstoredProblem
+		return "", err
 	}
 	return secret, nil
 }

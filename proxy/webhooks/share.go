@@ -159,6 +159,13 @@ func (w *Service) Refresh(ctx context.Context, id string) error {
 	if w.shared == nil {
 		return nil
 	}
+	w.mu.RLock()
+	known := w.byID[id]
+	w.mu.RUnlock()
+	if known != nil { // what is read is older than what a save under way writes
+		known.saving.Lock()
+		defer known.saving.Unlock()
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	row, rows, err := w.shared.Webhook(ctx, id)
@@ -213,7 +220,8 @@ func (w *Service) CatchUp(ctx context.Context, id string) bool {
 // merge takes into a webhook of this process what others may do to it: a new
 // secret, another round of attempts, messages. The lock is held.
 func (w *Service) merge(hook, stored *webhook, rows []cache.Delivery) {
-	hook.secret, hook.former, hook.gone = stored.secret, stored.former, hook.gone && stored.gone
+	hook.gone = hook.gone && (stored.gone || !hook.row.gone) // a 410 that is not stored yet stands
+	hook.secret, hook.former, hook.row = stored.secret, stored.former, stored.row
 	for _, row := range rows {
 		text, err := w.vault.open(sealedState, row.ID, row.State)
 		if err != nil {

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -67,8 +68,15 @@ type webhook struct {
 	barredAt    time.Time                       // when a task was last barred
 	deleted     bool
 	mine        bool // this process looks after it
+	row         row  // as far as is known, what the outbox has
 
-	saving sync.Mutex // held while it is written, so that the newest is what stays
+	saving sync.Mutex // held while it is written or read, so that the newest is what stays
+}
+
+// row tells apart what the outbox has had of a webhook. The zero value is nothing.
+type row struct {
+	sum  [sha256.Size]byte // of the sealed value
+	gone bool              // as it says
 }
 
 // formerSecret still signs, beside its successor, until a receiver has had

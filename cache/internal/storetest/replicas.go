@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,6 +28,7 @@ func RunReplicas(t *testing.T, open func(t *testing.T) (join func() Replica)) {
 		return func() cache.Cluster { return join() }
 	})
 	t.Run("one attempt", func(t *testing.T) { oneAttempt(t, open(t)) })
+	t.Run("one change", func(t *testing.T) { oneChange(t, open(t)) })
 }
 
 // RunSharing is RunReplicas without the checks of an outbox.
@@ -248,6 +250,35 @@ func oneAttempt(t *testing.T, join func() Replica) {
 	time.Sleep(2 * shortLease)
 	claim(a, 2, time.Minute, true)
 	claim(a, 3, time.Minute, true)
+}
+
+// oneChange: of two replicas that change what they have read of a webhook, the
+// second is told, and nobody brings back what has ended.
+func oneChange(t *testing.T, join func() Replica) {
+	a, b := join(), join()
+	ctx := context.Background()
+	if err := a.PutWebhook(ctx, cache.Webhook{ID: "w", Value: []byte("first")}); err != nil {
+		t.Fatal(err)
+	}
+	swap := func(r Replica, before, after string, want bool) {
+		t.Helper()
+		if got, err := r.SwapWebhook(ctx, sha256.Sum256([]byte(before)), cache.Webhook{ID: "w", Value: []byte(after)}); err != nil || got != want {
+			t.Errorf("SwapWebhook of %s by %s = %v, %v, want %v", before, after, got, err, want)
+		}
+	}
+	swap(a, "first", "second", true)
+	swap(b, "first", "third", false)
+	if w, _, err := b.Webhook(ctx, "w"); err != nil || string(w.Value) != "second" {
+		t.Errorf("what stands is %q, %v", w.Value, err)
+	}
+	swap(b, "second", "third", true)
+	if err := a.DeleteWebhook(ctx, "w"); err != nil {
+		t.Fatal(err)
+	}
+	swap(b, "third", "fourth", false)
+	if webhooks, _, err := b.Webhooks(ctx); err != nil || len(webhooks) != 0 {
+		t.Errorf("%d webhooks after the end of the only one, %v", len(webhooks), err)
+	}
 }
 
 // fewKeys: batches of several replicas over the same keys do not wait for each
