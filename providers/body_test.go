@@ -3,6 +3,8 @@ package providers
 import (
 	"io"
 	"testing"
+
+	"pollux/providers/format"
 )
 
 const posted = `
@@ -37,7 +39,7 @@ func TestPostedPoll(t *testing.T) {
 	if _, err := parser.ParseString("a?shard=seven"); err == nil || err.Error() != "shard is no number" {
 		t.Errorf("a shard that is no number: %v", err)
 	}
-	base, _ := ParseBaseURL("https://h")
+	base, _ := format.ParseBaseURL("https://h")
 	req, err := p.PollRequest(t.Context(), base, r, Credential{})
 	if err != nil {
 		t.Fatal(err)

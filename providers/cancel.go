@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 )
 
 // JudgeCancel says what an upstream's answer to the cancel request for r means.
@@ -15,7 +16,7 @@ import (
 // 409 that the task cannot be cancelled any more; the rest is as in Judge. The
 // provider must be able to cancel.
 func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte, now time.Time) Verdict {
-	if !p.Cancel.accepts(code) {
+	if !accepts(p.Cancel, code) {
 		v := p.judgeRefusal(r, code, body)
 		v.RetryAfter, _ = RetryAfter(h.Get("Retry-After"), now)
 		return v
@@ -23,10 +24,10 @@ func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte
 	if reason := noAnswer(h.Get("Content-Type"), body); reason != "" {
 		return Verdict{Kind: BadAnswer, Reason: "the upstream answers the cancel request with " + reason + ", which cannot be its API's", ServerFault: true}
 	}
-	if p.Cancel.refused == nil || normalize.CheckBody(body) != nil {
+	if p.Cancel.Refused == nil || normalize.CheckBody(body) != nil {
 		return Verdict{Kind: Answered}
 	}
-	if refused, err := p.Cancel.refused.Holds(p.native(r, code, body), "", ""); err != nil || !refused {
+	if refused, err := p.Cancel.Refused.Holds(p.native(r, code, body), "", ""); err != nil || !refused {
 		return Verdict{Kind: Answered}
 	}
 	return Verdict{Kind: Rejected, Status: http.StatusConflict, Reason: "the upstream says that the task cannot be cancelled any more"}
@@ -50,7 +51,7 @@ func noAnswer(contentType string, body []byte) string {
 	return "a body that is neither JSON nor plain text"
 }
 
-func (a *Action) accepts(code int) bool {
+func accepts(a *format.Action, code int) bool {
 	if len(a.OK) == 0 {
 		return code >= 200 && code < 300
 	}

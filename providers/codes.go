@@ -29,7 +29,7 @@ func (p *Provider) Codes() []CodeMeaning {
 		if m.Document {
 			m.Status = p.Mapping.StatusOf(code)
 		} else {
-			m.Kind = p.errors.usual(code, []byte("{}"))
+			m.Kind = p.usual(code, []byte("{}"))
 		}
 		all = append(all, m)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"pollux/providers/format"
 	"pollux/providers/template"
 )
 
@@ -57,7 +58,7 @@ func (p *Provider) HeldFault(names []string) string {
 	switch {
 	case len(id.Headers)+len(id.Query) == 0:
 		return "provider " + p.Name + " has no place for a credential: its identity lists no header"
-	case len(names) == 0 && id.Need == NeedAll && len(id.Headers)+len(id.Query) > 1:
+	case len(names) == 0 && id.Need == format.NeedAll && len(id.Headers)+len(id.Query) > 1:
 		return "provider " + p.Name + " needs all of " + strings.Join(slices.Concat(id.Headers, id.Query), ", ") + ": give each under headers"
 	}
 	missing := slices.Clone(id.Headers)
@@ -67,7 +68,7 @@ func (p *Provider) HeldFault(names []string) string {
 		}
 		missing = slices.DeleteFunc(missing, func(m string) bool { return m == name })
 	}
-	if len(names) > 0 && id.Need == NeedAll && len(missing) > 0 {
+	if len(names) > 0 && id.Need == format.NeedAll && len(missing) > 0 {
 		return "provider " + p.Name + " needs all of " + strings.Join(id.Headers, ", ") + ", and " + strings.Join(missing, ", ") + " is missing"
 	}
 	return ""

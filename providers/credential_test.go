@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"pollux/providers/format"
 )
 
 func TestCredentialIsNeverPrinted(t *testing.T) {
@@ -43,7 +45,7 @@ func TestHeldCredential(t *testing.T) {
 			t.Errorf("%s: not in %s as %q", test.provider, test.name, test.value)
 		}
 	}
-	query := &Provider{Identity: Identity{Query: []string{"key"}}}
+	query := &Provider{format.File{Identity: format.Identity{Query: []string{"key"}}}}
 	if c := query.HeldCredential("a&b"); len(c.Query) != 1 || c.Query[0].Value != "a%26b" {
 		t.Error("a provider without headers: the key is not in its query, escaped")
 	}

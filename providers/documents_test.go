@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 )
 
 // lathe is a file with most words of the second edition.
@@ -156,7 +157,7 @@ func TestSlashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, _ := ParseBaseURL("https://h/base")
+	base, _ := format.ParseBaseURL("https://h/base")
 	const id = "google.showcase.v1beta1.Echo/Wait/CgwI9bKr=="
 	r, err := parser.ParseString("google.showcase.v1beta1.Echo%2FWait%2FCgwI9bKr==?zone=z")
 	if err != nil || r.Values[0] != id {
@@ -233,7 +234,7 @@ func TestCreatedFromHeaders(t *testing.T) {
 
 func TestConstantAndSelectedHeaders(t *testing.T) {
 	p := parse(t, "lathe", lathe)
-	base, _ := ParseBaseURL("https://h")
+	base, _ := format.ParseBaseURL("https://h")
 	c := Credential{Headers: []Field{{"X-Key", "k"}}, Select: []Field{{"X-Version", "2027-02"}, {"Accept", "text/plain"}}}
 	for _, sent := range []Credential{{}, c} {
 		poll, err := p.PollRequest(t.Context(), base, Reference{[]string{"a", ""}}, sent)

@@ -1,7 +1,6 @@
 package providers
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -9,24 +8,7 @@ import (
 	"pollux/providers/template"
 )
 
-// errorRules is what a provider file says about answers that are no documents.
-type errorRules struct {
-	bodies []errorBody
-	rules  []errorRule
-	any404 bool // a 404 is a missing task even when its body is not JSON
-}
-
-// errorBody is one shape of an error body, by GJSON paths; "" in it asks for
-// nothing.
-type errorBody struct{ code, message string }
-
-// errorRule reclassifies the answers that it holds for.
-type errorRule struct {
-	when *normalize.Condition
-	as   Kind
-}
-
-// kinds are the words of errors.rules[].as: the names that problems have.
+// kinds are what format.Problems mean.
 var kinds = map[string]Kind{
 	"unauthorized":      Unauthorized,
 	"forbidden":         Forbidden,
@@ -37,51 +19,21 @@ var kinds = map[string]Kind{
 	"upstream-timeout":  TooSlow,
 }
 
-func (l *loader) errors() {
-	f, e := &l.file.Errors, &l.p.errors
-	for i, body := range f.Bodies {
-		l.path(body.Code)
-		l.path(body.Message)
-		if body.Code.Node == nil && body.Message.Node == nil {
-			l.fault(nil, fmt.Sprintf("errors.bodies[%d]", i), "wants code, message or both in each shape")
-		}
-		e.bodies = append(e.bodies, errorBody{body.Code.Value, body.Message.Value})
-	}
-	for i, rule := range f.Rules {
-		key := fmt.Sprintf("errors.rules[%d]", i)
-		as, ok := kinds[rule.As.Value]
-		if !ok {
-			l.fault(rule.As.Node, key+".as", "want as: unauthorized, forbidden, upstream-rejected, task-not-found, rate-limited, upstream-error or upstream-timeout")
-		}
-		if rule.When.Node == nil {
-			l.fault(nil, key+".when", "is missing: the expression that picks the answers")
-		}
-		e.rules = append(e.rules, errorRule{l.condition(rule.When), as})
-	}
-	switch f.Missing.Value {
-	case "", "json-404":
-	case "any-404":
-		e.any404 = true
-	default:
-		l.fault(f.Missing.Node, "errors.missing", "want json-404 or any-404")
-	}
-}
-
 // reclassify returns what the first rule that holds says. A rule that cannot
 // be evaluated does not hold.
-func (e *errorRules) reclassify(n normalize.Native) (Kind, bool) {
-	for _, rule := range e.rules {
-		if holds, err := rule.when.Holds(n, "", ""); err == nil && holds {
-			return rule.as, true
+func (p *Provider) reclassify(n normalize.Native) (Kind, bool) {
+	for _, rule := range p.Errors.Rules {
+		if holds, err := rule.When.Holds(n, "", ""); err == nil && holds {
+			return kinds[rule.As], true
 		}
 	}
 	return 0, false
 }
 
-// verdict is the verdict for an answer of that kind and code. body must pass
+// refusal is the verdict for an answer of that kind and code. body must pass
 // normalize.CheckAnswer.
-func (e *errorRules) verdict(kind Kind, code int, body []byte) Verdict {
-	v := Verdict{Kind: kind, Code: e.code(body), Reason: reason(kind, code)}
+func (p *Provider) refusal(kind Kind, code int, body []byte) Verdict {
+	v := Verdict{Kind: kind, Code: p.errorCode(body), Reason: reason(kind, code)}
 	switch kind {
 	case Unauthorized:
 		v.Status = http.StatusUnauthorized
@@ -124,17 +76,17 @@ func reason(kind Kind, code int) string {
 	return "the upstream's answer is none to a status poll"
 }
 
-// code is the error code in the first shape that fits body, "" if none has one.
-func (e *errorRules) code(body []byte) string {
-	for _, shape := range e.bodies {
+// errorCode is the error code in the first shape that fits body, "" if none has one.
+func (p *Provider) errorCode(body []byte) string {
+	for _, shape := range p.Errors.Bodies {
 		code := ""
-		if shape.message != "" {
-			if _, ok := textAt(body, shape.message); !ok {
+		if shape.Message != "" {
+			if _, ok := textAt(body, shape.Message); !ok {
 				continue
 			}
 		}
-		if shape.code != "" {
-			if code, _ = textAt(body, shape.code); !isSlug(code) {
+		if shape.Code != "" {
+			if code, _ = textAt(body, shape.Code); !isSlug(code) {
 				continue
 			}
 		}

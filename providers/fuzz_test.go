@@ -14,6 +14,7 @@ import (
 	"testing/fstest"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 	"pollux/providers/signatures"
 )
 
@@ -116,7 +117,7 @@ func FuzzLoad(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	bad, err := filepath.Glob("testdata/bad/*.yaml")
+	bad, err := filepath.Glob("format/testdata/bad/*.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func FuzzResult(f *testing.F) {
 	f.Add(200, "text/plain", []byte("text\xff"), "//evil.example/")
 	f.Add(422, "", []byte(`{"detail":[{"msg":"m","type":"t"}]}`), "/x/../y?z=1#f")
 	p := parse(f, "fetched", fetched)
-	base, _ := ParseBaseURL(p.BaseURL)
+	base, _ := format.ParseBaseURL(p.BaseURL)
 	f.Fuzz(func(t *testing.T, code int, contentType string, body []byte, link string) {
 		r := Reference{[]string{"1"}}
 		link64, _ := json.Marshal(link)
@@ -233,7 +234,7 @@ func FuzzInbound(f *testing.F) {
 	f.Add(byte(3), "token", "", []byte(`{"id":"r"}`))
 	names := []string{"openai-batches", "github-actions", "fal", "runpod"}
 	f.Fuzz(func(t *testing.T, provider byte, signature, stamp string, body []byte) {
-		in := builtins(t).Get(names[int(provider)%len(names)]).Inbound
+		in := builtins(t).Get(names[int(provider)%len(names)])
 		h := http.Header{}
 		for _, name := range []string{"Webhook-Signature", "X-Hub-Signature-256", "X-Fal-Webhook-Signature"} {
 			h.Set(name, signature)

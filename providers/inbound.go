@@ -10,17 +10,9 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 	"pollux/providers/signatures"
 )
-
-// Inbound is how an upstream's own messages (its webhooks) are verified and
-// which task they are about. Nothing else in them is believed.
-type Inbound struct {
-	signatures.Scheme
-	id    idSource
-	types string   // GJSON path of the message's type, "" if every message is about a task
-	words []string // types that are hints
-}
 
 // Message is what a verified message says: that there may be news of a task.
 type Message struct {
@@ -41,9 +33,10 @@ var (
 )
 
 // Receive verifies a message that arrived now and says what it is about. query
-// is of its URL. The errors are ErrUnverified and ErrUnreadable; neither holds
+// is of its URL. The provider must send messages. The errors are ErrUnverified and ErrUnreadable; neither holds
 // anything of the message.
-func (i *Inbound) Receive(h http.Header, query url.Values, body []byte, from signatures.Sender, now time.Time) (Message, error) {
+func (p *Provider) Receive(h http.Header, query url.Values, body []byte, from signatures.Sender, now time.Time) (Message, error) {
+	i := p.Inbound
 	if !i.Verify(h, query, body, from, now) {
 		return Message{}, ErrUnverified
 	}
@@ -51,37 +44,11 @@ func (i *Inbound) Receive(h http.Header, query url.Values, body []byte, from sig
 		return Message{}, ErrUnreadable
 	}
 	m := Message{ID: i.MessageID(h, body)}
-	if i.types != "" {
-		if word := gjson.GetBytes(body, i.types); word.IsArray() || word.IsObject() || !slices.Contains(i.words, word.String()) {
+	if i.Types != "" {
+		if word := gjson.GetBytes(body, i.Types); word.IsArray() || word.IsObject() || !slices.Contains(i.Words, word.String()) {
 			return m, nil
 		}
 	}
-	m.TaskID = firstID([]idSource{i.id}, h, body)
+	m.TaskID = firstID([]format.IDSource{i.ID}, h, body)
 	return m, nil
-}
-
-func (l *loader) inbound() {
-	f := l.file.Inbound
-	if f == nil {
-		return
-	}
-	i := &Inbound{Scheme: f.Verify.Scheme(l.fault)}
-	if f.ID.Node == nil {
-		l.fault(nil, "inbound.id", "is missing: the GJSON path of the task's id in a message")
-	} else {
-		i.id = l.idSource(&f.ID, true)
-	}
-	if t := f.Types; t != nil {
-		l.path(t.Path)
-		if i.types = t.Path.Value; t.Path.Node == nil {
-			l.fault(nil, "inbound.types.path", "is missing: the GJSON path of the message's type")
-		}
-		if len(t.Words) == 0 {
-			l.fault(nil, "inbound.types.words", "is missing: the types of messages that tell about a task")
-		}
-		for _, word := range t.Words {
-			i.words = append(i.words, word.Value)
-		}
-	}
-	l.p.Inbound = i
 }

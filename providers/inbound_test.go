@@ -30,7 +30,7 @@ func mac(key, message string) []byte {
 }
 
 func TestStandardWebhooks(t *testing.T) {
-	in := builtins(t).Get("openai-batches").Inbound
+	in := builtins(t).Get("openai-batches")
 	key := "0123456789abcdef01234567"
 	secret := signatures.Sender{Secret: "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))}
 	const body = `{"type":"batch.completed","data":{"id":"batch_1"}}`
@@ -75,7 +75,7 @@ func TestStandardWebhooks(t *testing.T) {
 // TestMessageTypes: a type is a word as a status is, a number or boolean too.
 func TestMessageTypes(t *testing.T) {
 	in := parse(t, "in", "name: in\nidentity: {headers: [K]}\nparams: {id: {in: path}}\npoll: {request: 'GET /{id}'}\nstatus: {path: s, words: {x: completed}}\n"+
-		"inbound: {id: id, types: {path: type, words: [done, '3', 'true']}, verify: {token: {header: T}}}\n").Inbound
+		"inbound: {id: id, types: {path: type, words: [done, '3', 'true']}, verify: {token: {header: T}}}\n")
 	for kind, want := range map[string]string{`"done"`: "7", `3`: "7", `true`: "7", `"3"`: "7", `4`: "", `false`: "", `null`: "", `["done"]`: "", `"Done"`: ""} {
 		if got, err := in.Receive(header("T", "k"), nil, []byte(`{"id":"7","type":`+kind+`}`), signatures.Sender{Secret: "k"}, noon); err != nil || got.TaskID != want {
 			t.Errorf("type %s: a hint for %q (%v), want %q", kind, got.TaskID, err, want)
@@ -89,15 +89,15 @@ func sum(s string) string {
 }
 
 func TestEd25519(t *testing.T) {
-	in := builtins(t).Get("fal").Inbound
+	in := builtins(t).Get("fal")
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other, _, _ := ed25519.GenerateKey(nil)
 	keys, err := signatures.ParseJWKS([]byte(`{"keys":[{"kty":"RSA","n":"x"},{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(other) + `"},{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(public) + `"}]}`))
-	if err != nil || len(keys) != 2 || in.JWKS == "" {
-		t.Fatalf("ParseJWKS = %d keys, %v; fetched from %q", len(keys), err, in.JWKS)
+	if err != nil || len(keys) != 2 || in.Inbound.JWKS == "" {
+		t.Fatalf("ParseJWKS = %d keys, %v; fetched from %q", len(keys), err, in.Inbound.JWKS)
 	}
 	const body = `{"request_id":"764cabcf","status":"OK"}`
 	stamp := strconv.FormatInt(noon.Unix(), 10)

@@ -50,8 +50,8 @@ func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Tim
 	if unfit != nil {
 		native.Body = nil // the code says all
 	}
-	if as, ok := p.errors.reclassify(native); ok {
-		return p.errors.verdict(as, first.Code, native.Body)
+	if as, ok := p.reclassify(native); ok {
+		return p.refusal(as, first.Code, native.Body)
 	}
 	var failed *Verdict
 	if native.Result, failed = p.nativeResult(r, result, now); failed != nil {
@@ -86,7 +86,7 @@ func (p *Provider) answered(r Reference, first Answer, result normalize.Result) 
 		RuleErrors: result.RuleErrors, Digest: result.Digest, NativeDigest: result.NativeDigest,
 	}
 	if v.WantsResult {
-		v.ResultLink = p.Result.linkOf(first.Header, first.Body)
+		v.ResultLink = p.resultLink(first.Header, first.Body)
 	}
 	if v.Task.ID == "" { // a body that names no task is about the one asked for
 		v.Task.ID = p.taskID(r)
@@ -150,11 +150,11 @@ func (p *Provider) judgeRefusal(r Reference, code int, body []byte) Verdict {
 	if unreadable {
 		native.Body = []byte("{}") // rules may still look at the code
 	}
-	as, ok := p.errors.reclassify(native)
+	as, ok := p.reclassify(native)
 	if !ok {
-		as = p.errors.usual(code, body)
+		as = p.usual(code, body)
 	}
-	v := p.errors.verdict(as, code, native.Body)
+	v := p.refusal(as, code, native.Body)
 	if v.Kind == BadAnswer && code < 300 && unreadable {
 		v.ServerFault = true // like a 200 that cannot be read
 	}
@@ -165,7 +165,7 @@ func (p *Provider) judgeRefusal(r Reference, code int, body []byte) Verdict {
 }
 
 // usual is what an answer that is no document means where the file has no rule.
-func (e *errorRules) usual(code int, body []byte) Kind {
+func (p *Provider) usual(code int, body []byte) Kind {
 	switch code {
 	case http.StatusUnauthorized:
 		return Unauthorized
@@ -178,7 +178,7 @@ func (e *errorRules) usual(code int, body []byte) Kind {
 	case http.StatusTooManyRequests:
 		return RateLimited
 	case http.StatusNotFound:
-		if e.any404 || json.Valid(body) {
+		if p.Errors.Any404 || json.Valid(body) {
 			return NotFound
 		}
 		return BadAnswer

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"pollux/providers/format"
 )
 
 // reference for tests whose answers name no task of their own.
@@ -368,5 +370,16 @@ func TestExplain(t *testing.T) {
 	}
 	if _, v := p.Explain(Reference{}, Answer{200, nil, []byte("<html>")}, nil, noon); v.Kind != BadAnswer {
 		t.Errorf("Explain(HTML) = %s, want upstream-error", v.Kind.String())
+	}
+}
+
+func TestEveryProblemIsAKind(t *testing.T) {
+	for _, word := range format.Problems {
+		if kind := kinds[word]; kind == 0 || kind.String() != word {
+			t.Errorf("%s means %q", word, kind)
+		}
+	}
+	if len(kinds) != len(format.Problems) {
+		t.Errorf("%d kinds of problems, and a file may name %d", len(kinds), len(format.Problems))
 	}
 }

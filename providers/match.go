@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 	"pollux/providers/template"
 )
 
@@ -53,7 +54,7 @@ func (p *Parser) setter(v *View) func(param int, escaped []byte) bool {
 
 // Create returns the declared request that makes a task and has this method
 // and path (relative to the upstream's base URL), nil if there is none.
-func (p *Parser) Create(method, escapedPath []byte) *Create {
+func (p *Parser) Create(method, escapedPath []byte) *format.Create {
 	var v View
 	for i := range p.provider.Creates {
 		c := &p.provider.Creates[i]
@@ -70,14 +71,14 @@ func (p *Parser) Create(method, escapedPath []byte) *Create {
 // file says so, body, or stand beside the id. It is false if the answer names none, or if a poll would
 // need a parameter that the request did not tell.
 // h and answer are the answer's header and body.
-func (p *Parser) Created(c *Create, escapedPath, query, request []byte, h http.Header, answer []byte) (Reference, bool) {
-	source, groups := firstFound(c.ids, h, answer)
+func (p *Parser) Created(c *format.Create, escapedPath, query, request []byte, h http.Header, answer []byte) (Reference, bool) {
+	source, groups := firstFound(c.IDs, h, answer)
 	if source == nil {
 		return Reference{}, false
 	}
-	return p.created(c, escapedPath, query, request, groups[source.group], func(v *View) bool {
-		for _, n := range source.others {
-			if v.values[n.param] == nil && p.set(v, n.param, []byte(groups[n.group])) != nil {
+	return p.created(c, escapedPath, query, request, groups[source.Group], func(v *View) bool {
+		for _, n := range source.Others {
+			if v.values[n.Param] == nil && p.set(v, n.Param, []byte(groups[n.Group])) != nil {
 				return false
 			}
 		}
@@ -104,8 +105,8 @@ func (p *Parser) Affected(method, escapedPath, query, body []byte) (Reference, b
 			return r, true
 		}
 	}
-	for i := range p.provider.touch {
-		if r, ok := p.acts(&p.provider.touch[i], nil, method, escapedPath, query, body); ok {
+	for i := range p.provider.Touch {
+		if r, ok := p.acts(&p.provider.Touch[i], nil, method, escapedPath, query, body); ok {
 			return r, true
 		}
 	}
@@ -114,7 +115,7 @@ func (p *Parser) Affected(method, escapedPath, query, body []byte) (Reference, b
 
 // created is the reference of the task id that a request names. more sets what
 // the answer tells beside; nil: nothing.
-func (p *Parser) created(c *Create, escapedPath, query, request []byte, id string, more func(*View) bool) (Reference, bool) {
+func (p *Parser) created(c *format.Create, escapedPath, query, request []byte, id string, more func(*View) bool) (Reference, bool) {
 	var v View
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
 	if id == "" || !c.Request.MatchPath(escapedPath, p.setter(&v)) || !p.scope(&v, query) {
@@ -128,7 +129,7 @@ func (p *Parser) created(c *Create, escapedPath, query, request []byte, id strin
 		return Reference{}, false
 	}
 	if normalize.CheckBody(request) == nil {
-		for i, path := range c.params {
+		for i, path := range c.Params {
 			if value, ok := nameAt(request, path); value != "" && v.values[i] == nil && (!ok || p.set(&v, i, []byte(value)) != nil) {
 				return Reference{}, false
 			}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"pollux/providers/format"
 )
 
 // wire sends req to a server that keeps what it reads, and returns it, its
@@ -89,7 +91,7 @@ func TestPollRequestOnTheWire(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := wire(t, func(base *url.URL) (*http.Request, error) {
-				base, err := ParseBaseURL(base.String() + test.prefix)
+				base, err := format.ParseBaseURL(base.String() + test.prefix)
 				if err != nil {
 					return nil, err
 				}

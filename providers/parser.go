@@ -16,6 +16,7 @@ type Parser struct {
 	fixed    [][]byte // by parameter, what the upstream's config fixes; nil: nothing
 	task     []int    // the parameters in the reference's path, in order
 	free     []int    // those of task that are not fixed
+	oneOf    [][]int  // Provider.OneOf by index
 }
 
 // ReferenceError says what is wrong with a reference. It never holds a value.
@@ -55,6 +56,13 @@ func NewParser(p *Provider, fixed map[string]string) (*Parser, error) {
 		if parser.fixed[i] == nil {
 			parser.free = append(parser.free, i)
 		}
+	}
+	for _, group := range p.OneOf {
+		indices := make([]int, len(group))
+		for i, name := range group {
+			indices[i], _ = p.Params.Index(name)
+		}
+		parser.oneOf = append(parser.oneOf, indices)
 	}
 	return parser, nil
 }
@@ -241,20 +249,12 @@ func (p *Parser) complete(v *View) *ReferenceError {
 			return &ReferenceError{param.Name, "is missing"}
 		}
 	}
-	for _, group := range p.provider.oneOf {
+	for i, group := range p.oneOf {
 		if !v.hasAny(group) {
-			return &ReferenceError{"query", "wants one of " + strings.Join(p.provider.names(group), ", ")}
+			return &ReferenceError{"query", "wants one of " + strings.Join(p.provider.OneOf[i], ", ")}
 		}
 	}
 	return nil
-}
-
-func (p *Provider) names(params []int) []string {
-	names := make([]string, len(params))
-	for i, param := range params {
-		names[i] = p.Params[param].Name
-	}
-	return names
 }
 
 // Format returns the canonical string form of r, as after "{upstream}/" in a

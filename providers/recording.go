@@ -107,7 +107,7 @@ func (r *Recording) reference(p *Provider, samples map[string]string) (Reference
 			ref.Values[i] = "sample-1"
 		}
 	}
-	if id := firstID(p.ids, nil, r.Answer().Body); id != "" {
+	if id := firstID(p.IDs, nil, r.Answer().Body); id != "" {
 		ref.Values[p.Params.Task()] = id
 	}
 	return ref, nil

@@ -12,89 +12,14 @@ import (
 	"time"
 
 	"pollux/normalize"
-	"pollux/providers/template"
+	"pollux/providers/format"
 )
-
-// Result is the second request that a finished task's result needs.
-type Result struct {
-	Request  *template.Request // nil: Link says where
-	MaxBytes int64             // of its answer; 0: the upstream's limit
-	Failed   []int             // codes that mean that the task failed
-	link     idSource
-	hosts    []string
-	read     bool // nothing takes the whole answer: sources read its JSON
-}
 
 // Answer is what an upstream answered. It must not change afterwards.
 type Answer struct {
 	Code   int
 	Header http.Header
 	Body   []byte // whole and decoded
-}
-
-func (l *loader) result() {
-	f := l.file.Result
-	if f == nil {
-		return
-	}
-	r := &Result{MaxBytes: int64(f.MaxBytes), read: f.Into.Node == nil, hosts: l.hosts(slices.Concat(l.file.Hosts, f.Hosts))}
-	switch {
-	case (f.Request.Node == nil) == (f.Link == nil):
-		l.fault(l.root.Get("result"), "result", "wants a request: GET ..., or link: where the answer to the poll says it is")
-	case f.Link != nil:
-		r.link = l.idSource(f.Link, true)
-	default:
-		request := l.request(f.Request, "result.request", false)
-		if request.Method != "" && request.Method != http.MethodGet {
-			l.fault(f.Request.Node, "", "want a GET request: fetching a result changes nothing")
-		}
-		r.Request = &request
-		if request.Method != "" {
-			l.namesTask(f.Request, "result.request", &request, nil)
-		}
-	}
-	if f.Into.Node == nil && len(f.Failed) == 0 && !l.file.readsResult() {
-		l.fault(l.root.Get("result"), "result", "is read by nothing: want into: output.data, or a source {result: path} under fields")
-	}
-	if f.When.Node == nil {
-		l.fault(nil, "result.when", `is missing: the expression that says that there is a result, such as status == "completed"`)
-	}
-	if at := l.root.Nearest("result.max_bytes"); f.MaxBytes < 0 || f.MaxBytes == 0 && at.Path() == "result.max_bytes" {
-		l.fault(at, "", "want a size such as 16MiB")
-	}
-	for _, code := range f.Failed {
-		switch {
-		case code.Value == http.StatusUnauthorized || code.Value == http.StatusForbidden || code.Value == http.StatusRequestTimeout || code.Value == http.StatusTooManyRequests:
-			l.fault(code.Node, "result.failed", "%d is about the request and not about the task", code.Value)
-		case code.Value < 400 || code.Value > 599:
-			l.fault(code.Node, "result.failed", "want codes from 400 to 599")
-		}
-		r.Failed = append(r.Failed, code.Value)
-	}
-	l.p.Result = r
-}
-
-// readsResult reports whether a source looks into the answer to the request
-// for the result.
-func (f *providerFile) readsResult() bool {
-	for _, field := range f.Fields {
-		if slices.ContainsFunc(field.Value.sources, func(s normalize.SourceSpec) bool { return s.Result != "" }) {
-			return true
-		}
-	}
-	return false
-}
-
-// hosts checks the names of hosts that links may lead to.
-func (l *loader) hosts(f []text) []string {
-	var names []string
-	for _, host := range f {
-		if u, err := url.Parse("https://" + host.Value); err != nil || host.Value == "" || u.Host != host.Value || u.Port() != "" || strings.ContainsAny(host.Value, "*_") {
-			l.fault(host.Node, "hosts", "want the name of a host, such as cdn.acme.example")
-		}
-		names = append(names, strings.ToLower(host.Value))
-	}
-	return names
 }
 
 // Errors of ResultRequest that its callers tell apart: nothing is to be sent.
@@ -116,7 +41,7 @@ func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference
 			return nil, false, fmt.Errorf("build result request of provider %s: %w", p.Name, err)
 		}
 	} else {
-		u, foreign, err := p.Result.resolve(base, v.ResultLink)
+		u, foreign, err := p.resolve(base, v.ResultLink)
 		if err != nil {
 			return nil, false, fmt.Errorf("build result request of provider %s: %w", p.Name, err)
 		}
@@ -130,16 +55,16 @@ func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference
 			req.Header = http.Header{"Accept-Encoding": {"gzip"}, "User-Agent": {"pollux"}}
 		}
 	}
-	if !slices.ContainsFunc(p.Poll.Headers, func(f Field) bool { return f.Name == "Accept" }) {
+	if !slices.ContainsFunc(p.Poll.Headers, func(h format.Header) bool { return h.Name == "Accept" }) {
 		req.Header.Set("Accept", "*/*")
 	}
 	neverRepeated(req)
 	return req, away, nil
 }
 
-// resolve returns where a link leads, and whether that is another origin than
+// resolve returns where a link to the result leads, and whether that is another origin than
 // base.
-func (r *Result) resolve(base *url.URL, link string) (u *url.URL, away bool, err error) {
+func (p *Provider) resolve(base *url.URL, link string) (u *url.URL, away bool, err error) {
 	if link == "" {
 		return nil, false, ErrNoResultLink
 	}
@@ -154,7 +79,7 @@ func (r *Result) resolve(base *url.URL, link string) (u *url.URL, away bool, err
 	if sameOrigin(u, base) {
 		return u, false, nil
 	}
-	if u.Scheme != "https" && u.Scheme != base.Scheme || !slices.Contains(r.hosts, strings.ToLower(u.Hostname())) {
+	if u.Scheme != "https" && u.Scheme != base.Scheme || !slices.Contains(p.Result.Hosts, strings.ToLower(u.Hostname())) {
 		return nil, false, ErrForeignResult
 	}
 	return u, true, nil
@@ -188,10 +113,10 @@ func (p *Provider) nativeResult(r Reference, result *Answer, now time.Time) (*no
 	var v Verdict
 	switch {
 	case slices.Contains(p.Result.Failed, result.Code):
-		return &normalize.NativeResult{Failed: p.errors.ofTask(result.Body)}, nil
+		return &normalize.NativeResult{Failed: p.taskError(result.Body)}, nil
 	case result.Code < 200 || result.Code > 299:
 		v = p.judgeRefusal(r, result.Code, result.Body)
-	case !p.Result.isResult(result):
+	case !p.isResult(result):
 		v = Verdict{Kind: BadAnswer, Reason: "the answer to the request for the result is neither JSON nor text", ServerFault: true}
 	default:
 		return &normalize.NativeResult{Body: result.Body}, nil
@@ -202,27 +127,27 @@ func (p *Provider) nativeResult(r Reference, result *Answer, now time.Time) (*no
 
 // isResult reports whether an answer is one to take: text, or JSON where it is
 // read member by member.
-func (r *Result) isResult(a *Answer) bool {
+func (p *Provider) isResult(a *Answer) bool {
 	switch {
 	case isHTML(a.Header.Get("Content-Type")):
 		return false
-	case r.read && len(bytes.TrimSpace(a.Body)) > 0:
+	case p.Result.Read && len(bytes.TrimSpace(a.Body)) > 0:
 		return normalize.CheckValue(a.Body) == nil
 	}
 	return normalize.CheckResult(a.Body) == nil
 }
 
-// ofTask is the error of a task in a body that says that it failed: the first
+// taskError is the error of a task in a body that says that it failed: the first
 // shape that fits. The message is the task's, and shown as such.
-func (e *errorRules) ofTask(body []byte) *normalize.Error {
+func (p *Provider) taskError(body []byte) *normalize.Error {
 	failed := &normalize.Error{}
 	if normalize.CheckValue(body) != nil {
 		return failed
 	}
-	for _, shape := range e.bodies {
-		code, hasCode := textAt(body, shape.code)
-		message, hasMessage := textAt(body, shape.message)
-		if shape.message != "" && !hasMessage || shape.message == "" && !hasCode {
+	for _, shape := range p.Errors.Bodies {
+		code, hasCode := textAt(body, shape.Code)
+		message, hasMessage := textAt(body, shape.Message)
+		if shape.Message != "" && !hasMessage || shape.Message == "" && !hasCode {
 			continue
 		}
 		if hasCode && code != "" {
@@ -234,12 +159,12 @@ func (e *errorRules) ofTask(body []byte) *normalize.Error {
 	return failed
 }
 
-// linkOf is the link to the result in an answer, "" if there is none.
-func (r *Result) linkOf(h http.Header, body []byte) string {
-	if r.Request != nil {
+// resultLink is the link to the result in an answer, "" if there is none.
+func (p *Provider) resultLink(h http.Header, body []byte) string {
+	if p.Result.Request != nil {
 		return ""
 	}
-	return firstID([]idSource{r.link}, h, body)
+	return firstID([]format.IDSource{p.Result.Link}, h, body)
 }
 
 // ExpiresAt is when what an answer that ended a task holds can be used no
@@ -251,17 +176,4 @@ func (p *Provider) ExpiresAt(v *Verdict, ended time.Time) time.Time {
 		v.Expires = p.Mapping.Expire(&v.Task, ended)
 	}
 	return v.Expires
-}
-
-func (l *loader) expires() {
-	f := l.file.Expires
-	if f == nil {
-		return
-	}
-	if (f.After.Node == nil) == (f.At == nil) {
-		l.fault(l.root.Get("expires"), "expires", "wants after: 1h, or at: the path of a time")
-	}
-	if f.After.Node != nil && f.After.Value <= 0 {
-		l.fault(f.After.Node, "", "want a positive duration")
-	}
 }

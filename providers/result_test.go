@@ -9,6 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 )
 
 const fetched = `
@@ -26,7 +27,7 @@ errors: {bodies: [{code: type, message: detail}]}
 
 func TestResultRequest(t *testing.T) {
 	p := parse(t, "fetched", fetched)
-	base, _ := ParseBaseURL(p.BaseURL)
+	base, _ := format.ParseBaseURL(p.BaseURL)
 	c := Credential{Headers: []Field{{"Authorization", "Bearer k"}}, Query: []Field{{"key", "q"}}}
 	for _, tt := range []struct {
 		link, want string

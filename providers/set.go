@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"pollux/providers/format"
 	"pollux/providers/strictyaml"
 )
 
@@ -121,7 +122,7 @@ func newSet(all []*Provider) (s *Set, faults strictyaml.Faults) {
 	s = &Set{byName: make(map[string]*Provider, len(all))}
 	for _, p := range all {
 		if _, taken := s.byName[p.Name]; taken {
-			faults = append(faults, p.nameAt.Fault("is the name of another provider, choose a different one"))
+			faults = append(faults, p.NameAt.Fault("is the name of another provider, choose a different one"))
 			continue
 		}
 		s.byName[p.Name] = p
@@ -150,5 +151,11 @@ func (s *Set) Get(name string) *Provider { return s.byName[name] }
 // All returns every provider, sorted by name.
 func (s *Set) All() []*Provider { return slices.Clone(s.sorted) }
 
-// baseName is what a file's provider must be called.
-func baseName(file string) string { return strings.TrimSuffix(path.Base(file), ".yaml") }
+// parseProvider reads one file. The provider is unusable if there are faults.
+func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
+	file, faults := format.Parse(name, data)
+	if file == nil {
+		return nil, faults
+	}
+	return &Provider{*file}, faults
+}

@@ -13,93 +13,9 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 	"pollux/providers/template"
 )
-
-// Sweep is a listing that tells about many tasks at once.
-type Sweep struct {
-	Request  template.Request
-	Code     int  // HTTP code as which an item is judged, which has none of its own
-	MaxPages int  // of one sweep
-	Partial  bool // of an item only its status is believed, and an end is confirmed by a poll
-	items    string
-	id       idSource           // inside an item
-	next     string             // GJSON path of the next page's cursor, "" if there is one page
-	param    string             // query parameter that takes it
-	covers   []normalize.Status // empty: all
-}
-
-// defaultPages is how many pages of a listing are read where the file does
-// not say.
-const defaultPages = 10
-
-func (l *loader) sweep() {
-	f := l.file.Sweep
-	if f == nil {
-		return
-	}
-	s := &Sweep{items: f.Items.Value, Partial: f.Partial, MaxPages: defaultPages}
-	s.Request = l.request(f.Request, "sweep.request", false)
-	if s.Request.Method != "" && s.Request.Method != http.MethodGet {
-		l.fault(f.Request.Node, "", "want a GET request: a listing changes nothing")
-	}
-	if task := l.p.Params.Task(); task >= 0 && s.Request.Method != "" {
-		if s.Request.Count(task) > 0 {
-			l.fault(f.Request.Node, "", "names one task by {%s}, and wants the listing of many", l.p.Params[task].Name)
-		}
-	}
-	if f.Items.Node == nil {
-		l.fault(nil, "sweep.items", "is missing: the GJSON path of the list; @this if the answer is one")
-	}
-	l.path(f.Items)
-	if f.ID.Node == nil {
-		l.fault(nil, "sweep.id", "is missing: the GJSON path of the task's id in an item")
-	} else {
-		s.id = l.idSource(&f.ID, false)
-	}
-	if f.Next != nil {
-		s.next, s.param = f.Next.Path.Value, f.Next.Param.Value
-		l.path(f.Next.Path)
-		if f.Next.Path.Node == nil || !template.IsName(s.param) {
-			l.fault(f.Next.Param.Node, "sweep.next", "wants path: where the answer has the next page's cursor, and param: the query parameter that takes it")
-		}
-	}
-	if at := l.root.Nearest("sweep.covers"); len(f.Covers) == 0 && at.Path() == "sweep.covers" {
-		l.fault(at, "", "want the statuses that the listing shows, such as [queued, in_progress]; leave it out if it shows all")
-	}
-	for _, status := range f.Covers {
-		if !normalize.Status(status.Value).Valid() {
-			l.fault(status.Node, "sweep.covers", "want statuses of tasks, such as in_progress")
-		}
-		s.covers = append(s.covers, normalize.Status(status.Value))
-	}
-	if f.MaxPages.Node != nil {
-		if s.MaxPages = f.MaxPages.Value; s.MaxPages < 1 || s.MaxPages > 1000 {
-			l.fault(f.MaxPages.Node, "", "want a number from 1 to 1000")
-		}
-	}
-	l.p.Sweep = s
-}
-
-// itemCode finds the code of an answer that says of a task what an item does,
-// by its words.
-func (l *loader) itemCode() {
-	at := slices.IndexFunc(l.p.Poll.Documents, func(code int) bool { return !l.p.Mapping.Decides(code) })
-	if at < 0 {
-		l.fault(l.root.Get("sweep"), "sweep", "can tell of no task: an item has no HTTP code, and status.codes has every code that is a document")
-		return
-	}
-	l.p.Sweep.Code = l.p.Poll.Documents[at]
-}
-
-// Covers reports whether the listing shows tasks in that status.
-func (s *Sweep) Covers(status normalize.Status) bool {
-	return len(s.covers) == 0 || slices.Contains(s.covers, status)
-}
-
-// CursorParam is the query parameter that takes the cursor of a page, "" if the
-// listing has one page.
-func (s *Sweep) CursorParam() string { return s.param }
 
 // SweepGroup names the listing that would show the task r: tasks with the same
 // name are told about by one sweep. It is made of the reference's other values.
@@ -125,8 +41,8 @@ func (p *Provider) SweepRequest(ctx context.Context, base *url.URL, r Reference,
 		return nil, fmt.Errorf("build sweep request of provider %s: %w", p.Name, err)
 	}
 	if cursor != "" {
-		pair := p.Sweep.param + "=" + string(template.AppendQueryValue(nil, cursor))
-		req.URL.RawQuery = strings.TrimPrefix(withoutPair(req.URL.RawQuery, p.Sweep.param)+"&"+pair, "&")
+		pair := p.Sweep.CursorParam + "=" + string(template.AppendQueryValue(nil, cursor))
+		req.URL.RawQuery = strings.TrimPrefix(withoutPair(req.URL.RawQuery, p.Sweep.CursorParam)+"&"+pair, "&")
 	}
 	neverRepeated(req)
 	return req, nil
@@ -177,15 +93,15 @@ func (p *Provider) ReadSweep(r Reference, page Answer, wanted func(id string) bo
 	if !ok {
 		return SweepPage{}, v, false
 	}
-	if p.Sweep.next != "" {
-		read.Next, _ = textAt(page.Body, p.Sweep.next)
+	if p.Sweep.Next != "" {
+		read.Next, _ = textAt(page.Body, p.Sweep.Next)
 	}
 	first, doubtful := map[string]int{}, map[string]bool{}
 	items.ForEach(func(_, item gjson.Result) bool {
 		body := []byte(item.Raw)
 		id := ""
 		if item.IsObject() {
-			id = firstID([]idSource{p.Sweep.id}, nil, body)
+			id = firstID([]format.IDSource{p.Sweep.ID}, nil, body)
 		}
 		if id == "" || !wanted(id) {
 			return true
@@ -214,7 +130,7 @@ func (p *Provider) sweepItems(r Reference, page Answer, now time.Time) (items gj
 		return items, v, false
 	}
 	if normalize.CheckValue(page.Body) == nil && !isHTML(page.Header.Get("Content-Type")) {
-		items = gjson.GetBytes(page.Body, p.Sweep.items)
+		items = gjson.GetBytes(page.Body, p.Sweep.Items)
 	}
 	if !items.IsArray() {
 		return items, Verdict{Kind: BadAnswer, Reason: "the upstream's listing has no list where sweep.items says", ServerFault: true}, false

@@ -17,6 +17,7 @@ import (
 	"pollux/cmd/pollux/console"
 	"pollux/normalize"
 	"pollux/providers"
+	"pollux/providers/format"
 )
 
 func explainCommand(_ context.Context, t *console.Terminal, args []string) int {
@@ -230,7 +231,7 @@ func (e *explanation) resultAt() string {
 	case link == "":
 		return "nowhere, since the answer has no link to it"
 	}
-	base, err := providers.ParseBaseURL(e.provider.BaseURL)
+	base, err := format.ParseBaseURL(e.provider.BaseURL)
 	if err != nil {
 		return link
 	}

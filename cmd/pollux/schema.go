@@ -7,7 +7,7 @@ import (
 
 	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
-	"pollux/providers"
+	"pollux/providers/format"
 )
 
 func schemaCommand(_ context.Context, t *console.Terminal, args []string) int {
@@ -22,7 +22,7 @@ beyond a schema, pollux check finds.`,
 	}
 	s := config.Schema()
 	if *provider {
-		s = providers.Schema()
+		s = format.Schema()
 	}
 	s.Schema = "https://json-schema.org/draft/2020-12/schema"
 	out := json.NewEncoder(t.Stdout)

@@ -99,7 +99,7 @@ func TestSchemaOfProviders(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	bad, err := filepath.Glob("../../providers/testdata/bad/*.yaml")
+	bad, err := filepath.Glob("../../providers/format/testdata/bad/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

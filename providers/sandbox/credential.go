@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"pollux/providers"
+	"pollux/providers/format"
 )
 
 // owner names who a task belongs to. It cannot be turned back into a credential.
@@ -29,7 +29,7 @@ func ownerOf(values []string) owner {
 
 // presented lists the identity values of a request, headers first, without
 // their scheme: a key names the same caller in whichever place it stands.
-func presented(id providers.Identity, h http.Header, query url.Values) []string {
+func presented(id format.Identity, h http.Header, query url.Values) []string {
 	var values []string
 	add := func(all []string) {
 		if len(all) == 0 {
@@ -44,7 +44,7 @@ func presented(id providers.Identity, h http.Header, query url.Values) []string 
 		}
 	}
 	for _, name := range id.Headers {
-		if add(h.Values(name)); id.Need == providers.NeedAll {
+		if add(h.Values(name)); id.Need == format.NeedAll {
 			break // the others say more about whose it is
 		}
 	}

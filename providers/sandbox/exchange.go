@@ -125,7 +125,7 @@ func (e *exchange) listing() answer {
 		return !e.upstream.provider.Sweep.Covers(e.upstream.sim.States[t.state(e.now)].Status)
 	})
 	size := cmp.Or(l.Page, defaultPage)
-	from, _ := strconv.Atoi(e.query.Get(e.upstream.provider.Sweep.CursorParam())) // no cursor: the first page
+	from, _ := strconv.Atoi(e.query.Get(e.upstream.provider.Sweep.CursorParam)) // no cursor: the first page
 	from = min(max(from, 0), len(tasks))
 	page := tasks[from:min(from+size, len(tasks))]
 	c := e.about(task{})

@@ -78,7 +78,7 @@ func (c caller) create(lifecycle string) string {
 		}
 		return id
 	}
-	make := c.p.Creates[0]
+	make := &c.p.Creates[0]
 	method, path, _ := strings.Cut(make.Request.String(), " ")
 	path = braces.ReplaceAllStringFunc(path, func(name string) string {
 		for _, param := range c.p.Params {
@@ -89,7 +89,7 @@ func (c caller) create(lifecycle string) string {
 		return sampleValue
 	})
 	w := c.send(method, path, `{"user_id": "u", "message": "hi"}`, LifecycleHeader, lifecycle)
-	id := make.TaskID(w.Header(), w.Body.Bytes())
+	id := providers.CreatedID(make, w.Header(), w.Body.Bytes())
 	if w.Code/100 != 2 || id == "" {
 		c.t.Fatalf("create: %d %s", w.Code, w.Body)
 	}
@@ -242,7 +242,7 @@ func TestContinue(t *testing.T) {
 			clock.pass(time.Minute)
 			ended := c.status(id)
 			w := c.send("POST", test.route, body)
-			if got := c.p.Creates[0].TaskID(w.Header(), w.Body.Bytes()); w.Code/100 != 2 || got != id {
+			if got := providers.CreatedID(&c.p.Creates[0], w.Header(), w.Body.Bytes()); w.Code/100 != 2 || got != id {
 				t.Fatalf("continue: %d %s, want the id %s", w.Code, w.Body, id)
 			}
 			again := c.status(id)

@@ -67,7 +67,7 @@ func TestSecondEdition(t *testing.T) {
 	me := caller{t, s, set.Get("second"), "me"}
 	started := me.send("POST", "/v1/start", "{}")
 	location := started.Header().Get("Location")
-	id := me.p.Creates[0].TaskID(started.Header(), started.Body.Bytes())
+	id := providers.CreatedID(&me.p.Creates[0], started.Header(), started.Body.Bytes())
 	if id == "" || !strings.HasPrefix(location, "http://example.com/second/v1/op-") {
 		t.Fatalf("Location %q names the task %q", location, id)
 	}
@@ -106,7 +106,7 @@ func TestMessages(t *testing.T) {
 	var about string
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		m, err := p.Inbound.Receive(r.Header, r.URL.Query(), body, signatures.Sender{Secret: "right"}, c.now())
+		m, err := p.Receive(r.Header, r.URL.Query(), body, signatures.Sender{Secret: "right"}, c.now())
 		if about = m.TaskID; err != nil {
 			w.WriteHeader(401)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"pollux/normalize"
 	"pollux/providers"
+	"pollux/providers/format"
 	"pollux/providers/sandbox/script"
 	"pollux/providers/signatures"
 )
@@ -113,7 +114,7 @@ func (v *verifier) creates() {
 		}
 	}
 	for i, answer := range v.sim.Create {
-		route := slices.IndexFunc(v.p.Creates, func(c providers.Create) bool {
+		route := slices.IndexFunc(v.p.Creates, func(c format.Create) bool {
 			return answer.Request == "" || answer.Request == c.Request.String()
 		})
 		if route < 0 {
@@ -122,7 +123,7 @@ func (v *verifier) creates() {
 		}
 		c := v.scene(i, v.anyState())
 		said := c.render(answer.AnswerSpec, http.StatusOK)
-		if got := v.p.Creates[route].TaskID(headerOf(said), said.body); got != c.task.id {
+		if got := providers.CreatedID(&v.p.Creates[route], headerOf(said), said.body); got != c.task.id {
 			v.fault("create[%d].body: create.id does not find the id in it", i)
 		}
 	}
@@ -189,7 +190,7 @@ func (v *verifier) message() {
 	if !ok {
 		return
 	}
-	m, err := v.p.Inbound.Receive(header, query, a.body, signatures.Sender{Secret: secret}, c.now)
+	m, err := v.p.Receive(header, query, a.body, signatures.Sender{Secret: secret}, c.now)
 	if err != nil || m.TaskID != c.task.id {
 		v.fault("message: does not name its task, or is not signed as inbound.verify says")
 	}

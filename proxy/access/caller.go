@@ -73,30 +73,22 @@ func (c *Caller) ReadQuery(t *Target, sent map[string][]byte) {
 
 // SentAny reports whether anything was sent that names a caller.
 func (c *Caller) SentAny() bool {
-	there := func(v []byte) bool { return v != nil }
-	return slices.ContainsFunc(c.headers, there) || slices.ContainsFunc(c.query, there)
+	return sent(c.headers)+sent(c.query) > 0
 }
 
 // Sufficient reports whether what was sent is what the provider demands.
 func (c *Caller) Sufficient(t *Target) bool {
-	sent := 0
-	for _, v := range c.headers {
+	return t.Provider.Identity.Enough(sent(c.headers), sent(c.query))
+}
+
+// sent is how many of the values there are.
+func sent(values [][]byte) (n int) {
+	for _, v := range values {
 		if v != nil {
-			sent++
+			n++
 		}
 	}
-	switch t.Provider.Identity.Need {
-	case providers.NeedAll:
-		return sent == len(c.headers)
-	case providers.NeedAny:
-		for _, v := range c.query {
-			if v != nil {
-				sent++
-			}
-		}
-		return sent > 0
-	}
-	return true
+	return n
 }
 
 // Partition stores in id who may share answers: everybody who sends exactly

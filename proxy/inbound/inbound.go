@@ -101,19 +101,19 @@ func (f *Face) Serve(x *access.Request) {
 // receive verifies a message. Where the upstream publishes its keys and none
 // fits, it has them looked up again: keys change.
 func (f *Face) receive(u *upstream.Upstream, h http.Header, rawQuery, body []byte) (providers.Message, error) {
-	inbound := u.Provider.Inbound
+	p := u.Provider
 	query, err := url.ParseQuery(string(rawQuery))
 	if err != nil {
 		return providers.Message{}, providers.ErrUnverified
 	}
-	if inbound.JWKS == "" {
-		return inbound.Receive(h, query, body, signatures.Sender{Secret: u.Config.Inbound.Secret}, time.Now())
+	if p.Inbound.JWKS == "" {
+		return p.Receive(h, query, body, signatures.Sender{Secret: u.Config.Inbound.Secret}, time.Now())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keysWait)
 	defer cancel()
-	m, err := inbound.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, false)}, time.Now())
+	m, err := p.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, false)}, time.Now())
 	if errors.Is(err, providers.ErrUnverified) {
-		m, err = inbound.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, true)}, time.Now())
+		m, err = p.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, true)}, time.Now())
 	}
 	return m, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/providers/format"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
@@ -71,11 +72,11 @@ type lesson struct {
 	credential  providers.Credential
 	method      []byte
 	path, query []byte
-	create      *providers.Create // nil: the request makes no task
-	links       links             // what the answer has of them
-	sent        *upload           // nil: no body
-	sentIn      []string          // its content codings
-	said        *excerpt          // of the answer, nil if it teaches nothing
+	create      *format.Create // nil: the request makes no task
+	links       links          // what the answer has of them
+	sent        *upload        // nil: no body
+	sentIn      []string       // its content codings
+	said        *excerpt       // of the answer, nil if it teaches nothing
 	code        int
 	header      http.Header
 }

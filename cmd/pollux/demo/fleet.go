@@ -17,6 +17,7 @@ import (
 
 	"pollux/cmd/pollux/console"
 	"pollux/providers"
+	"pollux/providers/format"
 	"pollux/providers/sandbox"
 	"pollux/providers/template"
 	"pollux/proxy/poller/upstream"
@@ -186,7 +187,7 @@ func (f *Fleet) create(u *upstream.Upstream, team int) (*task, error) {
 // wants to see beside it.
 func credentialOf(p *providers.Provider, key string) providers.Credential {
 	c := p.HeldCredential(key)
-	if p.Identity.Need == providers.NeedAll {
+	if p.Identity.Need == format.NeedAll {
 		for _, name := range p.Identity.Headers[1:] {
 			c.Headers = append(c.Headers, providers.Field{Name: name, Value: "demo"})
 		}

@@ -16,6 +16,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/providers/format"
 	"pollux/proxy/poller/adaptive"
 	"pollux/proxy/poller/schedule"
 	"pollux/proxy/poller/transport"
@@ -153,7 +154,7 @@ func baseURL(configured string, provider *providers.Provider) (*url.URL, error) 
 	if raw == "" {
 		return nil, fmt.Errorf("base_url: provider %s has none of its own, so it is required", provider.Name)
 	}
-	base, err := providers.ParseBaseURL(raw)
+	base, err := format.ParseBaseURL(raw)
 	if err != nil {
 		return nil, fmt.Errorf("base_url: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pollux/providers"
+	"pollux/providers/format"
 	"pollux/providers/strictyaml"
 )
 
@@ -67,7 +68,7 @@ func (v *validation) provider(c *Config, set *providers.Set) {
 	}
 	switch {
 	case c.BaseURL != "":
-		if _, err := providers.ParseBaseURL(c.BaseURL); err != nil {
+		if _, err := format.ParseBaseURL(c.BaseURL); err != nil {
 			v.fault("base_url", "%v", err)
 		}
 	case p != nil && p.BaseURL == "":

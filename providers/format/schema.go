@@ -1,4 +1,4 @@
-package providers
+package format
 
 import (
 	"reflect"
@@ -10,7 +10,7 @@ import (
 
 // Schema is the JSON Schema of a provider file.
 func Schema() *jsonschema.Schema {
-	s := strictyaml.Schema(reflect.TypeFor[providerFile](), false)
+	s := strictyaml.Schema(reflect.TypeFor[written](), false)
 	s.Title = "A provider of Pollux"
 	s.Required = []string{"name"}
 	return s

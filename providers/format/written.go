@@ -1,8 +1,6 @@
-package providers
+package format
 
 import (
-	"fmt"
-	"strconv"
 	"time"
 
 	"pollux/normalize"
@@ -11,9 +9,9 @@ import (
 	"pollux/providers/strictyaml"
 )
 
-// providerFile is a provider file as it is written, decoded and not yet
+// written is a provider file as it is written, decoded and not yet
 // checked. Where the order of a mapping matters it becomes a slice.
-type providerFile struct {
+type written struct {
 	Name       text                             `yaml:"name"`
 	Docs       text                             `yaml:"docs"`
 	Verified   text                             `yaml:"verified"`
@@ -348,78 +346,4 @@ func position(n *strictyaml.Node) normalize.Position {
 		return normalize.Position{}
 	}
 	return normalize.Position{Line: n.Line(), Column: n.Column(), Key: n.Path()}
-}
-
-// spec is the mapping part of the file.
-func (f *providerFile) spec() normalize.Spec {
-	s := normalize.Spec{
-		Status:  normalize.StatusSpec{Prefix: f.Status.Prefix.Value, Fold: f.Status.Fold, Other: normalize.Status(f.Status.Other.Value), OtherAt: position(f.Status.Other.Node)},
-		Settled: exprSpec(f.Settle.Until),
-	}
-	for _, p := range f.Status.Path {
-		s.Status.Paths = append(s.Status.Paths, pathSpec(p))
-	}
-	for _, c := range f.Status.Codes {
-		code, _ := strconv.Atoi(c.Name)
-		s.Status.Codes = append(s.Status.Codes, normalize.CodeSpec{Code: code, OutcomeSpec: c.Value.OutcomeSpec, Position: position(c.Node)})
-	}
-	for _, d := range f.Poll.Documents {
-		s.Documents = append(s.Documents, d.Value)
-	}
-	if r := f.Result; r != nil {
-		s.Result = normalize.ResultSpec{When: exprSpec(r.When), Into: r.Into.Value, Position: position(r.Into.Node)}
-	}
-	if s.Result.Position == (normalize.Position{}) {
-		s.Result.Position.Key = "result"
-	}
-	if e := f.Expires; e != nil {
-		s.Expires = e.spec()
-	}
-	for _, w := range f.Status.Words {
-		s.Status.Words = append(s.Status.Words, normalize.WordSpec{Word: w.Name, OutcomeSpec: w.Value.OutcomeSpec, Position: position(w.Node)})
-	}
-	for i, r := range f.Status.Rules {
-		rule := normalize.RuleSpec{When: exprSpec(r.When), Set: r.Set.OutcomeSpec, SetAt: position(r.Set.Node), Position: position(r.When.Node)}
-		if r.When.Node == nil {
-			rule.Position.Key = fmt.Sprintf("status.rules[%d].when", i)
-		}
-		if r.Set.Node == nil {
-			rule.SetAt.Key = fmt.Sprintf("status.rules[%d].set", i)
-		}
-		s.Status.Rules = append(s.Status.Rules, rule)
-	}
-	for _, field := range f.Fields {
-		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.Name, Sources: field.Value.sources, Position: position(field.Node)})
-	}
-	for _, v := range f.Volatile {
-		s.Volatile = append(s.Volatile, normalize.VolatileSpec{PathSpec: pathSpec(v.path), When: exprSpec(v.when)})
-	}
-	for _, p := range f.Params {
-		s.Params = append(s.Params, p.Name)
-	}
-	return s
-}
-
-// spec reads a time that is a path alone in whichever form it has.
-func (e *expiresFile) spec() normalize.ExpiresSpec {
-	spec := normalize.ExpiresSpec{After: e.After.Value}
-	if e.At == nil {
-		return spec
-	}
-	for _, source := range e.At.sources {
-		spec.At = append(spec.At, source)
-		if source.Time == "" {
-			source.Time = "unix"
-			spec.At = append(spec.At, source)
-		}
-	}
-	return spec
-}
-
-func pathSpec(t text) normalize.PathSpec {
-	return normalize.PathSpec{Path: t.Value, Position: position(t.Node)}
-}
-
-func exprSpec(t text) normalize.ExprSpec {
-	return normalize.ExprSpec{Code: t.Value, Position: position(t.Node)}
 }

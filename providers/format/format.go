@@ -1,4 +1,7 @@
-package providers
+// Package format is what a provider file may say: reading it strictly, checking
+// it, and reporting all that is wrong with it, each with its place. What follows
+// from a file, the requests and what answers mean, is package providers.
+package format
 
 import (
 	"crypto/sha256"
@@ -6,7 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"net/url"
-	"regexp"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,18 +21,47 @@ import (
 	"pollux/providers/template"
 )
 
-// loader turns one decoded file into a Provider and collects what is wrong
-// with it, so that its author sees everything at once.
-type loader struct {
-	file   providerFile
-	root   *strictyaml.Node
-	p      *Provider
-	faults strictyaml.Faults
-	wrong  []string // keys that could not be decoded: what follows from that is no fault of its own
+// File is a provider file that was read and checked. It is immutable and safe
+// for concurrent use.
+type File struct {
+	Name     string
+	Docs     string // the page that the rules were read from
+	Verified string // the day someone last compared them, as 2006-01-02
+	BaseURL  string // "" when every upstream must configure its own
+	Revision string // changes whenever the file's meaning does
+
+	Identity   Identity
+	Params     template.Params // in the order of the file
+	OneOf      [][]string      // of each group at least one parameter must be sent
+	Reopenable bool            // a terminal task may run again under the same id
+	Poll       Poll
+	Creates    []Create
+	Cancel     *Action            // nil when the provider cannot cancel
+	Touch      []template.Request // other requests after which a task's stored answer is old
+	Settle     []time.Duration    // after the first terminal answer; empty: it is final at once
+	Result     *Result            // nil: a task's result is in the answer to its poll
+	Sweep      *Sweep             // nil: the provider has no listing that tells about many tasks
+	Inbound    *Inbound           // nil: the provider sends no messages
+	IDs        []IDSource         // where an answer to a poll may name its task
+	Mapping    *normalize.Mapping
+	Errors     ErrorRules
+	Simulation *script.Simulation // nil when the file has no simulation section
+
+	NameAt *strictyaml.Node // where the file says its name, for faults
 }
 
-// parseProvider reads one file. The provider is unusable if there are faults.
-func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
+// loader turns one decoded file into a File and collects what is wrong
+// with it, so that its author sees everything at once.
+type loader struct {
+	written written
+	root    *strictyaml.Node
+	file    *File
+	faults  strictyaml.Faults
+	wrong   []string // keys that could not be decoded: what follows from that is no fault of its own
+}
+
+// Parse reads one file of that name. It is unusable if there are faults.
+func Parse(name string, data []byte) (*File, strictyaml.Faults) {
 	root, faults := strictyaml.Parse(name, data, nil)
 	if root == nil {
 		return nil, faults
@@ -37,12 +69,12 @@ func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
 	if root.Kind() != strictyaml.Map {
 		return nil, append(faults, root.Fault("want a mapping, such as the built-in files have"))
 	}
-	l := &loader{root: root, p: &Provider{Revision: revision(root), nameAt: root}, faults: faults}
-	for _, f := range root.Decode(&l.file) {
+	l := &loader{root: root, file: &File{Revision: revision(root), NameAt: root}, faults: faults}
+	for _, f := range root.Decode(&l.written) {
 		l.faults = append(l.faults, f)
 		l.wrong = append(l.wrong, f.Key)
 	}
-	l.about(baseName(name))
+	l.about(strings.TrimSuffix(path.Base(name), ".yaml"))
 	l.identity()
 	l.params()
 	l.oneOf()
@@ -60,7 +92,7 @@ func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
 	l.errors()
 	l.simulation()
 	l.faults.Sort()
-	return l.p, l.faults
+	return l.file, l.faults
 }
 
 // fault adds a fault at n, or about the absence of key when the file has no n.
@@ -85,54 +117,41 @@ func covers(key, other string) bool {
 }
 
 func (l *loader) about(want string) {
-	f, p := &l.file, l.p
-	p.Name, p.Docs, p.Verified, p.BaseURL = f.Name.Value, f.Docs.Value, f.Verified.Value, f.BaseURL.Value
-	p.Reopenable = f.Reopenable
-	if f.Name.Node != nil {
-		p.nameAt = f.Name.Node
+	w, f := &l.written, l.file
+	f.Name, f.Docs, f.Verified, f.BaseURL = w.Name.Value, w.Docs.Value, w.Verified.Value, w.BaseURL.Value
+	f.Reopenable = w.Reopenable
+	if w.Name.Node != nil {
+		f.NameAt = w.Name.Node
 	}
 	if !template.IsName(want) || strings.Contains(want, ".") {
-		l.fault(f.Name.Node, "name", "want the file's name to be letters, digits, dashes and underscores")
-	} else if p.Name != want {
-		l.fault(f.Name.Node, "name", "want %s, as the file is called", want)
+		l.fault(w.Name.Node, "name", "want the file's name to be letters, digits, dashes and underscores")
+	} else if f.Name != want {
+		l.fault(w.Name.Node, "name", "want %s, as the file is called", want)
 	}
-	if u, err := url.Parse(p.Docs); p.Docs != "" && (err != nil || u.Host == "") {
-		l.fault(f.Docs.Node, "docs", "want the URL of a page")
+	if u, err := url.Parse(f.Docs); f.Docs != "" && (err != nil || u.Host == "") {
+		l.fault(w.Docs.Node, "docs", "want the URL of a page")
 	}
-	if _, err := time.Parse(time.DateOnly, p.Verified); p.Verified != "" && err != nil {
-		l.fault(f.Verified.Node, "verified", "want a date such as 2026-02-11")
+	if _, err := time.Parse(time.DateOnly, f.Verified); f.Verified != "" && err != nil {
+		l.fault(w.Verified.Node, "verified", "want a date such as 2026-02-11")
 	}
-	if p.BaseURL == "" {
+	if f.BaseURL == "" {
 		return
 	}
-	if _, err := ParseBaseURL(p.BaseURL); err != nil {
-		l.fault(f.BaseURL.Node, "base_url", "%s", err)
-	}
-}
-
-func (l *loader) settle() {
-	s := l.file.Settle
-	for _, after := range s.After {
-		if after.Value <= 0 {
-			l.fault(after.Node, "settle.after", "want a positive duration")
-		}
-		l.p.Settle = append(l.p.Settle, after.Value)
-	}
-	if s.Until.Node != nil && len(s.After) == 0 {
-		l.fault(s.Until.Node, "settle.until", "wants settle.after: when to ask again")
+	if _, err := ParseBaseURL(f.BaseURL); err != nil {
+		l.fault(w.BaseURL.Node, "base_url", "%s", err)
 	}
 }
 
 // observed names the times that the API does not tell; a field that fills one
 // contradicts it.
 func (l *loader) observed() {
-	for _, o := range l.file.Observed {
+	for _, o := range l.written.Observed {
 		switch o.Value {
 		case "created_at", "started_at", "completed_at":
 		default:
 			l.fault(o.Node, "observed", "want created_at, started_at or completed_at")
 		}
-		for _, field := range l.file.Fields {
+		for _, field := range l.written.Fields {
 			if field.Name == o.Value {
 				l.fault(o.Node, "observed", "fields has a source for it")
 			}
@@ -141,13 +160,13 @@ func (l *loader) observed() {
 }
 
 func (l *loader) mapping(file string) {
-	for _, c := range l.file.Status.Codes {
+	for _, c := range l.written.Status.Codes {
 		if code, err := strconv.Atoi(c.Name); err != nil || code < 100 || code > 599 {
 			l.fault(c.Node, "status.codes", "want HTTP codes, such as 202: in_progress")
 		}
 	}
-	spec := l.file.spec()
-	l.p.ids = l.ids(spec)
+	spec := l.written.spec()
+	l.file.IDs = l.ids(spec)
 	l.alignIDs()
 	mapping, faults := normalize.Compile(spec)
 	for _, f := range faults {
@@ -158,49 +177,8 @@ func (l *loader) mapping(file string) {
 		}
 		l.faults = append(l.faults, strictyaml.Fault{File: file, Line: line, Column: column, Key: f.Key, Message: f.Message})
 	}
-	if l.p.Mapping = mapping; mapping != nil && l.p.Sweep != nil {
+	if l.file.Mapping = mapping; mapping != nil && l.file.Sweep != nil {
 		l.itemCode()
-	}
-}
-
-// ids are the places where an answer may name its task. What it says there
-// guards against answers about another one, so a source's when does not count.
-func (l *loader) ids(spec normalize.Spec) []idSource {
-	var sources []idSource
-	for _, f := range spec.Fields {
-		if f.Name != "id" {
-			continue
-		}
-		for _, s := range f.Sources {
-			if s.Path == "" {
-				continue
-			}
-			source := idSource{path: s.Path}
-			if s.Match != "" {
-				re, err := regexp.Compile(s.Match)
-				if err != nil || re.NumSubexp() == 0 {
-					continue // reported with the mapping
-				}
-				source.match, source.group = re, 1
-			}
-			sources = append(sources, source)
-		}
-	}
-	return sources
-}
-
-// alignIDs makes a create's answer name its task in the form that a poll's
-// does: where both have it at one path and only fields.id says how it is cut
-// out, that holds for both. Else a task would be known that no poll finds.
-func (l *loader) alignIDs() {
-	for _, c := range l.p.Creates {
-		for i := range c.ids {
-			for _, polled := range l.p.ids {
-				if created := &c.ids[i]; created.path != "" && created.path == polled.path && created.match == nil {
-					created.match, created.group = polled.match, polled.group
-				}
-			}
-		}
 	}
 }
 
@@ -221,14 +199,14 @@ func (l *loader) condition(t text) *normalize.Condition {
 }
 
 func (l *loader) simulation() {
-	if l.file.Simulation != nil && len(l.faults) == 0 {
-		l.faults = append(l.faults, l.file.Simulation.CheckFile(script.File{
-			HasParam:  func(name string) bool { _, known := l.p.Params.Index(name); return known },
-			Request:   func(route string) []string { _, wrong := template.Parse(route, l.p.Params, true); return wrong },
-			Documents: l.p.Poll.Documents, Sweep: l.p.Sweep != nil, Inbound: l.p.Inbound != nil,
+	if l.written.Simulation != nil && len(l.faults) == 0 {
+		l.faults = append(l.faults, l.written.Simulation.CheckFile(script.File{
+			HasParam:  func(name string) bool { _, known := l.file.Params.Index(name); return known },
+			Request:   func(route string) []string { _, wrong := template.Parse(route, l.file.Params, true); return wrong },
+			Documents: l.file.Poll.Documents, Sweep: l.file.Sweep != nil, Inbound: l.file.Inbound != nil,
 		})...)
 	}
-	l.p.Simulation = l.file.Simulation
+	l.file.Simulation = l.written.Simulation
 }
 
 // revision is a short hash of what the file means: everything in it but
