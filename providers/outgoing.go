@@ -14,22 +14,14 @@ import (
 
 // PollRequest returns the upstream's status request for r: the template's path
 // below base, the sent parameters in the order of the file, fixed headers, and
-// c. Nothing else is in it, whatever the caller sent. net/http never repeats it.
+// c. Nothing else is in it, whatever the caller sent.
 func (p *Provider) PollRequest(ctx context.Context, base *url.URL, r Reference, c Credential) (*http.Request, error) {
 	req, err := p.request(ctx, &p.Poll.Request, p.Poll.Body, base, r, c)
 	if err != nil {
 		return nil, fmt.Errorf("build status request of provider %s: %w", p.Name, err)
 	}
-	if p.Poll.Body == nil {
-		neverRepeated(req)
-	}
 	return req, nil
 }
-
-// neverRepeated keeps net/http from repeating a GET by itself when a reused
-// connection turns out to be dead: it does not if there is a body that cannot
-// be had again. This one is empty, so nothing of it is on the wire.
-func neverRepeated(req *http.Request) { req.Body = emptyBody{} }
 
 // carry gives req a JSON body, one that cannot be had again.
 func carry(req *http.Request, body []byte) {
@@ -122,9 +114,3 @@ func appendSent(dst []byte, value string) []byte {
 	}
 	return dst
 }
-
-// emptyBody is a request body of no bytes that is not http.NoBody.
-type emptyBody struct{}
-
-func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
-func (emptyBody) Close() error             { return nil }

@@ -125,18 +125,6 @@ func sortedHead(s string) string {
 	return b.String()
 }
 
-// TestPollRequestIsNeverRepeated keeps net/http from its own retry: a GET
-// whose body cannot be had again is sent once, with nothing more on the wire.
-func TestPollRequestIsNeverRepeated(t *testing.T) {
-	req, err := builtins(t).Get("shannon").PollRequest(t.Context(), &url.URL{Scheme: "http", Host: "h"}, Reference{[]string{"a"}}, Credential{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if req.Body == nil || req.Body == http.NoBody || req.GetBody != nil {
-		t.Errorf("Body %v, GetBody set %v: net/http would repeat the request", req.Body, req.GetBody != nil)
-	}
-}
-
 func TestPollRequestWantsEveryValue(t *testing.T) {
 	_, err := builtins(t).Get("orq").PollRequest(context.Background(), &url.URL{Scheme: "http", Host: "h"}, Reference{[]string{"a"}}, Credential{})
 	if err == nil {

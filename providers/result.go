@@ -58,7 +58,6 @@ func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference
 	if !slices.ContainsFunc(p.Poll.Headers, func(h format.Header) bool { return h.Name == "Accept" }) {
 		req.Header.Set("Accept", "*/*")
 	}
-	neverRepeated(req)
 	return req, away, nil
 }
 

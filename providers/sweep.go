@@ -44,7 +44,6 @@ func (p *Provider) SweepRequest(ctx context.Context, base *url.URL, r Reference,
 		pair := p.Sweep.CursorParam + "=" + string(template.AppendQueryValue(nil, cursor))
 		req.URL.RawQuery = strings.TrimPrefix(withoutPair(req.URL.RawQuery, p.Sweep.CursorParam)+"&"+pair, "&")
 	}
-	neverRepeated(req)
 	return req, nil
 }
 
