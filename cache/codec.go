@@ -56,7 +56,8 @@ func (s *Secret) SealEntry(e *Entry) []byte {
 	if !e.Terminal {
 		least = minZstdOpen
 	}
-	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry([]byte{numberedPlain}, e), least))
+	plain := append(make([]byte, 0, e.Size()), numberedPlain)
+	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry(plain, e), least))
 }
 
 // OpenEntry is the reverse of SealEntry for a value found under key in
@@ -162,7 +163,7 @@ func (s *Secret) SealRow(r *Row) []byte {
 	if r.Terminal {
 		terminal = 1
 	}
-	b := []byte{packedRow, terminal}
+	b := append(make([]byte, 0, 512), packedRow, terminal)
 	for _, text := range r.texts() {
 		b = appendText(b, *text)
 	}
