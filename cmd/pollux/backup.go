@@ -129,7 +129,7 @@ func fill(ctx context.Context, t *console.Terminal, l *config.Loaded, records ca
 	defer func() { err = errors.Join(err, store.Close()) }()
 	index, outbox := store.(cache.Index), store.(cache.Outbox)
 	if n := tasksIn(index); n > 0 {
-		return tally, fmt.Errorf("the store is not empty: it has %s", plural(n, "task"))
+		return tally, fmt.Errorf("the store is not empty: it has %s", console.Plural(n, "task"))
 	}
 	if tally, err = cache.Import(ctx, store, outbox, secret, records); err != nil {
 		return tally, err

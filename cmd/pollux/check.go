@@ -42,15 +42,8 @@ line and key. Nothing is started. Exits 1 if there is any.`,
 		name = "no config file, the defaults"
 	}
 	fmt.Fprintf(t.Stdout, "%s: %s, %s, no faults\n", name,
-		plural(len(l.Upstreams), "upstream"), plural(len(l.Providers.All()), "provider"))
+		console.Plural(len(l.Upstreams), "upstream"), console.Plural(len(l.Providers.All()), "provider"))
 	return exitOK
-}
-
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }
 
 // configFlag is the flag that every command with a config has.

@@ -18,6 +18,7 @@ import (
 	"pollux/normalize"
 	"pollux/providers"
 	"pollux/providers/format"
+	"pollux/providers/strictyaml"
 )
 
 func explainCommand(_ context.Context, t *console.Terminal, args []string) int {
@@ -109,7 +110,7 @@ func explainedProvider(t *console.Terminal, file, dir, name string) (*providers.
 	for _, p := range l.All() {
 		known = append(known, p.Name)
 	}
-	if near := console.Nearest(name, known); near != "" {
+	if near := strictyaml.Suggest(name, known); near != "" {
 		return nil, fmt.Errorf("there is no provider %q: did you mean %q?", name, near)
 	}
 	return nil, fmt.Errorf("there is no provider %q, there are %s", name, strings.Join(known, ", "))

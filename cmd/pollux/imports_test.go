@@ -37,9 +37,9 @@ var mayImport = map[string][]string{
 	"proxy/poller/trend":       {"proxy/poller/upstream", "cache", "normalize"},
 	"proxy/poller/sweep":       {"proxy/poller/schedule", "proxy/poller/upstream", "providers", "cache"},
 	"proxy/poller":             {"proxy/poller/stuck", "proxy/poller/sweep", "proxy/poller/trend", "proxy/poller/adaptive", "proxy/poller/schedule", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "providers", "cache", "normalize", "providers/strictyaml", "proxy/roots"},
-	"cmd/pollux/console":       {},
+	"cmd/pollux/console":       {"providers/strictyaml"},
 	"cmd/pollux/client":        {"cmd/pollux/console", "providers", "normalize", "providers/strictyaml"}, // nothing of the server
-	"cmd/pollux/config":        {"providers", "providers/strictyaml", "proxy", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/roots", "proxy/wire", "cache/postgres"},
+	"cmd/pollux/config":        {"cmd/pollux/console", "providers", "providers/strictyaml", "proxy", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/roots", "proxy/wire", "cache/postgres"},
 	"cmd/pollux/demo":          {"cmd/pollux/client", "cmd/pollux/console", "providers", "providers/format", "providers/sandbox", "providers/template", "proxy/poller/upstream"},
 	// what faces share, then the faces, which do not know each other
 	"proxy/edge":         {},

@@ -73,7 +73,7 @@ func (r *recordingRun) all() error {
 	return filepath.WalkDir(r.dir, func(file string, entry fs.DirEntry, err error) error {
 		switch name := entry; {
 		case err != nil:
-			return fmt.Errorf("%s: %s", file, config.PlainCause(err))
+			return fmt.Errorf("%s: %w", file, console.PlainCause(err))
 		case name.IsDir() && file != r.dir && strings.HasPrefix(name.Name(), "."):
 			return filepath.SkipDir
 		case name.IsDir() || filepath.Ext(file) != ".json" || strings.HasSuffix(file, goldenSuffix):
@@ -189,9 +189,9 @@ func (r *recordingRun) report() int {
 		fmt.Fprintf(r.t.Stderr, "pollux test: there is no recorded answer below %s; want files such as acme/done.json\n", r.dir)
 		return exitFailure
 	case r.written > 0:
-		fmt.Fprintf(r.t.Stdout, "%s, %s written: read what they say\n", plural(all, "recorded answer"), plural(r.written, "document"))
+		fmt.Fprintf(r.t.Stdout, "%s, %s written: read what they say\n", console.Plural(all, "recorded answer"), console.Plural(r.written, "document"))
 	default:
-		fmt.Fprintf(r.t.Stdout, "%s, %d as they must be\n", plural(all, "recorded answer"), r.right)
+		fmt.Fprintf(r.t.Stdout, "%s, %d as they must be\n", console.Plural(all, "recorded answer"), r.right)
 	}
 	if r.wrong > 0 {
 		return exitFailure

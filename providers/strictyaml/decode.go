@@ -2,7 +2,9 @@ package strictyaml
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -139,7 +141,7 @@ func (d *decoder) structure(n *Node, v reflect.Value) {
 			at.path = n.path
 		}
 		message := "unknown key"
-		if near := nearest(pair.Key, fields); near != "" {
+		if near := Suggest(pair.Key, slices.Sorted(maps.Keys(fields))); near != "" {
 			message += fmt.Sprintf(", did you mean %s?", near)
 		}
 		d.fault(&at, "%s", message)

@@ -85,3 +85,14 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestSuggest(t *testing.T) {
+	known := []string{"get", "wait", "watch", "list", "completion", "upstreams"}
+	for word, want := range map[string]string{
+		"wiat": "wait", "wtach": "watch", "lst": "list", "comp": "completion", "upstream": "upstreams", "gte": "get", "x": "", "": "", "dashboard": "",
+	} {
+		if got := Suggest(word, known); got != want {
+			t.Errorf("Suggest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

@@ -190,7 +190,7 @@ func sendable(s string) bool {
 func secretFile(t *console.Terminal, path string) (string, error) {
 	data, err := t.Read(path)
 	if err != nil {
-		return "", wrongUsage("%s cannot be read: %v", path, plainCause(err))
+		return "", wrongUsage("%s cannot be read: %v", path, console.PlainCause(err))
 	}
 	if path != "-" {
 		warnIfShared(t, path)

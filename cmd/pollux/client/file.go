@@ -35,7 +35,7 @@ func readClientFile(t *console.Terminal) (*clientFile, error) {
 		return &clientFile{}, nil
 	}
 	if err != nil {
-		return nil, wrongUsage("%s cannot be read: %v", path, plainCause(err))
+		return nil, wrongUsage("%s cannot be read: %v", path, console.PlainCause(err))
 	}
 	file := &clientFile{path: path}
 	root, faults := strictyaml.Parse(path, data, t.Env)
@@ -50,14 +50,6 @@ func readClientFile(t *console.Terminal) (*clientFile, error) {
 		warnIfShared(t, path)
 	}
 	return file, nil
-}
-
-// plainCause is the reason in err without the path that it repeats.
-func plainCause(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 // clientFilePath follows the XDG base directories; "" if the user has no home.

@@ -15,6 +15,7 @@ import (
 
 	"pollux/cmd/pollux/console"
 	"pollux/normalize"
+	"pollux/providers/strictyaml"
 )
 
 var errNoList = errors.New("the answer is no list of tasks: is this a Pollux?")
@@ -164,7 +165,7 @@ func oneOf(name, are, value string, known []string) error {
 	if slices.Contains(known, value) {
 		return nil
 	}
-	if near := console.Nearest(value, known); near != "" {
+	if near := strictyaml.Suggest(value, known); near != "" {
 		return wrongUsage("--%s: there is no `%s`: did you mean `%s`?", name, value, near)
 	}
 	return wrongUsage("--%s: there is no `%s`: %s %s", name, value, are, strings.Join(known, ", "))

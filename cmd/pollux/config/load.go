@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 
 	"pollux/cache/postgres"
+	"pollux/cmd/pollux/console"
 	"pollux/providers"
 	"pollux/providers/strictyaml"
 	"pollux/proxy/egress"
@@ -51,7 +51,7 @@ func (src Source) Load(running *Config) (*Loaded, error) {
 	if l.File != "" {
 		var err error
 		if data, err = readLimited(l.File, running != nil); err != nil {
-			return nil, strictyaml.Faults{{File: l.File, Message: "cannot be read: " + PlainCause(err)}}
+			return nil, strictyaml.Faults{{File: l.File, Message: "cannot be read: " + console.PlainCause(err).Error()}}
 		}
 	}
 	root, faults := strictyaml.Parse(l.File, data, src.Env)
@@ -111,7 +111,7 @@ func Providers(path, dir string, env func(string) (string, bool)) (set *provider
 	}
 	data, err := readLimited(l.File, false)
 	if err != nil && path != "" {
-		return nil, "", strictyaml.Faults{{File: path, Message: "cannot be read: " + PlainCause(err)}}
+		return nil, "", strictyaml.Faults{{File: path, Message: "cannot be read: " + console.PlainCause(err).Error()}}
 	}
 	root, faults := strictyaml.Parse(l.File, data, env)
 	if root == nil {
@@ -254,12 +254,4 @@ func nodeAt(n *strictyaml.Node, path string) *strictyaml.Node {
 		n = n.Get(key)
 	}
 	return n
-}
-
-// PlainCause is the reason in err without the path that it repeats.
-func PlainCause(err error) string {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err.Error()
-	}
-	return err.Error()
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"pollux/cmd/pollux/console"
 )
 
 // shortKey is how many characters a key that somebody thought up should have at
@@ -42,7 +44,7 @@ func (c *Store) Warning() string {
 	if file, err := os.OpenFile(c.Path, os.O_RDWR, 0); err == nil {
 		file.Close()
 	} else if !os.IsNotExist(err) {
-		return fmt.Sprintf("store.path: %s cannot be written: %s", c.Path, PlainCause(err))
+		return fmt.Sprintf("store.path: %s cannot be written: %v", c.Path, console.PlainCause(err))
 	}
 	// SQLite writes files beside it; directories that are missing are made.
 	dir := filepath.Dir(c.Path)
@@ -51,7 +53,7 @@ func (c *Store) Warning() string {
 	}
 	beside, err := os.CreateTemp(dir, ".pollux-check-")
 	if err != nil {
-		return fmt.Sprintf("store.path: nothing can be written to the directory %s: %s", dir, PlainCause(err))
+		return fmt.Sprintf("store.path: nothing can be written to the directory %s: %v", dir, console.PlainCause(err))
 	}
 	beside.Close()
 	os.Remove(beside.Name())

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"pollux/providers/strictyaml"
 )
 
 // Exit codes of every command; 64 is EX_USAGE of sysexits.h.
@@ -53,13 +55,13 @@ func Run(ctx context.Context, t *Terminal, args []string) int {
 
 func (t *Terminal) unknownCommand(name string) int {
 	what, hint := "command", "`pollux help` lists them"
-	near := Nearest(name, t.names())
+	near := strictyaml.Suggest(name, t.names())
 	if synonym := synonyms[name]; synonym != "" && t.command(synonym) != nil {
 		near = synonym
 	}
 	if strings.HasPrefix(name, "-") {
 		what, hint = "flag", "flags stand behind the command, as in `pollux serve --help`"
-		near = Nearest(name, []string{"--help", "--version"})
+		near = strictyaml.Suggest(name, []string{"--help", "--version"})
 	}
 	if near != "" {
 		hint = fmt.Sprintf("did you mean `%s`?", near)

@@ -126,14 +126,3 @@ examples:
 		t.Errorf("with --color always: %q", coloured)
 	}
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"get", "wait", "watch", "list", "completion", "upstreams"}
-	for word, want := range map[string]string{
-		"wiat": "wait", "wtach": "watch", "lst": "list", "comp": "completion", "upstream": "upstreams", "gte": "get", "x": "", "": "", "dashboard": "",
-	} {
-		if got := Nearest(word, known); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}

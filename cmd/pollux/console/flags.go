@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"pollux/providers/strictyaml"
 )
 
 // AnyCount lets a command look itself at how many arguments there are.
@@ -45,7 +47,7 @@ func (t *Terminal) wanted(fs *flag.FlagSet, rest []string) string {
 	case len(rest) == 0:
 		return "wants " + args
 	}
-	return fmt.Sprintf("wants %s, and was given %s", args, plural(len(rest), "argument"))
+	return fmt.Sprintf("wants %s, and was given %s", args, Plural(len(rest), "argument"))
 }
 
 // Misused says in one line what is wrong with a command line, and returns the
@@ -94,7 +96,7 @@ func readArgs(fs *flag.FlagSet, args []string) (rest []string, help bool, err er
 func unknownFlag(fs *flag.FlagSet, name string) error {
 	var known []string
 	fs.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
-	if near := Nearest(name, known); near != "" {
+	if near := strictyaml.Suggest(name, known); near != "" {
 		return fmt.Errorf("there is no flag `%s`: did you mean `%s`?", dashed(CleanLine(name)), dashed(near))
 	}
 	return fmt.Errorf("there is no flag `%s`, `pollux %s --help` lists them", dashed(CleanLine(name)), fs.Name())
@@ -173,7 +175,8 @@ func (t *Terminal) helpFlags(w io.Writer, fs *flag.FlagSet) {
 	})
 }
 
-func plural(n int, what string) string {
+// Plural is n and what there are so many of.
+func Plural(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}

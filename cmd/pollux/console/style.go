@@ -72,12 +72,6 @@ func Pad(s string, width int) string {
 	return fmt.Sprintf("%s%*s", s, width-ansi.StringWidth(s), "")
 }
 
-// PadLeft is Pad for numbers.
-func PadLeft(s string, width int) string {
-	s = Clip(s, width)
-	return fmt.Sprintf("%*s%s", width-ansi.StringWidth(s), "", s)
-}
-
 // Wrap breaks s between words into lines of width columns, each but the first
 // behind so many blanks. A width of 0 breaks nothing.
 func Wrap(s string, width, indent int) string {

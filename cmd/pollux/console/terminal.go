@@ -1,8 +1,10 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -45,6 +47,14 @@ func (t *Terminal) Read(path string) ([]byte, error) {
 		err = fmt.Errorf("it is larger than %d MiB", maxRead>>20)
 	}
 	return body, err
+}
+
+// PlainCause is the reason in err without the path that it repeats.
+func PlainCause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // IsTerminal reports whether a person looks at w.
