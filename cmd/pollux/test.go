@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rogpeppe/go-internal/diff"
+
 	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
 	"pollux/providers"
@@ -154,14 +156,14 @@ func (r *recordingRun) compare(file, expect string, golden any, word string) err
 	case err != nil && !missing:
 		return err
 	case known && expect != word:
-		r.fail(file, fmt.Sprintf("it is expected to be %s, and is %s\n%s", expect, word, difference(nil, got)))
+		r.fail(file, fmt.Sprintf("it is expected to be %s, and is %s\n%s", expect, word, difference(goldenFile, nil, file, got)))
 	case r.update && !bytes.Equal(want, got):
 		r.written++
 		return os.WriteFile(goldenFile, got, 0o644)
 	case missing && !known:
-		r.fail(file, "there is no document to compare with yet; --update writes this one\n"+difference(nil, got))
+		r.fail(file, "there is no document to compare with yet; --update writes this one\n"+difference(goldenFile, nil, file, got))
 	case !missing && !bytes.Equal(want, got):
-		r.fail(file, "what becomes of it is not what "+filepath.Base(goldenFile)+" has\n"+difference(want, got))
+		r.fail(file, "what becomes of it is not what "+filepath.Base(goldenFile)+" has\n"+difference(goldenFile, want, file, got))
 	default:
 		r.right++
 	}
@@ -199,69 +201,8 @@ func (r *recordingRun) report() int {
 	return exitOK
 }
 
-// difference shows what is to be taken out of want and put in to make got,
-// line by line, with what stands around it.
-func difference(want, got []byte) string {
-	a, b := lines(want), lines(got)
-	// common[i][j] is how many lines a[i:] and b[j:] have in common.
-	common := make([][]int, len(a)+1)
-	for i := range common {
-		common[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
-			}
-		}
-	}
-	var all []string
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			all = append(all, "  "+a[i])
-			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
-			all = append(all, "- "+a[i])
-			i++
-		default:
-			all = append(all, "+ "+b[j])
-			j++
-		}
-	}
-	return strings.Join(around(all), "\n")
-}
-
-// maxCompared is how many lines are compared: what takes more is no document
-// that anybody reads, and the table of lines grows with the square.
-const maxCompared = 2000
-
-func lines(text []byte) []string {
-	if len(text) == 0 {
-		return nil
-	}
-	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	if len(all) > maxCompared {
-		all = append(all[:maxCompared:maxCompared], "...")
-	}
-	return all
-}
-
-// around leaves out the lines that are the same and further than two from one
-// that is not.
-func around(all []string) (kept []string) {
-	near := func(i int) bool {
-		return slices.ContainsFunc(all[max(0, i-2):min(len(all), i+3)], func(line string) bool { return line[0] != ' ' })
-	}
-	for i, line := range all {
-		if near(i) {
-			kept = append(kept, line)
-		} else if len(kept) > 0 && kept[len(kept)-1] != "  ..." {
-			kept = append(kept, "  ...")
-		}
-	}
-	return kept
+// difference is what becomes of the recorded answer in file where it is not what
+// golden has, as a unified diff.
+func difference(golden string, want []byte, file string, got []byte) string {
+	return string(diff.Diff(filepath.Base(golden), want, filepath.Base(file), got))
 }
