@@ -139,6 +139,14 @@ func ClusterOf(store Store) Cluster {
 	return Alone(store)
 }
 
+// Accounts are values that processes which share a store change together. Losing
+// one costs no answer.
+type Accounts interface {
+	// Account replaces what is kept under name by what change makes of it, nil at
+	// first, while no other process may. change is called once at most.
+	Account(ctx context.Context, name string, change func(kept []byte) ([]byte, error)) error
+}
+
 // Budget is how many requests a credential may make in a time, by the generic
 // cell rate algorithm (ITU-T I.371): Burst at once, then one every Per/Requests.
 type Budget struct {

@@ -176,3 +176,27 @@ func TestOpenErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestUpgrade: tables of the version before get what they lack, and keep what they
+// hold; it can go on with them.
+func TestUpgrade(t *testing.T) {
+	database := server.Database(t)
+	cfg := Config{Address: server.Address(database)}
+	s, err := Open(t.Context(), cfg, testSecret(t, secret), slog.New(slog.DiscardHandler))
+	must(t, err)
+	e, err := s.Put(t.Context(), storetest.Frozen(1, 1))
+	must(t, err)
+	must(t, s.Close())
+	server.Exec(t, database, "DROP TABLE pollux_accounts")
+	server.Exec(t, database, fmt.Sprintf("UPDATE pollux_meta SET schema = %d", schemaVersion-1))
+	upgraded, log := open(t, cfg)
+	if !strings.Contains(log.String(), fmt.Sprintf("schema=%d before=%d", schemaVersion, schemaVersion-1)) {
+		t.Errorf("log: %s", log)
+	}
+	if got, err := upgraded.Get(t.Context(), storetest.Key(1)); err != nil || got.ETag != e.ETag {
+		t.Errorf("after the upgrade: %v, %v", got, err)
+	}
+	must(t, upgraded.Account(t.Context(), "n", func([]byte) ([]byte, error) { return []byte("x"), nil }))
+	server.Exec(t, database, fmt.Sprintf("UPDATE pollux_meta SET schema = %d", schemaVersion+1))
+	open(t, cfg)
+}

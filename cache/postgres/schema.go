@@ -19,7 +19,7 @@ import (
 // schemaVersion is what the tables mean. The program before it can go on with
 // them, so that two versions run side by side during an upgrade: columns are
 // added and never taken away, and a function that changes gets another name.
-const schemaVersion = 2
+const schemaVersion = 3
 
 //go:embed schema.sql
 var schema string

@@ -44,6 +44,12 @@ CREATE TABLE IF NOT EXISTS pollux_partitions (
 	value      bytea NOT NULL
 );
 
+-- What replicas have learned together, sealed.
+CREATE TABLE IF NOT EXISTS pollux_accounts (
+	name  text PRIMARY KEY,
+	value bytea
+);
+
 -- The generations that forgotten tasks left behind, for an hour.
 CREATE TABLE IF NOT EXISTS pollux_forgotten (
 	key        bytea PRIMARY KEY,

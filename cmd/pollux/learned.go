@@ -14,22 +14,28 @@ import (
 	"pollux/proxy/poller/upstream"
 )
 
-// saveLearnedEvery is how much of what was learned a crash can cost.
-const saveLearnedEvery = 5 * time.Minute
+const (
+	// saveLearnedEvery is how much of what was learned a crash can cost.
+	saveLearnedEvery = 5 * time.Minute
+	// shareLearnedEvery is how long a replica keeps to itself what it has learned.
+	shareLearnedEvery = 30 * time.Second
+)
 
-// learned keeps what schedule: adaptive has learned in a sealed file beside the
-// store, across restarts. Losing it costs polls and no answer, so it is no part
-// of the store.
+// learned keeps what schedule: adaptive has learned, sealed, across restarts: in a
+// file beside the store, or in the store that replicas share, where each adds what it
+// has learned to what the others have. Losing it costs polls and no answer.
 type learned struct {
-	path   string // "" keeps nothing
+	path   string         // "" is no file
+	shared cache.Accounts // nil: nobody shares
 	id     cache.ID
 	secret *cache.Secret
 	poller *poller.Poller
 	log    *logger
 }
 
-func newLearned(c config.Store, secret *cache.Secret, p *poller.Poller, log *logger) *learned {
+func newLearned(c config.Store, store cache.Store, secret *cache.Secret, p *poller.Poller, log *logger) *learned {
 	k := &learned{secret: secret, poller: p, log: log}
+	k.shared, _ = store.(cache.Accounts)
 	if c.Driver == "sqlite" {
 		k.path = c.Path + ".learned"
 	}
@@ -40,6 +46,9 @@ func newLearned(c config.Store, secret *cache.Secret, p *poller.Poller, log *log
 
 // load hands the poller what was learned before the start.
 func (k *learned) load() {
+	if k.shared != nil {
+		k.share()
+	}
 	if k.path == "" {
 		return
 	}
@@ -58,8 +67,46 @@ func (k *learned) load() {
 	}
 }
 
+// share adds what was learned to what other replicas have, and takes that over.
+func (k *learned) share() {
+	for _, u := range k.poller.Upstreams() {
+		if u.Learned.Groups == nil {
+			continue
+		}
+		var id cache.ID
+		h := k.secret.Hash("learned of an upstream")
+		h.PartString(u.Name)
+		h.Sum(&id)
+		err := k.shared.Account(context.Background(), u.Name, func(sealed []byte) ([]byte, error) {
+			var account []byte
+			var err error
+			if sealed != nil {
+				account, err = k.secret.Open(nil, &k.id, &id, sealed)
+			}
+			var sum []byte
+			if err == nil {
+				sum, err = u.Learned.Groups.Share(account)
+			}
+			if err != nil { // damaged, or of another version
+				k.log.Warn("what replicas have learned about durations is lost, and learned anew", "upstream", u.Name, "err", err)
+				sum, err = u.Learned.Groups.Share(nil)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return k.secret.Seal(nil, &k.id, &id, sum), nil
+		})
+		if err != nil && !errors.Is(err, cache.ErrUnavailable) {
+			k.log.Warn("what was learned about durations cannot be shared", "upstream", u.Name, "err", err)
+		}
+	}
+}
+
 // save writes what was learned, whole or not at all.
 func (k *learned) save() {
+	if k.shared != nil {
+		k.share()
+	}
 	if k.path == "" {
 		return
 	}
@@ -90,7 +137,11 @@ func replaceFile(path string, data []byte) error {
 
 // run saves now and then, and at the end.
 func (k *learned) run(ctx context.Context) {
-	tick := time.NewTicker(saveLearnedEvery)
+	every := saveLearnedEvery
+	if k.shared != nil {
+		every = shareLearnedEvery
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	defer k.save()
 	for {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"pollux/cache/postgres/pgtest"
 	"pollux/proxy/poller/adaptive"
 	"pollux/proxy/poller/upstream"
 )
@@ -88,5 +89,48 @@ func TestLearnedSurvivesARestart(t *testing.T) {
 	}
 	if err := start().close(); err != nil {
 		t.Errorf("a damaged file keeps Pollux from starting: %v", err)
+	}
+}
+
+// TestReplicasShareLearned: what one replica has learned the other one knows, and who
+// starts later; nothing of it can be read in the database.
+func TestReplicasShareLearned(t *testing.T) {
+	database, err := pgtest.Start("fsync=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(database.Close)
+	env := map[string]string{"POLLUX_STORE_KEY": storeKey, "DATABASE_URL": database.Address("postgres")}
+	look := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	file := write(t, "config.yaml", `store: {driver: postgres, address: "${DATABASE_URL}"}
+upstreams:
+  vessl: {provider: vessl, base_url: "http://127.0.0.1:1", schedule: adaptive}
+`)
+	start := func() *service {
+		l, err := load(file, look)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := newService(context.Background(), l, newLogger(io.Discard, l.Log, nil), look)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.close() })
+		return s
+	}
+	groups := func(s *service) *adaptive.Groups { return s.poller.Upstream([]byte("vessl")).Learned.Groups }
+	a, b := start(), start()
+	for range 20 {
+		groups(a).Observe("m", adaptive.Job{}, adaptive.Answer{Age: time.Minute, Done: true, OnTime: true})
+	}
+	a.learned.save()
+	if groups(b).Learner("").HasLearned() {
+		t.Fatal("the other replica knows before it has looked")
+	}
+	b.learned.save()
+	for name, s := range map[string]*service{"the other replica": b, "who started later": start()} {
+		if !groups(s).Learner("").HasLearned() || !groups(s).Learner("m").HasLearned() {
+			t.Errorf("%s has learned nothing", name)
+		}
 	}
 }

@@ -79,7 +79,7 @@ func newService(ctx context.Context, l *config.Loaded, log *logger, env func(str
 		return nil, err
 	}
 	log.follow(s.poller.Secrets)
-	s.learned = newLearned(l.Store, secret, s.poller, log)
+	s.learned = newLearned(l.Store, s.store, secret, s.poller, log)
 	s.learned.load()
 	if s.server, err = proxy.New(l.Config.Config, s.poller.Upstreams(), s.poller, secret, s.registry, s.registry, log.Logger); err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ type Replica interface {
 	cache.Cluster
 	cache.Outbox
 	cache.Claims
+	cache.Accounts
 }
 
 // RunReplicas runs all checks of a cluster of several processes. open joins one
@@ -28,6 +29,7 @@ func RunReplicas(t *testing.T, open func(t *testing.T) (join func() Replica)) {
 		return func() cache.Cluster { return join() }
 	})
 	t.Run("one attempt", func(t *testing.T) { oneAttempt(t, open(t)) })
+	t.Run("accounts", func(t *testing.T) { oneAccount(t, open(t)) })
 	t.Run("one change", func(t *testing.T) { oneChange(t, open(t)) })
 }
 
@@ -279,6 +281,38 @@ func oneChange(t *testing.T, join func() Replica) {
 	if webhooks, _, err := b.Webhooks(ctx); err != nil || len(webhooks) != 0 {
 		t.Errorf("%d webhooks after the end of the only one, %v", len(webhooks), err)
 	}
+}
+
+// oneAccount: what replicas add to an account at the same time is all in it.
+func oneAccount(t *testing.T, join func() Replica) {
+	replicas, ctx := []Replica{join(), join(), join()}, context.Background()
+	var adding sync.WaitGroup
+	for _, r := range replicas {
+		adding.Go(func() {
+			for range 10 {
+				if err := r.Account(ctx, "n", func(kept []byte) ([]byte, error) { return append(kept, 'x'), nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	adding.Wait()
+	refused := errors.New("no change")
+	err := replicas[0].Account(ctx, "n", func(kept []byte) ([]byte, error) {
+		if len(kept) != 30 {
+			t.Errorf("30 additions came to %q", kept)
+		}
+		return nil, refused
+	})
+	if !errors.Is(err, refused) {
+		t.Errorf("Account = %v, want what change returned", err)
+	}
+	_ = replicas[1].Account(ctx, "other", func(kept []byte) ([]byte, error) {
+		if kept != nil {
+			t.Errorf("an account that nobody changed is %q", kept)
+		}
+		return kept, nil
+	})
 }
 
 // fewKeys: batches of several replicas over the same keys do not wait for each

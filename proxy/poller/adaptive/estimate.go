@@ -87,6 +87,7 @@ func (s *state) calibrate(from, to float64, done bool) {
 
 // forget keeps only a share of all observations.
 func (s *state) forget(share float64) {
+	s.kept *= share
 	for b := range s.events {
 		s.events[b] *= share
 		s.exposure[b] *= share

@@ -117,9 +117,9 @@ func (l *Learner) seed(upstream *Learner) {
 	}
 	s.forget(tasks / ended)
 	s.prior = prior + coldPrior*math.Pow(wearOff, tasks)
-	s.surprise, s.variance = 0, 0
+	s.surprise, s.variance, s.kept = 0, 0, 1
 	s.refresh(0, bins-1)
-	l.state, l.plan.made = s, false
+	l.state, l.shared, l.plan.made = s, s, false
 }
 
 const (
@@ -138,53 +138,64 @@ func (g *Groups) MarshalBinary() ([]byte, error) {
 		kept = append(kept, e.Value.(*group))
 	}
 	g.mu.Unlock()
-	b, _ := g.upstream.AppendBinary([]byte(groupsTag))
+	s := g.upstream.copied()
+	b := s.append([]byte(groupsTag))
 	for _, k := range kept {
 		if len(k.name) > maxName {
 			continue
 		}
-		b = binary.LittleEndian.AppendUint16(b, uint16(len(k.name)))
-		b = append(b, k.name...)
-		b, _ = k.learner.AppendBinary(b)
+		b = appendGroup(b, k.name, k.learner.copied())
 	}
 	return b, nil
+}
+
+func appendGroup(b []byte, name string, s state) []byte {
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(name)))
+	b = append(b, name...)
+	return s.append(b)
 }
 
 // UnmarshalBinary replaces what g knows by what was kept; of too many groups
 // those used last stay. It returns ErrDamaged, and leaves g as it is, when the
 // bytes are not those of an upstream.
 func (g *Groups) UnmarshalBinary(data []byte) error {
-	rest, upstream := data, newLearner(g.policy)
+	upstream, kept, err := decodeGroups(g.policy, data)
+	if err == nil {
+		g.restore(upstream, kept)
+	}
+	return err
+}
+
+func decodeGroups(p *policy, data []byte) (upstream *Learner, kept []group, err error) {
+	upstream = newLearner(p)
 	if len(data) < len(groupsTag)+stateSize || string(data[:len(groupsTag)]) != groupsTag {
-		return fmt.Errorf("%w: not an upstream's", ErrDamaged)
+		return nil, nil, fmt.Errorf("%w: not an upstream's", ErrDamaged)
 	}
-	rest = rest[len(groupsTag):]
+	rest := data[len(groupsTag):]
 	if err := upstream.UnmarshalBinary(rest[:stateSize]); err != nil {
-		return fmt.Errorf("upstream: %w", err)
+		return nil, nil, fmt.Errorf("upstream: %w", err)
 	}
-	var kept []group
 	for rest = rest[stateSize:]; len(rest) > 0; {
 		if len(rest) < 2 {
-			return fmt.Errorf("%w: group %d is cut", ErrDamaged, len(kept))
+			return nil, nil, fmt.Errorf("%w: group %d is cut", ErrDamaged, len(kept))
 		}
 		size := int(binary.LittleEndian.Uint16(rest))
 		if rest = rest[2:]; size == 0 || size > maxName || len(rest) < size+stateSize {
-			return fmt.Errorf("%w: group %d is cut", ErrDamaged, len(kept))
+			return nil, nil, fmt.Errorf("%w: group %d is cut", ErrDamaged, len(kept))
 		}
-		k := group{name: string(rest[:size]), learner: newLearner(g.policy)}
+		k := group{name: string(rest[:size]), learner: newLearner(p)}
 		if err := k.learner.UnmarshalBinary(rest[size : size+stateSize]); err != nil {
-			return fmt.Errorf("group %d: %w", len(kept), err)
+			return nil, nil, fmt.Errorf("group %d: %w", len(kept), err)
 		}
 		kept, rest = append(kept, k), rest[size+stateSize:]
 	}
-	g.restore(upstream, kept)
-	return nil
+	return upstream, kept, nil
 }
 
 // restore puts what was kept in place of what g knows.
 func (g *Groups) restore(upstream *Learner, kept []group) {
 	g.upstream.mu.Lock()
-	g.upstream.state, g.upstream.plan.made = upstream.state, false
+	g.upstream.state, g.upstream.shared, g.upstream.plan.made = upstream.state, upstream.state, false
 	g.upstream.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -75,13 +75,14 @@ func newPolicy(c Config, random func() float64) *policy {
 	return p
 }
 
-// Learner holds what was learned about one group of tasks, in about 5 KB.
+// Learner holds what was learned about one group of tasks, in about 7 KB.
 // Its methods may be called concurrently.
 type Learner struct {
 	*policy
-	mu    sync.Mutex // guards what follows
-	state state
-	plan  plan // for state as it was some answers ago
+	mu     sync.Mutex // guards what follows
+	state  state
+	shared state // when others last had it
+	plan   plan  // for state as it was some answers ago
 }
 
 // state is the histogram and the scalars beside it.
@@ -93,6 +94,7 @@ type state struct {
 	price    float64       // of a poll, in units of the target
 	surprise float64       // ends seen less ends predicted, fading
 	variance float64       // of surprise, were the predictions right
+	kept     float64       // share of the observations that is left since it was shared
 }
 
 // New returns a learner that knows nothing yet: it polls about every two
@@ -103,8 +105,9 @@ func New(c Config, random func() float64) *Learner { return newLearner(newPolicy
 
 func newLearner(p *policy) *Learner {
 	l := &Learner{policy: p}
-	l.state.prior, l.state.price = prior+coldPrior, p.price
+	l.state.prior, l.state.price, l.state.kept = prior+coldPrior, p.price, 1
 	l.state.refresh(0, bins-1)
+	l.shared = l.state
 	return l
 }
 

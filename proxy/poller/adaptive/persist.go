@@ -27,15 +27,27 @@ func (l *Learner) MarshalBinary() ([]byte, error) {
 
 // AppendBinary is MarshalBinary onto the end of b.
 func (l *Learner) AppendBinary(b []byte) ([]byte, error) {
+	s := l.copied()
+	return s.append(b), nil
+}
+
+// copied is what l knows, as it is kept: a configured price is no news, and has
+// another unit.
+func (l *Learner) copied() state {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.state
+	if l.config.PollPrice > 0 {
+		s.price = 0
+	}
+	return s
+}
+
+// append writes s as it is kept.
+func (s *state) append(b []byte) []byte {
 	start := len(b)
 	b = append(b, stateTag...)
-	l.mu.Lock()
-	s := &l.state
-	price := s.price
-	if l.config.PollPrice > 0 {
-		price = 0 // the configured one is no news, and has another unit
-	}
-	for _, v := range [...]float64{s.prior, price, s.surprise, s.variance} {
+	for _, v := range [...]float64{s.prior, s.price, s.surprise, s.variance} {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 	}
 	for _, h := range [...]*[bins]float64{&s.events, &s.exposure} {
@@ -43,8 +55,7 @@ func (l *Learner) AppendBinary(b []byte) ([]byte, error) {
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(v)))
 		}
 	}
-	l.mu.Unlock()
-	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start:])), nil
+	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start:]))
 }
 
 // UnmarshalBinary replaces what l knows by what was kept. The configuration
@@ -60,7 +71,7 @@ func (l *Learner) UnmarshalBinary(data []byte) error {
 	if s.price == 0 || l.config.PollPrice > 0 {
 		s.price = l.policy.price
 	}
-	l.state, l.plan.made = s, false
+	l.state, l.shared, l.plan.made = s, s, false
 	return nil
 }
 
@@ -84,6 +95,7 @@ func decodeState(data []byte) (s state, err error) {
 	if !s.sound() {
 		return state{}, fmt.Errorf("%w: values out of range", ErrDamaged)
 	}
+	s.kept = 1
 	s.refresh(0, bins-1)
 	return s, nil
 }
