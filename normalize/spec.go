@@ -14,7 +14,8 @@ type Fault struct {
 	Message string // lower case, no full stop
 }
 
-// Spec is the mapping part of a provider file, decoded and not yet checked.
+// Spec is the mapping part of a provider file, decoded and not yet checked. Its
+// tags are names there.
 type Spec struct {
 	Status    StatusSpec
 	Documents []int       // HTTP codes whose answers are mapped; empty means 200 alone
@@ -90,10 +91,10 @@ type CodeSpec struct {
 // OutcomeSpec is what a word or a rule sets. RequiredAction shows only with
 // requires_action, StatusReason only with incomplete.
 type OutcomeSpec struct {
-	Status          Status // "" in a rule keeps what the word said
-	CancelRequested bool
-	RequiredAction  string // type of the required action; "" means tool_calls if there are any, else "action"
-	StatusReason    string // GJSON path of the reason; "" means none
+	Status          Status `yaml:"status"` // "" in a rule keeps what the word said
+	CancelRequested bool   `yaml:"cancel_requested"`
+	RequiredAction  string `yaml:"required_action"` // type of the required action; "" means tool_calls if there are any, else "action"
+	StatusReason    string `yaml:"status_reason"`   // GJSON path of the reason; "" means none
 }
 
 // WordSpec is one native word.
@@ -136,26 +137,31 @@ type FieldSpec struct {
 
 // SourceSpec is one place that a value may come from: Path, Param, Result or Sum.
 type SourceSpec struct {
-	Path     string
-	Param    string
-	Result   string   // a path into the answer to the result's own request
+	Path     string   `yaml:"path"`
+	Param    string   `yaml:"param"`
+	Result   string   `yaml:"result"` // a path into the answer to the result's own request
 	Sum      []string // paths of numbers; one that is absent counts as 0, all absent are absent
 	Scale    string   // a decimal number that the value is multiplied by, exactly; "" means 1
-	When     string   // expr; "" means always
-	Match    string   // regular expression on a string; its first group is the value, a number if it reads as one
-	NotEmpty bool     // an empty string counts as absent
-	Time     string   // for times and metadata, see parseTime; "" means rfc3339 for times
+	When     string   `yaml:"when"`      // expr; "" means always
+	Match    string   `yaml:"match"`     // regular expression on a string; its first group is the value, a number if it reads as one
+	NotEmpty bool     `yaml:"not_empty"` // an empty string counts as absent
+	Time     string   `yaml:"time"`      // for times and metadata, see parseTime; "" means rfc3339 for times
 	// Join goes between the elements of a list for output.text. Nil means
 	// nothing in a list of strings (the parts of one message), and a blank line
 	// in a list that holds lists (messages, whose parts are joined by nothing).
-	Join *string
+	Join *string   `yaml:"join"`
 	Each *EachSpec // only for required_action.tool_calls
 	Position
 }
 
-// EachSpec maps the elements of an array onto tool calls; the paths are
-// relative to one element.
-type EachSpec struct{ Path, ID, Name, Arguments string }
+// EachSpec maps the elements of an array onto tool calls; the paths but the
+// first are relative to one element.
+type EachSpec struct {
+	Path      string `yaml:"each"`
+	ID        string `yaml:"id"`
+	Name      string `yaml:"name"`
+	Arguments string `yaml:"arguments"`
+}
 
 // Native is an upstream's answer to a status poll, and what was asked. Body
 // must have passed CheckAnswer, or be empty where the code alone decides: then

@@ -8,8 +8,10 @@ import (
 
 // textAt returns the string or number under a GJSON path in a body that
 // normalize.CheckAnswer accepts; a number as it is written.
-func textAt(body []byte, path string) (string, bool) {
-	switch r := gjson.GetBytes(body, path); r.Type {
+func textAt(body []byte, path string) (string, bool) { return textOf(gjson.GetBytes(body, path)) }
+
+func textOf(r gjson.Result) (string, bool) {
+	switch r.Type {
 	case gjson.String:
 		return r.Str, true
 	case gjson.Number:
@@ -25,11 +27,6 @@ func nameAt(body []byte, path string) (text string, ok bool) {
 }
 
 func nameOf(r gjson.Result) (text string, ok bool) {
-	switch r.Type {
-	case gjson.String:
-		return r.Str, !normalize.LoneSurrogate(r.Raw)
-	case gjson.Number:
-		return r.Raw, true
-	}
-	return "", false
+	text, ok = textOf(r)
+	return text, ok && !normalize.LoneSurrogate(r.Raw)
 }

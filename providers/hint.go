@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
 )
 
 // wait is the longest time that an answer asks to wait: Retry-After, and the
@@ -19,8 +17,8 @@ func (p *Provider) wait(h http.Header, body []byte, readable bool, now time.Time
 		text := ""
 		if hint.Header != "" {
 			text = h.Get(hint.Header)
-		} else if r := gjson.GetBytes(body, hint.Path); readable && (r.Type == gjson.Number || r.Type == gjson.String) {
-			text = r.String()
+		} else if readable {
+			text, _ = textAt(body, hint.Path)
 		}
 		longest = max(longest, span(text, hint.Unit))
 	}

@@ -21,9 +21,9 @@ type IDGroup struct{ Group, Param int }
 // idSource checks where an answer has an id. header says whether it may be in
 // a header.
 func (l *loader) idSource(f *idFile, header bool) IDSource {
-	s := IDSource{Path: f.path.Value}
-	if f.header.Node != nil {
-		s.Header = l.answerHeaders([]text{f.header})[0]
+	s := IDSource{Path: f.Path.Value}
+	if f.Header.Node != nil {
+		s.Header = l.answerHeaders([]text{f.Header})[0]
 	}
 	switch {
 	case f.Node.Broken():
@@ -31,12 +31,12 @@ func (l *loader) idSource(f *idFile, header bool) IDSource {
 		l.fault(f.Node, "", "want a path or a header, not both")
 	case s.Header != "" && !header:
 		l.fault(f.Node, "", "want a path: there is no header to look at")
-	case s.Header == "" && f.path.Node == nil:
+	case s.Header == "" && f.Path.Node == nil:
 		l.fault(f.Node, "", "want a GJSON path, {path, match} or {header: Location, match}")
 	}
-	l.path(f.path)
-	if s.Match = l.regexp(f.match); s.Match != nil {
-		l.groups(&s, f.match)
+	l.path(f.Path)
+	if s.Match = l.regexp(f.Match); s.Match != nil {
+		l.groups(&s, f.Match)
 	}
 	return s
 }

@@ -155,9 +155,9 @@ func (l *loader) body(f *bodyFile) template.Body {
 	}
 	b := template.Body{}
 	for _, member := range *f {
-		value, number := member.Value.text, member.Value.number.Node != nil
+		value, number := member.Value.text, member.Value.Number.Node != nil
 		if number {
-			value = member.Value.number
+			value = member.Value.Number
 		}
 		m, message := template.ParseMember(member.Name, value.Value, number, l.file.Params)
 		if message != "" {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"pollux/normalize"
 	"pollux/providers/template"
 )
 
@@ -66,7 +65,7 @@ func (l *loader) result() {
 // for the result.
 func (f *written) readsResult() bool {
 	for _, field := range f.Fields {
-		if slices.ContainsFunc(field.Value.sources, func(s normalize.SourceSpec) bool { return s.Result != "" }) {
+		if slices.ContainsFunc(field.Value, func(s sourceFile) bool { return s.Result != "" }) {
 			return true
 		}
 	}

@@ -46,10 +46,10 @@ func (f *written) spec() normalize.Spec {
 		s.Status.Rules = append(s.Status.Rules, rule)
 	}
 	for _, field := range f.Fields {
-		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.Name, Sources: field.Value.sources, Position: position(field.Node)})
+		s.Fields = append(s.Fields, normalize.FieldSpec{Name: field.Name, Sources: sources(field.Value), Position: position(field.Node)})
 	}
 	for _, v := range f.Volatile {
-		s.Volatile = append(s.Volatile, normalize.VolatileSpec{PathSpec: pathSpec(v.path), When: exprSpec(v.when)})
+		s.Volatile = append(s.Volatile, normalize.VolatileSpec{PathSpec: pathSpec(v.Path), When: exprSpec(v.When)})
 	}
 	for _, p := range f.Params {
 		s.Params = append(s.Params, p.Name)
@@ -63,7 +63,7 @@ func (e *expiresFile) spec() normalize.ExpiresSpec {
 	if e.At == nil {
 		return spec
 	}
-	for _, source := range e.At.sources {
+	for _, source := range sources(*e.At) {
 		spec.At = append(spec.At, source)
 		if source.Time == "" {
 			source.Time = "unix"
@@ -79,4 +79,11 @@ func pathSpec(t text) normalize.PathSpec {
 
 func exprSpec(t text) normalize.ExprSpec {
 	return normalize.ExprSpec{Code: t.Value, Position: position(t.Node)}
+}
+
+func sources(f fieldFile) (specs []normalize.SourceSpec) {
+	for _, source := range f {
+		specs = append(specs, source.SourceSpec)
+	}
+	return specs
 }

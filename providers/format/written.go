@@ -96,8 +96,10 @@ type createFile struct {
 
 // idFile is a path, or a mapping that says more.
 type idFile struct {
-	path, header, match text
-	Node                *strictyaml.Node
+	Path   text `yaml:"path"`
+	Header text `yaml:"header"`
+	Match  text `yaml:"match"`
+	Node   *strictyaml.Node
 }
 
 type cancelFile struct {
@@ -111,7 +113,10 @@ type cancelFile struct {
 type bodyFile = strictyaml.InOrder[memberFile]
 
 // memberFile is a text, or the name of a parameter that is a number.
-type memberFile struct{ text, number text }
+type memberFile struct {
+	text   text
+	Number text `yaml:"number"`
+}
 
 type resultFile struct {
 	Request  text             `yaml:"request"`
@@ -195,10 +200,21 @@ type outcomeFile struct {
 }
 
 // volatileFile is a path, or a path with when it counts.
-type volatileFile struct{ path, when text }
+type volatileFile struct {
+	Path text `yaml:"path"`
+	When text `yaml:"when"`
+}
 
 // fieldFile is a source or a list of sources.
-type fieldFile struct{ sources []normalize.SourceSpec }
+type fieldFile = strictyaml.OneOrMore[sourceFile]
+
+// sourceFile is a path, or a mapping that says more.
+type sourceFile struct {
+	normalize.SourceSpec
+	normalize.EachSpec
+	Sum   strictyaml.OneOrMore[string] `yaml:"sum"`
+	Scale number                       `yaml:"scale"`
+}
 
 // What has a place of its own, for faults that are found later.
 type (
@@ -209,30 +225,24 @@ type (
 	boolean  = strictyaml.At[bool]
 )
 
+// either decodes a mapping, or the short form that stands for one.
+func either(n *strictyaml.Node, mapping, short any) strictyaml.Faults {
+	if n.Kind() == strictyaml.Map {
+		return n.Decode(mapping)
+	}
+	return n.Decode(short)
+}
+
 func (f *idFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	type plain idFile // without this method, or Decode would come back here
 	f.Node = n
-	if n.Kind() != strictyaml.Map {
-		return n.Decode(&f.path)
-	}
-	var mapping struct {
-		Path   text `yaml:"path"`
-		Header text `yaml:"header"`
-		Match  text `yaml:"match"`
-	}
-	faults := n.Decode(&mapping)
-	f.path, f.header, f.match = mapping.Path, mapping.Header, mapping.Match
-	return faults
+	return either(n, (*plain)(f), &f.Path)
 }
 
 func (m *memberFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	if n.Kind() != strictyaml.Map {
-		return n.Decode(&m.text)
-	}
-	var mapping struct {
-		Number text `yaml:"number"`
-	}
-	faults := n.Decode(&mapping)
-	if m.number = mapping.Number; m.number.Node == nil {
+	type plain memberFile
+	faults := either(n, (*plain)(m), &m.text)
+	if n.Kind() == strictyaml.Map && m.Number.Node == nil {
 		faults = append(faults, n.Fault("want a text, {param}, or {number: param} for a number"))
 	}
 	return faults
@@ -249,95 +259,38 @@ func (w *wordsFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 }
 
 func (o *outcomeFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	type plain outcomeFile
 	o.Node = n
-	if n.Kind() != strictyaml.Map {
-		var word string
-		faults := n.Decode(&word)
-		o.Status = normalize.Status(word)
-		return faults
-	}
-	var mapping struct {
-		Status          string `yaml:"status"`
-		CancelRequested bool   `yaml:"cancel_requested"`
-		RequiredAction  string `yaml:"required_action"`
-		StatusReason    string `yaml:"status_reason"`
-	}
-	faults := n.Decode(&mapping)
-	o.OutcomeSpec = normalize.OutcomeSpec{
-		Status: normalize.Status(mapping.Status), CancelRequested: mapping.CancelRequested,
-		RequiredAction: mapping.RequiredAction, StatusReason: mapping.StatusReason,
-	}
-	return faults
+	return either(n, (*plain)(o), &o.Status)
 }
 
 func (v *volatileFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	if n.Kind() != strictyaml.Map {
-		return n.Decode(&v.path)
-	}
-	var mapping struct {
-		Path text `yaml:"path"`
-		When text `yaml:"when"`
-	}
-	faults := n.Decode(&mapping)
-	if v.path, v.when = mapping.Path, mapping.When; v.path.Node == nil {
-		v.path.Node = n
+	type plain volatileFile
+	faults := either(n, (*plain)(v), &v.Path)
+	if v.Path.Node == nil {
+		v.Path.Node = n
 	}
 	return faults
 }
 
-func (f *fieldFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
-	nodes := []*strictyaml.Node{n}
-	if n.Kind() == strictyaml.List {
-		nodes = n.List()
-	}
-	var faults strictyaml.Faults
-	for _, node := range nodes {
-		source, more := sourceSpec(node)
-		faults = append(faults, more...)
-		f.sources = append(f.sources, source)
-	}
-	return faults
-}
-
-// sourceSpec decodes a path, or a mapping that says more.
-func sourceSpec(n *strictyaml.Node) (normalize.SourceSpec, strictyaml.Faults) {
-	spec := normalize.SourceSpec{Position: position(n)}
-	if n.Kind() != strictyaml.Map {
-		return spec, n.Decode(&spec.Path)
-	}
-	var mapping struct {
-		Path      string                       `yaml:"path"`
-		Param     string                       `yaml:"param"`
-		Result    string                       `yaml:"result"`
-		Sum       strictyaml.OneOrMore[string] `yaml:"sum"`
-		Scale     number                       `yaml:"scale"`
-		When      string                       `yaml:"when"`
-		Match     string                       `yaml:"match"`
-		NotEmpty  bool                         `yaml:"not_empty"`
-		Time      string                       `yaml:"time"`
-		Join      *string                      `yaml:"join"`
-		Each      string                       `yaml:"each"`
-		ID        string                       `yaml:"id"`
-		Name      string                       `yaml:"name"`
-		Arguments string                       `yaml:"arguments"`
-	}
-	faults := n.Decode(&mapping)
-	spec.Path, spec.Param, spec.When, spec.Match = mapping.Path, mapping.Param, mapping.When, mapping.Match
-	spec.NotEmpty, spec.Time, spec.Join = mapping.NotEmpty, mapping.Time, mapping.Join
-	spec.Result, spec.Sum = mapping.Result, mapping.Sum
-	if mapping.Scale.Node != nil && !mapping.Scale.Node.Broken() {
-		spec.Scale = mapping.Scale.Node.Scalar() // as it is written, for it is reckoned with exactly
+func (s *sourceFile) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
+	type plain sourceFile
+	faults := either(n, (*plain)(s), &s.SourceSpec.Path)
+	s.Position, s.SourceSpec.Sum = position(n), s.Sum
+	if at := s.Scale.Node; at != nil && !at.Broken() {
+		s.SourceSpec.Scale = at.Scalar() // as it is written, for it is reckoned with exactly
 	}
 	if n.Get("each") != nil {
-		spec.Each = &normalize.EachSpec{Path: mapping.Each, ID: mapping.ID, Name: mapping.Name, Arguments: mapping.Arguments}
-		return spec, faults
+		each := s.EachSpec
+		s.Each = &each
+		return faults
 	}
 	for _, key := range []string{"id", "name", "arguments"} {
 		if at := n.Get(key); at != nil {
 			faults = append(faults, at.Fault("goes with each only"))
 		}
 	}
-	return spec, faults
+	return faults
 }
 
 // position is where n stands, for faults that package normalize finds.
