@@ -219,7 +219,7 @@ func (c *pathChecker) modifierArgument(s string, takes argument) (int, error) {
 		return size, nil
 	}
 	size := 0
-	for size < len(s) && s[size] != '|' {
+	for size < len(s) && s[size] != '|' { // gjson knows no escapes here
 		if strings.IndexByte(`{["(`, s[size]) < 0 {
 			size++
 			continue
@@ -266,6 +266,26 @@ func bracketed(s string) (int, error) {
 	return 0, errors.New("bracket or quote without end")
 }
 
+// outside returns where the first of stops is in s that stands in no brackets or
+// quotes and is not escaped, len(s) if none does.
+func outside(s, stops string) (int, error) {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case strings.IndexByte(stops, c) >= 0:
+			return i, nil
+		case c == '\\':
+			i++
+		case strings.IndexByte(`{[("`, c) >= 0:
+			n, err := bracketed(s[i:])
+			if err != nil {
+				return 0, err
+			}
+			i += n - 1
+		}
+	}
+	return len(s), nil
+}
+
 // literal measures a constant such as !"x" or !{"a":1}. gjson reads strings and
 // numbers to the end of the path, so nothing may follow those.
 func literal(s string) (int, error) {
@@ -297,41 +317,26 @@ func (c *pathChecker) multipath(s string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	depth, start, colon, modified := 0, 1, 0, false
-	for i := 1; i < size; i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			i = skipString(s, i) - 1
-		case '@':
-			modified = modified || s[i-1] == '.' || s[i-1] == '|'
-		case ':':
-			if depth == 0 && colon == 0 && !modified {
-				colon = i
-			}
-		case '(', '[', '{':
-			depth++
-		case ')', ']', '}', ',':
-			if s[i] != ',' && i < size-1 {
-				depth--
-			}
-			if i == size-1 || depth == 0 && s[i] == ',' {
-				if err := c.selector(s[0], s[start:i], colon-start); err != nil {
-					return 0, err
-				}
-				start, colon, modified = i+1, 0, false
-			}
+	for rest := s[1 : size-1]; ; {
+		n, err := outside(rest, ",")
+		if err != nil {
+			return 0, err
 		}
+		if err := c.selector(s[0], rest[:n]); err != nil || n == len(rest) {
+			return size, err
+		}
+		rest = rest[n+1:]
 	}
-	return size, nil
 }
 
-// selector checks one part of a multipath; colon is where its name ends, or
-// negative if it has none.
-func (c *pathChecker) selector(kind byte, s string, colon int) error {
-	if colon >= 0 {
-		name := s[:colon]
+// selector checks one part of a multipath. A colon is of a modifier if one has
+// begun, else the end of a name.
+func (c *pathChecker) selector(kind byte, s string) error {
+	colon, err := outside(s, ":")
+	if err != nil {
+		return err
+	}
+	if name := s[:colon]; colon < len(s) && (name != "" && name[0] == '"' || !strings.Contains(name, ".@") && !strings.Contains(name, "|@")) {
 		if kind == '[' || name == "" || name[0] == '@' || name[0] == '"' != gjson.Valid(name) {
 			return fmt.Errorf("bad name %q in a multipath", name)
 		}
@@ -367,7 +372,10 @@ func (c *pathChecker) array(s string) (int, error) {
 
 // query checks what stands in #(…): a path, a comparison, or both.
 func (c *pathChecker) query(s string) error {
-	at := operatorIndex(s)
+	at, err := outside(s, "!=<>%")
+	if err != nil {
+		return err
+	}
 	left := strings.Trim(s[:at], " ")
 	if left != "" {
 		if err := c.path(left); err != nil {
@@ -386,25 +394,6 @@ func (c *pathChecker) query(s string) error {
 		}
 	}
 	return errors.New("unknown operator in a query")
-}
-
-// operatorIndex returns where the comparison starts, len(s) if there is none.
-func operatorIndex(s string) int {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '!', '=', '<', '>', '%':
-			return i
-		case '\\':
-			i++
-		case '(', '[', '"':
-			n, err := bracketed(s[i:])
-			if err != nil {
-				return len(s)
-			}
-			i += n - 1
-		}
-	}
-	return len(s)
 }
 
 // operand checks the right side of a comparison.
