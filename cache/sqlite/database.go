@@ -25,6 +25,7 @@ type database struct {
 
 	get, getPartition *sql.Stmt // of read
 
+	keys   keys
 	counts *counts
 	locked bool        // when it was opened, it had tasks and the secret opened none
 	info   os.FileInfo // of the file that was opened
@@ -42,7 +43,7 @@ var errAbandoned = errors.New("store file is being replaced")
 // openDatabase opens a file whose header is right. Its errors satisfy damage
 // when the content is to blame.
 func openDatabase(ctx context.Context, path string, secret *cache.Secret) (file *database, err error) {
-	file = &database{}
+	file = &database{keys: newKeys()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, file.closeWithin(closeTimeout))

@@ -98,6 +98,9 @@ func (s *Store) ask(ctx context.Context, to chan<- *read, f func(*database) erro
 
 // Get returns the entry under key, or cache.ErrNotFound.
 func (s *Store) Get(ctx context.Context, key *cache.ID) (*cache.Entry, error) {
+	if file := s.file.Load(); file != nil && s.usable(ctx) == nil && !file.keys.mayHold(key) {
+		return nil, cache.ErrNotFound
+	}
 	id := *key // a reader may still hold it after ctx is over
 	found, err := look(ctx, s, s.reads, "read stored task", func(d *database) (r row, err error) {
 		err = d.get.QueryRow(id[:]).Scan(&r.partition, &r.value)

@@ -43,6 +43,8 @@ func (s *Store) runWriter() {
 	defer expire.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	unread := time.NewTimer(0)
+	defer unread.Stop()
 	for {
 		stopping := false
 		select {
@@ -57,6 +59,9 @@ func (s *Store) runWriter() {
 			continue
 		case <-look.C:
 			w.look()
+			continue
+		case <-unread.C:
+			unread.Reset(w.readKeys())
 			continue
 		case <-s.stop:
 			stopping = true
@@ -326,9 +331,12 @@ func (c *change) drop(seq int64) error {
 // stands instead.
 func (c *change) put(op *write) (outcome, error) {
 	e := op.entry
-	r, err := c.standing(&op.key)
-	if err != nil {
-		return outcome{}, err
+	var r *standing
+	if c.d.keys.add(&op.key) {
+		var err error
+		if r, err = c.standing(&op.key); err != nil {
+			return outcome{}, err
+		}
 	}
 	if r != nil && !(&cache.Entry{Generation: uint64(r.generation), Version: uint64(r.version), Frozen: r.frozen != 0}).GivesWayTo(e) {
 		// A row that cannot be opened only claims to stand: it is damaged, or
