@@ -72,6 +72,7 @@ async function goesOnAlone(mock) {
   await inEveryLook("alone", async (which) => {
     const { top, bottom } = await browser.run(`(({ top, bottom }) => ({ top, bottom }))(${note}.getBoundingClientRect())`);
     assert.ok(top >= 0 && bottom <= 900, `${which}: out of sight`);
+    await accessible(which);
   });
   assert.equal(await browser.run("document.querySelectorAll('.failure').length"), failures);
   await control(mock, "alone?on=no");
@@ -116,6 +117,7 @@ async function rowsSayWhy(mock) {
   await browser.run("document.querySelector('.count.failed').click()");
   await until(`${rows}.length && ${rows}.every((r) => r.querySelector('.badge.failed'))`);
   await inEveryLook("failed", async (which) => {
+    await accessible(which);
     const seen = await browser.run(`${rows}.slice(0, 5).filter((r) => [...r.querySelectorAll('.reason, .sub-reason')].some((x) => x.checkVisibility() && x.textContent.length > 10 && x.getBoundingClientRect().width > 40)).length`);
     assert.equal(seen, await browser.run(`Math.min(5, ${rows}.length)`), `${which}: rows without a reason`);
     assert.ok(await browser.run(`${rows}.slice(0, 5).every((r) => r.querySelector('.sub').getBoundingClientRect().height < 40)`), `${which}: a reason takes more than two lines`);
@@ -219,7 +221,7 @@ async function cancelsMany(mock) {
   await browser.run(`${rows}.find((r) => r.dataset.ref.startsWith('orq/')).querySelector('.ref').click()`);
   await browser.run(`${rows}.find((r) => r.dataset.ref.startsWith('shannon/')).querySelector('.pick').click()`);
   await until("document.getElementById('selection').textContent.startsWith('2 of ')");
-  await inEveryLook("selecting");
+  await inEveryLook("selecting", accessible);
   const chosen = await browser.run(`${rows}.filter((r) => r.querySelector('.pick').checked).map((r) => r.dataset.ref)`);
   await press("Cancel them");
   await until("document.getElementById('confirm').open");
@@ -295,7 +297,7 @@ async function survivesRestart(mock) {
   await ended(mock.child);
   await until("document.getElementById('live').textContent.includes('reconnecting')");
   await until("document.body.classList.contains('lost') && document.getElementById('lost').textContent.includes('has not been heard since')");
-  await inEveryLook("lost");
+  await inEveryLook("lost", accessible);
   assert.ok(await browser.run(`${rows}.length > 20`), "the rows went with the connection");
   const again = await serve("--port", new URL(mock.url).port, "--prefix", "/pollux", "--hostile");
   mock.child = again.child;
@@ -354,6 +356,8 @@ const PARTS = {
     await findsWhatIsHidden();
     await filters();
     await rowsStay();
+  }),
+  acts: () => withServer(["--prefix", "/pollux", "--hostile"], async (mock) => {
     await cancelsMany(mock);
     await followsWebhooks(mock);
     await keepsTheme();
