@@ -24,7 +24,7 @@ func (s *Server) beginSpan(x *serving) {
 	case s.routes.other:
 		in.Path = "/"
 	}
-	if x.Rules.Target(x.Upstream) == nil {
+	if x.Rules.Upstream(x.Upstream) == nil {
 		in.Upstream = ""
 	}
 	if _, _, ok := wire.ParseTraceparent(h); ok {

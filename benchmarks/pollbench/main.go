@@ -64,7 +64,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(io.Discard) // faults are printed once, by run
 	flags.Uint64Var(&o.seed, "seed", 1000, "seed of the first reference distribution")
 	flags.StringVar(&o.path, "durations", "", "file of real durations, one number of seconds a line")
-	flags.Var(delayFlag{delay: &o.config.Target}, "target", "mean delay aimed at")
+	flags.Var(delayFlag{delay: &o.config.TargetDelay}, "target", "mean delay aimed at")
 	flags.Var(delayFlag{&o.config.MaxDelay, true}, "max-delay", "longest gap of the adaptive policy, or none")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
@@ -91,7 +91,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 }
 
 func (o *options) measure() *report {
-	r := &report{Target: delayFlag{delay: &o.config.Target}.String(), MaxDelay: delayFlag{delay: &o.config.MaxDelay}.String()}
+	r := &report{Target: delayFlag{delay: &o.config.TargetDelay}.String(), MaxDelay: delayFlag{delay: &o.config.MaxDelay}.String()}
 	if o.durations != nil {
 		r.Durations = o.path
 		r.Rows = sim.Compare(sim.RecordedCase("recorded", o.durations, o.config), o.config)

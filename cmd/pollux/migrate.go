@@ -30,7 +30,7 @@ first, then start it with the other config.`,
 	if err != nil {
 		return t.Fail("migrate", err)
 	}
-	target, err := config.Source{File: *to, Env: t.Env}.Load(nil)
+	fresh, err := config.Source{File: *to, Env: t.Env}.Load(nil)
 	if err != nil {
 		return t.Fail("migrate", err)
 	}
@@ -38,13 +38,13 @@ first, then start it with the other config.`,
 	if err != nil {
 		return t.Fail("migrate", err)
 	}
-	if old.Store == target.Store {
+	if old.Store == fresh.Store {
 		return t.Fail("migrate", errors.New("both configs have the same store"))
 	}
-	if err := sameKey(old.Store, target.Store, t.Env); err != nil {
+	if err := sameKey(old.Store, fresh.Store, t.Env); err != nil {
 		return t.Fail("migrate", err)
 	}
-	tally, err := fill(ctx, t, target, export)
+	tally, err := fill(ctx, t, fresh, export)
 	if err != nil {
 		return t.Fail("migrate", err)
 	}

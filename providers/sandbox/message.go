@@ -47,12 +47,12 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errors.New("the provider signs with a key of its own, which is not simulated")
 	}
-	target, err := url.Parse(m.URL)
-	if err != nil || target.Host == "" {
+	receiver, err := url.Parse(m.URL)
+	if err != nil || receiver.Host == "" {
 		return errors.New("url wants an absolute URL")
 	}
-	target.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, target.String(), bytes.NewReader(a.body))
+	receiver.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, receiver.String(), bytes.NewReader(a.body))
 	if err != nil {
 		return errors.New("url wants an absolute URL")
 	}

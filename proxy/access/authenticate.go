@@ -44,7 +44,7 @@ func (st *Rules) ClientOf(key []byte) *Client {
 // sent decides; without any, the session. inHeader says that the key was in a
 // header which could also carry an upstream's credential. While no clients are
 // configured, anybody is let in as nil.
-func (st *Rules) Authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*Target) (c *Client, inHeader bool, p *problem.Problem) {
+func (st *Rules) Authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*Upstream) (c *Client, inHeader bool, p *problem.Problem) {
 	if !st.Keyed() {
 		return nil, false, nil
 	}
@@ -68,7 +68,7 @@ func (st *Rules) Authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*T
 
 // keyIn returns the Pollux key that an SDK put where the upstream's own key
 // would be, nil if there is none.
-func (t *Target) keyIn(h *fasthttp.RequestHeader) []byte {
+func (t *Upstream) keyIn(h *fasthttp.RequestHeader) []byte {
 	if !t.Held || len(t.headers) == 0 {
 		return nil
 	}
@@ -92,7 +92,7 @@ func schemeToken(value []byte, scheme string) []byte {
 
 // Permit says whether c may do what scope names, at t unless t is nil. A nil
 // client is anybody, while no clients are configured.
-func Permit(c *Client, scope string, t *Target) *problem.Problem {
+func Permit(c *Client, scope string, t *Upstream) *problem.Problem {
 	switch {
 	case c == nil:
 		return nil
@@ -107,7 +107,7 @@ func Permit(c *Client, scope string, t *Target) *problem.Problem {
 // Enter lets a request in to t, or, with t nil, to say that there is no such
 // upstream. A held upstream takes Pollux keys wherever its own key would be; in
 // caller mode those headers belong to the upstream.
-func (st *Rules) Enter(h *fasthttp.RequestHeader, scope string, t *Target) (c *Client, d *wire.Denial) {
+func (st *Rules) Enter(h *fasthttp.RequestHeader, scope string, t *Upstream) (c *Client, d *wire.Denial) {
 	if !st.Keyed() {
 		return nil, nil
 	}

@@ -22,13 +22,13 @@ const (
 // Caller is the credential of a request as it stands in the request's buffers.
 // An empty value counts as not sent: it is neither keyed nor forwarded.
 type Caller struct {
-	headers [][]byte // by target.headers; nil: not sent
-	selects [][]byte // by target.selects, likewise; no part of the credential itself
-	query   [][]byte // by target.query, escaped as sent; nil: not sent
+	headers [][]byte // by Upstream.headers; nil: not sent
+	selects [][]byte // by Upstream.selects, likewise; no part of the credential itself
+	query   [][]byte // by Upstream.query, escaped as sent; nil: not sent
 }
 
 // Reset makes room for the identity of t.
-func (c *Caller) Reset(t *Target) {
+func (c *Caller) Reset(t *Upstream) {
 	c.headers = resized(c.headers, len(t.headers))
 	c.selects = resized(c.selects, len(t.selects))
 	c.query = resized(c.query, len(t.Query))
@@ -44,13 +44,13 @@ func resized(b [][]byte, n int) [][]byte {
 }
 
 // ReadHeaders takes the identity headers of a request.
-func (c *Caller) ReadHeaders(t *Target, h *fasthttp.RequestHeader) {
+func (c *Caller) ReadHeaders(t *Upstream, h *fasthttp.RequestHeader) {
 	readHeaders(c.headers, t.headers, h)
 }
 
 // ReadSelects takes the headers of a request that select a version or form.
 // They are no secret, so they count whoever holds the credential.
-func (c *Caller) ReadSelects(t *Target, h *fasthttp.RequestHeader) {
+func (c *Caller) ReadSelects(t *Upstream, h *fasthttp.RequestHeader) {
 	readHeaders(c.selects, t.selects, h)
 }
 
@@ -63,7 +63,7 @@ func readHeaders(values, names [][]byte, h *fasthttp.RequestHeader) {
 }
 
 // ReadQuery takes the identity parameters of t.
-func (c *Caller) ReadQuery(t *Target, sent map[string][]byte) {
+func (c *Caller) ReadQuery(t *Upstream, sent map[string][]byte) {
 	for i, name := range t.Query {
 		if value := sent[string(name)]; len(value) > 0 {
 			c.query[i] = value
@@ -77,7 +77,7 @@ func (c *Caller) SentAny() bool {
 }
 
 // Sufficient reports whether what was sent is what the provider demands.
-func (c *Caller) Sufficient(t *Target) bool {
+func (c *Caller) Sufficient(t *Upstream) bool {
 	return t.Provider.Identity.Enough(sent(c.headers), sent(c.query))
 }
 
@@ -94,7 +94,7 @@ func sent(values [][]byte) (n int) {
 // Partition stores in id who may share answers: everybody who sends exactly
 // this, to this upstream. All callers of a held upstream share one, apart from
 // what they select.
-func (c *Caller) Partition(secret *cache.Secret, t *Target, id *cache.ID) {
+func (c *Caller) Partition(secret *cache.Secret, t *Upstream, id *cache.ID) {
 	c.partition(secret, t, c.selects, id)
 }
 
@@ -104,7 +104,7 @@ func (c *Caller) selected() bool {
 	return slices.ContainsFunc(c.selects, func(v []byte) bool { return v != nil })
 }
 
-func (c *Caller) partition(secret *cache.Secret, t *Target, selects [][]byte, id *cache.ID) {
+func (c *Caller) partition(secret *cache.Secret, t *Upstream, selects [][]byte, id *cache.ID) {
 	h := secret.Hash(partitionDomain)
 	h.PartString(t.Name)
 	h.Part(t.base)
@@ -126,7 +126,7 @@ func (c *Caller) partition(secret *cache.Secret, t *Target, selects [][]byte, id
 }
 
 // Credential returns a copy that outlives the request.
-func (c *Caller) Credential(t *Target) providers.Credential {
+func (c *Caller) Credential(t *Upstream) providers.Credential {
 	var out providers.Credential
 	if t.Held {
 		out = t.HeldCredential()
@@ -176,7 +176,7 @@ func ReferenceKey(secret *cache.Secret, partition *cache.ID, r providers.Referen
 }
 
 // NoCredential is the problem of a request that lacks the upstream's credential.
-func NoCredential(t *Target) *problem.Problem {
+func NoCredential(t *Upstream) *problem.Problem {
 	return &problem.Problem{Type: problem.Unauthorized, Status: 401, Upstream: t.Name,
 		Detail: "the upstream's credential is missing"}
 }
@@ -189,7 +189,7 @@ var (
 
 // readFields takes the identity of t out of a list by name, header names in
 // any case.
-func (c *Caller) readFields(t *Target, fields map[string]string) error {
+func (c *Caller) readFields(t *Upstream, fields map[string]string) error {
 	for name, value := range fields {
 		var slot *[]byte
 		if i := slices.IndexFunc(t.headers, func(h []byte) bool { return strings.EqualFold(string(h), name) }); i >= 0 {

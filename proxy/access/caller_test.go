@@ -31,7 +31,7 @@ func TestPartitionsDiffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tgt := newTarget(p.Upstream([]byte("shannon")), false)
+	tgt := newUpstream(p.Upstream([]byte("shannon")), false)
 	value := rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[ab]{1,3}`))
 	header := rapid.Custom(func(r *rapid.T) [4]string {
 		return [4]string{value.Draw(r, "X-API-Key"), value.Draw(r, "Authorization"), value.Draw(r, "x-user-id"), value.Draw(r, "x-tenant-id")}
@@ -83,7 +83,7 @@ func TestSelects(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, isHeld := range map[string]bool{"own": false, "held": true} {
-		tgt := newTarget(p.Upstream([]byte(name)), false)
+		tgt := newUpstream(p.Upstream([]byte(name)), false)
 		identify := func(project string) (cache.ID, providers.Credential, *Caller) {
 			var h fasthttp.RequestHeader
 			h.Set("OpenAI-Project", project)

@@ -12,14 +12,14 @@ type Grant struct {
 	Rules     *Rules // under which it held last
 	Client    string // "" for anybody, while there were no clients
 	scope     string
-	targets   []*Target
+	upstreams []*Upstream
 	reach     bool // of a list or the fleet: changes with any upstream that the client may use
 	PublicURL string
 }
 
 // Grant is what x was let in for, once that is known.
-func (x *Request) Grant(scope string, targets ...*Target) *Grant {
-	g := &Grant{Rules: x.Rules, scope: scope, targets: targets, PublicURL: x.Settings.PublicURL}
+func (x *Request) Grant(scope string, upstreams ...*Upstream) *Grant {
+	g := &Grant{Rules: x.Rules, scope: scope, upstreams: upstreams, PublicURL: x.Settings.PublicURL}
 	if x.Client != nil {
 		g.Client = x.Client.Name
 	}
@@ -57,7 +57,7 @@ func (g *Grant) Renew() (p *problem.Problem, again bool) {
 	if p := g.Rules.admits(g.Client, g.scope); p != nil {
 		return p, false
 	}
-	for _, t := range g.targets {
+	for _, t := range g.upstreams {
 		if p := g.Rules.Keeps(g.Client, t); p != nil {
 			return p, false
 		}
@@ -82,7 +82,7 @@ func (st *Rules) shows(old *Rules, client string) bool {
 	if is != nil && was != nil && !(slices.Equal(is.upstreams, was.upstreams) && slices.Equal(is.Scopes, was.Scopes)) {
 		return false
 	}
-	return slices.EqualFunc(st.Sorted, old.Sorted, func(a, b *Target) bool { return a.Name == b.Name && a.Continues(b.Upstream) })
+	return slices.EqualFunc(st.Sorted, old.Sorted, func(a, b *Upstream) bool { return a.Name == b.Name && a.Continues(b.Upstream) })
 }
 
 // admits says why a client, "" for anybody, may not do any more what scope names.
@@ -99,8 +99,8 @@ func (st *Rules) admits(client, scope string) *problem.Problem {
 }
 
 // Keeps says why a client that is let in may not go on with what it began at t.
-func (st *Rules) Keeps(client string, t *Target) *problem.Problem {
-	now := st.Targets[t.Name]
+func (st *Rules) Keeps(client string, t *Upstream) *problem.Problem {
+	now := st.Upstreams[t.Name]
 	if now == nil || !now.Continues(t.Upstream) {
 		return &problem.Problem{Type: problem.Unauthorized, Status: 401, Upstream: t.Name,
 			Detail: "the upstream was removed, or has another address or another kind of credential now"}

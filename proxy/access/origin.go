@@ -25,7 +25,7 @@ type Origin struct {
 }
 
 // Origin says how a caller reached t with its credential c.
-func (st *Rules) Origin(t *Target, c providers.Credential) Origin {
+func (st *Rules) Origin(t *Upstream, c providers.Credential) Origin {
 	o := Origin{Base: string(t.base), Held: t.Held}
 	if t.Held {
 		return o
@@ -48,7 +48,7 @@ func (st *Rules) Origin(t *Target, c providers.Credential) Origin {
 
 // Reaches reports whether an upstream is still where and what it was.
 func (st *Rules) Reaches(name string, o Origin) bool {
-	t := st.Targets[name]
+	t := st.Upstreams[name]
 	return t != nil && string(t.base) == o.Base && t.Held == o.Held
 }
 

@@ -13,7 +13,7 @@ import (
 // splitQuery takes the identity parameters of t out of a query, and those that
 // own takes. What is left is returned: the query itself where nothing was taken,
 // or a copy in buf.
-func splitQuery(query []byte, t *Target, c *Caller, own func(name, value []byte) (bool, *problem.Problem), buf []byte) (rest, grown []byte, p *problem.Problem) {
+func splitQuery(query []byte, t *Upstream, c *Caller, own func(name, value []byte) (bool, *problem.Problem), buf []byte) (rest, grown []byte, p *problem.Problem) {
 	buf = buf[:0]
 	taken := false
 	for left := query; len(left) > 0; {
@@ -43,7 +43,7 @@ func splitQuery(query []byte, t *Target, c *Caller, own func(name, value []byte)
 }
 
 // take reads an identity parameter of t; taken is false for another.
-func (c *Caller) take(t *Target, name, value []byte) (taken bool, p *problem.Problem) {
+func (c *Caller) take(t *Upstream, name, value []byte) (taken bool, p *problem.Problem) {
 	i := IndexOf(t.Query, name)
 	switch {
 	case i < 0:

@@ -40,7 +40,7 @@ var problemNobody = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 // their own credentials make, as long as these were accepted lately: a row is a
 // stored answer.
 func (x *Request) Reach(credentials map[string][]byte) (*Reach, *wire.Denial) {
-	client, inHeader, p := x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldTargets()...)
+	client, inHeader, p := x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldUpstreams()...)
 	if p == nil && (client == nil || !client.Has(ScopeFleet)) {
 		p = Permit(client, ScopeRead, nil)
 	}

@@ -16,10 +16,10 @@ import (
 // Reference is one task of a batch: where it is looked for, or the problem
 // that keeps it from being looked for.
 type Reference struct {
-	Echo    json.RawMessage // as it was sent
-	Target  *Target
-	Ref     providers.Reference
-	Problem *problem.Problem
+	Echo     json.RawMessage // as it was sent
+	Upstream *Upstream
+	Ref      providers.Reference
+	Problem  *problem.Problem
 }
 
 // Resolve reads one reference of a batch.
@@ -34,19 +34,19 @@ func (st *Rules) Resolve(raw json.RawMessage) Reference {
 		r.Problem = wire.Invalid(err.Error())
 		return r
 	}
-	if r.Target = st.Targets[name]; r.Target == nil {
+	if r.Upstream = st.Upstreams[name]; r.Upstream == nil {
 		r.Problem = wire.ProblemNoUpstream
 		return r
 	}
 	var err error
 	if path != "" || id == nil {
-		r.Ref, err = r.Target.Parser.ParseString(path)
+		r.Ref, err = r.Upstream.Parser.ParseString(path)
 	} else {
-		r.Ref, err = r.Target.Parser.FromValues(id, params)
+		r.Ref, err = r.Upstream.Parser.FromValues(id, params)
 	}
 	if err != nil {
 		r.Problem = wire.Invalid(err.Error())
-		if r.Target.mentioned(raw) {
+		if r.Upstream.mentioned(raw) {
 			r.Echo = json.RawMessage("null")
 		}
 	}
@@ -55,7 +55,7 @@ func (st *Rules) Resolve(raw json.RawMessage) Reference {
 
 // mentioned reports whether a reference may hold a credential, which belongs
 // elsewhere and is not shown again.
-func (t *Target) mentioned(raw []byte) bool {
+func (t *Upstream) mentioned(raw []byte) bool {
 	for _, name := range t.Query {
 		if bytes.Contains(raw, name) {
 			return true
@@ -104,19 +104,19 @@ func ParseCredentials(raw json.RawMessage) (map[string]map[string]string, error)
 // Callers makes the caller of every upstream that references name. The
 // headers of the request itself serve when they can be meant for one upstream
 // only, and carry no Pollux key.
-func (st *Rules) Callers(h *fasthttp.RequestHeader, credentials map[string]map[string]string, refs []Reference, inHeader bool) (map[*Target]*Caller, error) {
-	byName := map[string]*Target{}
+func (st *Rules) Callers(h *fasthttp.RequestHeader, credentials map[string]map[string]string, refs []Reference, inHeader bool) (map[*Upstream]*Caller, error) {
+	byName := map[string]*Upstream{}
 	for name := range credentials {
-		t := st.Targets[name]
+		t := st.Upstreams[name]
 		if t == nil || t.Held {
 			return nil, errCredentialsUpstream
 		}
 		byName[name] = t
 	}
-	callers := map[*Target]*Caller{}
+	callers := map[*Upstream]*Caller{}
 	named := 0
 	for i := range refs {
-		t := refs[i].Target
+		t := refs[i].Upstream
 		if t == nil || callers[t] != nil {
 			continue
 		}

@@ -50,9 +50,9 @@ func (x *Request) Release() {
 // not. It leaves the reference in x.view, the credential in x.caller, and both
 // hashes in x.partition and x.key. Query parameters that own takes are the
 // face's.
-func (x *Request) Identify(scope string, own func(name, value []byte) (bool, *problem.Problem)) (*Target, *upstream.Partition, *wire.Denial) {
+func (x *Request) Identify(scope string, own func(name, value []byte) (bool, *problem.Problem)) (*Upstream, *upstream.Partition, *wire.Denial) {
 	h := &x.Ctx.Request.Header
-	t := x.Rules.Target(x.Upstream)
+	t := x.Rules.Upstream(x.Upstream)
 	var d *wire.Denial
 	if x.Client, d = x.Rules.Enter(h, scope, t); d != nil {
 		return nil, nil, d
@@ -77,7 +77,7 @@ func (x *Request) Identify(scope string, own func(name, value []byte) (bool, *pr
 
 // ReadCaller takes what names the caller at t out of a request, and returns what
 // is left of its query. Parameters that own takes are the face's.
-func (x *Request) ReadCaller(t *Target, own func(name, value []byte) (bool, *problem.Problem)) (rest []byte, p *problem.Problem) {
+func (x *Request) ReadCaller(t *Upstream, own func(name, value []byte) (bool, *problem.Problem)) (rest []byte, p *problem.Problem) {
 	x.Caller.Reset(t)
 	x.Caller.ReadHeaders(t, &x.Ctx.Request.Header)
 	x.Caller.ReadSelects(t, &x.Ctx.Request.Header)
@@ -86,13 +86,13 @@ func (x *Request) ReadCaller(t *Target, own func(name, value []byte) (bool, *pro
 }
 
 // EnterPartition is the partition of who asks t, once the caller is read.
-func (x *Request) EnterPartition(t *Target) *upstream.Partition {
+func (x *Request) EnterPartition(t *Upstream) *upstream.Partition {
 	x.Caller.Partition(x.Rules.Secret, t, &x.PartitionID)
 	return x.Rules.Partition(&x.Caller, t, &x.PartitionID)
 }
 
 // EnterTask is enterPartition, with the key of the task in x.view.
-func (x *Request) EnterTask(t *Target) *upstream.Partition {
+func (x *Request) EnterTask(t *Upstream) *upstream.Partition {
 	part := x.EnterPartition(t)
 	entryKey(x.Rules.Secret, &x.PartitionID, &x.View, &x.Key)
 	x.Span.About(&x.Key)
@@ -100,7 +100,7 @@ func (x *Request) EnterTask(t *Target) *upstream.Partition {
 }
 
 // PollRequest copies what a poll needs out of the exchange.
-func (x *Request) PollRequest(t *Target, part *upstream.Partition) poller.Request {
+func (x *Request) PollRequest(t *Upstream, part *upstream.Partition) poller.Request {
 	return poller.Request{
 		Upstream: t.Upstream, Partition: part, Key: x.Key,
 		Reference: x.View.Reference(), Credential: x.Caller.Credential(t), Traceparent: x.Traceparent(), Asker: x.Span,

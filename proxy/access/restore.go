@@ -11,7 +11,7 @@ import (
 // same as then, base URL and identity headers included: only then are partition
 // and key.
 func (st *Rules) Restore(upstream string, values []string, partition, key *cache.ID, c providers.Credential) (*poller.Request, bool) {
-	t := st.Targets[upstream]
+	t := st.Upstreams[upstream]
 	if t == nil || len(values) != len(t.Provider.Params) {
 		return nil, false
 	}
@@ -33,7 +33,7 @@ func (st *Rules) Restore(upstream string, values []string, partition, key *cache
 
 // restore is the reverse of credential. It reports false if c is not of t. Of a
 // held upstream only what was selected is the caller's.
-func (c *Caller) restore(t *Target, from providers.Credential) bool {
+func (c *Caller) restore(t *Upstream, from providers.Credential) bool {
 	if !restoreFields(c.selects, t.selects, from.Select) {
 		return false
 	}

@@ -17,7 +17,7 @@ type Partitions interface {
 }
 
 // Partition is what the engine knows of c at t, whose partition id is.
-func (r *Rules) Partition(c *Caller, t *Target, id *cache.ID) *upstream.Partition {
+func (r *Rules) Partition(c *Caller, t *Upstream, id *cache.ID) *upstream.Partition {
 	part := r.Partitions.Partition(t.Upstream, id)
 	if c.selected() && part.Credential() == part { // nobody said yet whose credential it has
 		var credential cache.ID
@@ -34,8 +34,8 @@ type Rules struct {
 	Partitions Partitions
 	Strict     *wire.Strictness
 	clients    []Client
-	Targets    map[string]*Target // by name
-	Sorted     []*Target          // the same, by name
+	Upstreams  map[string]*Upstream // by name
+	Sorted     []*Upstream          // the same, by name
 
 	replaced chan struct{} // closed once next is set
 	next     atomic.Pointer[Rules]
@@ -44,7 +44,7 @@ type Rules struct {
 // NewRules prepares the rules for validated clients and for upstreams that are
 // sorted by name.
 func NewRules(clients []ClientConfig, upstreams []*upstream.Upstream, strict *wire.Strictness, engine Partitions, secret *cache.Secret) (*Rules, error) {
-	r := &Rules{Secret: secret, Partitions: engine, Strict: strict, Targets: make(map[string]*Target, len(upstreams)),
+	r := &Rules{Secret: secret, Partitions: engine, Strict: strict, Upstreams: make(map[string]*Upstream, len(upstreams)),
 		replaced: make(chan struct{})}
 	for i := range clients {
 		c, err := newClient(&clients[i])
@@ -54,8 +54,8 @@ func NewRules(clients []ClientConfig, upstreams []*upstream.Upstream, strict *wi
 		r.clients = append(r.clients, c)
 	}
 	for _, u := range upstreams {
-		t := newTarget(u, r.Keyed())
-		r.Targets[u.Name] = t
+		t := newUpstream(u, r.Keyed())
+		r.Upstreams[u.Name] = t
 		r.Sorted = append(r.Sorted, t)
 	}
 	return r, nil
@@ -64,14 +64,14 @@ func NewRules(clients []ClientConfig, upstreams []*upstream.Upstream, strict *wi
 // Keyed reports whether callers need a Pollux key.
 func (st *Rules) Keyed() bool { return len(st.clients) > 0 }
 
-// Target returns the upstream of that name, nil if there is none. Requests look
+// Upstream returns the upstream of that name, nil if there is none. Requests look
 // upstreams up here and never in the engine, where a reload may be further.
-func (st *Rules) Target(name []byte) *Target { return st.Targets[string(name)] }
+func (st *Rules) Upstream(name []byte) *Upstream { return st.Upstreams[string(name)] }
 
 // IdentityParam reports whether an upstream takes its credential in that query
 // parameter.
 func (st *Rules) IdentityParam(name string) bool {
-	return slices.ContainsFunc(st.Sorted, func(t *Target) bool { return slices.Contains(t.Provider.Identity.Query, name) })
+	return slices.ContainsFunc(st.Sorted, func(t *Upstream) bool { return slices.Contains(t.Provider.Identity.Query, name) })
 }
 
 // upstreams are all of them, sorted by name.
@@ -83,9 +83,9 @@ func (st *Rules) upstreams() []*upstream.Upstream {
 	return all
 }
 
-// HeldTargets are the upstreams whose credential headers may carry a Pollux key.
-func (st *Rules) HeldTargets() []*Target {
-	var held []*Target
+// HeldUpstreams are the upstreams whose credential headers may carry a Pollux key.
+func (st *Rules) HeldUpstreams() []*Upstream {
+	var held []*Upstream
 	for _, t := range st.Sorted {
 		if t.Held {
 			held = append(held, t)

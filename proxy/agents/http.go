@@ -36,7 +36,7 @@ func NewFace(s *Server, l *wire.Life, open Open) *Face { return &Face{server: s,
 func (f *Face) Serve(x *access.Request) {
 	header := new(fasthttp.RequestHeader)
 	x.Ctx.Request.Header.CopyTo(header)
-	client, inHeader, p := x.Rules.Authenticate(header, true, x.Rules.HeldTargets()...)
+	client, inHeader, p := x.Rules.Authenticate(header, true, x.Rules.HeldUpstreams()...)
 	if p == nil {
 		p = access.Permit(client, access.ScopeRead, nil)
 	}

@@ -162,8 +162,8 @@ func (p *Proxy) Connect(ctx context.Context, address string) (net.Conn, error) {
 // pass check, and to no other: it is told the address and never a name, which it
 // would look up for itself, and could be led elsewhere. Nil resolves as the system
 // does. The error is check's, the resolver's, or as of Connect.
-func (p *Proxy) ConnectChecked(ctx context.Context, names *net.Resolver, target string, check func(netip.Addr) error) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(target)
+func (p *Proxy) ConnectChecked(ctx context.Context, names *net.Resolver, address string, check func(netip.Addr) error) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (s *Service) parseList(st *access.Rules, query []byte) (q *listQuery, crede
 		}
 	}
 	for _, name := range q.Upstreams {
-		if st.Targets[name] == nil {
+		if st.Upstreams[name] == nil {
 			return nil, nil, wire.Invalid("upstream names what is no upstream")
 		}
 	}

@@ -19,22 +19,22 @@ import (
 // forward passes a request on as it is, and its answer back, both as they come.
 // It is sent once: whether it worked is for the caller to find out.
 // body is the request's, from its start.
-func (s *Service) forward(x *access.Request, t *access.Target, body io.Reader) {
+func (s *Service) forward(x *access.Request, t *access.Upstream, body io.Reader) {
 	held, p := s.held(t)
 	if p != nil {
 		x.Problem(p)
 		x.SetHeader(wire.HeaderCacheStatus, []byte("pollux; fwd=bypass"))
 		return
 	}
-	target, refused := upstreamURL(x, t, held)
+	to, refused := upstreamURL(x, t, held)
 	if refused != nil {
 		x.Refuse(refused)
 		return
 	}
 	ctx, cancel := context.WithCancel(trace.With(s.life.Polls, x.Span.Passing(t.Name)))
-	f := &forwarding{cancel: cancel, service: s, target: t, grant: x.Grant(access.ScopeSubmit, t)}
+	f := &forwarding{cancel: cancel, service: s, upstream: t, grant: x.Grant(access.ScopeSubmit, t)}
 	f.lesson = s.newLesson(x, t, held)
-	req := outgoing(x, target, f, held, body)
+	req := outgoing(x, to, f, held, body)
 	f.watch(wire.NetConn(x.Ctx), s.life.Ending)
 	res, p := t.Forward(f.lesson.partition, req.WithContext(ctx))
 	x.BodyRead = f.upload == nil || f.upload.complete.Load()
@@ -54,7 +54,7 @@ func (s *Service) forward(x *access.Request, t *access.Target, body io.Reader) {
 
 // held is the credential that Pollux holds for t, zero if it holds none. It may
 // have to wait for an access token.
-func (s *Service) held(t *access.Target) (providers.Credential, *problem.Problem) {
+func (s *Service) held(t *access.Upstream) (providers.Credential, *problem.Problem) {
 	ctx, cancel := context.WithTimeout(s.life.Polls, t.Config.Timeout)
 	defer cancel()
 	c, err := t.Authorize(ctx, providers.Credential{})
@@ -64,7 +64,7 @@ func (s *Service) held(t *access.Target) (providers.Credential, *problem.Problem
 
 // upstreamURL is the upstream's URL for the request: what follows the upstream's
 // name, byte for byte, below the path of the base URL.
-func upstreamURL(x *access.Request, t *access.Target, held providers.Credential) (*url.URL, *wire.Refusal) {
+func upstreamURL(x *access.Request, t *access.Upstream, held providers.Credential) (*url.URL, *wire.Refusal) {
 	path := strings.TrimSuffix(t.Base.EscapedPath(), "/") + string(x.Rest)
 	if path == "" {
 		path = "/"
@@ -90,7 +90,7 @@ func upstreamURL(x *access.Request, t *access.Target, held providers.Credential)
 
 // heldQuery is the query without what stands for a credential, and with the
 // one that Pollux holds.
-func heldQuery(x *access.Request, t *access.Target, held providers.Credential) string {
+func heldQuery(x *access.Request, t *access.Upstream, held providers.Credential) string {
 	var kept []string
 	for pair := range strings.SplitSeq(string(x.Facts.Query), "&") {
 		if name, _, _ := strings.Cut(pair, "="); pair != "" && access.IndexOf(t.Query, []byte(name)) < 0 {
@@ -104,14 +104,14 @@ func heldQuery(x *access.Request, t *access.Target, held providers.Credential) s
 }
 
 // outgoing is the request for the upstream. Nothing in it points into x.
-func outgoing(x *access.Request, target *url.URL, f *forwarding, held providers.Credential, body io.Reader) *http.Request {
-	t, h := f.target, &x.Ctx.Request.Header
+func outgoing(x *access.Request, to *url.URL, f *forwarding, held providers.Credential, body io.Reader) *http.Request {
+	t, h := f.upstream, &x.Ctx.Request.Header
 	header := forwardedHeader(h.RawHeaders(), notForwarded(t))
 	for _, field := range held.Headers {
 		header[field.Name] = []string{field.Value}
 	}
 	req := &http.Request{
-		Method: string(h.Method()), URL: target, Host: t.Base.Host, Header: header,
+		Method: string(h.Method()), URL: to, Host: t.Base.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	f.lesson.prepare(header)

@@ -70,7 +70,7 @@ func dropHopByHop(h http.Header) {
 
 // notForwarded are the request headers that may hold a Pollux key where a
 // credential of the upstream would be; nil in caller mode.
-func notForwarded(t *access.Target) []string {
+func notForwarded(t *access.Upstream) []string {
 	if !t.Held {
 		return nil
 	}

@@ -65,7 +65,7 @@ func (e *excerpt) bytes() []byte {
 // refused. It is for one goroutine at a time.
 type lesson struct {
 	service     *Service
-	target      *access.Target
+	upstream    *access.Upstream
 	partition   *upstream.Partition // nil: nothing is learned, since nobody knows who asks
 	secret      *cache.Secret
 	partitionID cache.ID
@@ -83,9 +83,9 @@ type lesson struct {
 
 // newLesson copies what a lesson needs of the exchange. held is the credential
 // that Pollux sends along, if it holds one.
-func (s *Service) newLesson(x *access.Request, t *access.Target, held providers.Credential) *lesson {
+func (s *Service) newLesson(x *access.Request, t *access.Upstream, held providers.Credential) *lesson {
 	l := &lesson{
-		service: s, target: t, links: forwardedLinks(x, t), method: bytes.Clone(x.Ctx.Method()),
+		service: s, upstream: t, links: forwardedLinks(x, t), method: bytes.Clone(x.Ctx.Method()),
 		path: bytes.Clone(x.Rest), query: bytes.Clone(x.Facts.Query),
 	}
 	if !t.Held && !x.Caller.Sufficient(t) {
@@ -117,7 +117,7 @@ func (l *lesson) heard() []byte { return decode(l.sentIn, l.sent.heard()) }
 // listen returns what is to hear the request's body, nil unless that may say
 // which task is meant.
 func (l *lesson) listen() *excerpt {
-	cancel := l.target.Provider.Cancel
+	cancel := l.upstream.Provider.Cancel
 	if l.partition != nil && (l.create != nil || cancel != nil && len(cancel.Body) > 0 && cancel.Request.Method == string(l.method)) {
 		return &excerpt{all: &l.service.lessons}
 	}
@@ -132,7 +132,7 @@ func (l *lesson) begun(res *http.Response) {
 		return
 	}
 	if wire.ChangesState(l.method) {
-		if r, ok := l.target.Parser.Affected(l.method, l.path, l.query, l.heard()); ok {
+		if r, ok := l.upstream.Parser.Affected(l.method, l.path, l.query, l.heard()); ok {
 			l.service.engine.Freshen(l.about(r))
 		}
 	}
@@ -148,7 +148,7 @@ func (l *lesson) begun(res *http.Response) {
 
 // about is a request for the task r by who sent the forwarded one.
 func (l *lesson) about(r providers.Reference) poller.Request {
-	out := poller.Request{Upstream: l.target.Upstream, Partition: l.partition, Reference: r, Credential: l.credential}
+	out := poller.Request{Upstream: l.upstream.Upstream, Partition: l.partition, Reference: r, Credential: l.credential}
 	access.ReferenceKey(l.secret, &l.partitionID, r, &out.Key)
 	return out
 }
@@ -172,16 +172,16 @@ func (l *lesson) finished() {
 	defer said.drop()
 	body := decode(upstream.Codings(l.header), said.bytes())
 	if l.code/100 != 2 {
-		l.service.engine.Overheard(l.target.Upstream, l.partition, l.credential, l.code, l.header, body)
+		l.service.engine.Overheard(l.upstream.Upstream, l.partition, l.credential, l.code, l.header, body)
 		return
 	}
-	r, ok := l.target.Parser.Created(l.create, l.path, l.query, l.heard(), l.header, body)
+	r, ok := l.upstream.Parser.Created(l.create, l.path, l.query, l.heard(), l.header, body)
 	if !ok {
 		return
 	}
 	// A create's answer often has the time of creation where a poll's has it.
 	var created time.Time
-	if v := l.target.Provider.Judge(r, http.StatusOK, l.header, body, time.Now()); v.Kind == providers.Answered {
+	if v := l.upstream.Provider.Judge(r, http.StatusOK, l.header, body, time.Now()); v.Kind == providers.Answered {
 		created = v.Task.CreatedAt
 	}
 	l.service.engine.Register(l.about(r), created)

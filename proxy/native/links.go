@@ -16,20 +16,20 @@ import (
 // links leads URLs of an upstream through Pollux: Location, Content-Location
 // and Link of every answer, and what the provider file declares of this one.
 type links struct {
-	target    *access.Target
+	upstream  *access.Upstream
 	publicURL string   // without a slash at its end; "" makes them relative
 	paths     []string // GJSON paths in the body
 	declared  []string // headers, in canonical form
 }
 
 // pollLinks is for the answer to a status poll.
-func pollLinks(x *access.Request, t *access.Target) links {
+func pollLinks(x *access.Request, t *access.Upstream) links {
 	poll := &t.Provider.Poll
 	return links{t, x.Settings.PublicURL, poll.Links, poll.LinkHeaders}
 }
 
 // forwardedLinks is for the answer to a request that is forwarded.
-func forwardedLinks(x *access.Request, t *access.Target) links {
+func forwardedLinks(x *access.Request, t *access.Upstream) links {
 	paths, headers := t.Parser.Links(x.Ctx.Method(), x.Rest)
 	return links{t, x.Settings.PublicURL, paths, headers}
 }
@@ -66,7 +66,7 @@ func (l *links) etag(received string) string {
 }
 
 // root is what the upstream's base URL is to a client.
-func (l *links) root() string { return l.publicURL + access.NativePath + l.target.Name }
+func (l *links) root() string { return l.publicURL + access.NativePath + l.upstream.Name }
 
 // through returns what an upstream's reference (RFC 3986, section 4.1) is to a
 // client that reached the upstream through Pollux. What points below the
@@ -74,7 +74,7 @@ func (l *links) root() string { return l.publicURL + access.NativePath + l.targe
 // root-relative and points elsewhere at the upstream becomes absolute, since
 // our own root has nothing of it. Other hosts and relative paths stay.
 func (l *links) through(ref string) string {
-	base := l.target.Base
+	base := l.upstream.Base
 	rest, rooted := ref, strings.HasPrefix(ref, "/") && !strings.HasPrefix(ref, "//")
 	if scheme, after, ok := strings.Cut(ref, "://"); ok && isScheme(scheme) {
 		if !strings.EqualFold(scheme, base.Scheme) {

@@ -28,7 +28,7 @@ func TestThroughPollux(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := links{target: &access.Target{Upstream: &upstream.Upstream{Name: "vessl", Base: u}}, publicURL: "https://p.test"}
+		l := links{upstream: &access.Upstream{Upstream: &upstream.Upstream{Name: "vessl", Base: u}}, publicURL: "https://p.test"}
 		for ref, want := range cases {
 			if got := l.through(ref); got != want {
 				t.Errorf("base %s: %q becomes %q, want %q", base, ref, got, want)

@@ -23,7 +23,7 @@ var (
 // ServeNative answers everything below /native/. A status poll comes from the
 // same engine as the unified ones; the rest is passed on as it is.
 func (s *Service) ServeNative(x *access.Request) {
-	t := x.Rules.Target(x.Upstream)
+	t := x.Rules.Upstream(x.Upstream)
 	h := &x.Ctx.Request.Header
 	poll, body, denied := recognised(x, t)
 	if denied != nil {
@@ -54,7 +54,7 @@ func (s *Service) ServeNative(x *access.Request) {
 
 // recognised reports whether the request is a status poll, and returns its
 // body from the start.
-func recognised(x *access.Request, t *access.Target) (poll bool, body io.Reader, denied *wire.Denial) {
+func recognised(x *access.Request, t *access.Upstream) (poll bool, body io.Reader, denied *wire.Denial) {
 	switch {
 	case t == nil:
 		return false, nil, nil
@@ -69,7 +69,7 @@ func recognised(x *access.Request, t *access.Target) (poll bool, body io.Reader,
 
 // mayEither refuses who may neither poll nor submit: nobody else's body is
 // read before it is known which of them it is.
-func mayEither(x *access.Request, t *access.Target) *wire.Denial {
+func mayEither(x *access.Request, t *access.Upstream) *wire.Denial {
 	h := &x.Ctx.Request.Header
 	_, denied := x.Rules.Enter(h, access.ScopeRead, t)
 	if denied != nil {
@@ -91,7 +91,7 @@ func beenHere(h *fasthttp.RequestHeader) bool {
 // isPoll reports whether the request is exactly a status poll that others
 // may share: nothing in it but what is keyed can change the answer. It leaves
 // the reference in x.view and the credential in x.caller.
-func isPoll(x *access.Request, t *access.Target) bool {
+func isPoll(x *access.Request, t *access.Upstream) bool {
 	h := &x.Ctx.Request.Header
 	rest, shared := callerShares(x, t)
 	method := h.Method()
@@ -103,7 +103,7 @@ func isPoll(x *access.Request, t *access.Target) bool {
 
 // callerShares reads the caller, and reports whether others who send the same
 // credential may share an answer to what the rest of the query asks for.
-func callerShares(x *access.Request, t *access.Target) (rest []byte, shared bool) {
+func callerShares(x *access.Request, t *access.Upstream) (rest []byte, shared bool) {
 	rest, twice := x.ReadCaller(t, nil)
 	return rest, twice == nil && (t.Held || x.Caller.Sufficient(t)) && !bypasses(&x.Ctx.Request.Header, t)
 }
@@ -114,7 +114,7 @@ const pollBodyBytes = 64 << 10
 
 // isBodyPoll is isPoll for a request whose body decides. It also returns the
 // body, from its start.
-func isBodyPoll(x *access.Request, t *access.Target) (poll bool, body io.Reader) {
+func isBodyPoll(x *access.Request, t *access.Upstream) (poll bool, body io.Reader) {
 	rest, shared := callerShares(x, t)
 	if !shared || x.BodyLength > pollBodyBytes {
 		return false, x.BodyStream()
@@ -131,7 +131,7 @@ func isBodyPoll(x *access.Request, t *access.Target) (poll bool, body io.Reader)
 
 // bypasses reports whether a header asks for an answer of the caller's own:
 // one that the provider file lists, a cookie, or a part of the body.
-func bypasses(h *fasthttp.RequestHeader, t *access.Target) bool {
+func bypasses(h *fasthttp.RequestHeader, t *access.Upstream) bool {
 	if len(access.WithoutSession(h.Peek("Cookie"))) > 0 || len(h.Peek("Range")) > 0 {
 		return true
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // serveNativePoll answers a status poll with the upstream's own bytes.
-func (s *Service) serveNativePoll(x *access.Request, t *access.Target) {
+func (s *Service) serveNativePoll(x *access.Request, t *access.Upstream) {
 	part := x.EnterTask(t)
 	d := x.Directives()
 	if !d.NoCache || d.OnlyIfCached {
@@ -34,7 +34,7 @@ func (s *Service) serveNativePoll(x *access.Request, t *access.Target) {
 // answerNative writes what a native poll came to: what the upstream said to
 // this very poll, else what is stored, else a problem. A 304 answers nothing:
 // no validator was sent.
-func (s *Service) answerNative(x *access.Request, t *access.Target, part *upstream.Partition, a *poller.Answer) {
+func (s *Service) answerNative(x *access.Request, t *access.Upstream, part *upstream.Partition, a *poller.Answer) {
 	h := &x.Ctx.Response.Header
 	l := pollLinks(x, t)
 	raw, e := a.Raw, a.Entry
@@ -86,7 +86,7 @@ func (s *Service) answerNative(x *access.Request, t *access.Target, part *upstre
 }
 
 // rawHead sets what an upstream's answer says of itself.
-func rawHead(x *access.Request, t *access.Target, raw *upstream.Raw, l *links) {
+func rawHead(x *access.Request, t *access.Upstream, raw *upstream.Raw, l *links) {
 	x.Ctx.SetStatusCode(raw.Code)
 	h := &x.Ctx.Response.Header
 	if raw.ContentType != "" && fieldValue(raw.ContentType) {
@@ -104,7 +104,7 @@ func rawHead(x *access.Request, t *access.Target, raw *upstream.Raw, l *links) {
 
 // describeNative is describe for native bytes, and answers 304 to a caller who
 // has them already.
-func describeNative(x *access.Request, t *access.Target, part *upstream.Partition, a *poller.Answer, etag string) {
+func describeNative(x *access.Request, t *access.Upstream, part *upstream.Partition, a *poller.Answer, etag string) {
 	x.Describe(etag, t.Validity(part, a, x.Now), t.NativeVary)
 	if x.Unchanged(etag) {
 		t.NotModified(a.Cache)

@@ -18,16 +18,16 @@ import (
 // forwarding is a request that is being passed on, until its answer has been
 // written. It holds nothing of the exchange.
 type forwarding struct {
-	cancel  context.CancelFunc
-	service *Service
-	target  *access.Target
-	conn    net.Conn
-	upload  *upload // nil: the request has no body
-	lesson  *lesson
-	grant   *access.Grant
-	events  atomic.Bool  // the answer is an event stream
-	active  atomic.Int64 // when something last moved, on the monotonic clock
-	down    pace         // of the answer's body
+	cancel   context.CancelFunc
+	service  *Service
+	upstream *access.Upstream
+	conn     net.Conn
+	upload   *upload // nil: the request has no body
+	lesson   *lesson
+	grant    *access.Grant
+	events   atomic.Bool  // the answer is an event stream
+	active   atomic.Int64 // when something last moved, on the monotonic clock
+	down     pace         // of the answer's body
 
 	mu    sync.Mutex  // guards what follows
 	timer *time.Timer // looks whether somebody still wants the answer
@@ -117,7 +117,7 @@ func (f *forwarding) look(ending <-chan struct{}) {
 
 // slow reports whether a body moves more slowly than forward_rate, either way.
 func (f *forwarding) slow() bool {
-	rate, grace := f.target.Config.ForwardRate, f.target.Config.ForwardGrace
+	rate, grace := f.upstream.Config.ForwardRate, f.upstream.Config.ForwardGrace
 	if f.upload != nil && !f.upload.complete.Load() && f.upload.pace.slow(rate, grace) {
 		f.upload.slow.Store(true)
 		return true

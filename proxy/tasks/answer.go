@@ -13,7 +13,7 @@ import (
 )
 
 // answer writes what a poll came to.
-func (s *Service) answer(x *access.Request, t *access.Target, part *upstream.Partition, o options, a *poller.Answer) {
+func (s *Service) answer(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, a *poller.Answer) {
 	if a.Problem != nil {
 		x.Unauthorized(a.Problem, t.Challenge)
 		x.CameAbout(a.Cache, a.Age, a.RetryAfter)

@@ -18,7 +18,7 @@ func (s *Service) ServeBatch(x *access.Request) {
 		x.Problem(wire.Invalid("a batch takes no query parameters"))
 		return
 	}
-	c, inHeader, p := st.Authenticate(&x.Ctx.Request.Header, true, st.HeldTargets()...)
+	c, inHeader, p := st.Authenticate(&x.Ctx.Request.Header, true, st.HeldUpstreams()...)
 	if p == nil {
 		p = access.Permit(c, access.ScopeRead, nil)
 	}
@@ -39,7 +39,7 @@ func (s *Service) ServeBatch(x *access.Request) {
 	refs := make([]access.Reference, len(b.tasks))
 	for i, raw := range b.tasks {
 		if refs[i] = st.Resolve(raw); refs[i].Problem == nil {
-			refs[i].Problem = access.Permit(c, access.ScopeRead, refs[i].Target)
+			refs[i].Problem = access.Permit(c, access.ScopeRead, refs[i].Upstream)
 		}
 	}
 	callers, err := st.Callers(&x.Ctx.Request.Header, b.credentials, refs, inHeader)

@@ -42,12 +42,12 @@ type Answer struct {
 }
 
 // resolve reads references, and finds who asks for them at each upstream.
-func (g *Group) resolve(scope string, refs []string) ([]access.Reference, map[*access.Target]*access.Caller) {
+func (g *Group) resolve(scope string, refs []string) ([]access.Reference, map[*access.Upstream]*access.Caller) {
 	all := make([]access.Reference, len(refs))
 	for i, ref := range refs {
 		raw, _ := json.Marshal(ref) // a string
 		if all[i] = g.Rules.Resolve(raw); all[i].Problem == nil {
-			all[i].Problem = access.Permit(g.Client, scope, all[i].Target)
+			all[i].Problem = access.Permit(g.Client, scope, all[i].Upstream)
 		}
 	}
 	callers, _ := g.Rules.Callers(g.Header, nil, all, g.InHeader) // only credentials by name can be wrong
@@ -67,7 +67,7 @@ func (s *Service) Wait(ctx context.Context, g *Group, refs []string, enough func
 			a := &found[i]
 			answers[i] = Answer{Answer: a.Answer}
 			if a.Entry != nil && !a.Entry.Terminal {
-				answers[i].PollAfter = max(a.RetryAfter, a.target.RetryAfter(a.part, a.Entry, now))
+				answers[i].PollAfter = max(a.RetryAfter, a.upstream.RetryAfter(a.part, a.Entry, now))
 			}
 		}
 		return answers
@@ -93,31 +93,31 @@ func (s *Service) Cancel(ctx context.Context, g *Group, ref string) *problem.Pro
 	if a.Problem != nil {
 		return a.Problem
 	}
-	return s.cancel(ctx, a.target, a.request)
+	return s.cancel(ctx, a.upstream, a.request)
 }
 
 // find is where a task of the group is looked for, or the problem that keeps it
 // from being looked for.
-func (s *Service) find(g *Group, r *access.Reference, callers map[*access.Target]*access.Caller) groupAnswer {
+func (s *Service) find(g *Group, r *access.Reference, callers map[*access.Upstream]*access.Caller) groupAnswer {
 	if r.Problem != nil {
 		return groupAnswer{Answer: poller.Answer{Problem: r.Problem}}
 	}
-	c := callers[r.Target]
-	if !r.Target.Held && !c.Sufficient(r.Target) {
-		return groupAnswer{Answer: poller.Answer{Problem: access.NoCredential(r.Target)}}
+	c := callers[r.Upstream]
+	if !r.Upstream.Held && !c.Sufficient(r.Upstream) {
+		return groupAnswer{Answer: poller.Answer{Problem: access.NoCredential(r.Upstream)}}
 	}
 	id := new(cache.ID)
-	c.Partition(g.Rules.Secret, r.Target, id)
-	part := g.Rules.Partition(c, r.Target, id)
-	req := poller.Request{Upstream: r.Target.Upstream, Partition: part, Reference: r.Ref, Credential: c.Credential(r.Target)}
+	c.Partition(g.Rules.Secret, r.Upstream, id)
+	part := g.Rules.Partition(c, r.Upstream, id)
+	req := poller.Request{Upstream: r.Upstream.Upstream, Partition: part, Reference: r.Ref, Credential: c.Credential(r.Upstream)}
 	access.ReferenceKey(g.Rules.Secret, &part.ID, r.Ref, &req.Key)
 	g.Span.About(&req.Key)
-	return groupAnswer{part: part, target: r.Target, request: req}
+	return groupAnswer{part: part, upstream: r.Upstream, request: req}
 }
 
 // pollAll answers every reference, in order. References that memory can answer
 // cost no goroutine.
-func (s *Service) pollAll(g *Group, refs []access.Reference, callers map[*access.Target]*access.Caller) []groupAnswer {
+func (s *Service) pollAll(g *Group, refs []access.Reference, callers map[*access.Upstream]*access.Caller) []groupAnswer {
 	answers := make([]groupAnswer, len(refs))
 	slots := make(chan struct{}, groupWorkers)
 	var workers sync.WaitGroup
@@ -156,9 +156,9 @@ func (s *Service) pollOne(r poller.Request) (a poller.Answer) {
 // groupAnswer is what one task of a group came to.
 type groupAnswer struct {
 	poller.Answer
-	part    *upstream.Partition
-	target  *access.Target
-	request poller.Request
+	part     *upstream.Partition
+	upstream *access.Upstream
+	request  poller.Request
 }
 
 // finished reports whether a reference needs no more waiting. One that ended
@@ -205,7 +205,7 @@ func (s *Service) awaitAll(ctx context.Context, g *Group, answers []groupAnswer,
 		}
 		defer release()
 		if a.Entry != nil {
-			a.Answer = s.told(a.target, a.part, a.Entry) // what was told before the following began
+			a.Answer = s.told(a.upstream, a.part, a.Entry) // what was told before the following began
 		}
 	}
 	look := time.NewTicker(wire.LookForClient)
@@ -223,7 +223,7 @@ func (s *Service) awaitAll(ctx context.Context, g *Group, answers []groupAnswer,
 				if a.finished() {
 					continue
 				}
-				if p := g.Grant.Rules.Keeps(g.Grant.Client, a.target); p != nil {
+				if p := g.Grant.Rules.Keeps(g.Grant.Client, a.upstream); p != nil {
 					a.Answer = poller.Answer{Problem: p}
 				}
 			}
@@ -248,7 +248,7 @@ func (s *Service) takeNews(answers []groupAnswer, followers []*follow.Follower) 
 		case news.Problem != nil:
 			answers[i].Answer = poller.Answer{Problem: news.Problem}
 		default:
-			answers[i].Answer = s.told(answers[i].target, answers[i].part, news.Entry)
+			answers[i].Answer = s.told(answers[i].upstream, answers[i].part, news.Entry)
 		}
 	}
 }

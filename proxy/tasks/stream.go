@@ -13,7 +13,7 @@ import (
 var headerLastEventID = []byte("Last-Event-Id") // canonical form, as fasthttp makes it
 
 // serveStream answers GET of a task with an event per change.
-func (s *Service) serveStream(x *access.Request, t *access.Target, part *upstream.Partition, o options, d wire.Directives) {
+func (s *Service) serveStream(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, d wire.Directives) {
 	limits := &x.Settings.Limits
 	leave, p := s.streams.Enter(&x.PartitionID, limits.StreamsPerPartition, limits.Streams)
 	if p != nil {

@@ -60,7 +60,7 @@ func (s *Service) ServeAgain(x *access.Request) bool {
 }
 
 // poll is the rare half of serveTask.
-func (s *Service) poll(x *access.Request, t *access.Target, part *upstream.Partition, o options, d wire.Directives) {
+func (s *Service) poll(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, d wire.Directives) {
 	r := x.PollRequest(t, part)
 	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
 	a := s.engine.Poll(context.Background(), r)
@@ -113,7 +113,7 @@ var problemCannotCancel = &problem.Problem{Type: problem.AboutBlank, Status: fas
 	Detail: "the upstream's API has no request that cancels a task"}
 
 // cancel asks the upstream to cancel. It returns nil once it has accepted.
-func (s *Service) cancel(ctx context.Context, t *access.Target, r poller.Request) *problem.Problem {
+func (s *Service) cancel(ctx context.Context, t *access.Upstream, r poller.Request) *problem.Problem {
 	err := s.engine.Cancel(ctx, r)
 	var p *problem.Problem
 	switch {

@@ -30,7 +30,7 @@ func waitWanted(x *access.Request, o options) time.Duration {
 
 // serveWait answers a poll once there is something to tell, at the latest
 // after the given time.
-func (s *Service) serveWait(x *access.Request, t *access.Target, part *upstream.Partition, o options, d wire.Directives, wait time.Duration) {
+func (s *Service) serveWait(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, d wire.Directives, wait time.Duration) {
 	if !d.NoCache {
 		if a, ok := s.engine.Cached(t.Upstream, part, &x.Key, x.Now); ok && !goesOn(&a) && (a.Problem != nil || satisfied(x, o, a.Entry)) {
 			o.waited = true
@@ -94,7 +94,7 @@ func (o options) validator(e *cache.Entry) string {
 
 // await follows the task until the caller is satisfied, the deadline passes,
 // the caller leaves or the server shuts down, and returns the latest answer.
-func (s *Service) await(x *access.Request, t *access.Target, part *upstream.Partition, o options, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
+func (s *Service) await(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
 	release, p := s.engine.Watch(r)
 	if p != nil {
 		return poller.Answer{Problem: p}
@@ -142,7 +142,7 @@ func (s *Service) await(x *access.Request, t *access.Target, part *upstream.Part
 }
 
 // told is the answer that e makes now, from memory when it is there.
-func (s *Service) told(t *access.Target, part *upstream.Partition, e *cache.Entry) poller.Answer {
+func (s *Service) told(t *access.Upstream, part *upstream.Partition, e *cache.Entry) poller.Answer {
 	if a, ok := s.engine.Cached(t.Upstream, part, &e.Key, time.Now()); ok && a.Entry != nil {
 		return a
 	}

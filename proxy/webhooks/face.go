@@ -133,7 +133,7 @@ func registration(x *access.Request, c *access.Client, inHeader bool, r registra
 	refs := make([]access.Reference, len(r.tasks))
 	for i, raw := range r.tasks {
 		if refs[i] = x.Rules.Resolve(raw); refs[i].Problem == nil {
-			refs[i].Problem = access.Permit(c, access.ScopeWebhooks, refs[i].Target)
+			refs[i].Problem = access.Permit(c, access.ScopeWebhooks, refs[i].Upstream)
 		}
 		if refs[i].Problem != nil {
 			return reg, &wire.Denial{Problem: atTask(i, refs[i].Problem), Challenge: access.KeyChallenge}
@@ -145,7 +145,7 @@ func registration(x *access.Request, c *access.Client, inHeader bool, r registra
 	}
 	reg = Registration{URL: r.url, On: r.on, Owner: c.Owner(), Origins: map[string]access.Origin{}}
 	for i := range refs {
-		t := refs[i].Target
+		t := refs[i].Upstream
 		caller := callers[t]
 		if !t.Held && !caller.Sufficient(t) {
 			return reg, &wire.Denial{Problem: atTask(i, access.NoCredential(t)), Challenge: t.Challenge}

@@ -44,7 +44,7 @@ func (s *Face) enterWebhooks(x *access.Request, known func(param string) bool, s
 // it.
 func (s *Face) enter(x *access.Request, scopes ...string) (inHeader, ok bool) {
 	var p *problem.Problem
-	x.Client, inHeader, p = x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldTargets()...)
+	x.Client, inHeader, p = x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldUpstreams()...)
 	if p == nil && (x.Client == nil || !slices.ContainsFunc(scopes, x.Client.Has)) {
 		p = access.Permit(x.Client, access.ScopeWebhooks, nil)
 	}

@@ -47,15 +47,15 @@ func TestThroughProxy(t *testing.T) {
 	secure.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
 	secure.TLSClientConfig.RootCAs.AddCert(secret.Certificate())
 	st := &Settings{addresses: guard, plain: plain, secure: secure, timeout: 5 * time.Second}
-	for target, want := range map[string]string{"https://example.com/hook": "CONNECT " + public + ":443", "http://10.1.2.3/hook": "CONNECT 10.1.2.3:80"} {
-		if _, err := guard.register(t.Context(), target); err != nil {
-			t.Errorf("register %s: %v", target, err)
+	for receiver, want := range map[string]string{"https://example.com/hook": "CONNECT " + public + ":443", "http://10.1.2.3/hook": "CONNECT 10.1.2.3:80"} {
+		if _, err := guard.register(t.Context(), receiver); err != nil {
+			t.Errorf("register %s: %v", receiver, err)
 		}
-		if a := st.send(t.Context(), target, "msg_1", []byte("{}"), nil); !a.ok {
-			t.Fatalf("%s: %+v", target, a)
+		if a := st.send(t.Context(), receiver, "msg_1", []byte("{}"), nil); !a.ok {
+			t.Fatalf("%s: %+v", receiver, a)
 		}
-		if got := <-host; !strings.Contains(target, "://"+got+"/") {
-			t.Errorf("%s was asked as %s", target, got)
+		if got := <-host; !strings.Contains(receiver, "://"+got+"/") {
+			t.Errorf("%s was asked as %s", receiver, got)
 		}
 		if asked := proxy.Asked(); !slices.Contains(asked, want) {
 			t.Errorf("the proxy was asked for %q, want %q", asked, want)
@@ -79,9 +79,9 @@ func TestProxyIsAskedForNothingForbidden(t *testing.T) {
 	if _, err := guard.register(t.Context(), "https://rebind.example/hook"); err != nil {
 		t.Fatal(err) // it leads to a public address
 	}
-	for _, target := range append(forbiddenTargets("443"), "https://rebind.example/hook") {
-		if a := st.send(t.Context(), target, "msg_1", []byte("{}"), nil); a.StatusCode != nil || *a.Error == refused {
-			t.Errorf("the proxy was asked for %s", target)
+	for _, receiver := range append(forbiddenReceivers("443"), "https://rebind.example/hook") {
+		if a := st.send(t.Context(), receiver, "msg_1", []byte("{}"), nil); a.StatusCode != nil || *a.Error == refused {
+			t.Errorf("the proxy was asked for %s", receiver)
 		}
 	}
 	if asked.Load() < 2 {

@@ -21,7 +21,7 @@ import (
 // maxTarget is the longest URL of a webhook, in bytes.
 const maxURL = 2048
 
-// What is wrong with a target. The texts go to whoever registers it.
+// What is wrong with a receiver's address. The texts go to whoever registers it.
 var (
 	ErrURL     = errors.New("url wants an absolute https URL without user and fragment, its host a name or a plain address")
 	ErrPlain   = errors.New("url may be http only inside webhooks.allow_networks")

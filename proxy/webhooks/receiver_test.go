@@ -72,9 +72,9 @@ var forbiddenAddresses = strings.Fields(`
 	[2620:4f:8000::1] [2a00:1450::5efe:127.0.0.1] [2a00:1450::200:5efe:10.0.0.1] [3fff::1] [4000::1] [5f00::1]
 	[fc00::1] [fd00::1] [fd00:ec2::254] [fe80::1] [febf::1] [fec0::1] [feff::1] [ff02::1] [ff0e::1] [e000::1]`)
 
-// forbiddenTargets are URLs that no receiver may have, port being the
+// forbiddenReceivers are URLs that no receiver may have, port being the
 // witness's.
-func forbiddenTargets(port string) []string {
+func forbiddenReceivers(port string) []string {
 	var all []string
 	for _, host := range forbiddenAddresses {
 		all = append(all, "https://"+host+":"+port+"/hook", "http://"+host+":"+port+"/hook")
@@ -101,12 +101,12 @@ func forbiddenTargets(port string) []string {
 	return all
 }
 
-// TestForbiddenTargets: at registration and, had that let them through, when
+// TestForbiddenReceivers: at registration and, had that let them through, when
 // the connection is made, nothing of ours is reached.
-func TestForbiddenTargets(t *testing.T) {
+func TestForbiddenReceivers(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	w := newWitness(t)
-	all := forbiddenTargets(w.port)
+	all := forbiddenReceivers(w.port)
 	if len(all) < 200 {
 		t.Fatalf("%d targets, want at least 200", len(all))
 	}
@@ -146,7 +146,7 @@ func (w *witness) mustSee(t *testing.T) {
 	}
 }
 
-func TestAllowedTargets(t *testing.T) {
+func TestAllowedReceivers(t *testing.T) {
 	allow := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32"), netip.MustParsePrefix("::ffff:192.168.7.0/120")}
 	for _, c := range []struct {
 		raw   string
@@ -319,7 +319,7 @@ func TestLargeAnswers(t *testing.T) {
 }
 
 func FuzzParseTarget(f *testing.F) {
-	for _, raw := range forbiddenTargets("443") {
+	for _, raw := range forbiddenReceivers("443") {
 		f.Add(raw)
 	}
 	f.Add("https://example.com/hook?token=x")

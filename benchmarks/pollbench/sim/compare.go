@@ -30,9 +30,9 @@ const (
 // ReferenceCase is a reference distribution drawn from a seed. By convention
 // the first of [Laws] has seed 1000, the second 1001, and so on.
 func ReferenceCase(l Law, seed uint64, c adaptive.Config) Case {
-	optimum := sync.OnceValue(func() *Optimum { return OptimumOf(l, c.Target, c.Floor.Seconds(), adaptive.Delay{}) })
-	within := sync.OnceValue(func() *Optimum { return OptimumOf(l, c.Target, c.Floor.Seconds(), longest(c)) })
-	known := c.Target == ReferenceTarget && c.Floor == time.Second
+	optimum := sync.OnceValue(func() *Optimum { return OptimumOf(l, c.TargetDelay, c.Floor.Seconds(), adaptive.Delay{}) })
+	within := sync.OnceValue(func() *Optimum { return OptimumOf(l, c.TargetDelay, c.Floor.Seconds(), longest(c)) })
+	known := c.TargetDelay == ReferenceTarget && c.Floor == time.Second
 	return Case{
 		Name: l.Name, Durations: l.Durations(seed, ReferenceTasks), Skip: ReferenceSkip,
 		Best: func(z float64) (float64, bool) {
@@ -57,8 +57,8 @@ func longest(c adaptive.Config) adaptive.Delay {
 // empty. An eighth of them is not counted.
 func RecordedCase(name string, durations []float64, c adaptive.Config) Case {
 	skip := len(durations) / 8
-	optimum := OptimumFor(durations[skip:], c.Target, c.Floor.Seconds(), adaptive.Delay{})
-	within := sync.OnceValue(func() *Optimum { return OptimumFor(durations[skip:], c.Target, c.Floor.Seconds(), longest(c)) })
+	optimum := OptimumFor(durations[skip:], c.TargetDelay, c.Floor.Seconds(), adaptive.Delay{})
+	within := sync.OnceValue(func() *Optimum { return OptimumFor(durations[skip:], c.TargetDelay, c.Floor.Seconds(), longest(c)) })
 	return Case{Name: name, Durations: durations, Skip: skip, Best: optimum.Polls,
 		Within: func(z float64) (float64, bool) { return within().Polls(z) }}
 }
@@ -89,12 +89,12 @@ func Compare(cs Case, c adaptive.Config) []Row {
 		{"fixed 5s", Fixed(5)},
 		{"exponential 1-60s", Exponential(1, 60)},
 		{"vendor 1-2-5-10s", Steps(1, 2, 5, 10)},
-		{"gap = 2 tau", Proportional(c.Target)},
+		{"gap = 2 tau", Proportional(c.TargetDelay)},
 		{AdaptiveName, NewAdaptive(c)},
 	}
 	rows := make([]Row, len(policies))
 	for i, p := range policies {
-		rows[i] = Row{Case: cs.Name, Policy: p.name, Result: Run(cs.Durations, cs.Skip, p.Policy, c.Target, nil)}
+		rows[i] = Row{Case: cs.Name, Policy: p.name, Result: Run(cs.Durations, cs.Skip, p.Policy, c.TargetDelay, nil)}
 		if best, ok := cs.Best(rows[i].Z); ok {
 			rows[i].Excess = rows[i].Polls / best
 		}

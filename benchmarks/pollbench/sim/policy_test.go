@@ -21,7 +21,7 @@ func unbounded() adaptive.Config {
 func excess(t testing.TB, i, s int, c adaptive.Config) (sim.Result, float64) {
 	t.Helper()
 	cs := sim.ReferenceCase(sim.Laws[i], uint64(1000+i+100*s), c)
-	r := sim.Run(cs.Durations, cs.Skip, sim.NewAdaptive(c), c.Target, nil)
+	r := sim.Run(cs.Durations, cs.Skip, sim.NewAdaptive(c), c.TargetDelay, nil)
 	best, ok := cs.Best(r.Z)
 	if !ok {
 		t.Fatalf("%s, series %d: the optimum at z = %.3f is not known", cs.Name, s, r.Z)
@@ -117,7 +117,7 @@ func TestPollingBounds(t *testing.T) {
 		for _, s := range series(3, 19) {
 			durations := law.Durations(uint64(1000+100*s), 2000)
 			age, polls := 0.0, 0
-			sim.Run(durations, 0, sim.NewAdaptive(c), c.Target, func(duration, from, to float64) {
+			sim.Run(durations, 0, sim.NewAdaptive(c), c.TargetDelay, func(duration, from, to float64) {
 				if from == 0 {
 					polls = 0
 				}
@@ -147,7 +147,7 @@ func TestPollingFromNothing(t *testing.T) {
 	c := adaptive.DefaultConfig()
 	mean := func(law sim.Law, policy func() sim.Policy) (polls, z float64) {
 		for s := range runs {
-			r := sim.Run(law.Durations(uint64(5000+s), tasks), 0, policy(), c.Target, nil)
+			r := sim.Run(law.Durations(uint64(5000+s), tasks), 0, policy(), c.TargetDelay, nil)
 			polls, z = polls+r.Polls/runs, z+r.Z/runs
 		}
 		return polls, z
@@ -158,7 +158,7 @@ func TestPollingFromNothing(t *testing.T) {
 		factor := z
 		for range 6 { // until the other has the same delay
 			var other float64
-			gap := sim.Proportional(adaptive.Delay{Absolute: scaled(c.Target.Absolute, factor), Relative: c.Target.Relative * factor})
+			gap := sim.Proportional(adaptive.Delay{Absolute: scaled(c.TargetDelay.Absolute, factor), Relative: c.TargetDelay.Relative * factor})
 			plain, other = mean(law, func() sim.Policy { return gap })
 			factor *= z / other
 		}
@@ -175,14 +175,14 @@ func scaled(d time.Duration, factor float64) time.Duration {
 
 func TestPollingForOneSecond(t *testing.T) {
 	c := adaptive.DefaultConfig()
-	c.Target = adaptive.Delay{Absolute: time.Second}
+	c.TargetDelay = adaptive.Delay{Absolute: time.Second}
 	goals := map[string]float64{"video": 11.5, "videoq": 25.5, "heavy": 11.8, "agent": 17}
 	for i, law := range sim.Laws {
 		most, ok := goals[law.Name]
 		if !ok {
 			continue
 		}
-		r := sim.Run(law.Durations(uint64(1000+i), sim.ReferenceTasks), sim.ReferenceSkip, sim.NewAdaptive(c), c.Target, nil)
+		r := sim.Run(law.Durations(uint64(1000+i), sim.ReferenceTasks), sim.ReferenceSkip, sim.NewAdaptive(c), c.TargetDelay, nil)
 		// Polls times delay is what a schedule pays; the delay itself wanders
 		// by a few percent around the target.
 		if r.Polls*r.Delay > most*1.05 || r.Polls > most || r.Delay > 1.05 {
@@ -235,7 +235,7 @@ func TestPollingOtherDurations(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, s := range series(77, 78) {
 				cs := sim.RecordedCase(tt.name, sim.Law{Draw: tt.draw}.Durations(uint64(s), 8000), c)
-				r := sim.Run(cs.Durations, cs.Skip, sim.NewAdaptive(c), c.Target, nil)
+				r := sim.Run(cs.Durations, cs.Skip, sim.NewAdaptive(c), c.TargetDelay, nil)
 				best, _ := cs.Best(r.Z)
 				x := r.Polls / best
 				if r.Polls == 1 { // nobody does with less, and z may be the least there is
@@ -247,7 +247,7 @@ func TestPollingOtherDurations(t *testing.T) {
 				if r.Z < tt.least || r.Z > tt.late {
 					t.Errorf("seed %d: z = %.3f, want %v to %v", s, r.Z, tt.least, tt.late)
 				}
-				plain := sim.Run(cs.Durations, cs.Skip, sim.Proportional(c.Target), c.Target, nil)
+				plain := sim.Run(cs.Durations, cs.Skip, sim.Proportional(c.TargetDelay), c.TargetDelay, nil)
 				if r.Polls*r.Z > 1.05*plain.Polls*plain.Z && r.Polls > 1.05 {
 					t.Errorf("seed %d: %.2f polls at z = %.3f, without learning %.2f at %.3f", s, r.Polls, r.Z, plain.Polls, plain.Z)
 				}

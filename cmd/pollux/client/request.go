@@ -73,11 +73,11 @@ var errNoAnswer = errors.New("no answer in time")
 
 // send asks, and returns the answer with its body to be read and closed.
 func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
-	target := c.base + r.path
+	address := c.base + r.path
 	if r.query != "" {
-		target += "?" + r.query
+		address += "?" + r.query
 	}
-	request, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(r.body))
+	request, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, wrongUsage("this makes no URL")
 	}

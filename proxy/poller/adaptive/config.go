@@ -21,11 +21,11 @@ import (
 
 // Config says what a poll is worth, and within what bounds.
 type Config struct {
-	// Target is the mean delay until an end is noticed. The price of a poll
+	// TargetDelay is the mean delay until an end is noticed. The price of a poll
 	// follows from it. Not used when PollPrice is set.
-	Target Delay
+	TargetDelay Delay
 	// PollPrice fixes the price of a poll instead: one more poll is worth it
-	// if it saves this much delay. Zero means that Target rules.
+	// if it saves this much delay. Zero means that TargetDelay rules.
 	PollPrice time.Duration
 	// MaxDelay bounds the gap between two polls of a task, and with it the
 	// delay of every single one, up to a jitter of a tenth. Zero means no bound.
@@ -37,9 +37,9 @@ type Config struct {
 // DefaultConfig aims at a mean delay of one second or a tenth of a task's age.
 func DefaultConfig() Config {
 	return Config{
-		Target:   Delay{Absolute: time.Second, Relative: 0.10},
-		MaxDelay: Delay{Absolute: time.Minute, Relative: 1},
-		Floor:    time.Second,
+		TargetDelay: Delay{Absolute: time.Second, Relative: 0.10},
+		MaxDelay:    Delay{Absolute: time.Minute, Relative: 1},
+		Floor:       time.Second,
 	}
 }
 
@@ -49,7 +49,7 @@ func (c Config) Validate() error {
 	if c.PollPrice < 0 {
 		faults = append(faults, fmt.Errorf("poll_price: %v is negative", c.PollPrice))
 	}
-	if !c.Target.valid() || c.PollPrice == 0 && c.Target == (Delay{}) {
+	if !c.TargetDelay.valid() || c.PollPrice == 0 && c.TargetDelay == (Delay{}) {
 		faults = append(faults, errors.New("target_delay: want a positive delay or share of the age"))
 	}
 	if !c.MaxDelay.valid() {
@@ -73,16 +73,16 @@ func (c Config) longest(age float64) float64 {
 }
 
 // shortest returns the shortest gap, in seconds, of a task of the given age.
-// With a relative target it grows with the age, which bounds the polls of a
+// With a relative target delay it grows with the age, which bounds the polls of a
 // task by 51 (1 + ln(T/50 s)) + 1.
 func (c Config) shortest(age float64) float64 {
-	if c.PollPrice > 0 || c.Target.Relative == 0 {
+	if c.PollPrice > 0 || c.TargetDelay.Relative == 0 {
 		return c.Floor.Seconds()
 	}
 	return max(c.Floor.Seconds(), relativeFloor*age)
 }
 
-// relativeFloor of its age is the shortest gap of a task under a relative target.
+// relativeFloor of its age is the shortest gap of a task under a relative target delay.
 const relativeFloor = 0.02
 
 // RetryAfterError returns how long to wait after the given number of polls in

@@ -14,13 +14,13 @@ func TestValidate(t *testing.T) {
 	}{
 		"default":         {DefaultConfig(), nil},
 		"price alone":     {Config{PollPrice: time.Second}, nil},
-		"relative target": {Config{Target: Delay{Relative: 0.1}}, nil},
+		"relative target": {Config{TargetDelay: Delay{Relative: 0.1}}, nil},
 		"nothing":         {Config{}, []string{"target_delay"}},
 		"all wrong": {
 			Config{Delay{Relative: math.NaN()}, -1, Delay{Absolute: -1}, -1},
 			[]string{"poll_price", "target_delay", "max_delay", "min_interval"},
 		},
-		"endless": {Config{Target: Delay{Relative: math.Inf(1)}}, []string{"target_delay"}},
+		"endless": {Config{TargetDelay: Delay{Relative: math.Inf(1)}}, []string{"target_delay"}},
 	}
 	for name, tt := range tests {
 		err := tt.config.Validate()

@@ -49,7 +49,7 @@ func (s *state) spread(from, to float64, weight *[bins]float64) (delay float64) 
 		s.exposure[b] += (end - x) * (share/2 + rest)
 		at := (x + end) / 2
 		if b == 0 {
-			at = x // no poll can tell when, so that the worst is assumed: the target is kept all the same
+			at = x // no poll can tell when, so that the worst is assumed: the target delay is kept all the same
 		}
 		delay += share * min(worst, weight[b]*(to-at))
 		x = end

@@ -12,13 +12,13 @@ const (
 	coldPrior  = 2.0  // and that wears off as tasks end
 	wearOff    = 0.93 // per task that ended
 	halfLife   = 500  // tasks after which an observation counts half
-	firstPrice = 0.2  // of a poll, in units of the target: a poll about every two targets
+	firstPrice = 0.2  // of a poll, in units of the target delay: a poll about every two target delays
 	steering   = 0.03 // gain of the price per task that ended
-	worst      = 16.0 // times the target: what one end counts as most when steering
+	worst      = 16.0 // times the target delay: what one end counts as most when steering
 )
 
 // The price is the delay that passes in one gap on average, and thus the
-// target divided by the polls per task: more than the target only while bounds
+// target delay divided by the polls per task: more than the target delay only while bounds
 // rule the gaps. The limits keep it from winding up meanwhile.
 const (
 	lowestPrice  = 1e-6
@@ -57,7 +57,7 @@ type Answer struct {
 type policy struct {
 	config Config
 	random func() float64
-	weight [bins]float64 // of a second of delay at an age, in units of the target
+	weight [bins]float64 // of a second of delay at an age, in units of the target delay
 	price  float64       // of a poll to start with
 }
 
@@ -66,7 +66,7 @@ func newPolicy(c Config, random func() float64) *policy {
 	for b := range p.weight {
 		p.weight[b] = 1
 		if c.PollPrice == 0 {
-			p.weight[b] = 1 / c.Target.at(edges[b]+width(b)/2)
+			p.weight[b] = 1 / c.TargetDelay.at(edges[b]+width(b)/2)
 		}
 	}
 	if c.PollPrice > 0 {
@@ -91,14 +91,14 @@ type state struct {
 	exposure [bins]float64 // seconds that tasks were seen to run at these ages
 	hazard   [bins]float64 // per second; follows from the others
 	prior    float64       // its strength, in tasks
-	price    float64       // of a poll, in units of the target
+	price    float64       // of a poll, in units of the target delay
 	surprise float64       // ends seen less ends predicted, fading
 	variance float64       // of surprise, were the predictions right
 	kept     float64       // share of the observations that is left since it was shared
 }
 
 // New returns a learner that knows nothing yet: it polls about every two
-// targets. random returns numbers in [0, 1), as rand.Float64 does; it is
+// target delays. random returns numbers in [0, 1), as rand.Float64 does; it is
 // called under the learner's lock, and must be safe for concurrent use if it
 // is shared. c must be valid.
 func New(c Config, random func() float64) *Learner { return newLearner(newPolicy(c, random)) }
@@ -146,7 +146,7 @@ func (l *Learner) Observe(j Job, a Answer) {
 	}
 }
 
-// Price returns the price of a poll at present, in units of the target, or in
+// Price returns the price of a poll at present, in units of the target delay, or in
 // seconds if the price is fixed.
 func (l *Learner) Price() float64 {
 	l.mu.Lock()

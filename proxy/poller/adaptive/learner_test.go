@@ -58,7 +58,7 @@ func TestPriceSteersToTheTarget(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, target := range []Delay{{time.Second, 0.1}, {2 * time.Second, 0}, {0, 0.2}, {10 * time.Second, 0}} {
 		c := DefaultConfig()
-		c.Target = target
+		c.TargetDelay = target
 		l := learned(c, 500, 60, 0.7, r)
 		z, n := 0.0, 3000
 		for range n {

@@ -54,7 +54,7 @@ func (l *Learner) best(j Job, age, shortest, longest float64) float64 {
 }
 
 // Expected returns the delay that is expected to have gone unnoticed if j is
-// polled at the given age, in units of the target, or in seconds if the price
+// polled at the given age, in units of the target delay, or in seconds if the price
 // of a poll is fixed. When polls are short, the task with the largest comes
 // first.
 func (l *Learner) Expected(j Job, age time.Duration) float64 {
@@ -120,13 +120,13 @@ func (a accrual) after(hazard, weight, u float64) accrual {
 	}
 }
 
-// reach returns when the delay comes to the target within the next u seconds
+// reach returns when the delay comes to the wanted one within the next u seconds
 // of constant hazard and weight, at whose end it is no less. The delay is
 // convex, so that Newton's method from the end never overshoots.
-func (a accrual) reach(target, hazard, weight, u float64) float64 {
+func (a accrual) reach(wanted, hazard, weight, u float64) float64 {
 	for range 60 {
 		at := a.after(hazard, weight, u)
-		step := (at.delay - target) / at.ended
+		step := (at.delay - wanted) / at.ended
 		if !(step > 1e-9*u) {
 			break
 		}

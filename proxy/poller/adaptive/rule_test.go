@@ -67,7 +67,7 @@ func TestExpectedFollowsItsDefinition(t *testing.T) {
 }
 
 func TestNextSpendsThePriceOfAPoll(t *testing.T) {
-	c := Config{Target: Delay{Absolute: time.Second, Relative: 0.1}}
+	c := Config{TargetDelay: Delay{Absolute: time.Second, Relative: 0.1}}
 	l := learned(c, 300, 40, 0.6, rand.New(rand.NewPCG(3, 4)))
 	l.random = middle
 	for _, news := range []float64{0, 0.3, 1, 10, 33, 40, 200, 5000, 3e5} {
@@ -203,7 +203,7 @@ func TestPlanLooksAhead(t *testing.T) {
 // TestPlanIsExact compares a plan with the least cost of all schedules whose polls
 // are on its grid, found the slow way.
 func TestPlanIsExact(t *testing.T) {
-	c := Config{Target: Delay{Absolute: time.Second, Relative: 0.1}, MaxDelay: Delay{Relative: 3, Absolute: time.Hour}, Floor: time.Second}
+	c := Config{TargetDelay: Delay{Absolute: time.Second, Relative: 0.1}, MaxDelay: Delay{Relative: 3, Absolute: time.Hour}, Floor: time.Second}
 	l := learned(c, 500, 60, 0.1, rand.New(rand.NewPCG(15, 16)))
 	s, p := &l.state, &plan{}
 	p.make(s, l.policy)

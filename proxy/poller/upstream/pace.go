@@ -19,9 +19,9 @@ func newGroups(cfg Config, provider *providers.Provider) *adaptive.Groups {
 		return nil
 	}
 	return adaptive.NewGroups(adaptive.Config{
-		Target:   adaptive.Delay(cfg.TargetDelay),
-		MaxDelay: adaptive.Delay(cfg.MaxDelay),
-		Floor:    max(cfg.MinInterval, provider.Poll.Min),
+		TargetDelay: adaptive.Delay(cfg.TargetDelay),
+		MaxDelay:    adaptive.Delay(cfg.MaxDelay),
+		Floor:       max(cfg.MinInterval, provider.Poll.Min),
 	}, adaptive.MaxGroups, rand.Float64)
 }
 

@@ -103,16 +103,16 @@ func (e elsewhere) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	dial := (&net.Dialer{Timeout: 10 * time.Second, Control: func(_, target string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(target)
+	dial := (&net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return errPrivate
 		}
 		return public(at.Addr())
 	}}).DialContext
 	if proxy != nil {
-		dial = func(ctx context.Context, _, target string) (net.Conn, error) {
-			return proxy.ConnectChecked(ctx, nil, target, public)
+		dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+			return proxy.ConnectChecked(ctx, nil, address, public)
 		}
 	}
 	return (&http.Transport{

@@ -12,8 +12,8 @@ import (
 	"pollux/proxy/wire"
 )
 
-// Target is an upstream with what every request to it needs prepared.
-type Target struct {
+// Upstream is an upstream with what every request to it needs prepared.
+type Upstream struct {
 	*upstream.Upstream
 	base       []byte
 	headers    [][]byte // identity headers, canonical
@@ -24,10 +24,10 @@ type Target struct {
 	Challenge  string // WWW-Authenticate of a 401
 }
 
-// newTarget prepares u. keyed says that callers bring Pollux keys.
-func newTarget(u *upstream.Upstream, keyed bool) *Target {
+// newUpstream prepares u. keyed says that callers bring Pollux keys.
+func newUpstream(u *upstream.Upstream, keyed bool) *Upstream {
 	id := &u.Provider.Identity
-	t := &Target{Upstream: u, base: []byte(u.Base.String())}
+	t := &Upstream{Upstream: u, base: []byte(u.Base.String())}
 	vary := slices.Concat(id.Headers, id.Select)
 	for _, name := range id.Headers {
 		t.headers = append(t.headers, []byte(name))
@@ -76,7 +76,7 @@ func IdentityNames(upstreams []*upstream.Upstream) []string {
 }
 
 // Validity is how long the entry of a holds for the partition.
-func (t *Target) Validity(part *upstream.Partition, a *poller.Answer, now time.Time) wire.Validity {
+func (t *Upstream) Validity(part *upstream.Partition, a *poller.Answer, now time.Time) wire.Validity {
 	v := wire.Validity{Age: a.Entry.Age(now), Cache: a.Cache}
 	v.MaxAge, v.Immutable = t.MaxAge(part, a.Entry, now)
 	return v
@@ -84,7 +84,7 @@ func (t *Target) Validity(part *upstream.Partition, a *poller.Answer, now time.T
 
 // PollAfter says when asking again can tell more than a's entry does: in whole
 // seconds, at least one.
-func (x *Request) PollAfter(t *Target, part *upstream.Partition, a *poller.Answer) {
+func (x *Request) PollAfter(t *Upstream, part *upstream.Partition, a *poller.Answer) {
 	x.Header = strconv.AppendInt(x.Header[:0], max(1, problem.WholeSeconds(max(a.RetryAfter, t.RetryAfter(part, a.Entry, x.Now)))), 10)
 	x.SetHeader(wire.HeaderRetryAfter, x.Header)
 }
