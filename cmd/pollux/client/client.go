@@ -80,6 +80,7 @@ type outputError struct{ error }
 type connectionFlags struct {
 	server, keyFile, headerFile string
 	headers                     []string
+	known                       bool // to an upstream, whose own tasks are all that is seen then
 }
 
 func addConnectionFlags(fs *flag.FlagSet) *connectionFlags {
@@ -91,6 +92,7 @@ func addConnectionFlags(fs *flag.FlagSet) *connectionFlags {
 
 // addCredentialFlags is for commands that ask as somebody whom an upstream knows.
 func (f *connectionFlags) addCredentialFlags(fs *flag.FlagSet) *connectionFlags {
+	f.known = true
 	fs.StringVar(&f.headerFile, "header-file", "", "`file` with the upstream's credential, one \"Name: value\" a line")
 	fs.Func("header", `the upstream's credential, as 'Name: value' with $NAME for environment variables,
 in single quotes, so that other users do not see it; may be repeated`,
@@ -131,8 +133,10 @@ func (f *connectionFlags) connect(t *console.Terminal) (*client, error) {
 	if c.key, err = f.polluxKey(t, file); err != nil {
 		return nil, err
 	}
-	if c.credentials, err = f.upstreamCredentials(t, file); err != nil {
-		return nil, err
+	if f.known {
+		if c.credentials, err = f.upstreamCredentials(t, file); err != nil {
+			return nil, err
+		}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
@@ -144,14 +148,14 @@ func (f *connectionFlags) connect(t *console.Terminal) (*client, error) {
 	return c, nil
 }
 
-// connectAsOperator is connect without an upstream's credential, with which
-// only its own tasks would be seen.
-func (f *connectionFlags) connectAsOperator(t *console.Terminal) (*client, error) {
+// run connects for do, and ends the command name with what it came to.
+func (f *connectionFlags) run(ctx context.Context, t *console.Terminal, name string, do func(*client) error) int {
 	c, err := f.connect(t)
 	if err == nil {
-		c.credentials = credentials{}
+		defer c.close()
+		err = do(c)
 	}
-	return c, err
+	return ended(ctx, t, name, err)
 }
 
 // Format keeps the credentials out of whatever is printed.

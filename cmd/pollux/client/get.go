@@ -24,24 +24,21 @@ func getCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	if done {
 		return code
 	}
-	ref, err := parseRef(rest[0])
-	if err == nil {
-		err = checkInclude(*include)
-	}
-	if err != nil {
-		return ended(ctx, t, "get", err)
-	}
-	c, err := connection.connect(t)
-	if err != nil {
-		return ended(ctx, t, "get", err)
-	}
-	defer c.close()
-	r := taskRequest(ref)
-	if *fresh {
-		r.header.Set("Cache-Control", "no-cache")
-	}
-	r.include(*include)
-	return ended(ctx, t, "get", c.get(ctx, t, ref, r, *asJSON || *include != ""))
+	return connection.run(ctx, t, "get", func(c *client) error {
+		ref, err := parseRef(rest[0])
+		if err == nil {
+			err = checkInclude(*include)
+		}
+		if err != nil {
+			return err
+		}
+		r := taskRequest(ref)
+		if *fresh {
+			r.header.Set("Cache-Control", "no-cache")
+		}
+		r.include(*include)
+		return c.get(ctx, t, ref, r, *asJSON || *include != "")
+	})
 }
 
 func checkInclude(what string) error {

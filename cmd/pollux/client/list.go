@@ -62,20 +62,17 @@ only those of that upstream, or of that id at it.
 	if len(rest) > 1 {
 		return t.Misused(fs, "wants at most one argument, has %d", len(rest))
 	}
-	query, err := filters.query(strings.Join(rest, ""), time.Now())
-	if err != nil {
-		return ended(ctx, t, "list", err)
-	}
-	c, err := connection.connect(t)
-	if err != nil {
-		return ended(ctx, t, "list", err)
-	}
-	defer c.close()
-	r := request{path: pathTasks, query: encoded(query), upstream: query.Get("upstream")}
-	if *watch {
-		return ended(ctx, t, "list", c.watchList(ctx, t, r, *asJSON))
-	}
-	return ended(ctx, t, "list", c.list(ctx, t, r, *asJSON))
+	return connection.run(ctx, t, "list", func(c *client) error {
+		query, err := filters.query(strings.Join(rest, ""), time.Now())
+		if err != nil {
+			return err
+		}
+		r := request{path: pathTasks, query: encoded(query), upstream: query.Get("upstream")}
+		if *watch {
+			return c.watchList(ctx, t, r, *asJSON)
+		}
+		return c.list(ctx, t, r, *asJSON)
+	})
 }
 
 // listFlags is what may be asked of a list.

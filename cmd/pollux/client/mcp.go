@@ -35,13 +35,10 @@ start their servers as programs. What it is asked it asks a running Pollux.
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	c, err := connection.connect(t)
-	if err != nil {
-		return ended(ctx, t, "mcp", err)
-	}
-	defer c.close()
-	b := &bridge{client: c, out: t.Stdout, calls: map[string]context.CancelFunc{}}
-	return ended(ctx, t, "mcp", b.run(ctx, t.Stdin))
+	return connection.run(ctx, t, "mcp", func(c *client) error {
+		b := &bridge{client: c, out: t.Stdout, calls: map[string]context.CancelFunc{}}
+		return b.run(ctx, t.Stdin)
+	})
 }
 
 // bridge passes the messages of an MCP client, one a line, on to Pollux, and

@@ -32,21 +32,18 @@ Where Pollux wants a key, one without the scope fleet sees its part.
 	if *every < 100*time.Millisecond {
 		return t.Misused(fs, "--every is at least 100ms")
 	}
-	c, err := connection.connectAsOperator(t)
-	if err != nil {
-		return ended(ctx, t, "top", err)
-	}
-	defer c.close()
-	top := &top{client: c, Terminal: t, every: *every, once: *once}
-	switch {
-	case *asJSON:
-		return ended(ctx, t, "top", top.lines(ctx, (*overview).json))
-	case *once:
-		return ended(ctx, t, "top", top.all(ctx))
-	case !console.IsTerminal(t.Stdout):
-		return ended(ctx, t, "top", top.lines(ctx, (*overview).line))
-	}
-	return ended(ctx, t, "top", top.live(ctx))
+	return connection.run(ctx, t, "top", func(c *client) error {
+		top := &top{client: c, Terminal: t, every: *every, once: *once}
+		switch {
+		case *asJSON:
+			return top.lines(ctx, (*overview).json)
+		case *once:
+			return top.all(ctx)
+		case !console.IsTerminal(t.Stdout):
+			return top.lines(ctx, (*overview).line)
+		}
+		return top.live(ctx)
+	})
 }
 
 // top looks at the fleet again and again.

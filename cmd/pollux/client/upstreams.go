@@ -64,12 +64,7 @@ all of its upstreams, one with read those whose credential Pollux holds.
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
 	}
-	c, err := connection.connectAsOperator(t)
-	if err != nil {
-		return ended(ctx, t, "upstreams", err)
-	}
-	defer c.close()
-	return ended(ctx, t, "upstreams", c.upstreams(ctx, t, *asJSON))
+	return connection.run(ctx, t, "upstreams", func(c *client) error { return c.upstreams(ctx, t, *asJSON) })
 }
 
 func (c *client) upstreams(ctx context.Context, t *console.Terminal, asJSON bool) error {

@@ -23,21 +23,18 @@ func watchCommand(ctx context.Context, t *console.Terminal, args []string) int {
 	if done {
 		return code
 	}
-	ref, err := parseRef(rest[0])
-	if err != nil {
-		return ended(ctx, t, "watch", err)
-	}
-	c, err := connection.connect(t)
-	if err != nil {
-		return ended(ctx, t, "watch", err)
-	}
-	defer c.close()
-	w := &taskWatch{Terminal: t, asJSON: *asJSON}
-	s := &stream{client: c, request: taskRequest(ref), handle: w.show, over: func() bool { return w.terminal }}
-	if err := s.run(ctx); err != nil {
-		return ended(ctx, t, "watch", fmt.Errorf("%s: %w", ref.label, err))
-	}
-	return console.ExitOK
+	return connection.run(ctx, t, "watch", func(c *client) error {
+		ref, err := parseRef(rest[0])
+		if err != nil {
+			return err
+		}
+		w := &taskWatch{Terminal: t, asJSON: *asJSON}
+		s := &stream{client: c, request: taskRequest(ref), handle: w.show, over: func() bool { return w.terminal }}
+		if err := s.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", ref.label, err)
+		}
+		return nil
+	})
 }
 
 // taskWatch shows the events of one task.
