@@ -357,11 +357,11 @@ func (c *compiler) arithmetic(s *source, spec SourceSpec, typ memberType) {
 	if spec.Scale == "" {
 		return
 	}
-	scale, ok := parseDecimalAmount(spec.Scale)
-	if !ok || scale.digits.Sign() == 0 {
+	scale, ok := parseExact(spec.Scale)
+	if !ok || scale.Sign() == 0 {
 		c.fault(at, "want a decimal number other than 0, such as 100 or 0.001")
 	}
-	s.scale = &scale
+	s.scale = scale
 }
 
 // resultPath checks a path into the answer to the result's request, which

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // The scanners below walk text that checkValue has passed, without blanks before
@@ -53,58 +55,18 @@ func skipSpace(text string, i int) int {
 	return i
 }
 
-// skipValue returns the index after the value that starts at text[i].
-func skipValue(text string, i int) int {
-	switch text[i] {
-	case '"':
-		return skipString(text, i)
-	case '{', '[':
-		depth := 0
-		for ; ; i++ {
-			switch text[i] {
-			case '"':
-				i = skipString(text, i) - 1
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-		}
-	}
-	for i < len(text) && !strings.ContainsRune(" \n\t\r,]}", rune(text[i])) {
-		i++
-	}
-	return i
-}
-
 // eachMember calls f with every member of the object text, key and value raw,
 // duplicates included.
 func eachMember(text string, f func(key, value string)) {
-	i := skipSpace(text, 1)
-	for text[i] != '}' {
-		end := skipString(text, i)
-		key := text[i:end]
-		i = skipSpace(text, skipSpace(text, end)+1) // past the colon
-		end = skipValue(text, i)
-		f(key, text[i:end])
-		if i = skipSpace(text, end); text[i] == ',' {
-			i = skipSpace(text, i+1)
-		}
-	}
+	gjson.Parse(text).ForEach(func(key, value gjson.Result) bool {
+		f(key.Raw, value.Raw)
+		return true
+	})
 }
 
 // eachElement calls f with every element of the array text, raw.
 func eachElement(text string, f func(value string)) {
-	i := skipSpace(text, 1)
-	for text[i] != ']' {
-		end := skipValue(text, i)
-		f(text[i:end])
-		if i = skipSpace(text, end); text[i] == ',' {
-			i = skipSpace(text, i+1)
-		}
-	}
+	eachMember(text, func(_, value string) { f(value) })
 }
 
 // decodeString returns what the JSON string raw, quotes included, stands for.

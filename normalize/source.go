@@ -26,8 +26,8 @@ type source struct {
 	path, param string
 	result      string
 	sum         []string
-	scale       *amount // nil: as it is
-	plain       bool    // path is one place in the body, not a search
+	scale       *big.Rat // nil: as it is
+	plain       bool     // path is one place in the body, not a search
 	when        *Condition
 	match       *regexp.Regexp
 	notEmpty    bool
@@ -177,36 +177,33 @@ func (s *source) find(e *evaluation) (in input, outcome string) {
 
 // total adds up what stands at the paths of a sum.
 func (s *source) total(d *document) (raw, outcome string) {
-	sum, found := amount{digits: new(big.Int)}, false
+	sum, found := new(big.Rat), false
 	for _, path := range s.sum {
 		raw, _ := d.lookup(path)
 		switch kindOf(raw) {
 		case kindAbsent, kindNull:
 			continue
 		}
-		number, ok := parseDecimalAmount(raw)
+		number, ok := parseExact(raw)
 		if !ok {
 			return "", outcomeNoNumber
 		}
-		sum, found = sum.plus(number), true
+		sum, found = sum.Add(sum, number), true
 	}
 	if !found {
 		return "", outcomeAbsent
 	}
-	return sum.String(), ""
+	return exactText(sum), ""
 }
 
 // scaled multiplies in by the source's scale.
 func (s *source) scaled(in input) (input, string) {
-	raw, ok := in.numeric()
-	if !ok {
+	raw, isNumber := in.numeric()
+	number, ok := parseExact(raw)
+	if !isNumber || !ok {
 		return in, outcomeNoNumber
 	}
-	number, ok := parseDecimalAmount(raw)
-	if !ok {
-		return in, outcomeNoNumber
-	}
-	return input{raw: number.times(*s.scale).String()}, ""
+	return input{raw: exactText(number.Mul(number, s.scale))}, ""
 }
 
 // convert reads in as typ; false if it is not of that type.
