@@ -105,28 +105,12 @@ func (s source) Rows(text string, args []any, each func(scan func(...any) error)
 
 // scope is where rows of q can be.
 func (c *counts) scope(q *cache.Query) (in sqlindex.Scope) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	seen := map[sqlindex.Cell]bool{}
-	add := func(upstream string, byStatus map[string]int) {
+	for upstream, byStatus := range c.inSight(&q.Sight) {
 		for status, n := range byStatus {
-			cell := sqlindex.Cell{Upstream: upstream, Status: status}
 			in.Rows += n
-			if n > 0 && !seen[cell] && cell.In(q) {
-				seen[cell] = true
+			if cell := (sqlindex.Cell{Upstream: upstream, Status: status}); n > 0 && cell.In(q) {
 				in.Cells = append(in.Cells, cell)
 			}
-		}
-	}
-	if q.Sight.All {
-		for upstream, byStatus := range c.byUpstream {
-			add(upstream, byStatus)
-		}
-		return in
-	}
-	for _, id := range q.Sight.Partitions {
-		if p := c.byPartition[id]; p != nil {
-			add(p.upstream, p.byStatus)
 		}
 	}
 	return in

@@ -65,12 +65,11 @@ func New(u URL, roots *x509.CertPool) (*Proxy, error) {
 		return nil, ErrURL
 	}
 	p := &Proxy{url: at, header: http.Header{"User-Agent": {"Pollux"}}}
-	port := at.Port()
+	port := cmp.Or(at.Port(), "80")
 	switch at.Scheme {
 	case "http":
-		port = withDefault(port, "80")
 	case "https":
-		port = withDefault(port, "443")
+		port = cmp.Or(at.Port(), "443")
 		p.tls = &tls.Config{ServerName: at.Hostname(), RootCAs: roots, MinVersion: tls.VersionTLS12}
 	default:
 		return nil, ErrURL
@@ -80,13 +79,6 @@ func New(u URL, roots *x509.CertPool) (*Proxy, error) {
 		p.header.Set("Proxy-Authorization", "Basic "+basic(at.User))
 	}
 	return p, nil
-}
-
-func withDefault(port, otherwise string) string {
-	if port == "" {
-		return otherwise
-	}
-	return port
 }
 
 func basic(u *url.Userinfo) string {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"pollux/cache"
@@ -189,8 +190,7 @@ func (s *Service) indexed(f *document, v *access.Reach, since, now time.Time) *p
 		return p
 	}
 	for i := range rows {
-		row := s.rendered(&rows[i], now)
-		f.Oldest = &row
+		f.Oldest = new(s.rendered(&rows[i], now))
 	}
 	if rows, _, p = s.list(&failed); p == nil {
 		f.Failures = groupFailures(rows)
@@ -287,8 +287,7 @@ func secondsOf(d time.Duration, samples int) *float64 {
 	if samples == 0 {
 		return nil
 	}
-	seconds := d.Round(time.Microsecond).Seconds()
-	return &seconds
+	return new(d.Round(time.Microsecond).Seconds())
 }
 
 // fleetHistory is how the window went, as far as it lies after the start. How many
@@ -334,7 +333,7 @@ func groupFailures(rows []cache.Row) []failureJSON {
 	groups := []failureJSON{}
 	for i := range rows {
 		r := &rows[i]
-		message := clipText(r.ErrorMessage, maxFailureText)
+		message := strings.ToValidUTF8(r.ErrorMessage[:min(len(r.ErrorMessage), maxFailureText)], "")
 		k := kind{r.Upstream, r.ErrorCode, message}
 		n, known := at[k]
 		if !known {
@@ -345,15 +344,4 @@ func groupFailures(rows []cache.Row) []failureJSON {
 		groups[n].Count++
 	}
 	return groups[:min(len(groups), failureGroups)]
-}
-
-// clipText cuts s down to n bytes, not within a character.
-func clipText(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }

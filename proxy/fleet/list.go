@@ -82,8 +82,7 @@ func timeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
-	return &t
+	return new(t.UTC())
 }
 
 // ServeList answers GET /v1/tasks.
@@ -117,8 +116,7 @@ func (s *Service) ServeList(x *access.Request) {
 		answer.Data[i] = s.rendered(&rows[i], x.Now)
 	}
 	if next != nil {
-		cursor := s.sealCursor(q, next)
-		answer.Next = &cursor
+		answer.Next = new(s.sealCursor(q, next))
 	}
 	x.Json(answer)
 }

@@ -96,8 +96,7 @@ func (q *listQuery) setTerminal(value string) string {
 	if value != "true" && value != "false" {
 		return "wants true or false"
 	}
-	terminal := value == "true"
-	q.terminal = &terminal
+	q.terminal = new(value == "true")
 	return ""
 }
 

@@ -93,8 +93,7 @@ func (s *Service) upstreamState(u *upstream.Upstream, v *access.Reach, now time.
 		out.Credential = &credentialJSON{id.Headers[0], id.Scheme}
 	}
 	if a := u.Provider.Cancel; a != nil {
-		request := a.Request.String()
-		out.Cancel = &request
+		out.Cancel = new(a.Request.String())
 	}
 	if e := h.LastError; e != nil {
 		out.LastError = &lastErrorJSON{At: e.At.UTC().Truncate(time.Millisecond), Type: string(e.Type), Detail: orNull(e.Detail)}
@@ -110,6 +109,5 @@ func secondsOrNull(d time.Duration) *int64 {
 	if d <= 0 {
 		return nil
 	}
-	seconds := problem.WholeSeconds(d)
-	return &seconds
+	return new(problem.WholeSeconds(d))
 }

@@ -164,7 +164,7 @@ func (st *Settings) send(ctx context.Context, url, id string, body []byte, secre
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		a.Error = ptr("the URL cannot be used")
+		a.Error = new("the URL cannot be used")
 		return a
 	}
 	timestamp, signature := sign(id, a.At, body, secrets)
@@ -179,14 +179,14 @@ func (st *Settings) send(ctx context.Context, url, id string, body []byte, secre
 	}
 	res, err := transport.RoundTrip(r) // and not a Client, which would follow redirects
 	if err != nil {
-		a.Error = ptr(reasonOf(err))
+		a.Error = new(reasonOf(err))
 		return a
 	}
 	defer res.Body.Close()
 	code := res.StatusCode
 	a.StatusCode, a.ok, a.gone = &code, code/100 == 2, code == http.StatusGone
 	if code/100 == 3 {
-		a.Error = ptr("redirects are not followed")
+		a.Error = new("redirects are not followed")
 	}
 	if wait, said := providers.RetryAfter(res.Header.Get("Retry-After"), a.At); said && !a.ok {
 		a.retryAfter = wait
@@ -218,13 +218,11 @@ func reasonOf(err error) string {
 	return "the connection failed"
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // enqueue queues d, or gives up when too many wait for its receiver.
 func (w *Service) enqueue(d *delivery) {
 	if d.hook.mine && !w.queue.add(d) {
 		d.state = DeliveryGaveUp
-		d.note(Attempt{At: time.Now().UTC(), Error: ptr("too many messages wait for this receiver")})
+		d.note(Attempt{At: time.Now().UTC(), Error: new("too many messages wait for this receiver")})
 		w.metrics.gaveUp.Inc()
 	}
 }

@@ -62,7 +62,7 @@ func (w *Service) Describe(id string, shown func(partition *cache.ID) bool) *Des
 			one.Attempts = []Attempt{}
 		}
 		if d.state == DeliveryPending {
-			one.NextAttempt = ptr(d.next.UTC())
+			one.NextAttempt = new(d.next.UTC())
 		}
 		v.Deliveries = append(v.Deliveries, one)
 	}
@@ -79,10 +79,10 @@ func (w *Service) viewTask(t *followed) TaskView {
 		v.State = TaskSuspended
 	}
 	if t.status != "" && !suspended {
-		v.Status = ptr(t.status)
+		v.Status = new(t.status)
 	}
 	if t.problem != "" {
-		v.Problem = ptr(t.problem)
+		v.Problem = new(t.problem)
 	}
 	return v
 }

@@ -118,7 +118,7 @@ func (s *Face) ServeList(x *access.Request) {
 	}{Object: "list", Data: rows}
 	if more {
 		last := rows[len(rows)-1]
-		answer.Next = ptr(base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.CreatedAt.UnixNano(), 10) + " " + last.ID)))
+		answer.Next = new(base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.CreatedAt.UnixNano(), 10) + " " + last.ID)))
 	}
 	x.Json(&answer)
 }

@@ -3,6 +3,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -115,12 +116,12 @@ func (f *connectionFlags) connect(t *console.Terminal) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := serverAddress(firstSet(file.Server, defaultServer))
+	own, err := serverAddress(cmp.Or(file.Server, defaultServer))
 	if err != nil {
 		return nil, fmt.Errorf("server in %s: %w", file.path, err)
 	}
 	fromEnvironment, _ := t.Env("POLLUX_SERVER")
-	base, err := serverAddress(firstSet(f.server, fromEnvironment, own))
+	base, err := serverAddress(cmp.Or(f.server, fromEnvironment, own))
 	if err != nil {
 		return nil, err
 	}
@@ -162,15 +163,6 @@ func (f *connectionFlags) run(ctx context.Context, t *console.Terminal, name str
 func (c client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "client of %s", c.base) }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
-
-func firstSet(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
 
 // serverAddress checks an address of Pollux and gives it its one form; without
 // a scheme it is http.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -52,7 +53,7 @@ func (f *connectionFlags) polluxKey(t *console.Terminal, file *clientFile) (stri
 			return "", wrongUsage("--key-file: the file is empty")
 		}
 	}
-	key = firstSet(key, file.Key)
+	key = cmp.Or(key, file.Key)
 	if !sendable(key) {
 		return "", wrongUsage("the Pollux key holds characters that no header may hold")
 	}

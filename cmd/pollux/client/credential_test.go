@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -48,7 +49,7 @@ func TestCredentials(t *testing.T) {
 			if c.file != "" {
 				writeClientFile(t, os.Getenv("XDG_CONFIG_HOME"), c.file, 0o600)
 			}
-			got := runWith(t, "", append(append([]string{"get"}, c.args...), firstSet(c.task, "shannon/x"))...)
+			got := runWith(t, "", append(append([]string{"get"}, c.args...), cmp.Or(c.task, "shannon/x"))...)
 			if got.code != console.ExitOK || got.stderr != "" {
 				t.Fatalf("got %+v", got)
 			}

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -190,7 +191,7 @@ func (b *bridge) exchange(ctx context.Context, m *envelope, line []byte) error {
 // about in headers, too.
 func (b *bridge) request(m *envelope, line []byte) request {
 	b.mu.Lock()
-	revision := firstSet(m.Params.Meta.Revision, b.revision)
+	revision := cmp.Or(m.Params.Meta.Revision, b.revision)
 	b.mu.Unlock()
 	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
 	if revision != "" && m.Method != "initialize" {
@@ -198,7 +199,7 @@ func (b *bridge) request(m *envelope, line []byte) request {
 	}
 	if m.Params.Meta.Revision != "" {
 		h.Set("Mcp-Method", m.Method)
-		if name := firstSet(m.Params.TaskID, m.Params.Name); sendable(name) && name != "" {
+		if name := cmp.Or(m.Params.TaskID, m.Params.Name); sendable(name) && name != "" {
 			h.Set("Mcp-Name", name)
 		}
 	}
@@ -208,7 +209,7 @@ func (b *bridge) request(m *envelope, line []byte) request {
 // upstream is the one that a call is about, whose credential goes along; "" if
 // there is none, or several.
 func (m *envelope) upstream() string {
-	refs := append(m.Params.Arguments.Tasks, firstSet(m.Params.Arguments.Task, m.Params.TaskID))
+	refs := append(m.Params.Arguments.Tasks, cmp.Or(m.Params.Arguments.Task, m.Params.TaskID))
 	name := ""
 	for _, ref := range refs {
 		upstream, _, ok := strings.Cut(ref, "/")

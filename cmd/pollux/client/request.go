@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -161,7 +162,7 @@ func problemOf(response *http.Response) *problem {
 	}
 	p.Status = response.StatusCode
 	if p.Title == "" {
-		p.Title = firstSet(http.StatusText(response.StatusCode), "unknown answer")
+		p.Title = cmp.Or(http.StatusText(response.StatusCode), "unknown answer")
 	}
 	if p.RetryAfter == 0 {
 		p.RetryAfter = retryAfter(response.Header)
