@@ -75,9 +75,9 @@ func wanted(env func(string) (string, bool)) (bool, error) {
 		return false, nil
 	}
 	_, exporter := first("OTEL_TRACES_EXPORTER")
-	_, endpoint := first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+	_, collector := first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 	switch {
-	case exporter == "none", exporter == "" && endpoint == "":
+	case exporter == "none", exporter == "" && collector == "":
 		return false, nil
 	case exporter != "" && exporter != "otlp":
 		return false, errors.New("OTEL_TRACES_EXPORTER is neither otlp nor none")

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// perEndpoint is how many messages may be under way to one receiver; to
+	// perReceiver is how many messages may be under way to one receiver; to
 	// one that failed last time, a single one.
 	perReceiver = 4
 	// perCrowd bounds the messages under way to receivers that answer, and
