@@ -3,8 +3,13 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -94,5 +99,72 @@ func TestImportsPointDown(t *testing.T) {
 	}
 	if seen < 8 {
 		t.Errorf("looked at %d packages only", seen)
+	}
+}
+
+// TestFacesSeeFewMethods: what a face sees of the engine, or of another room, is
+// an interface of its own with at most five methods, those of what it embeds
+// among them.
+func TestFacesSeeFewMethods(t *testing.T) {
+	own, embedded := map[string]int{}, map[string][]string{} // by "webhooks.Engine"
+	err := filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, named := n.(*ast.TypeSpec)
+			if !named {
+				return true
+			}
+			of, is := spec.Type.(*ast.InterfaceType)
+			if !is {
+				return true
+			}
+			key := file.Name.Name + "." + spec.Name.Name
+			own[key] = 0
+			for _, m := range of.Methods.List {
+				own[key] += len(m.Names)
+				switch e := m.Type.(type) {
+				case *ast.SelectorExpr:
+					embedded[key] = append(embedded[key], e.X.(*ast.Ident).Name+"."+e.Sel.Name)
+				case *ast.Ident:
+					embedded[key] = append(embedded[key], file.Name.Name+"."+e.Name)
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var count func(key string) int
+	count = func(key string) int {
+		n := own[key]
+		for _, e := range embedded[key] {
+			if _, ours := own[e]; !ours {
+				t.Errorf("%s embeds %s, whose methods are not counted", key, e)
+			}
+			n += count(e)
+		}
+		return n
+	}
+	engines := 0
+	for _, face := range []string{"access", "agents", "fleet", "follow", "inbound", "native", "proxy", "tasks", "webhooks"} {
+		for key := range own {
+			if n := count(key); strings.HasPrefix(key, face+".") && n > 5 {
+				t.Errorf("%s has %d methods, and at most five are used at one place", key, n)
+			}
+		}
+		if _, has := own[face+".Engine"]; has {
+			engines++
+		}
+	}
+	if engines < 5 {
+		t.Errorf("only %d faces have an interface to the engine", engines)
 	}
 }
