@@ -233,5 +233,8 @@ func (*Solo) Listen(func([]Notice, bool)) {}
 // Current implements Cluster: nobody else changes anything.
 func (*Solo) Current() bool { return true }
 
+// Lags implements Cluster: there is nobody to hear of.
+func (s *Solo) Lags() map[string]time.Duration { return nil }
+
 // Members implements Cluster.
 func (s *Solo) Members() *Members { return s.members }

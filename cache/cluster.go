@@ -45,6 +45,9 @@ type Cluster interface {
 	Current() bool
 	// Members returns the processes that share the store, as last heard.
 	Members() *Members
+	// Lags returns how long notices take until each of them hears, by ID, as last
+	// heard. Of whom that is not known is not in it.
+	Lags() map[string]time.Duration
 }
 
 // Poll is one poll of an upstream that is about to be made.

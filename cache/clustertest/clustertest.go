@@ -461,6 +461,9 @@ func (r *Replica) Members() *cache.Members {
 	return cache.NewMembers(r.id, all)
 }
 
+// Lags implements cache.Cluster: nobody measures them.
+func (r *Replica) Lags() map[string]time.Duration { return nil }
+
 // Healthy implements cache.Store.
 func (r *Replica) Healthy() error {
 	if r.Away() {

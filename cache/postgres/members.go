@@ -24,9 +24,9 @@ const (
 
 // sqlBeat shows that this replica lives and returns all that do.
 const sqlBeat = `WITH own AS (
-	INSERT INTO pollux_replicas AS x (id, version, started, seen, listens) VALUES ($1, $2, $3, clock_timestamp(), $4)
-	ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, listens = excluded.listens RETURNING id)
-SELECT id, version, started, listens FROM pollux_replicas
+	INSERT INTO pollux_replicas AS x (id, version, started, seen, listens, lag) VALUES ($1, $2, $3, clock_timestamp(), $4, $6)
+	ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, listens = excluded.listens, lag = excluded.lag RETURNING id)
+SELECT id, version, started, listens, lag FROM pollux_replicas
 WHERE seen > clock_timestamp() - $5 * interval '1 microsecond' AND id <> (SELECT id FROM own)`
 
 // beat shows that this replica lives, and learns who else does.
@@ -34,14 +34,24 @@ func (s *Store) beat(ctx context.Context) error {
 	all := []cache.Member{s.self}
 	listens := !s.notices.table.Load()
 	toListeners, toReaders := listens, !listens
+	lags := map[string]time.Duration{}
+	var own *int64
+	if lag, known := s.notices.behind(); known {
+		lags[s.self.ID] = lag
+		own = new(lag.Microseconds())
+	}
 	err := s.try(ctx, beatTimeout, func(ctx context.Context) error {
-		rows, err := s.pool.Query(ctx, sqlBeat, s.self.ID, s.self.Version, s.self.Started, listens, deadAfter.Microseconds())
+		rows, err := s.pool.Query(ctx, sqlBeat, s.self.ID, s.self.Version, s.self.Started, listens, deadAfter.Microseconds(), own)
 		if err != nil {
 			return err
 		}
 		var m cache.Member
 		var hears bool
-		_, err = pgx.ForEachRow(rows, []any{&m.ID, &m.Version, &m.Started, &hears}, func() error {
+		var lag *int64
+		_, err = pgx.ForEachRow(rows, []any{&m.ID, &m.Version, &m.Started, &hears, &lag}, func() error {
+			if lag != nil {
+				lags[m.ID] = microseconds(*lag)
+			}
 			all = append(all, m)
 			toListeners, toReaders = toListeners || hears, toReaders || !hears
 			return nil
@@ -51,6 +61,7 @@ func (s *Store) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.lags.Store(&lags)
 	s.notices.toListeners.Store(toListeners)
 	s.notices.toReaders.Store(toReaders)
 	slices.SortFunc(all, func(a, b cache.Member) int { return a.Started.Compare(b.Started) })
@@ -67,6 +78,9 @@ func sameMembers(a, b []cache.Member) bool {
 
 // Members implements cache.Cluster.
 func (s *Store) Members() *cache.Members { return s.members.Load() }
+
+// Lags implements cache.Cluster.
+func (s *Store) Lags() map[string]time.Duration { return *s.lags.Load() }
 
 // runHeart shows that this replica lives, and sends it the notices by which it
 // knows that it hears. What the heart finds tells whether there is a database.

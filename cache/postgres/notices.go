@@ -62,6 +62,15 @@ func (n *notices) current() bool {
 	return !n.missing.Load() && time.Since(epoch)-time.Duration(n.at.Load()) < silence
 }
 
+// behind is how long notices take to be heard, or for how long none was. It is
+// not known of who reads their table.
+func (n *notices) behind() (lag time.Duration, known bool) {
+	if silent := time.Since(epoch) - time.Duration(n.at.Load()); silent >= silence {
+		return silent, true
+	}
+	return time.Duration(n.lag.Load()), !n.table.Load()
+}
+
 // Listen implements cache.Cluster.
 func (s *Store) Listen(heard func([]cache.Notice, bool)) {
 	s.notices.heard.Store(&heard)

@@ -95,6 +95,7 @@ type Store struct {
 	writes   *writes.Queue[*write]
 	notices  notices
 	members  atomic.Pointer[cache.Members]
+	lags     atomic.Pointer[map[string]time.Duration]
 	outage   atomic.Pointer[error] // why nothing is asked of the database; nil while it answers
 	relapses relapses
 	stranded stranded

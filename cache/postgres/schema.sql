@@ -106,6 +106,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS pollux_replicas (
 	seen    timestamptz NOT NULL,
 	listens boolean NOT NULL
 );
+ALTER TABLE pollux_replicas ADD COLUMN IF NOT EXISTS lag bigint; -- of notices, microseconds; NULL: not known
 
 -- Notices for replicas that cannot LISTEN. Numbers appear out of the order in
 -- which transactions commit, so a reader stops at the oldest one still open.

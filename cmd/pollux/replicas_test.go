@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -39,6 +41,20 @@ upstreams: {one: {provider: vessl, base_url: %s/vessl}}
 	a, atA := serve()
 	b, atB := serve()
 	a.stderr.await(t, `msg=replicas living=2`)
+	eventually(t, func() string { // what each says of itself all say
+		for _, base := range []string{atA, atB} {
+			answer, err := http.Get(base + "/v1/fleet?window=1h")
+			if err != nil {
+				return err.Error()
+			}
+			body, err := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if n := len(regexp.MustCompile(`"notice_lag_seconds":\d`).FindAll(body, -1)); n != 2 {
+				return fmt.Sprintf("the lags of notices of %d replicas are told: %s %v", n, body, err)
+			}
+		}
+		return ""
+	})
 	if code, body, _ := get(t, atA+"/v1/tasks/one/"+id); code != http.StatusOK || !strings.Contains(body, `"terminal":true`) {
 		t.Fatalf("first poll: %d %s", code, body)
 	}

@@ -52,6 +52,7 @@ type replicaJSON struct {
 	StartedAt time.Time `json:"started_at"`
 	Slots     int       `json:"slots"`
 	Self      bool      `json:"self"`
+	Lag       *float64  `json:"notice_lag_seconds"` // nil: not known
 }
 
 type fleetTasks struct {
@@ -209,8 +210,12 @@ func (s *Service) replicas(f *document, whole bool) {
 		return
 	}
 	for _, m := range members.All {
-		f.Replicas = append(f.Replicas, replicaJSON{ID: m.ID, Version: m.Version, StartedAt: m.Started.UTC().Truncate(time.Millisecond),
-			Slots: members.Slots(m.ID), Self: m.ID == members.Self})
+		r := replicaJSON{ID: m.ID, Version: m.Version, StartedAt: m.Started.UTC().Truncate(time.Millisecond),
+			Slots: members.Slots(m.ID), Self: m.ID == members.Self}
+		if lag, known := shared.Lags[m.ID]; known {
+			r.Lag = new(lag.Seconds())
+		}
+		f.Replicas = append(f.Replicas, r)
 	}
 }
 

@@ -37,14 +37,15 @@ func (p *Poller) Alone() bool { return p.store.Healthy() != nil }
 // Sharing is how the store is shared with other processes.
 type Sharing struct {
 	Members *cache.Members
-	Current bool  // notices of the others flow
-	Leased  int64 // polls answered by what another process was asking for
-	Alone   bool  // the store does not answer
+	Lags    map[string]time.Duration // of notices, by the ID of who hears them
+	Current bool                     // notices of the others flow
+	Leased  int64                    // polls answered by what another process was asking for
+	Alone   bool                     // the store does not answer
 }
 
 // Sharing returns how the store is shared at present.
 func (p *Poller) Sharing() Sharing {
-	return Sharing{Members: p.store.Members(), Current: p.store.Current(), Leased: p.leased.n.Load(), Alone: p.Alone()}
+	return Sharing{Members: p.store.Members(), Lags: p.store.Lags(), Current: p.store.Current(), Leased: p.leased.n.Load(), Alone: p.Alone()}
 }
 
 // epoch is what p.cut counts from.

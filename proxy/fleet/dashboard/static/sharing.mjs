@@ -1,6 +1,6 @@
 // What there is to say of how replicas share a store.
 
-import { count } from "./format.mjs";
+import { count, duration } from "./format.mjs";
 
 /** alone says whether this replica goes on without the store. */
 export const alone = (fleet) => fleet.store_answers === false;
@@ -15,5 +15,11 @@ export function sharing(fleet) {
   if (current === false) {
     return ["Notices of other replicas do not flow: what they find is looked up in the store.", true];
   }
-  return [`${count(leased ?? 0)} polls of this replica were answered by what another one was asking.`, false];
+  return [`${count(leased ?? 0)} polls of this replica were answered by what another one was asking.${hearing(fleet.replicas)}`, false];
+}
+
+// hearing says how long it takes until every replica hears of the others.
+function hearing(replicas = []) {
+  const lags = replicas.map((r) => r.notice_lag_seconds).filter(Number.isFinite);
+  return lags.length ? ` Notices reach all within ${duration(Math.max(...lags))}.` : "";
 }

@@ -173,8 +173,8 @@ export class Fleet extends EventEmitter {
       polls: { received: p.received, upstream: p.upstream, saved: { total: p.received - p.upstream, hit: p.hit, collapsed: p.collapsed, stale: p.stale, not_modified: p.not_modified }, rate_limits_avoided: this.avoided },
       durations: Object.fromEntries(Object.entries(UPSTREAMS).map(([name, u]) => [name, { p50_seconds: u.seconds * 0.98, p95_seconds: u.seconds * 1.53, samples: this.tasks.filter((t) => t.upstream === name && t.completed).length }])),
       oldest: oldest ? this.row(oldest) : null, history: this.#history, failures: this.#failures(),
-      replicas: [{ id: "7f3a9c", version: "v1.4.0", started_at: iso(Date.now() - 86_400_000), slots: 683, self: true },
-        { id: "c20b11", version: "v1.4.0", started_at: iso(Date.now() - 400_000), slots: 341, self: false }],
+      replicas: [{ id: "7f3a9c", version: "v1.4.0", started_at: iso(Date.now() - 86_400_000), slots: 683, self: true, notice_lag_seconds: 0.002 },
+        { id: "c20b11", version: "v1.4.0", started_at: iso(Date.now() - 400_000), slots: 341, self: false, notice_lag_seconds: 1.4 }],
       notices_current: true, polls_leased: 1204, store_answers: !this.alone,
     };
   }
