@@ -19,15 +19,7 @@ import (
 const (
 	redeliverSuffix = ":redeliver"
 	rotateSuffix    = ":rotate"
-
-	listPath    = "/v1/tasks"
-	fleetPath   = "/v1/fleet"
-	statesPath  = "/v1/upstreams"
-	batchPath   = "/v1/tasks/batch"
-	problemPath = problem.PagePath
-	openAPIPath = "/openapi.json"
-
-	cancelSuffix = ":cancel"
+	cancelSuffix    = ":cancel"
 )
 
 // handler serves one method of an endpoint.
@@ -48,42 +40,51 @@ type endpoint struct {
 
 // routes is every endpoint. The one named other stands for what has none.
 type routes struct {
-	index, dashboard, session, openAPI, health, ready, metrics, problem, batch, list, fleet, upstreams, task, cancel, native, other *endpoint
-	webhooks, webhook, redeliver, rotate, agents, inbound                                                                           *endpoint
+	dashboard, problem, task, cancel, native, webhook, redeliver, rotate, inbound, other *endpoint
 
-	all []*endpoint
+	exact   map[string]*endpoint // by path, those that have one only
+	longest int                  // of these paths, in bytes
+	all     []*endpoint
 }
 
 func newRoutes() *routes {
-	r := &routes{}
+	r := &routes{exact: map[string]*endpoint{}}
 	add := func(e endpoint) *endpoint {
 		e.index = len(r.all)
 		e.allow = e.methods()
 		r.all = append(r.all, &e)
 		return &e
 	}
+	at := func(path string, e endpoint) { // that and no other leads to
+		e.template = path
+		r.exact[path] = add(e)
+	}
 	r.other = add(endpoint{name: "other"})
-	r.index = add(endpoint{name: "index", template: "/", get: func(s *Server, x *serving) { s.fleet.ServeIndex(&x.Request) }})
+	at("/", endpoint{name: "index", get: func(s *Server, x *serving) { s.fleet.ServeIndex(&x.Request) }})
 	r.dashboard = add(endpoint{name: "dashboard", template: "/dashboard", get: func(s *Server, x *serving) { s.fleet.ServeDashboard(&x.Request) }})
-	r.session = add(endpoint{name: "session", template: fleet.SessionPath, get: func(s *Server, x *serving) { s.fleet.ServeSession(&x.Request) }, post: func(s *Server, x *serving) { s.fleet.ServeLogin(&x.Request) }, delete: func(s *Server, x *serving) { s.fleet.ServeLogout(&x.Request) }, bodyLimit: 4 << 10})
-	r.openAPI = add(endpoint{name: "openapi", template: "/openapi.json", get: (*Server).serveOpenAPI})
-	r.health = add(endpoint{name: "healthz", get: (*Server).serveHealth})
-	r.ready = add(endpoint{name: "readyz", get: (*Server).serveReady})
-	r.metrics = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
+	at(fleet.SessionPath, endpoint{name: "session", get: func(s *Server, x *serving) { s.fleet.ServeSession(&x.Request) }, post: func(s *Server, x *serving) { s.fleet.ServeLogin(&x.Request) }, delete: func(s *Server, x *serving) { s.fleet.ServeLogout(&x.Request) }, bodyLimit: 4 << 10})
+	at("/openapi.json", endpoint{name: "openapi", get: (*Server).serveOpenAPI})
+	r.exact["/healthz"] = add(endpoint{name: "healthz", get: (*Server).serveHealth})
+	r.exact["/readyz"] = add(endpoint{name: "readyz", get: (*Server).serveReady})
+	r.exact["/metrics"] = add(endpoint{name: "metrics", get: (*Server).serveMetrics})
 	r.problem = add(endpoint{name: "problem", template: "/problems/{type}", get: (*Server).serveProblemPage})
-	r.batch = add(endpoint{name: "batch", template: "/v1/tasks/batch", post: func(s *Server, x *serving) { s.tasks.ServeBatch(&x.Request) }, bodyLimit: 1 << 20})
-	r.list = add(endpoint{name: "list", template: "/v1/tasks", get: func(s *Server, x *serving) { s.fleet.ServeList(&x.Request) }})
-	r.fleet = add(endpoint{name: "fleet", template: "/v1/fleet", get: func(s *Server, x *serving) { s.fleet.ServeFleet(&x.Request) }})
-	r.upstreams = add(endpoint{name: "upstreams", template: "/v1/upstreams", get: func(s *Server, x *serving) { s.fleet.ServeUpstreams(&x.Request) }})
+	at("/v1/tasks/batch", endpoint{name: "batch", post: func(s *Server, x *serving) { s.tasks.ServeBatch(&x.Request) }, bodyLimit: 1 << 20})
+	at("/v1/tasks", endpoint{name: "list", get: func(s *Server, x *serving) { s.fleet.ServeList(&x.Request) }})
+	at("/v1/fleet", endpoint{name: "fleet", get: func(s *Server, x *serving) { s.fleet.ServeFleet(&x.Request) }})
+	at("/v1/upstreams", endpoint{name: "upstreams", get: func(s *Server, x *serving) { s.fleet.ServeUpstreams(&x.Request) }})
 	r.task = add(endpoint{name: "task", template: "/v1/tasks/{upstream}/{id}", get: func(s *Server, x *serving) { s.tasks.ServeTask(&x.Request) }, delete: func(s *Server, x *serving) { s.tasks.ServeForget(&x.Request) }})
 	r.cancel = add(endpoint{name: "cancel", template: "/v1/tasks/{upstream}/{id}:cancel", post: func(s *Server, x *serving) { s.tasks.ServeCancel(&x.Request) }, bodyLimit: 64 << 10})
-	r.webhooks = add(endpoint{name: "webhooks", template: "/v1/webhooks", get: func(s *Server, x *serving) { s.hooks.ServeList(&x.Request) }, post: func(s *Server, x *serving) { s.hooks.ServeRegister(&x.Request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
+	at(webhooks.WebhooksPath, endpoint{name: "webhooks", get: func(s *Server, x *serving) { s.hooks.ServeList(&x.Request) }, post: func(s *Server, x *serving) { s.hooks.ServeRegister(&x.Request, x.configuration.webhooks) }, bodyLimit: 1 << 20})
 	r.webhook = add(endpoint{name: "webhook", template: "/v1/webhooks/{id}", get: func(s *Server, x *serving) { s.hooks.ServeWebhook(&x.Request) }, delete: func(s *Server, x *serving) { s.hooks.ServeEndWebhook(&x.Request) }})
 	r.redeliver = add(endpoint{name: "redeliver", template: "/v1/webhooks/{id}:redeliver", post: func(s *Server, x *serving) { s.hooks.ServeRedeliver(&x.Request) }, bodyLimit: 64 << 10})
 	r.rotate = add(endpoint{name: "rotate", template: "/v1/webhooks/{id}:rotate", post: func(s *Server, x *serving) { s.hooks.ServeRotate(&x.Request) }, bodyLimit: 64 << 10})
-	r.agents = add(endpoint{name: "mcp", template: "/mcp", post: func(s *Server, x *serving) { s.agents.Serve(&x.Request) }, bodyLimit: agents.BodyLimit})
+	at(agents.Path, endpoint{name: "mcp", post: func(s *Server, x *serving) { s.agents.Serve(&x.Request) }, bodyLimit: agents.BodyLimit})
 	r.inbound = add(endpoint{name: "inbound", template: "/inbound/{upstream}", post: func(s *Server, x *serving) { s.inbound.Serve(&x.Request) }, bodyLimit: providers.MaxMessage, anyBody: true})
 	r.native = add(endpoint{name: "native", template: "/native/{upstream}/{path}", every: func(s *Server, x *serving) { s.native.ServeNative(&x.Request) }})
+	r.exact[fleet.DashboardPath] = r.dashboard
+	for path := range r.exact {
+		r.longest = max(r.longest, len(path))
+	}
 	return r
 }
 
@@ -120,33 +121,10 @@ func (e *endpoint) handler(method []byte) handler {
 // match finds the endpoint of a path as it was sent: nothing is decoded and no
 // dot segment resolved, since the upstream may see what we would have folded.
 func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte) {
-	switch string(path) {
-	case "/":
-		return r.index, nil, nil
-	case fleet.DashboardPath:
-		return r.dashboard, nil, nil
-	case fleet.SessionPath:
-		return r.session, nil, nil
-	case openAPIPath:
-		return r.openAPI, nil, nil
-	case "/healthz":
-		return r.health, nil, nil
-	case "/readyz":
-		return r.ready, nil, nil
-	case "/metrics":
-		return r.metrics, nil, nil
-	case batchPath:
-		return r.batch, nil, nil
-	case agents.Path:
-		return r.agents, nil, nil
-	case webhooks.WebhooksPath:
-		return r.webhooks, nil, nil
-	case listPath:
-		return r.list, nil, nil
-	case fleetPath:
-		return r.fleet, nil, nil
-	case statesPath:
-		return r.upstreams, nil, nil
+	if len(path) <= r.longest {
+		if e := r.exact[string(path)]; e != nil {
+			return e, nil, nil
+		}
 	}
 	if rest, ok := bytes.CutPrefix(path, []byte(access.TasksPath)); ok && len(rest) > 0 {
 		upstream, rest, _ = bytes.Cut(rest, []byte("/"))
@@ -168,7 +146,7 @@ func (r *routes) match(method, path []byte) (e *endpoint, upstream, rest []byte)
 		}
 		return r.native, name, nil
 	}
-	if rest, ok := bytes.CutPrefix(path, []byte(problemPath)); ok {
+	if rest, ok := bytes.CutPrefix(path, []byte(problem.PagePath)); ok {
 		return r.problem, nil, rest
 	}
 	if bytes.HasPrefix(path, []byte(fleet.DashboardPath+"/")) {
