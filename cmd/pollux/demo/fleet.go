@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -46,19 +45,17 @@ type Fleet struct {
 	sandbox   *sandbox.Server
 	client    *http.Client
 	started   time.Time
-	seen      map[string]*counts // by upstream
 
 	mu      sync.Mutex
-	tasks   [teams][]*task // guarded by mu
-	trouble string         // guarded by mu; the upstream that fails, "" if none
+	seen    map[string]*counts // guarded by mu; by upstream
+	tasks   [teams][]*task     // guarded by mu
+	trouble string             // guarded by mu; the upstream that fails, "" if none
 
 	hooks []string // ids of webhooks, the oldest first; of the goroutine that registers them
 }
 
 // counts is what clients were told by one upstream's answers.
-type counts struct {
-	polls, hits, collapsed, stale, asked, problems, notModified atomic.Int64
-}
+type counts struct{ polls, hits, collapsed, stale, asked, notModified, problems int64 }
 
 // task is one simulated task.
 type task struct {
@@ -288,7 +285,7 @@ func (f *Fleet) poll(ctx context.Context, t *task, etags map[*task]string) {
 	if err != nil {
 		return
 	}
-	f.seen[t.upstream].count(answer)
+	f.count(t.upstream, answer)
 	if answer.StatusCode == http.StatusOK {
 		etags[t] = answer.Header.Get("ETag")
 		t.saw(gjson.GetBytes(body, "status").Str, gjson.GetBytes(body, "terminal").Bool())
@@ -296,24 +293,27 @@ func (f *Fleet) poll(ctx context.Context, t *task, etags map[*task]string) {
 }
 
 // count notes one answer by its Cache-Status (RFC 9211).
-func (c *counts) count(answer *http.Response) {
-	c.polls.Add(1)
+func (f *Fleet) count(upstream string, answer *http.Response) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.seen[upstream]
+	c.polls++
 	if answer.StatusCode == http.StatusNotModified {
-		c.notModified.Add(1)
+		c.notModified++
 	}
 	status := answer.Header.Get("Cache-Status")
 	has := func(s string) bool { return strings.Contains(status, s) }
 	switch {
 	case answer.StatusCode >= 400:
-		c.problems.Add(1)
+		c.problems++
 	case has("detail=stale-if-error"), has("detail=breaker-open"), has("detail=rate-limited"):
-		c.stale.Add(1)
+		c.stale++
 	case has("collapsed"):
-		c.collapsed.Add(1)
+		c.collapsed++
 	case has("fwd="):
-		c.asked.Add(1)
+		c.asked++
 	default:
-		c.hits.Add(1)
+		c.hits++
 	}
 }
 

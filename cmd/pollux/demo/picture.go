@@ -21,25 +21,20 @@ type picture struct {
 
 // upstreamPicture is what one upstream was asked and what its clients were told.
 type upstreamPicture struct {
-	name                                                        string
-	polls, hits, collapsed, stale, asked, notModified, problems int64
-	upstreamPolls                                               int64
+	name string
+	counts
+	upstreamPolls int64
 }
 
 // picture is the present moment.
 func (f *Fleet) picture(clients int) picture {
 	p := picture{base: f.base, clients: clients, elapsed: time.Since(f.started), statuses: map[string]int{}}
 	asked := f.sandbox.Stats().Upstreams
-	for _, u := range f.upstreams {
-		c := f.seen[u.Name]
-		p.upstreams = append(p.upstreams, upstreamPicture{
-			name: u.Name, polls: c.polls.Load(), hits: c.hits.Load(), collapsed: c.collapsed.Load(), stale: c.stale.Load(),
-			asked: c.asked.Load(), notModified: c.notModified.Load(), problems: c.problems.Load(),
-			upstreamPolls: asked[u.Provider.Name].Polls,
-		})
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, u := range f.upstreams {
+		p.upstreams = append(p.upstreams, upstreamPicture{u.Name, *f.seen[u.Name], asked[u.Provider.Name].Polls})
+	}
 	p.trouble = f.trouble
 	for _, t := range slices.Concat(f.tasks[:]...) {
 		t.mu.Lock()
