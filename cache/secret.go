@@ -127,5 +127,5 @@ func makeSecretFile(path string) error {
 			return err
 		}
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }

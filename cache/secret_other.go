@@ -4,6 +4,8 @@ package cache
 
 import "io/fs"
 
-// Modes say nothing about access here, and directories cannot be synced.
+// Modes say nothing about access here.
 func exposed(fs.FileMode) bool { return false }
-func syncDir(string) error     { return nil }
+
+// SyncDir does nothing: directories cannot be synced here.
+func SyncDir(string) error { return nil }

@@ -12,8 +12,8 @@ import (
 // than its owner.
 func exposed(mode fs.FileMode) bool { return mode.Perm()&0o077 != 0 }
 
-// syncDir makes the names in dir survive a power loss.
-func syncDir(dir string) error {
+// SyncDir makes the names in dir survive a power loss.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

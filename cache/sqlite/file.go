@@ -123,7 +123,7 @@ func moveAside(path string, now time.Time) (aside string, moved bool, err error)
 			return "", moved, err
 		}
 	}
-	return aside, moved, syncDir(filepath.Dir(path))
+	return aside, moved, cache.SyncDir(filepath.Dir(path))
 }
 
 func anyExists(path string) bool {
@@ -150,5 +150,5 @@ func renameDurably(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
+	return cache.SyncDir(filepath.Dir(to))
 }

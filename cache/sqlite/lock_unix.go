@@ -37,12 +37,3 @@ func lockFile(path string) (*fileLock, error) {
 }
 
 func (l *fileLock) release() error { return l.f.Close() }
-
-// syncDir makes the names in dir survive a power loss.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -31,6 +31,3 @@ func lockFile(path string) (*fileLock, error) {
 }
 
 func (l *fileLock) release() error { return l.f.Close() }
-
-// Directories cannot be synced here.
-func syncDir(string) error { return nil }
