@@ -69,7 +69,7 @@ While it runs it is controlled under /_sandbox/:
 	for _, line := range t.Lines(table, 0)[1:] { // without the empty heads
 		fmt.Fprintln(t.Stdout, line)
 	}
-	if err := serveHTTP(ctx, listener, server.Handler()); err != nil {
+	if err := serveHTTP(ctx, listener, server); err != nil {
 		return t.Fail("sandbox", err)
 	}
 	return exitOK

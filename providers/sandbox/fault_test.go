@@ -18,7 +18,7 @@ import (
 // listen serves s on a real socket until the test ends.
 func listen(t *testing.T, s *Server) (base string, client *http.Client) {
 	t.Helper()
-	server := httptest.NewUnstartedServer(s.Handler())
+	server := httptest.NewUnstartedServer(s)
 	server.Start()
 	t.Cleanup(server.Close)
 	client = server.Client()

@@ -101,9 +101,6 @@ func New(set *providers.Set, opts Options) (*Server, error) {
 // listens on addr (host:port).
 func BaseURL(addr, provider string) string { return "http://" + addr + "/" + provider }
 
-// Handler returns s itself.
-func (s *Server) Handler() http.Handler { return s }
-
 // Canary is what {canary} becomes in answers about the task with this id when
 // credential owns it, so that a body served to another caller gives itself away.
 func (s *Server) Canary(credential, id string) string { return canary(s.opts.Seed, credential, id) }

@@ -70,7 +70,7 @@ func (c *Call) getTask(ctx context.Context, _ func([]byte)) (toolResult, error) 
 	e := answer.Entry
 	path, offset, ok := a.at()
 	if !ok {
-		document := without(e.Document, "output")
+		document := filtered(string(e.Document), func(key string, _ gjson.Result) bool { return key != "output" })
 		return toolResult{structured: map[string]any{"document": json.RawMessage(document)}, text: string(document)}, nil
 	}
 	p, more := outputPage(e, path, offset)
@@ -83,17 +83,18 @@ func (c *Call) getTask(ctx context.Context, _ func([]byte)) (toolResult, error) 
 	return toolResult{structured: p, text: text}, nil
 }
 
-// without is an object without one of its members.
-func without(object []byte, member string) []byte {
-	out := make([]byte, 0, len(object))
-	gjson.ParseBytes(object).ForEach(func(key, value gjson.Result) bool {
-		if key.Str != member {
-			out = append(out, ',')
+// filtered is an object with those of its members that are kept.
+func filtered(object string, kept func(key string, value gjson.Result) bool) []byte {
+	out := append(make([]byte, 0, len(object)+2), '{')
+	gjson.Parse(object).ForEach(func(key, value gjson.Result) bool {
+		if kept(key.Str, value) {
+			if len(out) > 1 {
+				out = append(out, ',')
+			}
 			out = append(append(append(out, key.Raw...), ':'), value.Raw...)
 		}
 		return true
 	})
-	out[0] = '{'
 	return append(out, '}')
 }
 

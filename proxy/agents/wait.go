@@ -146,20 +146,11 @@ func (c *Call) state(ref string, a *Answer, output bool, text *strings.Builder) 
 
 // known is the object at path without its null members, null if none is left.
 func known(e *cache.Entry, path string) json.RawMessage {
-	out := []byte{'{'}
-	gjson.GetBytes(e.Document, path).ForEach(func(key, value gjson.Result) bool {
-		if value.Type != gjson.Null {
-			if len(out) > 1 {
-				out = append(out, ',')
-			}
-			out = append(append(append(out, key.Raw...), ':'), value.Raw...)
-		}
-		return true
-	})
-	if len(out) == 1 {
+	out := filtered(gjson.GetBytes(e.Document, path).Raw, func(_ string, value gjson.Result) bool { return value.Type != gjson.Null })
+	if len(out) == len("{}") {
 		return json.RawMessage("null")
 	}
-	return append(out, '}')
+	return out
 }
 
 // maxMessage bounds the message of a task's error, in bytes.

@@ -84,9 +84,6 @@ func (t *Template) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 // Empty reports whether the template is unset or writes nothing.
 func (t Template) Empty() bool { return len(t.pieces) == 0 }
 
-// Pieces returns what the template is made of, in order. It must not be changed.
-func (t Template) Pieces() []Piece { return t.pieces }
-
 // Append appends the template to dst, its placeholders written by fill.
 func (t Template) Append(dst []byte, fill func(dst []byte, p Piece) []byte) []byte {
 	for _, p := range t.pieces {
