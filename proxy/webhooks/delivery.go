@@ -116,13 +116,17 @@ func (d *delivery) encode() []byte {
 	return text
 }
 
-// decodeDelivery is the reverse of encode.
-func decodeDelivery(id string, hook *webhook, text []byte) (*delivery, error) {
+// openDelivery is the delivery to hook that was stored as row.
+func (w *Service) openDelivery(hook *webhook, row cache.Delivery) (*delivery, error) {
+	text, err := w.vault.open(sealedState, row.ID, row.State)
+	if err != nil {
+		return nil, err
+	}
 	var s storedState
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
 	}
-	d := &delivery{id: id, hook: hook, kind: s.Type, event: s.Event, created: s.Created, state: s.State,
+	d := &delivery{id: row.ID, hook: hook, kind: s.Type, event: s.Event, created: s.Created, state: s.State,
 		since: s.Since, failures: s.Failures, next: s.Next, attempts: s.Attempts, tries: max(s.Tries, len(s.Attempts))}
 	copy(d.partition[:], s.Partition)
 	return d, nil

@@ -223,14 +223,10 @@ func (w *Service) Load(ctx context.Context) error {
 		}
 		byID[row.ID] = hook
 	}
-	pending := map[*webhook][]*delivery{}
-	waiting := w.loadDeliveries(byID, deliveries)
-	for _, d := range waiting {
-		pending[d.hook] = append(pending[d.hook], d)
-	}
-	window := min(30*time.Second, time.Duration(len(waiting))*10*time.Millisecond) // spread, so that a restart is no flood
+	pending := w.loadDeliveries(byID, deliveries)
+	window := min(30*time.Second, time.Duration(pending)*10*time.Millisecond) // spread, so that a restart is no flood
 	for _, hook := range byID {
-		w.admit(hook, pending[hook], window)
+		w.admit(hook, window)
 	}
 	if lost > 0 {
 		w.log.Warn("stored webhooks could not be opened", "count", lost)
@@ -241,7 +237,7 @@ func (w *Service) Load(ctx context.Context) error {
 
 // admit takes in a webhook as it was stored: its tasks are followed again, its
 // pending messages sent within window. The lock is held.
-func (w *Service) admit(hook *webhook, pending []*delivery, window time.Duration) {
+func (w *Service) admit(hook *webhook, window time.Duration) {
 	hook.mine = w.looksAfter(hook.id)
 	for _, t := range hook.tasks { // the message is written before the task is marked
 		t.done = t.done || hook.gone || w.sent[w.vault.deliveryID(hook.id, &t.Key, OnTerminal, "")] != nil
@@ -257,7 +253,10 @@ func (w *Service) admit(hook *webhook, pending []*delivery, window time.Duration
 		}
 	}
 	now := time.Now()
-	for _, d := range pending {
+	for _, d := range hook.deliveries {
+		if d.state != DeliveryPending {
+			continue
+		}
 		if d.next = later(d.next, now.Add(time.Duration(rand.Float64()*float64(window)))); hook.gone || hook.barred(d) {
 			d.state = DeliveryGaveUp
 			continue
@@ -279,25 +278,21 @@ func (w *Service) openWebhook(row cache.Webhook) (*webhook, error) {
 	return hook, nil
 }
 
-// loadDeliveries gives webhooks their deliveries, and returns the pending ones.
-func (w *Service) loadDeliveries(byID map[string]*webhook, rows []cache.Delivery) (pending []*delivery) {
+// loadDeliveries gives webhooks their deliveries, and returns how many are pending.
+func (w *Service) loadDeliveries(byID map[string]*webhook, rows []cache.Delivery) (pending int) {
 	for _, row := range rows {
 		hook := byID[row.Webhook]
 		if hook == nil {
 			continue
 		}
-		text, err := w.vault.open(sealedState, row.ID, row.State)
-		if err != nil {
-			continue
-		}
-		d, err := decodeDelivery(row.ID, hook, text)
+		d, err := w.openDelivery(hook, row)
 		if err != nil {
 			continue
 		}
 		w.sent[d.id] = d
 		hook.deliveries = append(hook.deliveries, d)
 		if d.state == DeliveryPending {
-			pending = append(pending, d)
+			pending++
 		}
 	}
 	return pending

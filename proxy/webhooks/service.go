@@ -201,10 +201,7 @@ func (w *Service) Run(ctx context.Context) {
 	defer w.mu.Unlock()
 	for _, hook := range w.byID {
 		for _, t := range hook.tasks {
-			if t.release != nil {
-				w.releases = append(w.releases, t.release)
-				t.release = nil
-			}
+			w.unwatch(t)
 		}
 	}
 	for _, release := range w.releases {
@@ -268,16 +265,21 @@ func (w *Service) remove(hook *webhook) {
 	}
 }
 
+// unwatch lets go of a task when the lock is free again.
+func (w *Service) unwatch(t *followed) {
+	if t.release != nil {
+		w.releases = append(w.releases, t.release)
+		t.release = nil
+	}
+}
+
 // finish ends the following of a task. why is the type of the problem, "" if it just ended.
 func (w *Service) finish(t *followed, why string) {
 	if t.done {
 		return
 	}
 	t.done, t.problem, t.request = true, why, nil
-	if t.release != nil {
-		w.releases = append(w.releases, t.release)
-		t.release = nil
-	}
+	w.unwatch(t)
 	w.rooms[t.Partition].open--
 	w.open--
 	rest := slices.DeleteFunc(slices.Clone(w.byKey[t.Key]), func(o *followed) bool { return o == t })

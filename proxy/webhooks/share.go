@@ -142,10 +142,7 @@ func (w *Service) share(ctx context.Context, all bool) (ok bool) {
 func (w *Service) leave(hook *webhook) {
 	hook.mine = false
 	for _, t := range hook.tasks {
-		if t.release != nil {
-			w.releases = append(w.releases, t.release)
-			t.release = nil
-		}
+		w.unwatch(t)
 	}
 	for _, d := range hook.deliveries {
 		w.queue.remove(d)
@@ -196,7 +193,8 @@ func (w *Service) Refresh(ctx context.Context, id string) error {
 	default:
 		w.remove(old)
 	}
-	w.admit(hook, w.loadDeliveries(map[string]*webhook{id: hook}, rows), 0)
+	w.loadDeliveries(map[string]*webhook{id: hook}, rows)
+	w.admit(hook, 0)
 	w.poke()
 	return nil
 }
@@ -223,11 +221,7 @@ func (w *Service) merge(hook, stored *webhook, rows []cache.Delivery) {
 	hook.gone = hook.gone && (stored.gone || !hook.row.gone) // a 410 that is not stored yet stands
 	hook.secret, hook.former, hook.row = stored.secret, stored.former, stored.row
 	for _, row := range rows {
-		text, err := w.vault.open(sealedState, row.ID, row.State)
-		if err != nil {
-			continue
-		}
-		next, err := decodeDelivery(row.ID, hook, text)
+		next, err := w.openDelivery(hook, row)
 		if err != nil {
 			continue
 		}
