@@ -15,7 +15,7 @@ import (
 
 // persistUnchanged is how old the store's copy of an unchanged task may get, so
 // that a restart does not make answers look much older than they are.
-const persistUnchanged = 30 * time.Second
+const persistUnchanged = 2 * time.Minute
 
 // fact is something that became known of a task, whoever found it: a poll, a
 // read of the store, a create that passed, a settling step, a forget. Exactly
