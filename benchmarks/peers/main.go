@@ -128,7 +128,7 @@ var scenarios = []struct {
 	{"hit-many", func(b *bench) error {
 		return b.hits("10,000 documents, from memory", 10_000, pollux, nginx, varnish, bareWith(1), bareWith(10_000))
 	}},
-	{"miss", func(b *bench) error { return b.misses(pollux, nginx, varnish, reverse) }},
+	{"miss", func(b *bench) error { return b.misses(pollux, polluxForgetful(), nginx, varnish, reverse) }},
 	{"wake", func(b *bench) error { return b.wake(pollux, nginx, varnish, broadcast) }},
 	{"savings", func(b *bench) error { return b.savings(polluxWithin(b.short), nginx, varnish) }},
 	{"followers", (*bench).followers},

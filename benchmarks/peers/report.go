@@ -96,7 +96,7 @@ Each server is a process of its own, on the same cores as the clients and the up
 processes' own accounting (/proc/PID/stat, kernel time included), which neighbours disturb little; latencies and
 throughput depend on what else runs, so trust ratios. nginx and Varnish are configured for this job: the credential is
 part of the key, clients that ask at once are merged, answers are good for as long as Pollux keeps them. They cannot know
-which answers are final. Trickster is not here: the Go module proxy does not offer it.
+which answers are final. Trickster is not here: the Go module proxy answers 403 for it.
 `, command, time.Now().UTC().Format("2006-01-02"), output("git", "describe", "--tags", "--always", "--dirty"), first(output("/usr/sbin/nginx", "-v")),
 		first(output("/usr/sbin/varnishd", "-V")), runtime.Version(), machine())
 	for i := range b.tables {

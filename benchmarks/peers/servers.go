@@ -44,6 +44,16 @@ func bareWith(documents int) server {
 	return s
 }
 
+// polluxForgetful is Pollux without a store: what it costs beside that.
+func polluxForgetful() server {
+	s := pollux
+	s.name = "Pollux without a store"
+	s.start = func(dir, upstream string, lifetime time.Duration) (*process, error) {
+		return startPolluxWith(dir, upstream, lifetime, "\nstore: {driver: none}")
+	}
+	return s
+}
+
 // polluxWithin is Pollux that knows what the vendor allows.
 func polluxWithin(short bool) server {
 	rate := "{requests: 100, per: 1m, burst: 16}"
