@@ -53,12 +53,7 @@ func Load(fsys fs.FS) (*Set, error) {
 		case ext != ".yaml":
 			return nil
 		}
-		data, err := readFile(fsys, name)
-		if err != nil {
-			faults = append(faults, strictyaml.Fault{File: name, Message: err.Error()})
-			return nil
-		}
-		p, more := parseProvider(name, data)
+		p, more := load(fsys, name)
 		faults = append(faults, more...)
 		if p != nil && p.Name != "" {
 			all = append(all, p)
@@ -80,6 +75,15 @@ var (
 	errUnreadable = errors.New("cannot be read")
 	errIrregular  = errors.New("is no regular file")
 )
+
+// load reads one file. The provider is unusable if there are faults.
+func load(fsys fs.FS, name string) (*Provider, strictyaml.Faults) {
+	data, err := readFile(fsys, name)
+	if err != nil {
+		return nil, strictyaml.Faults{{File: name, Message: err.Error()}}
+	}
+	return parseProvider(name, data)
+}
 
 // readFile reads a file, and little more of it than its parser would accept.
 // Opening a pipe takes until somebody writes to it, so that is not tried.
@@ -106,11 +110,7 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 // LoadFile reads and checks one provider file, whatever else is beside it. Its
 // error is strictyaml.Faults.
 func LoadFile(fsys fs.FS, name string) (*Set, error) {
-	data, err := readFile(fsys, name)
-	if err != nil {
-		return nil, strictyaml.Faults{{File: name, Message: err.Error()}}
-	}
-	p, faults := parseProvider(name, data)
+	p, faults := load(fsys, name)
 	if len(faults) > 0 {
 		return nil, faults
 	}
@@ -151,7 +151,7 @@ func (s *Set) Get(name string) *Provider { return s.byName[name] }
 // All returns every provider, sorted by name.
 func (s *Set) All() []*Provider { return slices.Clone(s.sorted) }
 
-// parseProvider reads one file. The provider is unusable if there are faults.
+// parseProvider reads the text of a file of that name.
 func parseProvider(name string, data []byte) (*Provider, strictyaml.Faults) {
 	file, faults := format.Parse(name, data)
 	if file == nil {

@@ -3,8 +3,9 @@ package sandbox
 import (
 	"fmt"
 	"net/url"
-	"pollux/providers/sandbox/script"
 	"strings"
+
+	"pollux/providers/sandbox/script"
 )
 
 // kind says what a request is for.

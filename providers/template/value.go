@@ -2,6 +2,7 @@ package template
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -68,14 +69,15 @@ func HasDotSegment(value []byte) bool {
 // percent-escape once (RFC 3986, section 2.1). A plus stays a plus. Without
 // raw, bytes that a URL cannot hold unescaped are refused.
 func Unescape(dst, escaped []byte, raw bool) (decoded []byte, fault string) {
+	var octet [1]byte
 	for i := 0; i < len(escaped); i++ {
 		c := escaped[i]
 		switch {
 		case c == '%':
-			if i+2 >= len(escaped) || !isHex(escaped[i+1]) || !isHex(escaped[i+2]) {
+			if n, _ := hex.Decode(octet[:], escaped[i+1:min(i+3, len(escaped))]); n != 1 {
 				return dst, "has a malformed percent-escape"
 			}
-			c = fromHex(escaped[i+1])<<4 | fromHex(escaped[i+2])
+			c = octet[0]
 			i += 2
 		case !raw && (c <= ' ' || c >= 0x7f || c == '#'):
 			return dst, "has a byte that must be percent-encoded"
@@ -83,20 +85,6 @@ func Unescape(dst, escaped []byte, raw bool) (decoded []byte, fault string) {
 		dst = append(dst, c)
 	}
 	return dst, ""
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-func fromHex(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	}
-	return c - 'a' + 10
 }
 
 // AppendPathValue escapes value as one path segment. Unreserved characters
