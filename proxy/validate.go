@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"pollux/providers/format"
 	"pollux/proxy/access"
 	"pollux/proxy/edge"
 	"pollux/proxy/wire"
@@ -86,12 +86,8 @@ func (v *validation) publicURL(s string) {
 	if s == "" {
 		return
 	}
-	u, err := url.Parse(s)
-	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		v.fault("public_url", "want an absolute http or https URL")
-	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		v.fault("public_url", "want no user, query or fragment")
+	if _, err := format.ParseBaseURL(s); err != nil {
+		v.fault("public_url", "%v", err)
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"pollux/providers/template"
 )
 
-// ParseBaseURL reads the URL that an upstream's paths are relative to: an
-// absolute http or https URL, with a path prefix at most. Its errors never
-// hold the text.
+// ParseBaseURL reads the URL that paths are relative to, an upstream's or
+// Pollux's own: an absolute http or https URL, with a path prefix at most. Its
+// errors never hold the text.
 func ParseBaseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
