@@ -121,11 +121,14 @@ func (p *Poller) number(f *flight) {
 	}
 	if f.version, f.alone = f.report.Token, 0; f.version != 0 {
 		f.report.Generation = f.generation
-	} else if f.known != nil { // without the store, which alone gives versions
-		f.version, f.alone = f.known.Version, f.known.Alone+1
-	} else {
-		f.alone = 1
+	} else { // without the store, which alone gives versions: after whatever is known, and is being asked
+		newest := f.rec.asked
+		if f.known != nil {
+			newest = newest.orLater(number{f.known.Version, f.known.Alone})
+		}
+		f.version, f.alone = newest.version, newest.alone+1
 	}
+	f.rec.asked = f.rec.asked.orLater(number{f.version, f.alone})
 }
 
 // beginAlone lets f ask although the store does not answer, with a share of the

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -397,4 +398,54 @@ func TestHistoriesAlone(t *testing.T) {
 		}
 		plays.Go(func() { newPlay(t, seed).run(set, []cache.Store{db}, 5*time.Second) })
 	}
+}
+
+// slowFirst answers the second poll before the first.
+type slowFirst struct {
+	polls   atomic.Int64
+	release chan struct{}
+}
+
+func (s *slowFirst) RoundTrip(*cache.ID, *http.Request) (*http.Response, error) {
+	n := s.polls.Add(1)
+	if n == 1 {
+		<-s.release
+	}
+	return reply(200, fmt.Sprintf(`{"id":"j","state":"running","text":"%d"}`, n))
+}
+
+func (*slowFirst) Close() {}
+
+// TestTwoPollsAfterAForget: of a poll that was granted just after the task was
+// forgotten, and one made after it without the store, the later one stands.
+func TestTwoPollsAfterAForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newPlay(t, 0)
+		var stop context.CancelFunc
+		h.ctx, stop = context.WithCancel(context.Background())
+		const call = 100 * time.Millisecond
+		shared := clustertest.New(clustertest.Faults{Call: func() time.Duration { return call }})
+		n := h.join(stepsSet(t), shared.Join())
+		up := &slowFirst{release: make(chan struct{})}
+		n.Upstream([]byte("steps")).Transport = up
+		r := (&bench{Poller: n.Poller, t: t, name: "steps"}).request("a", "j")
+		var polls sync.WaitGroup
+		polls.Go(func() { n.Poll(t.Context(), r) })
+		time.Sleep(call / 2) // the store is being asked
+		if err := n.Forget(&r.Key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(call)
+		n.store.Lose(true)
+		if a := n.Poll(t.Context(), r); a.Entry == nil || n.h.placeOf(a.Entry).value != 2 {
+			t.Fatalf("second poll: %+v", a)
+		}
+		close(up.release)
+		polls.Wait()
+		if a, ok := n.Cached(r.Upstream, r.Partition, &r.Key, time.Now()); !ok || n.h.placeOf(a.Entry).value != 2 {
+			t.Errorf("what stands in the end: %v, %s; want the answer to the later poll", ok, a.Entry.Native)
+		}
+		stop()
+		h.work.Wait()
+	})
 }

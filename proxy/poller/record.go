@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"cmp"
 	"encoding/binary"
 	"sync"
 	"time"
@@ -21,11 +22,23 @@ type record struct {
 
 	mu         sync.Mutex // guards what follows; taken before the locks of memory and observers, never inside them
 	generation uint64     // what was asked in an older one is void
+	asked      number     // the last under which a poll was made; more than one may be under way after a forget
 	hinted     uint64     // what was asked before, by version, is stale
 	told       told       // what observers know
 	failed     *failing   // the last poll, if it failed a moment ago
 	heed       time.Time  // until when the upstream asked not to be asked, whatever else it answered
 	losses     losses     // polls in a row that said that there is no such task
+}
+
+// number is a version, and how many polls were made since without the store.
+type number struct{ version, alone uint64 }
+
+// orLater returns the later of two.
+func (n number) orLater(other number) number {
+	if cmp.Or(cmp.Compare(n.version, other.version), cmp.Compare(n.alone, other.alone)) < 0 {
+		return other
+	}
+	return n
 }
 
 // told identifies what observers were told of a task: a hash of the document,
