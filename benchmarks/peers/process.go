@@ -2,16 +2,15 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // process is a server that is measured, with the processes that it started.
@@ -44,8 +43,8 @@ func start(name, address string, cmd *exec.Cmd) (*process, error) {
 
 // stop ends the server and what it started.
 func (p *process) stop() {
-	for _, pid := range family(p.cmd.Process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	for _, one := range p.family() {
+		_ = syscall.Kill(one.PID, syscall.SIGKILL)
 	}
 	_ = p.cmd.Wait()
 }
@@ -53,73 +52,45 @@ func (p *process) stop() {
 // cpu is the time that the server and its children have spent on processors so
 // far, in the kernel included.
 func (p *process) cpu() time.Duration {
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux
-	var sum time.Duration
-	for _, pid := range family(p.cmd.Process.Pid) {
-		if fields, err := stat(pid); err == nil {
-			user, _ := strconv.ParseInt(fields[11], 10, 64) // utime, the 14th; see proc(5)
-			system, _ := strconv.ParseInt(fields[12], 10, 64)
-			sum += time.Duration(user+system) * tick
+	var sum float64
+	for _, one := range p.family() {
+		if s, err := one.Stat(); err == nil {
+			sum += s.CPUTime()
 		}
 	}
-	return sum
+	return time.Duration(sum * float64(time.Second))
 }
 
 // resident is the memory that the server and its children have in use and share
 // with nobody, in bytes.
 func (p *process) resident() int64 {
-	var sum int64
-	for _, pid := range family(p.cmd.Process.Pid) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			if strings.HasPrefix(line, "Private_Clean:") || strings.HasPrefix(line, "Private_Dirty:") {
-				n, _ := strconv.ParseInt(strings.Fields(line)[1], 10, 64)
-				sum += n << 10
-			}
+	var sum uint64
+	for _, one := range p.family() {
+		if m, err := one.ProcSMapsRollup(); err == nil {
+			sum += m.PrivateClean + m.PrivateDirty
 		}
 	}
-	return sum
+	return int64(sum)
 }
 
-// family is a process with all its descendants.
-func family(root int) []int {
-	entries, err := os.ReadDir("/proc")
+// family is the server with all its descendants.
+func (p *process) family() procfs.Procs {
+	root, err := procfs.NewProc(p.cmd.Process.Pid)
 	if err != nil {
-		return []int{root}
+		return nil
 	}
-	children := map[int][]int{}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if fields, err := stat(pid); err == nil {
-			parent, _ := strconv.Atoi(fields[1])
-			children[parent] = append(children[parent], pid)
+	children := map[int]procfs.Procs{}
+	running, _ := procfs.AllProcs()
+	for _, one := range running {
+		if s, err := one.Stat(); err == nil {
+			children[s.PPID] = append(children[s.PPID], one)
 		}
 	}
-	all := []int{root}
+	all := procfs.Procs{root}
 	for i := 0; i < len(all); i++ {
-		all = append(all, children[all[i]]...)
+		all = append(all, children[all[i].PID]...)
 	}
 	return all
-}
-
-// stat returns what follows the name of a process in /proc/PID/stat: its state,
-// its parent, and so on. The name may hold anything.
-func stat(pid int) ([]string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil, err
-	}
-	_, rest, ok := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
-	if fields := strings.Fields(rest); ok && len(fields) > 20 {
-		return fields, nil
-	}
-	return nil, errors.New("no line of /proc/PID/stat")
 }
 
 // freeAddress is an address of loopback that nobody listens on.
