@@ -86,13 +86,10 @@ func newUpstream(p *providers.Provider, opts Options) (*upstream, error) {
 // idParam is the last parameter that names the task, as in
 // Parser.TaskID; "" if there is none.
 func idParam(p *providers.Provider) string {
-	name := ""
-	for _, param := range p.Params {
-		if param.Task {
-			name = param.Name
-		}
+	if i := p.Params.Task(); i >= 0 {
+		return p.Params[i].Name
 	}
-	return name
+	return ""
 }
 
 // newTask is what a task is made from.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"pollux/cmd/pollux/console"
 	"pollux/providers"
 )
@@ -54,7 +56,7 @@ func (f *connectionFlags) polluxKey(t *console.Terminal, file *clientFile) (stri
 		}
 	}
 	key = cmp.Or(key, file.Key)
-	if !sendable(key) {
+	if !httpguts.ValidHeaderFieldValue(key) {
 		return "", wrongUsage("the Pollux key holds characters that no header may hold")
 	}
 	return key, nil
@@ -133,7 +135,7 @@ func (f *connectionFlags) headerFlags(t *console.Terminal) ([]providers.Field, e
 // value of Authorization. A value without a scheme is a bearer token.
 func environmentCredential(text string) ([]providers.Field, error) {
 	text = strings.TrimSpace(text)
-	if name, _, ok := strings.Cut(text, ": "); !ok || !isHeaderName(name) {
+	if name, _, ok := strings.Cut(text, ": "); !ok || !httpguts.ValidHeaderFieldName(name) {
 		if !strings.ContainsAny(text, " \t") {
 			text = "Bearer " + text
 		}
@@ -163,28 +165,12 @@ func headerLine(line string) (providers.Field, error) {
 // name may be half of a secret.
 func headerField(name, value string) (providers.Field, error) {
 	switch {
-	case !isHeaderName(name):
+	case !httpguts.ValidHeaderFieldName(name):
 		return providers.Field{}, wrongUsage("want Name: value, with the name of a header")
-	case value == "" || !sendable(value):
+	case value == "" || !httpguts.ValidHeaderFieldValue(value):
 		return providers.Field{}, wrongUsage("the value of %s is empty, or holds characters that no header may hold", name)
 	}
 	return providers.Field{Name: http.CanonicalHeaderKey(name), Value: value}, nil
-}
-
-// isHeaderName reports whether s is a token (RFC 9110, section 5.6.2).
-func isHeaderName(s string) bool {
-	for _, c := range s {
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !letter && (c > '~' || !strings.ContainsRune("!#$%&'*+-.^_`|~", c)) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// sendable reports whether s may stand in a header.
-func sendable(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
 }
 
 // secretFile reads a file that holds a secret, - being the standard input.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"pollux/cmd/pollux/console"
 )
 
@@ -199,7 +201,7 @@ func (b *bridge) request(m *envelope, line []byte) request {
 	}
 	if m.Params.Meta.Revision != "" {
 		h.Set("Mcp-Method", m.Method)
-		if name := cmp.Or(m.Params.TaskID, m.Params.Name); sendable(name) && name != "" {
+		if name := cmp.Or(m.Params.TaskID, m.Params.Name); httpguts.ValidHeaderFieldValue(name) && name != "" {
 			h.Set("Mcp-Name", name)
 		}
 	}
