@@ -8,7 +8,6 @@ import (
 )
 
 func (l *loader) params() {
-	slashes := -1
 	for _, member := range l.written.Params {
 		f, at := member.Value, member.Node
 		param := template.Param{
@@ -29,11 +28,8 @@ func (l *loader) params() {
 		if param.Slashes && param.In != "path" {
 			l.fault(at, "params", "has slashes: true, which only a parameter of the path needs")
 		}
-		if param.Slashes && slashes >= 0 {
+		if param.Slashes && slices.ContainsFunc(l.file.Params, func(p template.Param) bool { return p.Slashes }) {
 			l.fault(at, "params", "has slashes: true like another one: where one ends and the other begins could not be told")
-		}
-		if param.Slashes {
-			slashes = len(l.file.Params)
 		}
 		if f.Max.Node != nil {
 			if param.Max = f.Max.Value; param.Max < 1 || param.Max > template.LongestMax {
@@ -60,7 +56,7 @@ func (l *loader) params() {
 		}
 		l.file.Params = append(l.file.Params, param)
 	}
-	if !slices.ContainsFunc(l.file.Params, func(p template.Param) bool { return p.Task }) {
+	if l.file.Params.Task() < 0 {
 		l.fault(nil, "params", "wants a parameter that is the task's id: one in: path, or one in: query or body with task: true")
 	}
 }

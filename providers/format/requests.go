@@ -53,10 +53,9 @@ func (l *loader) request(t text, key string, wild bool) template.Request {
 }
 
 func (l *loader) creates() {
-	listed := l.root.Get("create") != nil && l.root.Get("create").Kind() == strictyaml.List
 	for i, c := range l.written.Create {
 		key := "create"
-		if listed {
+		if l.root.Get("create").Kind() == strictyaml.List {
 			key = fmt.Sprintf("create[%d]", i)
 		}
 		l.create(c, key)
@@ -77,9 +76,7 @@ func (l *loader) create(f createFile, key string) {
 	for i := range f.ID {
 		c.IDs = append(c.IDs, l.idSource(&f.ID[i], true))
 	}
-	if f.Continues.Node != nil {
-		l.path(f.Continues)
-	}
+	l.path(f.Continues)
 	for _, member := range f.Params {
 		l.path(member.Value)
 		i, ok := l.file.Params.Index(member.Name)
@@ -94,7 +91,7 @@ func (l *loader) create(f createFile, key string) {
 
 // path checks a GJSON path.
 func (l *loader) path(t text) {
-	if t.Node == nil || t.Node.Broken() {
+	if t.Node == nil {
 		return
 	}
 	if err := normalize.CheckPath(t.Value); err != nil {

@@ -35,10 +35,8 @@ func (l *loader) sweep() {
 	if s.Request.Method != "" && s.Request.Method != http.MethodGet {
 		l.fault(f.Request.Node, "", "want a GET request: a listing changes nothing")
 	}
-	if task := l.file.Params.Task(); task >= 0 && s.Request.Method != "" {
-		if s.Request.Count(task) > 0 {
-			l.fault(f.Request.Node, "", "names one task by {%s}, and wants the listing of many", l.file.Params[task].Name)
-		}
+	if task := l.file.Params.Task(); task >= 0 && s.Request.Count(task) > 0 {
+		l.fault(f.Request.Node, "", "names one task by {%s}, and wants the listing of many", l.file.Params[task].Name)
 	}
 	if f.Items.Node == nil {
 		l.fault(nil, "sweep.items", "is missing: the GJSON path of the list; @this if the answer is one")
