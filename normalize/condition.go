@@ -129,8 +129,7 @@ func CompileCondition(spec ExprSpec) (*Condition, *Fault) {
 
 // exprMessage leaves out the drawing of the code that expr puts in its errors.
 func exprMessage(err error) string {
-	var at *file.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*file.Error](err); ok {
 		return fmt.Sprintf("%s (column %d)", at.Message, at.Column+1)
 	}
 	return err.Error()

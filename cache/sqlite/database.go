@@ -168,9 +168,9 @@ func guarded(f func() error) (err error) {
 // still be held, or from a memory fault that the driver caught. The connection
 // is lost, the content need not be.
 func fault(err error) bool {
-	var f *faultError
-	var e *sqlite.Error
-	return errors.As(err, &f) || errors.As(err, &e) && e.Code() == sqlite3.SQLITE_IOERR_IN_PAGE
+	_, panicked := errors.AsType[*faultError](err)
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return panicked || ok && e.Code() == sqlite3.SQLITE_IOERR_IN_PAGE
 }
 
 // damageError says that the content of the file is wrong, where SQLite's own
@@ -192,21 +192,13 @@ func asDamage(err error) error {
 // damage reports whether err says that the content of the file is wrong, as
 // opposed to a disk that is full or cannot be read.
 func damage(err error) bool {
-	var marked *damageError
-	if errors.As(err, &marked) {
-		return true
-	}
-	switch code(err) {
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return true
-	}
-	return false
+	_, marked := errors.AsType[*damageError](err)
+	return marked || code(err) == sqlite3.SQLITE_CORRUPT || code(err) == sqlite3.SQLITE_NOTADB
 }
 
 // code returns the primary SQLite result code of err, 0 if it has none.
 func code(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0

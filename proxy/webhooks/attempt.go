@@ -13,6 +13,7 @@ import (
 
 	"pollux/providers"
 	"pollux/proxy/egress"
+	"pollux/proxy/wire"
 )
 
 const (
@@ -201,14 +202,13 @@ func (st *Settings) send(ctx context.Context, url, id string, body []byte, secre
 func reasonOf(err error) string {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
-	var timeout interface{ Timeout() bool }
 	var proxy *egress.Error
 	switch {
 	case errors.Is(err, ErrAddress), errors.Is(err, ErrPlain):
 		return "the address is not allowed"
 	case errors.As(err, &certificate):
 		return "the certificate is not trusted"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), wire.IsTimeout(err):
 		return "timeout"
 	case errors.As(err, &proxy):
 		return proxy.Error()

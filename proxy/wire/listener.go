@@ -127,8 +127,7 @@ func passing(err error) bool {
 }
 
 func errnoOf(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
 	return "unknown"
