@@ -96,6 +96,8 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 		if over(next) && !over(known) {
 			p.tracer.Ended(next)
 		}
+	} else if f.entry != nil {
+		p.tracker.Heard(next)
 	}
 	p.memory.Put(next, p.keep(u, next, time.Now()))
 	p.tell(rec, next)

@@ -68,6 +68,8 @@ func (p *Poller) Heard(news []cache.Notice, lost bool) {
 		case held && e.NewerThan(&cache.Entry{Generation: n.Generation, Version: n.Version}):
 		case held, p.watches.has(&n.Key), p.partitions.Get(&n.Key) != nil:
 			p.rereads.add(n.Key)
+		default:
+			p.tracker.Leave(&n.Key)
 		}
 	}
 }

@@ -75,6 +75,17 @@ func (t *Tracker) Learn(known, e *cache.Entry) {
 	if changed(known, e) {
 		u.Learn(group, e.History, e.FirstSeen, e.CreatedAt, e.CompletedAt)
 	}
+	t.follow(group, e)
+}
+
+// Heard takes in what another process has learnt of a task: it is no sample here.
+func (t *Tracker) Heard(e *cache.Entry) {
+	if u := t.upstream(e.Upstream); u != nil {
+		t.follow(u.Group(e), e)
+	}
+}
+
+func (t *Tracker) follow(group string, e *cache.Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e.Terminal {
@@ -82,6 +93,14 @@ func (t *Tracker) Learn(known, e *cache.Entry) {
 		return
 	}
 	t.track(e.Key, tracked{e.Partition, e.Upstream, group, e.Status, e.StatusSince()})
+}
+
+// Leave leaves a task to another process, which has news of it that are of no use
+// here.
+func (t *Tracker) Leave(key *cache.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.running, *key)
 }
 
 // changed reports whether the very answer that made e changed the status.

@@ -32,9 +32,8 @@ func life(tr *Tracker, n byte, group string, ran time.Duration, start time.Time,
 	return e.Key
 }
 
-func TestStuck(t *testing.T) {
-	start := time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)
-	const enough = 20 // samples, to know how long a status takes
+func newUpstream(t *testing.T) *upstream.Upstream {
+	t.Helper()
 	cfg := upstream.DefaultConfig()
 	cfg.Provider, cfg.BaseURL = "shannon", "http://upstream.test"
 	set, err := providers.Builtin()
@@ -45,7 +44,14 @@ func TestStuck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer u.Close()
+	t.Cleanup(u.Close)
+	return u
+}
+
+func TestStuck(t *testing.T) {
+	start := time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)
+	const enough = 20 // samples, to know how long a status takes
+	u := newUpstream(t)
 	tr := New(cache.None{}, func(name string) *upstream.Upstream {
 		if name == "one" {
 			return u
@@ -62,7 +68,7 @@ func TestStuck(t *testing.T) {
 		t.Errorf("%d stuck with %d samples", n, enough-1)
 	}
 	life(tr, 50, "m", 10*time.Second, start, true)
-	patience := 10*time.Second + cfg.Freshness.InProgress
+	patience := 10*time.Second + u.Config.Freshness.InProgress
 	if n := count(start.Add(time.Second + patience)); n != 0 {
 		t.Errorf("%d stuck although others needed as long", n)
 	}
@@ -86,5 +92,26 @@ func TestStuck(t *testing.T) {
 	}
 	if counts := tr.index.Counts(&cache.Sight{All: true}); counts["one"]["completed"] != enough || counts["one"]["unknown"] != 1 {
 		t.Errorf("the index counts %v", counts)
+	}
+}
+
+// TestElsewhere: a task that another process follows to its end is not taken for
+// one that runs for ever.
+func TestElsewhere(t *testing.T) {
+	u := newUpstream(t)
+	tr := New(cache.None{}, func(string) *upstream.Upstream { return u })
+	at := time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)
+	running := func(n byte) *cache.Entry {
+		return &cache.Entry{Key: cache.ID{n}, Partition: cache.ID{9}, Upstream: "one", Status: "in_progress", FirstSeen: at, ObservedAt: at}
+	}
+	for n := range byte(3) {
+		tr.Heard(running(n))
+	}
+	ended := running(0)
+	ended.Status, ended.Terminal = "completed", true
+	tr.Heard(ended)
+	tr.Leave(&cache.ID{1})
+	if _, ok := tr.running[cache.ID{2}]; !ok || len(tr.running) != 1 {
+		t.Errorf("running: %v, want the task of which nobody else has news", tr.running)
 	}
 }
