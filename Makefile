@@ -21,7 +21,7 @@ PARALLEL := 4
 # translated from C: there it finds nothing and triples what a test costs.
 RACE := -race '-gcflags=modernc.org/...=-race=false'
 
-.PHONY: build demo test quick deps lint fmt fuzz bench bench-peers soak soak-replicas release-check
+.PHONY: build demo test quick deps lint fmt fuzz bench bench-peers bench-replicas soak soak-replicas release-check
 
 build:               ## bin/pollux
 	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
@@ -72,6 +72,12 @@ bench:               ## benchmarks beside the code; see benchmarks/ for the load
 bench-peers: build   ## Pollux beside nginx, Varnish and bare Go, into benchmarks/PEERS.md (Debian, as root); PEERS=-short takes minutes
 	@test -x /usr/sbin/nginx -a -x /usr/sbin/varnishd || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light varnish >/dev/null; }
 	go run ./benchmarks/peers -pollux bin/pollux -out benchmarks $(PEERS)
+
+bench-replicas:      ## one, two and three replicas beside the embedded store, and calls of PostgreSQL (root), as in benchmarks/REPLICAS.md
+	go test ./cmd/pollux -run '^$$' -bench 'ReplicasPolls' -benchtime 200000x
+	go test ./cmd/pollux -run '^$$' -bench 'ReplicasMisses' -benchtime 6000x
+	go test ./cmd/pollux -run '^$$' -bench 'ReplicasFollowers' -benchtime 360x
+	go test ./cache/postgres -run '^$$' -bench 'Begin|Commit|Get|Notice' -benchtime 5000x
 
 soak-replicas:       ## 20 deaths of replicas, 20 s of every trouble, random faults, 1,000,000 rows (PostgreSQL, root)
 	POLLUX_SOAK=20 go test ./cmd/pollux -run 'TestReplicas(TakeOver|Trouble|Faults)' -count=1 -timeout 60m -v

@@ -38,7 +38,7 @@ func write(t *testing.T, name, text string) string {
 	return writeIn(t, t.TempDir(), name, text)
 }
 
-func writeIn(t *testing.T, dir, name, text string) string {
+func writeIn(t testing.TB, dir, name, text string) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -121,6 +121,7 @@ type replicaSet struct {
 	file     string
 	env      []string
 	all      []*replica
+	direct   bool // without a Link to the database
 }
 
 // replica is a process of its own.
@@ -134,7 +135,7 @@ type replica struct {
 
 // newReplicas starts n processes. more is added to the
 // config of the upstream.
-func newReplicas(t *testing.T, n int, more string) *replicaSet {
+func newReplicas(t testing.TB, n int, more string) *replicaSet {
 	t.Helper()
 	database, err := pgtest.Start("fsync=off")
 	if err != nil {
@@ -144,27 +145,34 @@ func newReplicas(t *testing.T, n int, more string) *replicaSet {
 	return newReplicasOn(t, database, n, more)
 }
 
-// newReplicasOn starts n processes on a database.
-func newReplicasOn(t *testing.T, database *pgtest.Server, n int, more string) *replicaSet {
+// newReplicasOn starts n processes on a database; nil: one on the embedded store.
+func newReplicasOn(t testing.TB, database *pgtest.Server, n int, more string) *replicaSet {
 	t.Helper()
 	s := &replicaSet{t: t, database: database, upstream: newCounted(t)}
+	_, s.direct = t.(*testing.B)
 	dir := t.TempDir()
 	if err := os.Mkdir(dir+"/providers", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	writeIn(t, dir, "providers/counting.yaml", counting)
+	store := `{driver: postgres, address: "${DATABASE_URL}"}`
+	if database == nil {
+		store = "{path: " + dir + "/p.db}"
+	}
 	s.file = writeIn(t, dir, "config.yaml", fmt.Sprintf(`listen: 127.0.0.1:0
 provider_dir: %s/providers
-store: {driver: postgres, address: "${DATABASE_URL}"}
+store: %s
 upstreams: {up: {provider: counting, base_url: %s%s}}
 webhooks: {allow_networks: [127.0.0.0/8]}
-`, dir, s.upstream.URL, more))
+`, dir, store, s.upstream.URL, more))
 	s.env = []string{asProgram + "=1", "POLLUX_STORE_KEY=" + storeKey}
 	for range n {
 		s.start()
 	}
 	for _, r := range s.all {
-		r.log.await(t, fmt.Sprintf("msg=replicas living=%d", n))
+		if database != nil {
+			r.log.await(t, fmt.Sprintf("msg=replicas living=%d", n))
+		}
 	}
 	return s
 }
@@ -176,9 +184,17 @@ func (s *replicaSet) start() *replica {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := &replica{link: s.database.Link(s.t), log: newTranscript(), ended: make(chan struct{})}
+	r := &replica{log: newTranscript(), ended: make(chan struct{})}
 	r.process = exec.Command(self, "serve", "--config", s.file)
-	r.process.Env = append(os.Environ(), append(s.env, "DATABASE_URL="+r.link.Address("postgres"))...)
+	r.process.Env = append(os.Environ(), s.env...)
+	switch {
+	case s.database == nil:
+	case s.direct:
+		r.process.Env = append(r.process.Env, "DATABASE_URL="+s.database.Address("postgres"))
+	default:
+		r.link = s.database.Link(s.t)
+		r.process.Env = append(r.process.Env, "DATABASE_URL="+r.link.Address("postgres"))
+	}
 	r.process.Stdout, r.process.Stderr = r.log, r.log
 	if err := r.process.Start(); err != nil {
 		s.t.Fatal(err)
@@ -191,7 +207,7 @@ func (s *replicaSet) start() *replica {
 			s.t.Logf("replica at %s:\n%s", r.base, r.log)
 		}
 	})
-	r.base = "http://" + r.log.await(s.t.(*testing.T), `msg=listening address=(\S+)`)[1]
+	r.base = "http://" + r.log.await(s.t, `msg=listening address=(\S+)`)[1]
 	s.all = append(s.all, r)
 	return r
 }

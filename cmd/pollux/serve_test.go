@@ -48,7 +48,7 @@ func (c *transcript) String() string {
 }
 
 // await waits until the text matches, and returns the submatches.
-func (c *transcript) await(t *testing.T, pattern string) []string {
+func (c *transcript) await(t testing.TB, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	late := time.After(20 * time.Second)

@@ -106,18 +106,39 @@ func (s *Server) Address(database string) string {
 	return fmt.Sprintf("postgres://pollux@127.0.0.1:%d/%s?sslmode=disable", s.Port, database)
 }
 
-// Signal sends all processes of the server a signal. Each has a session of its
-// own, so they are found by their parent.
+// Signal sends all processes of the server a signal.
 func (s *Server) Signal(sig syscall.Signal) error {
-	pid := s.process.Process.Pid
-	if err := syscall.Kill(pid, sig); err != nil {
-		return err
-	}
-	processes, err := filepath.Glob("/proc/[0-9]*/stat")
+	pids, err := s.processes()
 	if err != nil {
 		return err
 	}
-	for _, path := range processes {
+	if err := syscall.Kill(pids[0], sig); err != nil {
+		return err
+	}
+	for _, pid := range pids[1:] {
+		_ = syscall.Kill(pid, sig) // it may have ended
+	}
+	return nil
+}
+
+// Processes are those of the server, the first of which started the others.
+func (s *Server) Processes(t testing.TB) []int {
+	t.Helper()
+	pids, err := s.processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}
+
+// processes finds the server's by their parent: each has a session of its own.
+func (s *Server) processes() ([]int, error) {
+	pids := []int{s.process.Process.Pid}
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range all {
 		stat, err := os.ReadFile(path)
 		if err != nil {
 			continue // it has ended
@@ -127,11 +148,11 @@ func (s *Server) Signal(sig syscall.Signal) error {
 			fmt.Sscanf(rest, "%s %d", new(string), &parent)
 			fmt.Sscan(string(stat), &child)
 		}
-		if parent == pid {
-			_ = syscall.Kill(child, sig) // it may have ended
+		if parent == pids[0] {
+			pids = append(pids, child)
 		}
 	}
-	return nil
+	return pids, nil
 }
 
 // Stop ends the server at once, as a crash would, and waits.
