@@ -76,7 +76,7 @@ func (t *table) losses() (lines []string) {
 		}
 	}
 	for _, b := range t.bars {
-		if own > 0 && b.value < own*0.97 {
+		if own > 0 && b.value < own*0.97 && !strings.HasPrefix(b.name, pollux.name) {
 			lines = append(lines, fmt.Sprintf("- %s, %s: Pollux %.4g, %s %.4g (%.2f ×)", t.title, t.unit, own, b.name, b.value, own/max(b.value, 1e-9)))
 		}
 	}
