@@ -26,7 +26,10 @@ func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.P
 		return snapshot(ctx, s, "list stored tasks", func(d *database, src source) ([]sqlindex.Head, error) {
 			return sqlindex.Page(src, rest, d.counts.scope(q))
 		})
-	}, func(head *sqlindex.Head) (cache.Row, bool) { return s.openHead(ctx, head) })
+	}, s.secret, func(key *cache.ID) (*cache.Entry, error) {
+		s.unreadable.Add(1)
+		return s.Get(ctx, key)
+	})
 }
 
 // CountsSince implements cache.Index.
@@ -64,22 +67,6 @@ func (s *Store) awaitFewWrites(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, freshFor)
 	defer cancel()
 	s.await(ctx, &write{barrier: true, done: make(chan outcome, 1)})
-}
-
-// openHead opens a row of a page. What is in it, not the columns, is what the
-// caller may be shown. The body stands in for a head that is damaged.
-func (s *Store) openHead(ctx context.Context, h *sqlindex.Head) (cache.Row, bool) {
-	var key, partition cache.ID
-	if copy(key[:], h.Key) == len(key) && copy(partition[:], h.Partition) == len(partition) {
-		if row, err := s.secret.OpenRow(&partition, &key, h.Sealed, time.Now()); err == nil {
-			return row, true
-		}
-		s.unreadable.Add(1)
-		if e, err := s.Get(ctx, &key); err == nil {
-			return cache.RowOf(e), true
-		}
-	}
-	return cache.Row{}, false
 }
 
 // source runs the statements of sqlindex.
