@@ -19,7 +19,7 @@ type ErrorRules struct {
 // nothing.
 type ErrorBody struct{ Code, Message string }
 
-// errorRule reclassifies the answers that it holds for.
+// ErrorRule reclassifies the answers that it holds for.
 type ErrorRule struct {
 	When *normalize.Condition
 	As   string // one of Problems

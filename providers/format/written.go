@@ -9,7 +9,7 @@ import (
 	"pollux/providers/strictyaml"
 )
 
-// written is a provider file as it is written, decoded and not yet
+// written is a provider file as it stands there, decoded and not yet
 // checked. Where the order of a mapping matters it becomes a slice.
 type written struct {
 	Name       text                             `yaml:"name"`
