@@ -205,7 +205,7 @@ func (w *Service) saveDirty(ctx context.Context, refused []freshDelivery) bool {
 	ok := left == 0
 	var mu sync.Mutex // guards ok
 	each(w.roots, hooks, func(hook *webhook) {
-		if err := w.save(ctx, hook); err != nil {
+		if err := w.change(ctx, hook.id, func(hook *webhook) error { return w.save(ctx, hook) }); err != nil {
 			w.log.Warn("a webhook could not be stored", "webhook", hook.id, "err", err)
 			w.mu.Lock()
 			w.dirty[hook] = struct{}{}
@@ -225,28 +225,32 @@ const maxSaves = 10
 // it was read here.
 var errChanged = errors.New("another process changed it meanwhile")
 
-// save stores hook as it is now, unless it was deleted. What another process has
-// stored meanwhile is taken in first.
-func (w *Service) save(ctx context.Context, hook *webhook) (err error) {
+// change has f store what it makes of a webhook, and again on what stands then if
+// another process has stored it meanwhile: errChanged. It does nothing about a
+// webhook that is not there.
+func (w *Service) change(ctx context.Context, id string, f func(*webhook) error) (err error) {
 	for range maxSaves {
-		hook.saving.Lock()
-		err = w.store(ctx, hook)
-		hook.saving.Unlock()
-		if !errors.Is(err, errChanged) {
-			return err
-		}
-		if err := w.Refresh(ctx, hook.id); err != nil {
-			return err
-		}
 		w.mu.RLock()
-		next := w.byID[hook.id]
+		hook := w.byID[id]
 		w.mu.RUnlock()
-		if next == nil {
+		if hook == nil {
 			return nil
 		}
-		hook = next
+		if err = f(hook); !errors.Is(err, errChanged) {
+			return err
+		}
+		if err := w.Refresh(ctx, id); err != nil {
+			return err
+		}
 	}
 	return err
+}
+
+// save stores hook as it is now, unless it was deleted.
+func (w *Service) save(ctx context.Context, hook *webhook) error {
+	hook.saving.Lock()
+	defer hook.saving.Unlock()
+	return w.store(ctx, hook)
 }
 
 // store stores hook as it is now, unless it was deleted. The error is errChanged

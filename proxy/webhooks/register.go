@@ -2,7 +2,6 @@ package webhooks
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -159,20 +158,25 @@ func (w *Service) Delete(ctx context.Context, id string) *problem.Problem {
 // confirmed; if it has confirmed everything, all of it. It reports false if
 // nothing may be sent any more.
 func (w *Service) Redeliver(id string) bool {
-	w.mu.RLock()
-	hook := w.byID[id]
-	over, elsewhere := hook != nil && hook.over(), hook != nil && !hook.mine
-	w.mu.RUnlock()
-	if over {
-		return false
-	}
-	each(w.roots, w.restart(id), w.keep) // so that a crash now does not lose it
-	if elsewhere {
-		if err := w.save(context.Background(), hook); err != nil { // which tells whoever sends it
-			w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
+	var over bool
+	err := w.change(context.Background(), id, func(hook *webhook) error {
+		w.mu.RLock()
+		over = hook.over()
+		elsewhere := !hook.mine
+		w.mu.RUnlock()
+		if over {
+			return nil
 		}
+		each(w.roots, w.restart(id), w.keep) // so that a crash now does not lose it
+		if !elsewhere {
+			return nil
+		}
+		return w.save(context.Background(), hook) // which tells whoever sends it
+	})
+	if err != nil {
+		w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
 	}
-	return true
+	return !over
 }
 
 // restart begins a new round for every delivery of a webhook, and returns them.
@@ -205,26 +209,15 @@ func (w *Service) restart(id string) (again []*delivery) {
 
 // Rotate gives a webhook a new secret. The old one signs beside it for a day.
 func (w *Service) Rotate(ctx context.Context, id string) (secret string, why *problem.Problem) {
-	var err error
-	for range maxSaves {
-		w.mu.RLock()
-		hook := w.byID[id]
-		w.mu.RUnlock()
-		if hook == nil {
-			return "", nil
-		}
-		if secret, err = w.rotate(ctx, hook); err == nil {
-			return secret, nil
-		}
-		if errors.Is(err, errChanged) {
-			err = w.Refresh(ctx, id)
-		}
-		if err != nil {
-			break
-		}
+	err := w.change(ctx, id, func(hook *webhook) (err error) {
+		secret, err = w.rotate(ctx, hook)
+		return err
+	})
+	if err != nil {
+		w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
+		return "", unstoredProblem
 	}
-	w.log.Warn("a webhook could not be stored", "webhook", id, "err", err)
-	return "", unstoredProblem
+	return secret, nil
 }
 
 // rotate is Rotate of what is known of hook here. The error is errChanged if that

@@ -15,16 +15,17 @@ import (
 // hears of the other.
 type replica struct {
 	*cache.MemoryOutbox
-	self string
+	self    string
+	between func() // what happens before the next swap, if anything
 }
 
-func (r replica) Members() *cache.Members {
+func (r *replica) Members() *cache.Members {
 	return cache.NewMembers(r.self, []cache.Member{{ID: "a"}, {ID: "b"}})
 }
 
-func (r replica) Claim(context.Context, string, int, time.Duration) (bool, error) { return true, nil }
+func (r *replica) Claim(context.Context, string, int, time.Duration) (bool, error) { return true, nil }
 
-func (r replica) Webhook(ctx context.Context, id string) (w cache.Webhook, own []cache.Delivery, err error) {
+func (r *replica) Webhook(ctx context.Context, id string) (w cache.Webhook, own []cache.Delivery, err error) {
 	webhooks, deliveries, err := r.Webhooks(ctx)
 	for _, d := range deliveries {
 		if d.Webhook == id {
@@ -39,7 +40,11 @@ func (r replica) Webhook(ctx context.Context, id string) (w cache.Webhook, own [
 	return w, nil, cache.ErrNotFound
 }
 
-func (r replica) SwapWebhook(ctx context.Context, before [sha256.Size]byte, w cache.Webhook) (bool, error) {
+func (r *replica) SwapWebhook(ctx context.Context, before [sha256.Size]byte, w cache.Webhook) (bool, error) {
+	if between := r.between; between != nil {
+		r.between = nil
+		between()
+	}
 	stands, _, err := r.Webhook(ctx, w.ID)
 	if err != nil || sha256.Sum256(stands.Value) != before {
 		return false, nil
@@ -52,7 +57,7 @@ func (r replica) SwapWebhook(ctx context.Context, before [sha256.Size]byte, w ca
 func TestTwoChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outbox, r := &cache.MemoryOutbox{}, &receivers{answer: always(200)}
-		owner, other := newRig(t, replica{outbox, "a"}, r), newRig(t, replica{outbox, "b"}, r)
+		owner, other := newRig(t, &replica{MemoryOutbox: outbox, self: "a"}, r), newRig(t, &replica{MemoryOutbox: outbox, self: "b"}, r)
 		defer owner.stop()
 		defer other.stop()
 		id, _ := owner.register(receiverURL, terminal(), 1)
@@ -92,5 +97,55 @@ func TestTwoChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		signed("the owner was told", secret)
+	})
+}
+
+// TestRedeliverBesideRotate: a receiver that is back stays back when the secret is
+// given anew at another replica at the same time, and so does a webhook whose stored
+// form nobody can open.
+func TestRedeliverBesideRotate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outbox, r := &cache.MemoryOutbox{}, &receivers{answer: always(410)}
+		b := &replica{MemoryOutbox: outbox, self: "b"}
+		owner, other := newRig(t, &replica{MemoryOutbox: outbox, self: "a"}, r), newRig(t, b, r)
+		defer owner.stop()
+		defer other.stop()
+		id, _ := owner.register(receiverURL, terminal(), 1)
+		for !owner.looksAfter(id) { // its slot is drawn by lot
+			owner.Delete(t.Context(), id)
+			id, _ = owner.register(receiverURL, terminal(), 1)
+		}
+		owner.Published(ended(1, "completed"))
+		time.Sleep(2 * time.Second) // until it is stored that the receiver is gone
+		if err := other.Refresh(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		gone := func(rig *rig) bool {
+			rig.mu.RLock()
+			defer rig.mu.RUnlock()
+			return rig.byID[id].gone
+		}
+		if !gone(owner) || !gone(other) {
+			t.Fatalf("a 410 is known to the owner: %t, to the other replica: %t", gone(owner), gone(other))
+		}
+		b.between = func() {
+			if _, problem := owner.Rotate(t.Context(), id); problem != nil {
+				t.Errorf("Rotate: %+v", problem)
+			}
+		}
+		if !other.Redeliver(id) {
+			t.Error("Redeliver: nothing to send")
+		}
+		if err := owner.Refresh(t.Context(), id); err != nil || gone(owner) {
+			t.Errorf("the owner still takes the receiver for gone: %t, %v", gone(owner), err)
+		}
+
+		damaged := cache.Webhook{ID: id, Value: []byte("damaged")}
+		if err := outbox.PutWebhook(t.Context(), damaged); err != nil {
+			t.Fatal(err)
+		}
+		if _, problem := owner.Rotate(t.Context(), id); problem != nil {
+			t.Errorf("Rotate of what cannot be opened: %+v", problem)
+		}
 	})
 }

@@ -7,8 +7,9 @@ import "slices"
 // sum. Nothing counts twice, and what one forgets all do.
 
 // Share adds to an account what was learned since the last Share, takes over
-// the sum, and returns it. nil is an empty account. It returns ErrDamaged, and
-// leaves g as it is, when the bytes are not those of an upstream.
+// the sum, and returns it: what is added to an account that is then not kept is
+// lost, which costs polls and no answer. nil is an empty account. It returns
+// ErrDamaged, and leaves g as it is, when the bytes are not those of an upstream.
 func (g *Groups) Share(account []byte) (sum []byte, err error) {
 	var upstream *Learner
 	var theirs []group
