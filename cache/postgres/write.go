@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -95,9 +94,6 @@ func (s *Store) Commit(ctx context.Context, r *cache.Report) (*cache.Entry, erro
 	out := s.await(ctx, s.entryWrite(r, make(chan outcome, 1)))
 	switch {
 	case out.err != nil:
-		if !errors.Is(out.err, cache.ErrForgotten) && !errors.Is(out.err, cache.ErrSuperseded) { // perhaps it never got to the database
-			s.strand(r)
-		}
 		return nil, fmt.Errorf("store task: %w", out.err)
 	case out.standing != nil:
 		return out.standing, nil
@@ -148,12 +144,17 @@ func (s *Store) usable(ctx context.Context) error {
 
 // await queues w and waits for its outcome.
 func (s *Store) await(ctx context.Context, w *write) outcome {
+	queue := s.writes.Ops
+	defer func() {
+		if queue != nil { // it did not get in
+			s.strand(w.report)
+		}
+	}()
 	if err := s.usable(ctx); err != nil {
 		return outcome{err: err}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout+callTimeout, cache.ErrUnavailable)
 	defer cancel()
-	queue := s.writes.Ops
 	if w.kind != kindBarrier {
 		s.writes.Waiting.Add(1)
 		defer func() {
