@@ -32,21 +32,15 @@ func (s *Store) Begin(ctx context.Context, p *cache.Poll) (*cache.Grant, error) 
 		every, tolerance = max(time.Microsecond, p.Budget.Interval()), p.Budget.Tolerance()
 	}
 	var b begun
-	sent := false
-	err := s.call(ctx, pollTimeout, func(ctx context.Context) error {
-		sent = true
+	err := s.call(ctx, pollTimeout, func(ctx context.Context) (err error) {
+		s.stranded.asks(&p.Key)
+		defer func() { s.stranded.asked(&p.Key, uint64(b.token), err) }()
 		return s.pool.QueryRow(ctx, sqlBegin, p.Key[:], p.Credential[:], int64(p.Generation), int64(p.Version),
 			p.Lease.Microseconds(), every.Microseconds(), tolerance.Microseconds(), p.Force, s.self.ID, deadAfter.Microseconds()).
 			Scan(b.columns()...)
 	})
 	if err != nil {
-		if sent {
-			s.stranded.add(&p.Key)
-		}
 		return nil, fmt.Errorf("begin poll: %w", err)
-	}
-	if b.token != 0 {
-		s.stranded.granted(&p.Key, uint64(b.token))
 	}
 	return s.grant(p, &b), nil
 }

@@ -225,6 +225,84 @@ func TestStrandedLeases(t *testing.T) {
 	}
 }
 
+// TestGiveBackSpares: leases are given back of which nobody here knows, and no
+// other ones.
+func TestGiveBackSpares(t *testing.T) {
+	s, _ := open(t, fresh(t))
+	unanswered := errors.New("no answer")
+	unheard := func(t *testing.T, p *cache.Poll) {
+		_, err := s.pool.Exec(t.Context(), `INSERT INTO pollux_polls (key, token, generation, until, holder) VALUES ($1, nextval('pollux_version'), 0, 'infinity', $2)`, p.Key[:], s.self.ID)
+		must(t, err)
+	}
+	granted := func(t *testing.T, p *cache.Poll) uint64 {
+		g, err := s.Begin(t.Context(), p)
+		must(t, err)
+		return g.Token
+	}
+	for n, c := range []struct {
+		name string
+		do   func(t *testing.T, p *cache.Poll)
+		ends bool
+	}{
+		{"granted, and on its way here", func(t *testing.T, p *cache.Poll) {
+			s.stranded.asks(&p.Key) // one that is not answered
+			s.stranded.asked(&p.Key, 0, unanswered)
+			s.stranded.asks(&p.Key)
+			unheard(t, p)
+		}, false},
+		{"granted, and never heard of", func(t *testing.T, p *cache.Poll) {
+			s.stranded.asks(&p.Key)
+			unheard(t, p)
+			s.stranded.asked(&p.Key, 0, unanswered)
+		}, true},
+		{"granted before one that is not answered", func(t *testing.T, p *cache.Poll) {
+			granted(t, p)
+			s.stranded.asks(&p.Key)
+			s.stranded.asked(&p.Key, 0, unanswered)
+		}, false},
+		{"granted while another is not answered", func(t *testing.T, p *cache.Poll) {
+			s.stranded.asks(&p.Key)
+			granted(t, p)
+			s.stranded.asked(&p.Key, 0, unanswered)
+		}, false},
+		{"granted after the report of another was lost", func(t *testing.T, p *cache.Poll) {
+			s.stranded.add(&p.Key, granted(t, p)-1)
+		}, false},
+		{"its report was lost", func(t *testing.T, p *cache.Poll) {
+			s.stranded.add(&p.Key, granted(t, p))
+		}, true},
+		{"its report is still to be written", func(t *testing.T, p *cache.Poll) {
+			r := &cache.Report{Key: p.Key, Token: granted(t, p)}
+			tx, err := s.pool.Begin(t.Context())
+			must(t, err)
+			t.Cleanup(func() { must(t, tx.Rollback(context.Background())) })
+			_, err = tx.Exec(t.Context(), `INSERT INTO pollux_polls (key, token, generation, until) VALUES ($1, 0, 0, 'infinity')`, storetest.Key(1000)[:])
+			must(t, err)
+			s.PutLater(storetest.Running(1000, 1))
+			storetest.Eventually(t, "a write waits for a lock", func() (waits bool) {
+				must(t, s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`).Scan(&waits))
+				return waits
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), ownEvery)
+			defer cancel()
+			if _, err := s.Commit(ctx, r); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("Commit behind a write that waits: %v", err)
+			}
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &cache.Poll{Key: *storetest.Key(n), Lease: time.Hour}
+			c.do(t, p)
+			s.giveBack()
+			var stands bool
+			must(t, s.pool.QueryRow(t.Context(), `SELECT until > clock_timestamp() FROM pollux_polls WHERE key = $1`, p.Key[:]).Scan(&stands))
+			if stands == c.ends {
+				t.Errorf("its lease stands: %v", stands)
+			}
+		})
+	}
+}
+
 // TestCloseWrites: what nobody waited for is in the database after Close.
 func TestCloseWrites(t *testing.T) {
 	cfg := fresh(t)
