@@ -353,3 +353,45 @@ func TestLooksShareRoundTrips(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRunningTasksDoNotWaitForTheDisk: what need not be durable is heard of by
+// others before the disk has it; what somebody waits for is on the disk.
+func TestRunningTasksDoNotWaitForTheDisk(t *testing.T) {
+	own, err := pgtest.Start() // with fsync
+	must(t, err)
+	t.Cleanup(own.Close)
+	cfg := Config{Address: own.Address("postgres")}
+	a, _ := open(t, cfg)
+	b, _ := open(t, cfg)
+	heard := make(chan cache.Notice, 1000)
+	b.Listen(func(news []cache.Notice, _ bool) {
+		for _, n := range news {
+			heard <- n
+		}
+	})
+	syncs := func() (n int) {
+		t.Helper()
+		must(t, a.pool.QueryRow(t.Context(), `SELECT wal_sync FROM pg_stat_wal`).Scan(&n))
+		return n
+	}
+	const tasks = 100
+	puts := func(put func(n int)) int {
+		time.Sleep(2 * time.Second) // statistics are told once a second
+		before := syncs()
+		for n := range tasks {
+			put(n)
+			<-heard
+		}
+		time.Sleep(2 * time.Second)
+		return syncs() - before
+	}
+	later := puts(func(n int) { a.PutLater(storetest.Running(n, 1)) })
+	durable := puts(func(n int) {
+		_, err := a.Put(t.Context(), storetest.Frozen(tasks+n, 1))
+		must(t, err)
+	})
+	// The database syncs by itself too, five times a second, and writes share that.
+	if t.Logf("%d and %d syncs", later, durable); later > durable/2 || durable < tasks/2 {
+		t.Errorf("%d writes that nobody waited for took %d syncs, and as many durable ones %d", tasks, later, durable)
+	}
+}

@@ -258,9 +258,11 @@ func (s *Store) tell(batch []*write, err error) {
 	}
 }
 
-const sqlWrite = `SELECT n, outcome, left_behind, stands_partition, stands FROM pollux_write_1(
+// sqlWrite is committed with or without waiting for the disk ($36).
+const sqlWrite = `SELECT n, outcome, left_behind, stands_partition, stands FROM (SELECT set_config('synchronous_commit', $36, true) AS commits) AS c,
+LATERAL pollux_write_1(
 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-$22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)`
+$22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35) WHERE commits <> ''`
 
 // write does a batch in one transaction and, if that succeeds, tells the callers.
 func (s *Store) write(batch []*write, states map[cache.ID]cache.PartitionState) error {
@@ -268,7 +270,7 @@ func (s *Store) write(batch []*write, states map[cache.ID]cache.PartitionState) 
 	// each other; writes of one key keep theirs.
 	batch = slices.Clone(batch)
 	slices.SortStableFunc(batch, func(a, b *write) int { return bytes.Compare(a.report.Key[:], b.report.Key[:]) })
-	args := s.arguments(batch, states)
+	args := append(s.arguments(batch, states), durability(batch))
 	outcomes := make([]outcome, len(batch))
 	if why := s.outage.Load(); why != nil { // also at the end, when nobody else may ask any more
 		return fmt.Errorf("%w: %w", cache.ErrUnavailable, *why)
@@ -296,6 +298,15 @@ func (s *Store) write(batch []*write, states map[cache.ID]cache.PartitionState) 
 		}
 	}
 	return nil
+}
+
+// durability is how a batch is committed: where nobody waits for it, nor anything is
+// to be sent for it, others hear of it before the disk has it.
+func durability(batch []*write) string {
+	if slices.ContainsFunc(batch, func(w *write) bool { return w.Awaited() || len(w.deliveries) > 0 }) {
+		return "on"
+	}
+	return "off"
 }
 
 // outcome reads a row of pollux_write.
