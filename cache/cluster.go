@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -164,10 +165,7 @@ func (b *Budget) Interval() time.Duration { return b.Per / time.Duration(max(1, 
 // Tolerance is how far ahead of time requests may be, counted from the
 // theoretical arrival time.
 func (b *Budget) Tolerance() time.Duration {
-	burst := b.Burst
-	if burst == 0 {
-		burst = b.Requests
-	}
+	burst := cmp.Or(b.Burst, b.Requests)
 	return time.Duration(max(1, burst)-1) * b.Interval()
 }
 

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -158,10 +159,7 @@ func (r *Recording) created(p *Provider) (golden any, word string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	method := r.Request.Method
-	if method == "" {
-		method = http.MethodPost
-	}
+	method := cmp.Or(r.Request.Method, http.MethodPost)
 	path := []byte(r.Request.Path)
 	c := parser.Create([]byte(method), path)
 	if c == nil {

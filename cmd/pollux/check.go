@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -37,10 +38,7 @@ line and key. Nothing is started. Exits 1 if there is any.`,
 	for _, warning := range l.Warnings {
 		fmt.Fprintln(t.Stderr, "warning:", warning)
 	}
-	name := l.File
-	if name == "" {
-		name = "no config file, the defaults"
-	}
+	name := cmp.Or(l.File, "no config file, the defaults")
 	fmt.Fprintf(t.Stdout, "%s: %s, %s, no faults\n", name,
 		console.Plural(len(l.Upstreams), "upstream"), console.Plural(len(l.Providers.All()), "provider"))
 	return exitOK

@@ -6,10 +6,11 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"pollux/cmd/pollux/config"
 	"regexp"
 	"strings"
 	"sync/atomic"
+
+	"pollux/cmd/pollux/config"
 )
 
 // logger is the process's log: its level and the secrets that it leaves out

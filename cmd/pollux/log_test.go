@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"pollux/cmd/pollux/config"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pollux/cmd/pollux/config"
 )
 
 func TestLogLeavesSecretsOut(t *testing.T) {

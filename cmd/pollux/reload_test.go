@@ -11,13 +11,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"pollux/cmd/pollux/config"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"pollux/cmd/pollux/config"
 
 	"github.com/tidwall/gjson"
 )

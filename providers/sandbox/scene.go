@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"pollux/providers/sandbox/script"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"pollux/providers/sandbox/script"
 
 	"github.com/zeebo/xxh3"
 )

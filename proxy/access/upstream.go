@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,10 +49,7 @@ func newUpstream(u *upstream.Upstream, keyed bool) *Upstream {
 	vary = slices.Clip(vary)
 	t.Vary = []byte(strings.Join(append(vary, "Accept", "Prefer"), ", "))
 	t.NativeVary = []byte(strings.Join(append(append(appendOnce(vary, "Cookie"), "Range"), u.Provider.Poll.Bypass.Headers...), ", "))
-	scheme := id.Scheme
-	if scheme == "" {
-		scheme = "ApiKey"
-	}
+	scheme := cmp.Or(id.Scheme, "ApiKey")
 	t.Challenge = scheme + ` realm="` + u.Name + `"`
 	return t
 }

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -65,10 +66,7 @@ func (s *Service) held(t *access.Upstream) (providers.Credential, *problem.Probl
 // upstreamURL is the upstream's URL for the request: what follows the upstream's
 // name, byte for byte, below the path of the base URL.
 func upstreamURL(x *access.Request, t *access.Upstream, held providers.Credential) (*url.URL, *wire.Refusal) {
-	path := strings.TrimSuffix(t.Base.EscapedPath(), "/") + string(x.Rest)
-	if path == "" {
-		path = "/"
-	}
+	path := cmp.Or(strings.TrimSuffix(t.Base.EscapedPath(), "/")+string(x.Rest), "/")
 	u := &url.URL{Scheme: t.Base.Scheme, Host: t.Base.Host}
 	if query := x.Facts.Query; query != nil {
 		u.RawQuery, u.ForceQuery = string(query), true

@@ -3,6 +3,7 @@ package native
 import (
 	"bytes"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -80,12 +81,7 @@ func mayEither(x *access.Request, t *access.Upstream) *wire.Denial {
 
 // beenHere reports whether Via names this process (RFC 9110, section 7.6.3).
 func beenHere(h *fasthttp.RequestHeader) bool {
-	for _, via := range h.PeekAll("Via") {
-		if bytes.Contains(via, []byte(upstream.Hop())) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h.PeekAll("Via"), func(via []byte) bool { return bytes.Contains(via, []byte(upstream.Hop())) })
 }
 
 // isPoll reports whether the request is exactly a status poll that others

@@ -1,10 +1,12 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -161,21 +163,10 @@ func (t *Tracer) Ended(e *cache.Entry) {
 		span.AddEvent(change.Status, trace.WithTimestamp(change.At), trace.WithAttributes(attribute.String("pollux.task.native_status", change.NativeStatus)))
 	}
 	if s := normalize.Status(e.Status); s == normalize.Failed || s == normalize.TimedOut {
-		why := e.ErrorCode
-		if why == "" {
-			why = e.Status
-		}
-		span.SetAttributes(attribute.String("error.type", why))
+		span.SetAttributes(attribute.String("error.type", cmp.Or(e.ErrorCode, e.Status)))
 		span.SetStatus(codes.Error, "")
 	}
-	span.End(trace.WithTimestamp(maxTime(begin, end)))
-}
-
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	span.End(trace.WithTimestamp(slices.MaxFunc([]time.Time{begin, end}, time.Time.Compare)))
 }
 
 // about is what is said of a task that has ended. GenAI's attributes are there

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"encoding/json"
 	"math/rand/v2"
 	"time"
@@ -140,8 +141,5 @@ func newDelivery(id string, hook *webhook, ev *event, now time.Time) *delivery {
 
 // sealedUnder is what its payload is bound to.
 func (d *delivery) sealedUnder() string {
-	if d.event == "" {
-		return d.id
-	}
-	return d.event
+	return cmp.Or(d.event, d.id)
 }

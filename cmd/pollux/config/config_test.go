@@ -6,14 +6,15 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"pollux/proxy/access"
-	"pollux/proxy/poller/upstream"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pollux/proxy/access"
+	"pollux/proxy/poller/upstream"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

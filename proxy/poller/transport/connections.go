@@ -10,6 +10,7 @@
 package transport
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/x509"
@@ -92,10 +93,7 @@ type conn struct {
 
 // New returns connections of which none is open yet. It starts no goroutine.
 func New(cfg Config) *Connections {
-	port := cfg.Base.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[cfg.Base.Scheme]
-	}
+	port := cmp.Or(cfg.Base.Port(), map[string]string{"http": "80", "https": "443"}[cfg.Base.Scheme])
 	cs := &Connections{
 		cfg: cfg, address: net.JoinHostPort(cfg.Base.Hostname(), port),
 		open: map[cache.ID][]*conn{}, dialing: map[cache.ID]chan struct{}{},

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"time"
 
 	"pollux/cache"
@@ -110,10 +111,7 @@ func (c *RateConfig) Share(n int) *cache.Budget {
 		return nil
 	}
 	n = max(1, n)
-	burst := c.Burst
-	if burst == 0 {
-		burst = c.Requests
-	}
+	burst := cmp.Or(c.Burst, c.Requests)
 	return &cache.Budget{Requests: c.Requests, Per: c.Per * time.Duration(n), Burst: max(1, burst/n)}
 }
 

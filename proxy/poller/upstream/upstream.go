@@ -5,6 +5,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -147,10 +148,7 @@ func New(host *Host, name string, cfg Config, set *providers.Set) (*Upstream, er
 func (u *Upstream) countsForUpstream(err error) bool { return errors.Is(err, errTransport) }
 
 func baseURL(configured string, provider *providers.Provider) (*url.URL, error) {
-	raw := configured
-	if raw == "" {
-		raw = provider.BaseURL
-	}
+	raw := cmp.Or(configured, provider.BaseURL)
 	if raw == "" {
 		return nil, fmt.Errorf("base_url: provider %s has none of its own, so it is required", provider.Name)
 	}
