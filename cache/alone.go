@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -148,16 +149,10 @@ func (s *Solo) sweep(now time.Time) {
 		return
 	}
 	s.swept = now
-	for key, l := range s.leases {
-		if now.Sub(time.UnixMicro(int64(l.token))) > lateFor && now.After(l.until) {
-			delete(s.leases, key)
-		}
-	}
-	for id, c := range s.credentials {
-		if now.After(c.due) && now.After(c.paused) {
-			delete(s.credentials, id)
-		}
-	}
+	maps.DeleteFunc(s.leases, func(_ ID, l lease) bool {
+		return now.Sub(time.UnixMicro(int64(l.token))) > lateFor && now.After(l.until)
+	})
+	maps.DeleteFunc(s.credentials, func(_ ID, c *credential) bool { return now.After(c.due) && now.After(c.paused) })
 }
 
 // finish does what a report says beside its entry, and reports whether that is

@@ -1,6 +1,9 @@
 package cache
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 const (
 	// forgottenFor is how long a Floors keeps a generation: longer than any
@@ -30,11 +33,7 @@ func (f *Floors) Leave(key *ID, generation uint64, now time.Time) {
 	}
 	if now.Sub(f.swept) > time.Minute {
 		f.swept = now
-		for other, left := range f.byKey {
-			if now.Sub(left.at) > forgottenFor {
-				delete(f.byKey, other)
-			}
-		}
+		maps.DeleteFunc(f.byKey, func(_ ID, left floor) bool { return now.Sub(left.at) > forgottenFor })
 	}
 	if len(f.byKey) < maxFloors {
 		f.byKey[*key] = floor{generation, now}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -160,13 +161,9 @@ func (o *MemoryOutbox) DeliveryPayload(_ context.Context, id string) ([]byte, er
 func (o *MemoryOutbox) Webhooks(context.Context) ([]Webhook, []Delivery, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var webhooks []Webhook
 	var deliveries []Delivery
-	for _, w := range o.webhooks {
-		webhooks = append(webhooks, w)
-	}
 	for _, d := range o.deliveries {
 		deliveries = append(deliveries, *d)
 	}
-	return webhooks, deliveries, nil
+	return slices.Collect(maps.Values(o.webhooks)), deliveries, nil
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,10 +64,7 @@ func ParseRecording(data []byte) (*Recording, error) {
 
 // Outcomes are the words that Outcome may sum a recording up with.
 func Outcomes() []string {
-	all := []string{"created", "accepted"}
-	for word := range kinds {
-		all = append(all, word)
-	}
+	all := slices.AppendSeq([]string{"created", "accepted"}, maps.Keys(kinds))
 	for _, status := range normalize.Statuses {
 		all = append(all, string(status))
 	}

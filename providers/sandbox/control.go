@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -102,9 +103,7 @@ func (s *Server) seed(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, fmt.Errorf("count is at most %d, and 1 with an id; body_bytes is at most 64 MiB", maxSeeded)
 	}
 	params := map[string]string{}
-	for name, value := range t.Params {
-		params[name] = value
-	}
+	maps.Copy(params, t.Params)
 	if u := s.upstreams[t.Provider]; u != nil && t.ID != "" {
 		params[u.idName] = t.ID
 	}

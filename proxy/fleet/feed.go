@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,11 +123,7 @@ func (sub *subscriber) blind(partition *cache.ID, why *problem.Problem) {
 	if sight.All || !sight.Sees(partition) {
 		return
 	}
-	for key, row := range sub.pending {
-		if row.Partition == *partition {
-			delete(sub.pending, key)
-		}
-	}
+	maps.DeleteFunc(sub.pending, func(_ cache.ID, row *cache.Row) bool { return row.Partition == *partition })
 	if len(sight.Partitions) == 1 { // there is nothing else to wait for
 		sub.problem = why
 		sub.rouse()

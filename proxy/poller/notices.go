@@ -2,6 +2,8 @@ package poller
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -254,11 +256,7 @@ func (s *keySet) has(key *cache.ID) bool {
 func (s *keySet) list() []cache.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	keys := make([]cache.ID, 0, len(s.keys))
-	for key := range s.keys {
-		keys = append(keys, key)
-	}
-	return keys
+	return slices.Collect(maps.Keys(s.keys))
 }
 
 // rereads are the keys to be looked up, each once, in the order in which they

@@ -2,6 +2,8 @@ package poller
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,11 +131,7 @@ func (q *unstored) remove(key *cache.ID) {
 func (q *unstored) list() []*cache.Entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	out := make([]*cache.Entry, 0, len(q.byKey))
-	for _, e := range q.byKey {
-		out = append(out, e)
-	}
-	return out
+	return slices.Collect(maps.Values(q.byKey))
 }
 
 func (p *Poller) retryUnstored(ctx context.Context) {

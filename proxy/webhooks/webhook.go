@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -124,11 +125,9 @@ func (w *webhook) signers(now time.Time) [][]byte {
 // reports whether there were any.
 func (w *webhook) forget() bool {
 	before := len(w.credentials)
-	for upstream := range w.credentials {
-		if !slices.ContainsFunc(w.tasks, func(t *followed) bool { return t.Upstream == upstream && !t.done }) {
-			delete(w.credentials, upstream)
-		}
-	}
+	maps.DeleteFunc(w.credentials, func(upstream string, _ providers.Credential) bool {
+		return !slices.ContainsFunc(w.tasks, func(t *followed) bool { return t.Upstream == upstream && !t.done })
+	})
 	return len(w.credentials) < before
 }
 

@@ -73,12 +73,7 @@ func lowerHex(b []byte) bool {
 }
 
 func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != '0' {
-			return false
-		}
-	}
-	return true
+	return len(bytes.TrimLeft(b, "0")) == 0
 }
 
 // RequestID names the request in the log and in problems: the caller's

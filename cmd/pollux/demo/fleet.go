@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -249,11 +250,7 @@ func (f *Fleet) pollLoop(ctx context.Context, team int) {
 			}
 			f.poll(ctx, t, etags)
 		}
-		for t := range etags {
-			if !slices.Contains(tasks, t) {
-				delete(etags, t)
-			}
-		}
+		maps.DeleteFunc(etags, func(t *task, _ string) bool { return !slices.Contains(tasks, t) })
 		if len(tasks) == 0 {
 			select {
 			case <-ctx.Done():
