@@ -37,7 +37,7 @@ func (s *Store) look(ctx context.Context, p *cache.Poll) (*cache.Grant, error) {
 		return nil, err
 	}
 	l := &look{poll: p, done: make(chan looked, 1)}
-	queue, impatient := s.looks, time.NewTicker(patience)
+	queue, began, impatient := s.looks, time.Now(), time.NewTicker(patience)
 	defer impatient.Stop()
 	for {
 		select {
@@ -50,7 +50,7 @@ func (s *Store) look(ctx context.Context, p *cache.Poll) (*cache.Grant, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-impatient.C:
-			if err := s.useless(); err != nil {
+			if err := s.useless(time.Since(began)); err != nil {
 				return nil, err
 			}
 		}

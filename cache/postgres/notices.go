@@ -192,7 +192,10 @@ func (s *Store) runReader() {
 func (s *Store) read(from *string) error {
 	var payloads []string
 	first := *from == ""
-	err := s.call(s.ctx, callTimeout, func(ctx context.Context) error {
+	if err := s.usable(s.ctx); err != nil {
+		return err
+	}
+	err := s.try(s.ctx, callTimeout, func(ctx context.Context) error {
 		if first {
 			return s.pool.QueryRow(ctx, `SELECT pg_snapshot_xmin(pg_current_snapshot())::text`).Scan(from)
 		}

@@ -36,13 +36,13 @@ const (
 	callTimeout  = time.Second
 	writeTimeout = 5 * time.Second
 	listTimeout  = 10 * time.Second
-	// patience is how long others may be answered first by a database that is slow,
-	// before it is given up. One that is not works off what is asked of it.
-	patience = time.Second
-	// maxWait bounds the waiting for others.
-	maxWait = 10 * time.Second
-	// connections is how many are open at most, unless the address or the number of
-	// processors says more.
+	// patience is how long others may be answered first before the database is
+	// given up, if its calls take slow. One whose calls take less works off what is
+	// asked of it, for which maxWait is the bound.
+	patience = 500 * time.Millisecond
+	slow     = 50 * time.Millisecond
+	maxWait  = 2 * time.Second
+	// connections is how many are open at most, unless the address says otherwise.
 	connections = 8
 	// linger is how long a transaction that nobody waits for is held open for more;
 	// other replicas wait for the leases that it gives back.
@@ -152,7 +152,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.ConnectTimeout = 2 * time.Second
 	if !strings.Contains(cfg.Address, "pool_max_conns") {
-		config.MaxConns = max(config.MaxConns, connections)
+		config.MaxConns = connections
 	}
 	config.MaxConnLifetimeJitter = 5 * time.Minute
 	config.PingTimeout = quick // connections that idled through an outage may be dead, each of them
@@ -240,12 +240,16 @@ func (s *Store) Stats() Stats {
 // is no database to be met.
 func (s *Store) call(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
 	if limit >= listTimeout {
-		if err := s.enter(ctx, s.lists); err != nil {
-			return err
+		select {
+		case s.lists <- struct{}{}:
+			defer func() { <-s.lists }()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(listTimeout):
+			return fmt.Errorf("%w: others were asking for %v", cache.ErrUnavailable, listTimeout)
 		}
-		defer func() { <-s.lists }()
 	}
-	if err := s.enter(ctx, s.slots); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer func() { <-s.slots }()
@@ -259,29 +263,20 @@ func (s *Store) call(ctx context.Context, limit time.Duration, f func(context.Co
 }
 
 // enter takes a place among those who ask the database, as soon as there is one.
-func (s *Store) enter(ctx context.Context, places chan struct{}) error {
+func (s *Store) enter(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	select {
-	case places <- struct{}{}:
-		return nil
-	default:
-	}
-	bound := time.NewTimer(maxWait)
-	defer bound.Stop()
-	impatient := time.NewTicker(patience)
+	began, impatient := time.Now(), time.NewTicker(patience)
 	defer impatient.Stop()
 	for {
 		select {
-		case places <- struct{}{}:
+		case s.slots <- struct{}{}:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-bound.C:
-			return fmt.Errorf("%w: others were asking for %v", cache.ErrUnavailable, maxWait)
 		case <-impatient.C:
-			if err := s.useless(); err != nil {
+			if err := s.useless(time.Since(began)); err != nil {
 				return err
 			}
 		}
@@ -294,16 +289,17 @@ func (s *Store) took(began time.Time) {
 	s.latency.Store(average + (int64(time.Since(began))-average)/8) // of two at once, one may not count
 }
 
-// useless gives the database up if it is slow, for who has waited for patience.
-func (s *Store) useless() error {
+// useless gives the database up if who has waited for so long had better go on
+// alone.
+func (s *Store) useless(waited time.Duration) error {
 	if why := s.outage.Load(); why != nil {
 		return fmt.Errorf("%w: %w", cache.ErrUnavailable, *why)
 	}
 	took := time.Duration(s.latency.Load())
-	if took < quick {
+	if took < slow && waited < maxWait {
 		return nil
 	}
-	err := fmt.Errorf("calls take %v, and others wait for %v", took.Round(time.Millisecond), patience)
+	err := fmt.Errorf("calls take %v, and others wait for %v", took.Round(time.Millisecond), waited.Round(time.Millisecond))
 	s.fail(err)
 	return fmt.Errorf("%w: %w", cache.ErrUnavailable, err)
 }

@@ -395,3 +395,26 @@ func TestRunningTasksDoNotWaitForTheDisk(t *testing.T) {
 		t.Errorf("%d writes that nobody waited for took %d syncs, and as many durable ones %d", tasks, later, durable)
 	}
 }
+
+// TestBusyDatabase: a poll that would wait too long for its turn at a database that
+// is slow goes on alone, before the time for its upstream is over.
+func TestBusyDatabase(t *testing.T) {
+	link := server.Link(t)
+	s, _ := open(t, Config{Address: link.Address(server.Database(t))})
+	var polls sync.WaitGroup
+	for range connections { // opening them takes several round trips
+		polls.Go(func() { s.pool.Exec(t.Context(), `SELECT pg_sleep(1)`) })
+	}
+	polls.Wait()
+	link.Slow(2 * slow)
+	for n := range 60 * connections {
+		polls.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			if _, err := s.Begin(ctx, &cache.Poll{Key: *storetest.Key(n), Lease: time.Minute}); err != nil && !errors.Is(err, cache.ErrUnavailable) {
+				t.Errorf("poll %d: %v", n, err)
+			}
+		})
+	}
+	polls.Wait()
+}
