@@ -16,7 +16,7 @@ const (
 	// is looked up: one by one, that would be more than a database that has
 	// just come back can do.
 	lookers  = 2
-	maxLooks = 32
+	maxLooks = 16
 )
 
 // look is a Poll that only looks, and who waits for it.
@@ -93,7 +93,12 @@ func (s *Store) lookUp(batch []*look) {
 		generations[i], versions[i] = int64(l.poll.Generation), int64(l.poll.Version)
 	}
 	answers := make([]begun, len(batch))
-	err := s.call(s.ctx, pollTimeout, func(ctx context.Context) error {
+	err := s.call(s.ctx, writeTimeout, func(ctx context.Context) error {
+		// Bodies are large: a way that is narrow is no outage as long as they come.
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		halt := time.AfterFunc(pollTimeout, func() { cancel(fmt.Errorf("no answer in %v", pollTimeout)) })
+		defer halt.Stop()
 		rows, err := s.pool.Query(ctx, sqlLook, keys, credentials, generations, versions, s.self.ID, deadAfter.Microseconds())
 		if err != nil {
 			return err
@@ -101,9 +106,13 @@ func (s *Store) lookUp(batch []*look) {
 		var n int64
 		var b begun
 		_, err = pgx.ForEachRow(rows, append([]any{&n}, b.columns()...), func() error {
+			halt.Reset(pollTimeout)
 			answers[n-1], b.partition, b.entry, b.state = b, nil, nil, nil
 			return nil
 		})
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return err
 	})
 	for i, l := range batch {

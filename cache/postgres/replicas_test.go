@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"strings"
@@ -417,4 +418,29 @@ func TestBusyDatabase(t *testing.T) {
 		})
 	}
 	polls.Wait()
+}
+
+// TestLooksAtLargeBodies: looks whose answers are large come by a narrow way too,
+// which is not taken for a database that does not answer.
+func TestLooksAtLargeBodies(t *testing.T) {
+	link := server.Link(t)
+	s, _ := open(t, Config{Address: link.Address(server.Database(t))})
+	for n := range maxLooks {
+		e := storetest.Running(n, 1)
+		e.Version, e.Native = 1, make([]byte, 128<<10)
+		rand.Read(e.Native) // never fails
+		_, err := s.Put(t.Context(), e)
+		must(t, err)
+	}
+	link.Narrow(3 << 20)
+	batch := make([]*look, maxLooks)
+	for n := range batch {
+		batch[n] = &look{poll: &cache.Poll{Key: *storetest.Key(n)}, done: make(chan looked, 1)}
+	}
+	s.lookUp(batch)
+	for n, l := range batch {
+		if out := <-l.done; out.err != nil || out.grant.Entry == nil {
+			t.Fatalf("look at task %d: %+v, %v", n, out.grant, out.err)
+		}
+	}
 }

@@ -16,6 +16,7 @@ type Link struct {
 	server   *Server
 	listener net.Listener
 	delay    atomic.Int64 // of what the server says
+	rate     atomic.Int64 // bytes per second, both ways of each connection; 0: any
 	relaying sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
@@ -53,6 +54,9 @@ func (l *Link) Address(database string) string {
 
 // Slow has everything that the server says arrive so much later.
 func (l *Link) Slow(by time.Duration) { l.delay.Store(int64(by)) }
+
+// Narrow lets so many bytes per second through each way of a connection, 0 for any.
+func (l *Link) Narrow(rate int) { l.rate.Store(int64(rate)) }
 
 // Cut has nothing arrive in either direction, until it is whole again; then
 // what was sent meanwhile does.
@@ -99,6 +103,9 @@ func (l *Link) relay(to, from net.Conn, delay func() time.Duration) {
 	l.relaying.Go(func() {
 		for s := range way {
 			time.Sleep(time.Until(s.due))
+			if rate := l.rate.Load(); rate > 0 {
+				time.Sleep(time.Duration(len(s.data)) * time.Second / time.Duration(rate))
+			}
 			l.mu.Lock()
 			whole := l.cut
 			l.mu.Unlock()
