@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/jackc/pgx/v5"
+
 	"pollux/cache"
 	"pollux/cache/internal/storetest"
 	"pollux/cache/postgres/pgtest"
@@ -188,7 +190,15 @@ func TestUpgrade(t *testing.T) {
 	must(t, err)
 	must(t, s.Close())
 	server.Exec(t, database, "DROP TABLE pollux_accounts")
+	server.Exec(t, database, "ALTER TABLE pollux_replicas DROP COLUMN lag")
 	server.Exec(t, database, fmt.Sprintf("UPDATE pollux_meta SET schema = %d", schemaVersion-1))
+	// A replica of the version before is in the middle of a write.
+	server.Exec(t, database, fmt.Sprintf("ALTER DATABASE %q SET lock_timeout = '20s'", database))
+	busy, err := pgx.Connect(t.Context(), cfg.Address)
+	must(t, err)
+	defer busy.Close(context.Background())
+	_, err = busy.Exec(t.Context(), "BEGIN; LOCK pollux_tasks, pollux_bodies, pollux_polls, pollux_deliveries, pollux_notices IN ROW EXCLUSIVE MODE")
+	must(t, err)
 	upgraded, log := open(t, cfg)
 	if !strings.Contains(log.String(), fmt.Sprintf("schema=%d before=%d", schemaVersion, schemaVersion-1)) {
 		t.Errorf("log: %s", log)

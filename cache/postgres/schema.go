@@ -56,7 +56,7 @@ func prepare(ctx context.Context, pool *pgxpool.Pool, secret *cache.Secret, log 
 		}
 		if version < schemaVersion {
 			log.Info("making the tables of the store", "schema", schemaVersion, "before", version)
-			if err := makeTables(ctx, tx, secret); err != nil {
+			if err := makeTables(ctx, tx, secret, version); err != nil {
 				return err
 			}
 		}
@@ -89,12 +89,43 @@ func versionOf(ctx context.Context, tx pgx.Tx) (version int, err error) {
 	return 0, err
 }
 
-// makeTables runs the schema and says whose it is.
-func makeTables(ctx context.Context, tx pgx.Tx, secret *cache.Secret) error {
-	all := schema + strings.ReplaceAll(strings.ReplaceAll(sqlindex.Schema, "tasks", "pollux_tasks"), "pollux_tasks_", "pollux_tasks_") +
-		`CREATE TABLE IF NOT EXISTS pollux_meta (only_row boolean PRIMARY KEY CHECK (only_row), schema integer NOT NULL, secret bytea NOT NULL);`
+// newTables is what tables get once they were made: where there are some, it would
+// wait for those who write, and they for it. Bodies are sealed and cannot be
+// compressed.
+var newTables = `ALTER TABLE pollux_bodies ALTER COLUMN value SET STORAGE EXTERNAL;
+CREATE INDEX pollux_deliveries_webhook ON pollux_deliveries (webhook);
+CREATE INDEX pollux_deliveries_event ON pollux_deliveries (event);
+CREATE INDEX pollux_notices_transaction ON pollux_notices (transaction);
+` + strings.ReplaceAll(sqlindex.Schema, "tasks", "pollux_tasks")
+
+// added are the columns that tables of versions before may lack. To add one locks
+// its table, so they stand in the order in which the functions come to them.
+var added = []struct{ table, column, kind string }{
+	{"pollux_polls", "awaited", "boolean NOT NULL DEFAULT false"},
+	{"pollux_polls", "holder", "text"},
+	{"pollux_deliveries", "claimant", "text"},
+	{"pollux_replicas", "lag", "bigint"},
+}
+
+// makeTables makes the tables, or what those of a version before lack, and says
+// whose they are.
+func makeTables(ctx context.Context, tx pgx.Tx, secret *cache.Secret, before int) error {
+	all := schema + `CREATE TABLE IF NOT EXISTS pollux_meta (only_row boolean PRIMARY KEY CHECK (only_row), schema integer NOT NULL, secret bytea NOT NULL);`
+	if before == 0 {
+		all += newTables
+	}
 	if _, err := tx.Conn().PgConn().Exec(ctx, all).ReadAll(); err != nil {
 		return fmt.Errorf("make tables: %w", err)
+	}
+	for _, c := range added {
+		var there bool
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = $2 AND NOT attisdropped)`, c.table, c.column).Scan(&there)
+		if err == nil && !there {
+			_, err = tx.Exec(ctx, "ALTER TABLE "+c.table+" ADD COLUMN "+c.column+" "+c.kind)
+		}
+		if err != nil {
+			return fmt.Errorf("add column %s to %s: %w", c.column, c.table, err)
+		}
 	}
 	id := secretID(secret)
 	_, err := tx.Exec(ctx, `INSERT INTO pollux_meta (only_row, schema, secret) VALUES (true, $1, $2) ON CONFLICT (only_row) DO UPDATE SET schema = $1`,
