@@ -95,9 +95,9 @@ func (s *Store) lookUp(batch []*look) {
 	answers := make([]begun, len(batch))
 	err := s.call(s.ctx, writeTimeout, func(ctx context.Context) error {
 		// Bodies are large: a way that is narrow is no outage as long as they come.
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		halt := time.AfterFunc(pollTimeout, func() { cancel(fmt.Errorf("no answer in %v", pollTimeout)) })
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		halt := time.AfterFunc(pollTimeout, cancel)
 		defer halt.Stop()
 		rows, err := s.pool.Query(ctx, sqlLook, keys, credentials, generations, versions, s.self.ID, deadAfter.Microseconds())
 		if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) lookUp(batch []*look) {
 			return nil
 		})
 		if err != nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
+			err = fmt.Errorf("no answer in %v", pollTimeout)
 		}
 		return err
 	})

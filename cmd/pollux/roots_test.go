@@ -28,6 +28,7 @@ var bareRoots = map[string]string{
 	"proxy/wire/life.go Ended":              "waits, and does nothing else",
 	"proxy/fleet/stream.go streamFleet":     "wakes, and does nothing else",
 	"proxy/poller/poll.go join":             "fly makes a panic its answer",
+	"cache/postgres/looks.go lookUp":        "it cancels a context",
 	"cmd/pollux/loglimit.go pass":           "the log itself, which roots write to",
 }
 
