@@ -41,7 +41,6 @@ type notices struct {
 	at      atomic.Int64 // when notices last flowed, since epoch
 	missing atomic.Bool  // since then some may be lost
 	lag     atomic.Int64 // of the last own notice, nanoseconds
-	sent    atomic.Int64 // when the last own notice was sent, since epoch
 }
 
 var epoch = time.Now()
@@ -104,12 +103,14 @@ func (s *Store) listen(ctx context.Context, config *pgx.ConnConfig, ready func()
 }
 
 // hear takes one payload apart: who sent it, then key:generation:version or
-// w:webhook each.
+// w:webhook each, or when an own notice was sent, which says nothing to others.
 func (s *Store) hear(payload string) {
 	sender, rest, _ := strings.Cut(payload, " ")
 	if sender == s.self.ID {
-		if sent := s.notices.sent.Load(); rest == "" && sent != 0 {
-			s.notices.lag.Store(int64(time.Since(epoch)) - sent)
+		if at, ok := strings.CutPrefix(rest, sentNotice); ok {
+			if sent, err := strconv.ParseInt(at, 10, 64); err == nil {
+				s.notices.lag.Store(int64(time.Since(epoch)) - sent)
+			}
 		}
 		s.notices.flow(nil)
 		return
@@ -123,8 +124,10 @@ func (s *Store) hear(payload string) {
 	s.notices.flow(news)
 }
 
-// webhookNotice is before the ID of a webhook, in place of a key.
-const webhookNotice = "w:"
+const (
+	webhookNotice = "w:" // before the ID of a webhook, in place of a key
+	sentNotice    = "t:" // before the time of an own notice, nanoseconds since epoch
+)
 
 func parseNotice(word string) (n cache.Notice, err error) {
 	if id, ok := strings.CutPrefix(word, webhookNotice); ok {
@@ -294,9 +297,9 @@ func (s *Store) startReader(ctx context.Context) error {
 
 // sendOwn sends this replica a notice.
 func (s *Store) sendOwn(ctx context.Context) {
-	s.notices.sent.Store(int64(time.Since(epoch)))
+	payload := fmt.Sprintf("%s %s%d", s.self.ID, sentNotice, time.Since(epoch))
 	_ = s.try(ctx, callTimeout, func(ctx context.Context) error {
-		_, err := s.pool.Exec(ctx, `SELECT pg_notify('pollux', $1)`, s.self.ID+" ")
+		_, err := s.pool.Exec(ctx, `SELECT pg_notify('pollux', $1)`, payload)
 		return err
 	})
 }
