@@ -44,11 +44,15 @@ func (s source) Rows(text string, args []any, each func(scan func(...any) error)
 
 // List implements cache.Index.
 func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.Position, error) {
+	heard := map[cache.ID]time.Time{}
 	rows, next, err := sqlindex.List(q, func(rest *cache.Query) (heads []sqlindex.Head, err error) {
 		err = s.snapshot(ctx, func(src source) error {
 			in, err := src.scope(q)
 			if err == nil {
 				heads, err = sqlindex.Page(src, rest, in)
+			}
+			if err == nil && len(heads) > 0 {
+				err = src.heard(heads, heard)
 			}
 			return err
 		})
@@ -60,7 +64,32 @@ func (s *Store) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.P
 	if err != nil {
 		return nil, nil, fmt.Errorf("list stored tasks: %w", err)
 	}
+	for i := range rows {
+		if at := heard[rows[i].Key]; at.After(rows[i].ObservedAt) {
+			rows[i].ObservedAt = at
+		}
+	}
 	return rows, next, nil
+}
+
+// heard notes when the upstream last said something about the tasks of heads: what
+// is unchanged is written now and then only.
+func (s source) heard(heads []sqlindex.Head, at map[cache.ID]time.Time) error {
+	keys := make([][]byte, len(heads))
+	for i := range heads {
+		keys[i] = heads[i].Key
+	}
+	now := time.Now()
+	return s.Rows(`SELECT key, (extract(epoch FROM clock_timestamp() - fetched_at) * 1000000)::bigint FROM pollux_polls WHERE key = ANY ($1) AND fetched_at IS NOT NULL`,
+		[]any{keys}, func(scan func(...any) error) error {
+			var key []byte
+			var age int64
+			if err := scan(&key, &age); err != nil {
+				return err
+			}
+			at[cache.ID(key)] = now.Add(-microseconds(max(0, age)))
+			return nil
+		})
 }
 
 // snapshot runs f on one state of the database, after what this replica wrote.

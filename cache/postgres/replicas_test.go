@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -442,5 +443,38 @@ func TestLooksAtLargeBodies(t *testing.T) {
 		if out := <-l.done; out.err != nil || out.grant.Entry == nil {
 			t.Fatalf("look at task %d: %+v, %v", n, out.grant, out.err)
 		}
+	}
+}
+
+// TestListAges: a row is as old as what some replica last heard of the task,
+// although what is unchanged is not written again.
+func TestListAges(t *testing.T) {
+	s, _ := open(t, fresh(t))
+	e, err := s.Put(t.Context(), storetest.Running(1, 1))
+	must(t, err)
+	at := time.Now().Add(-time.Minute)
+	_, err = s.Commit(t.Context(), &cache.Report{Key: e.Key, ObservedAt: at, FreshUntil: at})
+	must(t, err)
+	rows, _, err := s.List(t.Context(), &cache.Query{Sight: cache.Sight{All: true}, Limit: 1})
+	must(t, err)
+	if late := rows[0].ObservedAt.Sub(at); late.Abs() > 10*time.Second {
+		t.Errorf("the upstream answered at %v, the list says %v", at, rows[0].ObservedAt)
+	}
+}
+
+// TestLag: an own notice is measured from when it was sent itself, also after the
+// next was; another replica makes nothing of it.
+func TestLag(t *testing.T) {
+	s, _ := open(t, fresh(t))
+	storetest.Eventually(t, "an own notice is measured", func() bool { return s.Stats().Lag > 0 })
+	s.cancel() // its heart stops
+	s.running.Wait()
+	s.hear(fmt.Sprintf("%s %s%d", s.self.ID, sentNotice, time.Since(epoch)-time.Minute))
+	if lag := s.Stats().Lag; lag < time.Minute || lag > 2*time.Minute {
+		t.Errorf("a notice that took a minute: %v", lag)
+	}
+	other := fmt.Sprintf("%s%d", sentNotice, time.Since(epoch))
+	if n, err := parseNotice(other); err == nil {
+		t.Errorf("an own notice of another replica is %+v", n)
 	}
 }
