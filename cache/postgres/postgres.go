@@ -40,7 +40,7 @@ const (
 	// given up, if its calls take slow. One whose calls take less works off what is
 	// asked of it, for which maxWait is the bound.
 	patience = 500 * time.Millisecond
-	slow     = 50 * time.Millisecond
+	slow     = 100 * time.Millisecond
 	maxWait  = 2 * time.Second
 	// connections is how many are open at most, unless the address says otherwise.
 	connections = 8
