@@ -242,10 +242,20 @@ func (p *Poller) Stuck() *stuck.Tracker { return p.tracker }
 // Trends tells how the upstreams did lately.
 func (p *Poller) Trends() *trend.Keeper { return p.trends }
 
-// remember loads what the index knows from before the start.
+// remember loads what the index knows from before the start, and then what other
+// processes see.
 func (p *Poller) remember(ctx context.Context) {
-	if err := p.tracker.Load(ctx); err != nil && ctx.Err() == nil {
-		p.faults.storeErrors.WithLabelValues("list").Inc()
-		p.log.Warn("stored tasks cannot be listed: what they would teach is not known", "err", err)
+	tick := time.NewTicker(stuck.ElsewhereEvery)
+	defer tick.Stop()
+	for err := p.tracker.Load(ctx); ; err = p.tracker.Elsewhere(ctx, time.Now()) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, cache.ErrUnavailable) { // of an outage the store tells
+			p.faults.storeErrors.WithLabelValues("list").Inc()
+			p.log.Warn("stored tasks cannot be listed: what they would teach is not known", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }

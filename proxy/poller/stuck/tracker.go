@@ -4,6 +4,8 @@ package stuck
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +20,10 @@ const (
 	maxTracked = 200_000
 	// loadStep is how many tasks are read at once from the index at the start.
 	loadStep = 500
+	// ElsewhereEvery is how often it is looked for tasks that ended elsewhere, late
+	// how far clocks may differ, and how late rows may be written.
+	ElsewhereEvery = 30 * time.Second
+	late           = 30 * time.Second
 	// stuckFor is how long a count of the stuck tasks is good for.
 	stuckFor = time.Second
 )
@@ -27,8 +33,10 @@ type Tracker struct {
 	upstream func(name string) *upstream.Upstream // nil if there is none
 	index    cache.Index
 	own      *cache.MemoryIndex // index, when the store has none
+	shared   bool               // other processes see tasks end too
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex             // guards what follows
+	ended   map[cache.ID]time.Time // when shared: which tasks have taught lately how long they took, and when they ended
 	running map[cache.ID]tracked
 	stuck   map[cache.ID]stuckCount // by partition; immutable
 	stuckAt time.Time
@@ -50,7 +58,8 @@ type stuckCount struct {
 // New returns a Tracker over the index of store, or one in memory if store has
 // none. upstream is asked for the upstream of that name, nil if there is none.
 func New(store cache.Store, upstream func(string) *upstream.Upstream) *Tracker {
-	t := &Tracker{upstream: upstream, running: map[cache.ID]tracked{}}
+	t := &Tracker{upstream: upstream, running: map[cache.ID]tracked{}, ended: map[cache.ID]time.Time{}}
+	_, t.shared = store.(cache.Cluster)
 	if index, ok := store.(cache.Index); ok {
 		t.index = index
 	} else {
@@ -73,6 +82,9 @@ func (t *Tracker) Learn(known, e *cache.Entry) {
 	}
 	group := u.Group(e)
 	if changed(known, e) {
+		if e.Terminal {
+			t.taught(&e.Key, e.UpdatedAt)
+		}
 		u.Learn(group, e.History, e.FirstSeen, e.CreatedAt, e.CompletedAt)
 	}
 	t.follow(group, e)
@@ -134,19 +146,10 @@ func (t *Tracker) Load(ctx context.Context) error {
 	if t.own != nil {
 		return nil
 	}
-	q := cache.Query{Sight: cache.Sight{All: true}, Order: cache.ByUpdated, Descending: true, Limit: loadStep}
-	ended, _, err := t.index.List(ctx, &q)
-	if err != nil {
+	if err := t.learnEnded(ctx, time.Time{}); err != nil {
 		return err
 	}
-	for i := len(ended) - 1; i >= 0; i-- { // the latest last
-		if u := t.upstream(ended[i].Upstream); u != nil && ended[i].Terminal {
-			r := &ended[i]
-			for n := range r.History {
-				u.Learn(u.RowGroup(r), r.History[:n+1], r.FirstSeen, r.CreatedAt, r.CompletedAt)
-			}
-		}
-	}
+	q := cache.Query{Sight: cache.Sight{All: true}, Order: cache.ByUpdated, Descending: true, Limit: loadStep}
 	for _, status := range normalize.Statuses {
 		if !status.Terminal() {
 			q.Statuses = append(q.Statuses, string(status))
@@ -164,6 +167,55 @@ func (t *Tracker) Load(ctx context.Context) error {
 		q.After = next
 	}
 	return nil
+}
+
+// Elsewhere learns how long the tasks took that other processes saw end lately, if
+// there are others. What is called every ElsewhereEvery misses none, unless more
+// than loadStep end in that time.
+func (t *Tracker) Elsewhere(ctx context.Context, now time.Time) error {
+	if !t.shared {
+		return nil
+	}
+	since := now.Add(-ElsewhereEvery - late)
+	t.mu.Lock()
+	maps.DeleteFunc(t.ended, func(_ cache.ID, at time.Time) bool { return at.Before(since) })
+	t.mu.Unlock()
+	return t.learnEnded(ctx, since)
+}
+
+// learnEnded learns how long the latest tasks took that ended since, the latest
+// last, but for those that have taught it.
+func (t *Tracker) learnEnded(ctx context.Context, since time.Time) error {
+	q := cache.Query{Sight: cache.Sight{All: true}, Order: cache.ByUpdated, Descending: true, Limit: loadStep, Since: since}
+	for _, status := range normalize.Statuses {
+		if status.Terminal() {
+			q.Statuses = append(q.Statuses, string(status))
+		}
+	}
+	rows, _, err := t.index.List(ctx, &q)
+	for _, r := range slices.Backward(rows) {
+		if u := t.upstream(r.Upstream); u != nil && !t.taught(&r.Key, r.UpdatedAt) {
+			for n := range r.History {
+				u.Learn(u.RowGroup(&r), r.History[:n+1], r.FirstSeen, r.CreatedAt, r.CompletedAt)
+			}
+		}
+	}
+	return err
+}
+
+// taught reports whether the end of a task has been learned from, and notes that
+// it is now.
+func (t *Tracker) taught(key *cache.ID, at time.Time) bool {
+	if !t.shared {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, known := t.ended[*key]
+	if known || len(t.ended) < maxTracked {
+		t.ended[*key] = at
+	}
+	return known
 }
 
 func (t *Tracker) found(rows []cache.Row) {

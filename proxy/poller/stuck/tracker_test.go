@@ -1,6 +1,7 @@
 package stuck
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -113,5 +114,60 @@ func TestElsewhere(t *testing.T) {
 	tr.Leave(&cache.ID{1})
 	if _, ok := tr.running[cache.ID{2}]; !ok || len(tr.running) != 1 {
 		t.Errorf("running: %v, want the task of which nobody else has news", tr.running)
+	}
+}
+
+// sharedStore is a store whose rows other processes write too.
+type sharedStore struct {
+	cache.Cluster
+	index *cache.MemoryIndex
+}
+
+func (s sharedStore) List(ctx context.Context, q *cache.Query) ([]cache.Row, *cache.Position, error) {
+	return s.index.List(ctx, q)
+}
+func (s sharedStore) Counts(sight *cache.Sight) cache.Counts { return s.index.Counts(sight) }
+func (s sharedStore) CountsSince(ctx context.Context, sight *cache.Sight, since time.Time) (cache.Counts, error) {
+	return s.index.CountsSince(ctx, sight, since)
+}
+
+// TestEndedElsewhere: how long tasks took is learned once from each, whoever saw
+// it end, before the start and after.
+func TestEndedElsewhere(t *testing.T) {
+	u, now := newUpstream(t), time.Date(2025, 10, 22, 10, 30, 0, 0, time.UTC)
+	store := sharedStore{index: cache.NewMemoryIndex()}
+	tr := New(store, func(string) *upstream.Upstream { return u })
+	put := func(n byte, ended time.Time) (known, e *cache.Entry) {
+		e = &cache.Entry{Key: cache.ID{n}, Partition: cache.ID{9}, Upstream: "one", Status: "completed", Terminal: true,
+			FirstSeen: ended.Add(-time.Minute), ObservedAt: ended, UpdatedAt: ended,
+			History: []cache.Change{{Status: "in_progress", At: ended.Add(-time.Minute)}, {Status: "completed", At: ended}}}
+		before := *e
+		before.Status, before.Terminal, before.History = "in_progress", false, e.History[:1]
+		store.index.Put(e)
+		return &before, e
+	}
+	learned := func(when string, want int) {
+		t.Helper()
+		if got := u.Durations().Samples; got != want {
+			t.Errorf("%s: %d durations, want %d", when, got, want)
+		}
+	}
+	put(1, now.Add(-time.Hour))
+	put(2, now.Add(-time.Second))
+	if err := tr.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	learned("at the start", 2)
+	put(3, now.Add(time.Second))
+	tr.Learn(put(4, now.Add(2*time.Second))) // which this process sees itself
+	learned("one of its own", 3)
+	for i := range 10 {
+		if err := tr.Elsewhere(t.Context(), now.Add(time.Duration(i+1)*ElsewhereEvery)); err != nil {
+			t.Fatal(err)
+		}
+		learned("one of another process", 4)
+	}
+	if len(tr.ended) != 0 {
+		t.Errorf("%d tasks that ended long ago are kept", len(tr.ended))
 	}
 }
