@@ -17,7 +17,7 @@ import (
 // with a reset, which can destroy the problem before it is read.
 const (
 	lingerFor   = 500 * time.Millisecond
-	lingerBytes = 256 << 10
+	lingerBytes = 2 << 20 // more than a body that is just too large
 )
 
 // Conn is an accepted connection. It is counted until it is closed.
