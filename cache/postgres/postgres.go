@@ -154,6 +154,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	if !strings.Contains(cfg.Address, "pool_max_conns") {
 		config.MaxConns = connections
 	}
+	config.MinIdleConns = min(config.MaxConns/2, connections/2) // opening one can take longer than a call may
 	config.MaxConnLifetimeJitter = 5 * time.Minute
 	config.PingTimeout = quick // connections that idled through an outage may be dead, each of them
 	pool, err := pgxpool.NewWithConfig(ctx, config)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -136,4 +137,26 @@ func TestRefusalOfACredential(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPartitionIsLoadedOnce: the clients of a credential that come at the same time
+// after a start read the store once.
+func TestPartitionIsLoadedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemStore()
+		var loads atomic.Int64
+		store.onLoad = func() {
+			loads.Add(1)
+			time.Sleep(time.Second)
+		}
+		b := newBenchOver(t, store, "shannon", nil)
+		var clients sync.WaitGroup
+		for range 100 {
+			clients.Go(func() { b.Partition(b.up(), &cache.ID{7}) })
+		}
+		clients.Wait()
+		if n := loads.Load(); n != 1 {
+			t.Errorf("the partition was read %d times", n)
+		}
+	})
 }

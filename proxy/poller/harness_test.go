@@ -30,6 +30,7 @@ type memStore struct {
 	puts       atomic.Int64
 	onGet      func() // called once an entry was read, and before it is returned
 	onPut      func() // called before an entry is written
+	onLoad     func() // called before a partition is read
 }
 
 func newMemStore() *memStore {
@@ -84,6 +85,9 @@ func (s *memStore) Delete(_ context.Context, key *cache.ID, generation uint64) (
 }
 
 func (s *memStore) Partition(_ context.Context, id *cache.ID) (cache.PartitionState, error) {
+	if s.onLoad != nil {
+		s.onLoad()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st, ok := s.partitions[*id]; ok {

@@ -58,6 +58,7 @@ type Poller struct {
 	partitions *upstream.Partitions
 	records    records
 	flights    singleflight.Group // by key
+	loads      singleflight.Group // of partitions, by ID
 	arrivals   arrivals
 	rereads    rereads
 	leased     leased
@@ -205,11 +206,17 @@ func (p *Poller) Close() {
 }
 
 // Partition returns the state of a partition of u, loading from the store what
-// was known before a restart. A known one costs no allocation.
+// was known before a restart: once for all who ask at the same time, since all
+// clients of a credential do so after a start. A known one costs no allocation.
 func (p *Poller) Partition(u *upstream.Upstream, id *cache.ID) *upstream.Partition {
 	if part := p.partitions.Get(id); part != nil {
 		return part
 	}
+	part, _, _ := p.loads.Do(string(id[:]), func() (any, error) { return p.loadPartition(u, id), nil })
+	return part.(*upstream.Partition)
+}
+
+func (p *Poller) loadPartition(u *upstream.Upstream, id *cache.ID) *upstream.Partition {
 	part := &upstream.Partition{ID: *id, Upstream: u.Name}
 	ctx, cancel := context.WithTimeout(p.base, storeTimeout)
 	defer cancel()
