@@ -43,7 +43,7 @@ const (
 	slow     = 100 * time.Millisecond
 	maxWait  = 2 * time.Second
 	// connections is how many are open at most, unless the address says otherwise.
-	connections = 8
+	connections = 4
 	// linger is how long a transaction that nobody waits for is held open for more;
 	// other replicas wait for the leases that it gives back.
 	linger = 2 * time.Millisecond

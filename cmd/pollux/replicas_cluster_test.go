@@ -321,7 +321,7 @@ func TestReplicasShareOnePoll(t *testing.T) {
 						if code, body, _, err := r.ask(ctx, http.MethodGet, fmt.Sprintf("/v1/tasks/up/task-%d", i%tasks), "a"); ctx.Err() == nil && (err != nil || code != http.StatusOK) {
 							t.Errorf("poll: %d %s %v", code, body, err)
 						}
-						time.Sleep(20 * time.Millisecond)
+						time.Sleep(100 * time.Millisecond) // of 60 who ask, more than ten times a second for each task
 					}
 				})
 			}
