@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -57,11 +56,3 @@ func (d *desk) Cancel(ctx context.Context, ref string) *problem.Problem {
 }
 
 func (d *desk) Explain(p *problem.Problem) json.RawMessage { return p.AppendJSON(nil, d.publicURL) }
-
-// buildVersion is the version of this program as the Go toolchain noted it.
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}

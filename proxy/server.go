@@ -99,9 +99,9 @@ func New(cfg Config, upstreams []*upstream.Upstream, engine *poller.Poller, secr
 	s.life = wire.NewLife(polls, roots.New(s.metrics.panics, log))
 	s.tasks = tasks.New(engine, s.hub, s.life, &s.waits, &s.streams, log)
 	s.native = native.New(engine, s.life)
-	s.agents = agents.NewFace(agents.New(buildVersion()), s.life, s.openDesk)
 	s.inbound = inbound.New(engine, reg)
 	s.fleet = fleet.New(engine, engine.Index(), s.life, &s.streams, secret, reg, log)
+	s.SetAbout("(devel)")
 	s.registerGauges(reg)
 	engine.Observe(s.hub)
 	engine.Observe(s.fleet.Observer())
@@ -129,11 +129,12 @@ func New(cfg Config, upstreams []*upstream.Upstream, engine *poller.Poller, secr
 	return s, nil
 }
 
-// SetAbout says what the dashboard tells of this Pollux: its version, and
-// credentials that simulated upstreams take. It must be called before anything is
+// SetAbout says what the dashboard and agents are told of this Pollux: its version,
+// and credentials that simulated upstreams take. It must be called before anything is
 // served.
 func (s *Server) SetAbout(version string, samples ...string) {
 	s.fleet.SetAbout(&fleet.About{Version: version, Samples: samples})
+	s.agents = agents.NewFace(agents.New(version), s.life, s.openDesk)
 }
 
 // Trace has requests traced, but those that ask whether Pollux is well. It must be

@@ -264,6 +264,36 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestVersionIsTold: what a release build has as its version, everybody is told
+// who asks for it.
+func TestVersionIsTold(t *testing.T) {
+	version = "v9.8.7"
+	t.Cleanup(func() { version = "" })
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	writeIn(t, filepath.Dir(file), "config.yaml", "listen: 127.0.0.1:0\nstore: {driver: none}\nupstreams:\n  vessl: {provider: vessl, base_url: 'http://127.0.0.1:9'}\n")
+	p := start(t, "serve", "--config", file)
+	base := "http://" + p.stderr.await(t, `msg=listening address=(\S+)`)[1]
+	defer p.end(t)
+	answer, err := http.Post(base+"/mcp", "application/json", strings.NewReader(
+		`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"a","version":"1"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	agent, err := io.ReadAll(answer.Body)
+	if err != nil || !strings.Contains(string(agent), `"version":"v9.8.7"`) {
+		t.Errorf("agents are told %s, %v", agent, err)
+	}
+	for _, path := range []string{"/v1/session", "/metrics"} {
+		if _, body, _ := get(t, base+path); !strings.Contains(body, version) {
+			t.Errorf("%s does not tell %s: %.300s", path, version, body)
+		}
+	}
+	if got := runWith(t, "", "version"); !strings.Contains(got.stdout, version) {
+		t.Errorf("pollux version: %+v", got)
+	}
+}
+
 // TestDemoListens: where it is told to, and elsewhere only if nobody told it,
 // saying why.
 func TestDemoListens(t *testing.T) {
