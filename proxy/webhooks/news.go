@@ -47,12 +47,16 @@ func (w *Service) caused(e *cache.Entry) []cache.Delivery {
 	return out
 }
 
-// stored is a fresh delivery as the outbox takes it.
+// stored is a delivery as the outbox takes it. One that the outbox has refused may
+// be under way meanwhile.
 func (w *Service) stored(d *delivery, ev *event) cache.Delivery {
+	w.mu.RLock()
+	state := d.encode()
+	w.mu.RUnlock()
 	return cache.Delivery{
 		ID: d.id, Webhook: d.hook.id, Event: ev.shared,
 		Payload: ev.payload(w),
-		State:   w.vault.seal(sealedState, d.id, d.encode()),
+		State:   w.vault.seal(sealedState, d.id, state),
 	}
 }
 
