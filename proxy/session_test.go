@@ -70,8 +70,8 @@ func TestSessionDocument(t *testing.T) {
 	for _, c := range []struct{ header, want string }{
 		{"Accept: */*", anybody},
 		{"Cookie: pollux_session=old", anybody},
-		{reader, `{"object":"session","login_required":true,"client":"reader","scopes":["read"]}`},
-		{"X-Pollux-Key: key-reader", `{"object":"session","login_required":true,"client":"reader","scopes":["read"]}`},
+		{reader, `{"object":"session","login_required":true,"client":"reader","scopes":["read"],"version":"(devel)"}`},
+		{"X-Pollux-Key: key-reader", `{"object":"session","login_required":true,"client":"reader","scopes":["read"],"version":"(devel)"}`},
 	} {
 		if a := f.do("GET", "/v1/session", "", c.header); a.StatusCode != 200 || a.body != c.want {
 			t.Errorf("got %d %s, want %s", a.StatusCode, a.body, c.want)
@@ -79,7 +79,7 @@ func TestSessionDocument(t *testing.T) {
 	}
 	f.do("GET", "/v1/session", "", "X-Pollux-Key: wrong").problem(t, 401, "unauthorized")
 	open := newFace(t, nil)
-	if a := open.do("GET", "/v1/session", ""); a.body != `{"object":"session","login_required":false,"client":null,"scopes":["read","submit","fleet","webhooks","purge"]}` {
+	if a := open.do("GET", "/v1/session", ""); a.body != `{"object":"session","login_required":false,"client":null,"scopes":["read","submit","fleet","webhooks","purge"],"version":"(devel)"}` {
 		t.Errorf("without clients: %s", a.body)
 	}
 	open.do("POST", "/v1/session", `{"key":"k"}`).problem(t, 400, "invalid-request")

@@ -241,7 +241,7 @@ func TestPartialSweep(t *testing.T) {
 		see("job001", "requires_action", "said by job001", "of job001")
 		see("job002", "completed", "said by job002", "of job002")
 		if polls, _, _ := f.asked(); polls > first+3 {
-			t.Errorf("%d polls to confirm three changes", polls-first)
+			t.Errorf("%d polls to confirm three changes: %v", polls-first, f.polls)
 		}
 	})
 }
