@@ -59,15 +59,21 @@ func (p *Poller) conclude(f *flight, res *upstream.Response, v providers.Verdict
 
 // limited pauses the credential of a poll that met the upstream's rate limit.
 func (f *flight) limited(res *upstream.Response, v providers.Verdict, now time.Time) failure {
-	u, wait := f.r.Upstream, defaultPause
+	f.pause(res, v, now)
+	limited := *rateLimited(f.r.Upstream, f.report.Pause, res.Code, "the upstream's rate limit is used up")
+	limited.asked, limited.raw = true, f.r.Upstream.RawOf(res, v)
+	return limited
+}
+
+// pause keeps the credential of a flight from its upstream, for as long as the
+// 429 that v judges says.
+func (f *flight) pause(res *upstream.Response, v providers.Verdict, now time.Time) {
+	wait := defaultPause
 	if asked, ok := providers.RetryAfter(res.Header.Get("Retry-After"), now); ok || v.RetryAfter > 0 { // 0 is a wish too
 		wait = upstream.ClampRetryAfter(max(asked, v.RetryAfter))
 	}
 	f.r.Partition.Pause(now, wait)
 	f.report.Pause = wait
-	limited := *rateLimited(u, wait, res.Code, "the upstream's rate limit is used up")
-	limited.asked, limited.raw = true, u.RawOf(res, v)
-	return limited
 }
 
 // refusal is the failure of a poll that the upstream refused: no document is

@@ -41,13 +41,12 @@ func (p *Poller) withResult(ctx context.Context, f *flight, first *upstream.Resp
 		answers := [2]providers.Answer{{Code: first.Code, Header: first.Header, Body: first.Body}, {Code: res.Code, Header: res.Header, Body: res.Body}}
 		return u.Provider.JudgeResult(r.Reference, answers[0], answers[1], time.Now())
 	}
-	_, result, err := u.Send(req, limit, both, send)
+	res, result, err := u.Send(req, limit, both, send)
 	switch {
 	case err != nil:
 		return v
 	case result.Kind == providers.RateLimited && !away:
-		f.report.Pause = upstream.ClampRetryAfter(max(result.RetryAfter, defaultPause))
-		r.Partition.Pause(time.Now(), f.report.Pause)
+		f.pause(res, result, time.Now())
 		return v
 	case result.Kind != providers.Answered:
 		return v

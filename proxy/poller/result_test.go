@@ -130,6 +130,18 @@ func TestResult(t *testing.T) {
 			}
 		})
 	})
+	for retryAfter, want := range map[string]time.Duration{"2": 2 * time.Second, "7": 7 * time.Second, "": defaultPause} {
+		t.Run("meets a rate limit for "+retryAfter, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var results atomic.Int64
+				b := newBenchOf(t, resultFile, upstreamOf(done, saying(429, `{}`, "Retry-After", retryAfter), &results))
+				b.poll("a", "job1")
+				if a := b.poll("a", "job2"); a.Problem == nil || a.Problem.RetryAfter != want {
+					t.Errorf("Retry-After %q: got %+v, want a pause of %v", retryAfter, a.Problem, want)
+				}
+			})
+		})
+	}
 	t.Run("costs a second poll of the budget", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var results atomic.Int64
