@@ -220,6 +220,9 @@ func TestCreatedFromHeaders(t *testing.T) {
 	c := parser.Create([]byte("POST"), []byte("/v1/things"))
 	for _, tt := range []struct{ name, location, body, want string }{
 		{"header", "https://h/v1/operations/a/b?x=1", ``, "a/b"},
+		{"escaped in the header", "https://h/v1/operations/a%20b/%C3%BC", ``, "a b/ü"},
+		{"no escape in the header", "https://h/v1/operations/50%", ``, "50%"},
+		{"escaped in the body", "", `{"name":"operations/a%20b"}`, "a%20b"},
 		{"body in the poll's form", "", `{"name":"operations/c"}`, "c"},
 		{"header that does not match", "/elsewhere", `{"name":"operations/c"}`, "c"},
 		{"body of another form", "", `{"name":"c"}`, ""},

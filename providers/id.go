@@ -2,6 +2,7 @@ package providers
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -51,7 +52,25 @@ func firstID(sources []format.IDSource, h http.Header, body []byte) string {
 // CreatedID is the id of the new task in the answer to a create, "" if there is
 // none.
 func CreatedID(c *format.Create, h http.Header, answer []byte) string {
-	return firstID(c.IDs, h, answer)
+	if s, groups := createdIn(c, h, answer); s != nil {
+		return groups[s.Group]
+	}
+	return ""
+}
+
+// createdIn is firstFound in the answer to a create. What is matched in a header
+// is part of a URL, in which names are escaped.
+func createdIn(c *format.Create, h http.Header, answer []byte) (*format.IDSource, []string) {
+	s, groups := firstFound(c.IDs, h, answer)
+	if s == nil || s.Header == "" || s.Match == nil {
+		return s, groups
+	}
+	for i, escaped := range groups {
+		if plain, err := url.PathUnescape(escaped); err == nil {
+			groups[i] = plain
+		}
+	}
+	return s, groups
 }
 
 // namesAnother reports whether body says that it is about another task than

@@ -72,7 +72,7 @@ func (p *Parser) Create(method, escapedPath []byte) *format.Create {
 // need a parameter that the request did not tell.
 // h and answer are the answer's header and body.
 func (p *Parser) Created(c *format.Create, escapedPath, query, request []byte, h http.Header, answer []byte) (Reference, bool) {
-	source, groups := firstFound(c.IDs, h, answer)
+	source, groups := createdIn(c, h, answer)
 	if source == nil {
 		return Reference{}, false
 	}
