@@ -217,6 +217,7 @@ async function cancelsMany(mock) {
   await until(`${rows}.length > 5 && ${rows}.every((r) => r.querySelector('.badge.queued, .badge.in_progress, .badge.requires_action'))`);
   await browser.run("document.activeElement.blur()");
   await browser.press("s");
+  await control(mock, "calm?on=yes"); // what is chosen does not end meanwhile
   await until("document.querySelector('.selecting') && document.getElementById('selection').checkVisibility()");
   assert.ok(await browser.run(`${rows}.filter((r) => r.dataset.ref.startsWith('vessl/')).every((r) => r.querySelector('.pick').disabled)`), "what its upstream does not cancel can be chosen");
   // A click chooses, and opens nothing.
@@ -235,6 +236,7 @@ async function cancelsMany(mock) {
   assert.deepEqual((await asked(mock)).toSorted(), chosen.map((ref) => `cancel ${ref}`).toSorted());
   await press("Close");
   await until("!document.querySelector('.selecting')");
+  await control(mock, "calm?on=no");
   await browser.run("location.hash = ''");
   await until(`${rows}.length > 20`);
 }

@@ -21,7 +21,8 @@ const here = new URL("../../", import.meta.url);
 const csp = [...readFileSync(new URL("dashboard.go", here), "utf8").match(/const CSP = ([^]*?)\n\n/)[1].matchAll(/"([^"]*)"/g)].map((m) => m[1]).join("");
 const types = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".mjs": "text/javascript; charset=utf-8", ".svg": "image/svg+xml" };
 const fleet = new Fleet({ caller: options.caller, tasks: options.tasks && Number(options.tasks), hostile: options.hostile ? `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>` : "" });
-setInterval(() => fleet.tick(), 1000);
+let calm = false; // nothing happens to tasks
+setInterval(() => calm || fleet.tick(), 1000);
 
 function file(response, name) {
   let body;
@@ -155,6 +156,10 @@ createServer((request, response) => {
   if (path.startsWith("/dashboard/")) return file(response, path.slice("/dashboard/".length).replaceAll("..", ""));
   if (path === "/mock/dead") {
     fleet.dead = query.upstream;
+    return response.writeHead(204).end();
+  }
+  if (path === "/mock/calm") {
+    calm = query.on === "yes";
     return response.writeHead(204).end();
   }
   if (path === "/mock/alone") {
