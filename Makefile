@@ -21,6 +21,10 @@ PARALLEL := 4
 # translated from C: there it finds nothing and triples what a test costs.
 RACE := -race '-gcflags=modernc.org/...=-race=false'
 
+# What takes longest comes first, so that nothing is left to wait for alone; the
+# first wants nearly everything that is compiled, so others lose nothing by it.
+LONGEST := ./cmd/pollux ./cache/postgres ./proxy ./proxy/poller ./proxy/fleet/dashboard ./benchmarks
+
 .PHONY: build demo test quick deps lint fmt fuzz bench bench-peers bench-replicas soak soak-replicas release-check
 
 build:               ## bin/pollux
@@ -30,12 +34,13 @@ build:               ## bin/pollux
 demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C
 	bin/pollux demo $(DEMO)
 
-test: deps           ## everything: with the race detector, and what it would distort without
+test: deps build     ## everything: with the race detector, and what it would distort without
 	@echo "test: every test under the race detector, with browsers and vendors' clients: more than ten minutes on two cores"
 	@echo "test: (make quick takes two: format, vet, and what needs nothing but Go)"
-	go vet ./...
-	@echo "test: the two packages that take longest, cmd/pollux and benchmarks, come last and together"
-	go test $(RACE) -vet=off -shuffle=on -parallel $(PARALLEL) -timeout 15m $$(go list ./... | grep -v -e cmd/pollux$$ -e /benchmarks$$ -e /pollbench) ./cmd/pollux ./benchmarks
+	@echo "test: vet, which compiles for the race detector, as the tests do: minutes the first time"
+	go vet $(RACE) ./...
+	@echo "test: the packages that take longest come first, and others beside them"
+	go test $(RACE) -vet=off -shuffle=on -parallel $(PARALLEL) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -e /benchmarks/pollbench $(LONGEST:./%=-e /%$$))
 	@echo "test: what the race detector would distort, or has nothing to say about, without it"
 	go test -vet=off -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller ./proxy/poller/adaptive
 	go test -vet=off ./benchmarks/pollbench/...
