@@ -83,10 +83,10 @@ func isObject(raw json.RawMessage) bool {
 
 // nameMatches compares Mcp-Name with what the method is about.
 func (c *Call) nameMatches() bool {
-	switch {
-	case c.method == "tools/call":
+	switch c.method {
+	case "tools/call":
 		return c.headerName() == c.params.Name && c.params.Name != ""
-	case strings.HasPrefix(c.method, "tasks/"):
+	case "tasks/get", "tasks/update", "tasks/cancel":
 		return c.headerName() == c.params.TaskID && c.params.TaskID != ""
 	}
 	return true

@@ -49,6 +49,8 @@ func TestProtocol(t *testing.T) {
 		{"modern, no Mcp-Method", revisionModern, "", "", `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{` + meta + `}}`, 400, codeHeaderMismatch},
 		{"modern, another Mcp-Method", revisionModern, "ping", "", `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{` + meta + `}}`, 400, codeHeaderMismatch},
 		{"modern, no Mcp-Name", revisionModern, "tools/call", "", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_task",` + meta + `}}`, 400, codeHeaderMismatch},
+		{"modern, a task without Mcp-Name", revisionModern, "tasks/get", "", `{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"shannon/a",` + meta + `}}`, 400, codeHeaderMismatch},
+		{"modern, no such method of tasks", revisionModern, "tasks/list", "", `{"jsonrpc":"2.0","id":1,"method":"tasks/list","params":{` + meta + `}}`, 404, codeMethodNotFound},
 		{"modern, a coded Mcp-Name", revisionModern, "tools/call", "=?base64?bGlzdF90YXNrcw==?=", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_tasks",` + meta + `}}`, 200, 0},
 		{"modern, capabilities missing", revisionModern, "tools/list", "", `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`, 400, codeInvalidParams},
 		{"a handle without the extension", revisionModern, "tasks/get", "a/1", `{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"a/1",` + meta + `}}`, 400, codeMissingCapability},
