@@ -115,6 +115,7 @@ func TestNotModified(t *testing.T) {
 
 func TestRequestCacheControl(t *testing.T) {
 	f := newFace(t, nil)
+	f.do("GET", shannonTask, "", key1, "Cache-Control: only-if-cached", "Accept: text/event-stream").problem(t, 504, "not-cached")
 	f.answer(runningShannon)
 	f.do("GET", shannonTask, "", key1, "Cache-Control: only-if-cached").problem(t, 504, "not-cached")
 	if n := f.polls.Load(); n != 0 {

@@ -202,6 +202,27 @@ func TestStreamFollowsATaskToItsEnd(t *testing.T) {
 	}
 }
 
+// A stream with only-if-cached asks for nothing, and tells what others find.
+func TestStreamOnlyIfCached(t *testing.T) {
+	f, finish := movingFace(t)
+	headers := []string{vesslKey, "Accept: text/event-stream", "Cache-Control: only-if-cached"}
+	f.do("GET", vesslTask, "", vesslKey)
+	told := make(chan *answer, 1)
+	go func() { told <- f.do("GET", vesslTask, "", headers...) }()
+	eventually(t, "the stream is open", func() bool { return f.server.streams.Inside() == 1 && f.server.hub.Topics() == 1 })
+	if n := f.poller.Watched(); n != 0 {
+		t.Errorf("%d tasks are watched, want none", n)
+	}
+	finish()
+	eventually(t, "somebody else finds the end", func() bool {
+		return strings.Contains(f.do("GET", vesslTask, "", vesslKey).body, `"terminal":true`)
+	})
+	got := events(t, strings.NewReader((<-told).body))
+	if len(got) != 2 || !strings.Contains(got[0]["data"], "in_progress") || !strings.Contains(got[1]["data"], "completed") {
+		t.Errorf("events %v", got)
+	}
+}
+
 func TestStreamEndsWithAProblem(t *testing.T) {
 	t.Parallel()
 	f, _ := movingFace(t)

@@ -12,7 +12,8 @@ import (
 
 var headerLastEventID = []byte("Last-Event-Id") // canonical form, as fasthttp makes it
 
-// serveStream answers GET of a task with an event per change.
+// serveStream answers GET of a task with an event per change. With
+// only-if-cached they are those that others' polls find.
 func (s *Service) serveStream(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, d wire.Directives) {
 	limits := &x.Settings.Limits
 	leave, p := s.streams.Enter(&x.PartitionID, limits.StreamsPerPartition, limits.Streams)
@@ -23,7 +24,7 @@ func (s *Service) serveStream(x *access.Request, t *access.Upstream, part *upstr
 	follower := s.hub.Follow(&x.Key, &x.PartitionID)
 	end := func() { follower.Close(); leave() }
 	r := x.PollRequest(t, part)
-	r.NoCache = d.NoCache
+	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
 	a := s.engine.Poll(context.Background(), r)
 	x.Now = time.Now()
 	if a.Problem != nil && !a.Unconfirmed {
@@ -38,7 +39,7 @@ func (s *Service) serveStream(x *access.Request, t *access.Upstream, part *upstr
 		x.Ctx.SetStatusCode(204) // EventSource stops reconnecting
 		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
 		return
-	} else if !over {
+	} else if !over && !d.OnlyIfCached {
 		release, p := s.engine.Watch(r)
 		if p != nil {
 			end()
