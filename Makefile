@@ -19,6 +19,8 @@ PARALLEL := 4
 
 # The race detector watches our code and every library but the SQLite that was
 # translated from C: there it finds nothing and triples what a test costs.
+# vet in make test shares what is compiled for it, and so leaves out the few files
+# for builds without it, which make quick and make lint read.
 RACE := -race '-gcflags=modernc.org/...=-race=false'
 
 # What takes longest comes first, so that nothing is left to wait for alone; the
