@@ -46,7 +46,7 @@ func TestDashboardInBrowser(t *testing.T) {
 	writeIn(t, dir, "jobs.yaml", strings.ReplaceAll(string(provider), "CANARY", canary))
 	key, hash := newKey(t)
 
-	open := newPollux(t, dir, "open", "127.0.0.1", fmt.Sprintf("upstreams:\n  jobs: {provider: jobs, base_url: %[1]q}\n  spare: {provider: jobs, base_url: %[1]q}\n", upstream.URL))
+	open := newPollux(t, dir, "open", "127.0.0.1", fmt.Sprintf("upstreams:\n  jobs: {provider: jobs, base_url: %[1]q, breaker: {open_for: 2s, open_for_max: 2s}}\n  spare: {provider: jobs, base_url: %[1]q}\n", upstream.URL))
 	keyed := newPollux(t, dir, "keyed", "127.0.0.1", fmt.Sprintf("upstreams:\n  held: {provider: jobs, base_url: %q, credential: {value: team-1}}\nclients:\n  - {name: me, key: %q, upstreams: [\"*\"], scopes: [read, fleet, purge]}\n", upstream.URL, hash))
 	anonymous := newPollux(t, dir, "anonymous", "0.0.0.0", fmt.Sprintf("allow_anonymous: true\nupstreams:\n  jobs: {provider: jobs, base_url: %q}\n", upstream.URL))
 	for _, status := range jobs.ids() {
@@ -62,9 +62,20 @@ func TestDashboardInBrowser(t *testing.T) {
 			return pollOnce(r.Context(), open.task("jobs", r.FormValue("id")), "Authorization: Bearer team-1")
 		},
 		"/die": func(r *http.Request) error {
-			jobs.die()
+			jobs.dies(true)
 			for i := range 6 { // nobody knows these yet, so each is asked for
 				pollOnce(r.Context(), open.task("jobs", fmt.Sprint("ghost-", i)), "Authorization: Bearer team-1")
+			}
+			return nil
+		},
+		"/revive": func(r *http.Request) error {
+			jobs.dies(false)
+			// The upstream does not know it either; until it says so, it is not asked.
+			for !strings.Contains(fmt.Sprint(pollOnce(r.Context(), open.task("jobs", "ghost"), "Authorization: Bearer team-1")), "404") {
+				if err := r.Context().Err(); err != nil {
+					return err
+				}
+				time.Sleep(50 * time.Millisecond)
 			}
 			return nil
 		},
@@ -188,11 +199,11 @@ func (s *jobServer) move(id, state string) error {
 	return nil
 }
 
-// die has every connection cut from now on.
-func (s *jobServer) die() {
+// dies has every connection cut from now on, or none any more.
+func (s *jobServer) dies(dead bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dead = true
+	s.dead = dead
 }
 
 func (s *jobServer) polls(id string) int {

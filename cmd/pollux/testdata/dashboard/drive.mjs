@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { Browser } from "../../../../proxy/fleet/dashboard/testdata/mock/browser.mjs";
+import { Browser, inSight } from "../../../../proxy/fleet/dashboard/testdata/mock/browser.mjs";
 
 const { OPEN, KEYED, KEY, ANONYMOUS, CONTROL } = process.env;
 const JOBS = 7;
@@ -22,6 +22,7 @@ const taskIs = (status) => until(`document.querySelector('.task-name .badge.${st
 const count = (status) => `document.querySelector('.count.${status} .number').textContent`;
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const PACE = 400; // ms; a little more than the least time between two polls of a job
+const SEEN_WITHIN = 2000; // ms; what is promised of an upstream's death
 const FRESH = 2100; // ms; a little more than an answer about a running job is fresh for
 const idOf = (state) => browser.run(`decodeURIComponent(${row(state)}.dataset.ref.split('/')[1])`);
 
@@ -58,19 +59,25 @@ async function showsTheFleet() {
   await unharmed();
 }
 
-// An upstream that dies is at the top within seconds, whatever the screen.
+// An upstream that dies is seen at the top in time, whatever the screen: the best
+// of three deaths counts, as the machine may be busy. Each comes just after the
+// page has asked, which is when it learns last.
 async function tellsOfTheDead() {
-  const atTheTop = "(() => { const e = [...document.querySelectorAll('.states-line, .state-chip')].find((x) => x.checkVisibility()); const r = e.getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight ? e.textContent : ''; })()";
-  await browser.run("scrollTo(0, 0)");
-  assert.doesNotMatch(await browser.run(atTheTop), /^jobs ?cut off/);
-  const died = performance.now();
-  await control("die");
-  await until(`${atTheTop}.match(/^jobs ?cut off/) && document.title.startsWith('jobs cut off')`);
-  const took = performance.now() - died;
-  assert.ok(took < 20_000, `seen after ${Math.round(took)} ms`); // ten times what is promised
-  for (const width of [400, 1024, 1440]) {
+  const cutOff = `(/^jobs ?cut off/.test(${inSight(".states-line, .state-chip")}) && document.title.startsWith('jobs cut off'))`;
+  for (const width of [1440, 1024, 400]) {
     await browser.look({ width, height: 800 });
-    await until(`${atTheTop}.match(/^jobs ?cut off/)`);
+    let inTime = false;
+    for (let death = 0; death < 3 && !inTime; death++) {
+      await until(`!${cutOff}`);
+      await browser.run("scrollTo(0, 0); performance.clearResourceTimings()");
+      await until("performance.getEntriesByName(`${location.origin}/v1/upstreams`).length");
+      const died = performance.now();
+      await control("die");
+      const seen = await browser.until(cutOff, SEEN_WITHIN).catch(() => false);
+      inTime = seen && performance.now() - died < SEEN_WITHIN;
+      await control("revive");
+    }
+    assert.ok(inTime, `at ${width} px a dead upstream was not seen at the top within ${SEEN_WITHIN} ms, three times`);
   }
 }
 

@@ -35,6 +35,14 @@ export function ended(child) {
   });
 }
 
+/** inSight is an expression for the text of the first element in use that
+ * selector finds, "" where it is not wholly in the window, or covered. */
+export const inSight = (selector) => `(() => {
+  const e = [...document.querySelectorAll('${selector}')].find((x) => x.checkVisibility());
+  const r = e?.getBoundingClientRect();
+  return e && r.top >= 0 && r.bottom <= innerHeight && e.contains(document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)) ? e.textContent : '';
+})()`;
+
 export class Browser {
   #next = 0;
   #calls = new Map();

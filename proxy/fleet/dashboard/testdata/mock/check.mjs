@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Browser, ended, started } from "./browser.mjs";
+import { Browser, ended, inSight, started } from "./browser.mjs";
 
 const server = fileURLToPath(new URL("server.mjs", import.meta.url));
 const serve = (...args) => started(process.execPath, [server, ...args], /http:\S+/).then(({ child, found }) => ({ child, url: found[0] }));
@@ -84,8 +84,7 @@ async function goesOnAlone(mock) {
 async function troubleIsAtTheTop(mock) {
   await until(`${rows}.length > 20 && ${isLive} && document.querySelector('.card .pill')`);
   const dead = (name) => control(mock, `dead?upstream=${name}`);
-  // What is seen of the row, on a phone its line, without scrolling.
-  const first = "(() => { const e = [...document.querySelectorAll('.states-line, .state-chip')].find((x) => x.checkVisibility()); const r = e?.getBoundingClientRect(); return r && r.top >= 0 && r.bottom <= innerHeight ? e.textContent : ''; })()";
+  const first = inSight(".states-line, .state-chip"); // on a phone its line
   await inEveryLook("fleet", async (which, look) => {
     await until(`!${first}.startsWith('shannon')`);
     await dead("shannon");
