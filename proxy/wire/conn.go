@@ -38,6 +38,36 @@ type Conn struct {
 	Last     Last     // likewise
 	// unwritten says that an answer was made since the last write.
 	Unwritten bool
+
+	// wanted is the deadline that the next read is to have, and reading the one
+	// that reads have, zero if that is not known. Only the connection's own
+	// goroutine uses them.
+	wanted, reading time.Time
+	unset           bool // wanted is not set yet
+}
+
+// SetReadDeadline is for the connection's own goroutine, between reads: it takes
+// effect with the next one, and up to rearm earlier than asked. The server asks
+// twice per request, and most requests need one read.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.wanted, c.unset = t, true
+	return nil
+}
+
+// SetDeadline is SetReadDeadline, see [patient].
+func (c *Conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// setDeadline sets what SetReadDeadline was told last.
+func (c *Conn) setDeadline() error {
+	if !c.unset {
+		return nil
+	}
+	c.unset = false
+	if early := c.wanted.Sub(c.reading); early >= 0 && early < rearm && !c.wanted.IsZero() {
+		return nil
+	}
+	c.reading = c.wanted
+	return c.Conn.SetReadDeadline(c.wanted)
 }
 
 func (c *Conn) Write(p []byte) (int, error) {
@@ -55,6 +85,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	if c.requests.bad {
 		return 0, errChunks
+	}
+	if err := c.setDeadline(); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Read(p)
 	if c.requests.between() && c.Last.read(p[:n]) {
@@ -92,9 +125,12 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// NetConn is the connection itself, below our bookkeeping.
+// NetConn is the connection itself, below our bookkeeping, for whoever sets
+// deadlines of its own or takes it over.
 func NetConn(ctx *fasthttp.RequestCtx) net.Conn {
 	if c, ok := ctx.Conn().(*Conn); ok {
+		_ = c.setDeadline() // a closed one fails when it is used
+		c.reading = time.Time{}
 		return c.Conn
 	}
 	return ctx.Conn()

@@ -136,7 +136,7 @@ func errnoOf(err error) string {
 // enter takes an admitted connection through the door. Nothing is read yet:
 // accepting waits for nobody.
 func (l *Listener) enter(c net.Conn, door *Door, from netip.Prefix, behind bool) *Conn {
-	conn := &Conn{Conn: patient{c}, listener: l, from: from}
+	conn := &Conn{Conn: &patient{Conn: c}, listener: l, from: from}
 	if behind {
 		announced := edge.Announce(conn.Conn, announceTimeout)
 		conn.Conn, conn.announced = announced, &announced

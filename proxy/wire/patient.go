@@ -12,15 +12,27 @@ import (
 // One that reads slowly but steadily gets all of it, however long that takes.
 const stall = 15 * time.Second
 
-// patient is a connection whose writes end when the client stalls, and not
-// after a time for the whole. It keeps the deadline of writes itself.
-type patient struct{ net.Conn }
+// rearm is how often the deadlines of a connection that is busy are set anew:
+// each time costs as much as a look-up.
+const rearm = time.Second
 
-// Write returns a timeout once nothing could be written for the time of a stall.
-func (c patient) Write(p []byte) (written int, err error) {
+// patient is a connection whose writes end when the client stalls, and not
+// after a time for the whole. It keeps the deadline of writes itself. One
+// goroutine writes at a time.
+type patient struct {
+	net.Conn
+	stalled time.Time // the deadline of writes
+}
+
+// Write returns a timeout once nothing could be written for the time of a stall,
+// and up to rearm more.
+func (c *patient) Write(p []byte) (written int, err error) {
 	for {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
-			return written, err
+		if now := time.Now(); c.stalled.Sub(now) < stall {
+			c.stalled = now.Add(stall + rearm)
+			if err := c.Conn.SetWriteDeadline(c.stalled); err != nil {
+				return written, err
+			}
 		}
 		n, err := c.Conn.Write(p[written:])
 		if written += n; n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -31,13 +43,13 @@ func (c patient) Write(p []byte) (written int, err error) {
 }
 
 // SetWriteDeadline does nothing, see Write.
-func (c patient) SetWriteDeadline(time.Time) error { return nil }
+func (c *patient) SetWriteDeadline(time.Time) error { return nil }
 
 // SetDeadline is SetReadDeadline.
-func (c patient) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }
+func (c *patient) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }
 
 // CloseWrite sends the end of what is written, where the network can.
-func (c patient) CloseWrite() error {
+func (c *patient) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -45,7 +57,7 @@ func (c patient) CloseWrite() error {
 }
 
 // SyscallConn is of the connection below.
-func (c patient) SyscallConn() (syscall.RawConn, error) {
+func (c *patient) SyscallConn() (syscall.RawConn, error) {
 	if sc, ok := c.Conn.(syscall.Conn); ok {
 		return sc.SyscallConn()
 	}
