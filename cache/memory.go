@@ -3,11 +3,13 @@ package cache
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
+	"github.com/puzpuzpuz/xsync/v4"
 )
 
 // Config configures the memory tier.
@@ -17,20 +19,27 @@ type Config struct {
 	MaxBytes int64
 }
 
-// tier is one ristretto cache. It keeps no keys, so every entry carries its own
-// and is compared on the way out.
+// tier is one ristretto cache.
 type tier = ristretto.Cache[[]byte, *Entry]
+
+// heedEvery is of how many reads one counts for what is evicted: that one costs
+// as much as all the others.
+const heedEvery = 8
 
 // Memory is the memory tier. Whatever it loses (evicted, refused, dropped under
 // load) is a miss and comes back from the store or the upstream; it never
 // returns anything but the last Put under that very key. It is safe for
 // concurrent use, Close included.
 //
-// Two tiers, because ristretto loses the second of two quick writes of a new
+// Reads look into a map without locks, and ristretto decides what stays in it.
+// That in two tiers, because it loses the second of two quick writes of a new
 // key, and its expiry deletes entries that were made permanent meanwhile: done
 // holds frozen entries and never a TTL, live the others and always one, and no
 // key moves back out of done.
 type Memory struct {
+	// entries has them by the first word of their key, so every entry is compared
+	// on the way out. What a tier loses is taken out.
+	entries    *xsync.Map[uint64, *Entry]
 	done, live *tier
 
 	writes [64]sync.Mutex // by key: held until a write is visible
@@ -63,7 +72,7 @@ func newMemory(cfg Config, hash func([]byte) (uint64, uint64)) (*Memory, error) 
 	if cfg.MaxBytes < 2 {
 		return nil, fmt.Errorf("memory tier of %d bytes: want a positive size", cfg.MaxBytes)
 	}
-	m := &Memory{}
+	m := &Memory{entries: xsync.NewMap[uint64, *Entry]()}
 	// Halves: entries of reopenable providers never freeze and all the others
 	// end there, so which half is the busy one is for the upstreams to say.
 	half := cfg.MaxBytes / 2
@@ -88,8 +97,12 @@ func (m *Memory) newTier(bytes int64, hash func([]byte) (uint64, uint64)) (*tier
 		IgnoreInternalCost:     true, // Size has it
 		KeyToHash:              hash,
 		TtlTickerDurationInSec: 1,
-		OnReject:               func(*ristretto.Item[*Entry]) { m.rejected.Add(1) },
+		OnReject: func(item *ristretto.Item[*Entry]) {
+			m.lose(item.Value)
+			m.rejected.Add(1)
+		},
 		OnEvict: func(item *ristretto.Item[*Entry]) {
+			m.lose(item.Value)
 			if item.Expiration.IsZero() {
 				m.evicted.Add(1)
 			} else {
@@ -102,29 +115,62 @@ func (m *Memory) newTier(bytes int64, hash func([]byte) (uint64, uint64)) (*tier
 // Get returns the entry under key. It does not allocate if key already lives
 // on the heap.
 func (m *Memory) Get(key *ID) (*Entry, bool) {
-	m.state.RLock()
-	defer m.state.RUnlock()
-	if m.closed {
-		return nil, false
+	if rand.Uint32()%heedEvery == 0 {
+		m.heed(key)
 	}
-	if e, ok := lookUp(m.done, key); ok {
-		return e, true
-	}
-	return lookUp(m.live, key)
+	return m.lookUp(key)
 }
 
-func lookUp(t *tier, key *ID) (*Entry, bool) {
-	e, ok := t.Get(key[:])
-	if !ok || e == nil || e.Key != *key {
+func (m *Memory) lookUp(key *ID) (*Entry, bool) {
+	e, ok := m.entries.Load(slot(key))
+	if !ok || e.Key != *key {
 		return nil, false
 	}
 	return e, true
 }
 
+// slot is where entries has what is under key: that is an HMAC already, nothing
+// hashes it better.
+func slot(key *ID) uint64 { return binary.LittleEndian.Uint64(key[:]) }
+
+// heed tells the tiers that key was asked for.
+func (m *Memory) heed(key *ID) {
+	m.state.RLock()
+	defer m.state.RUnlock()
+	if m.closed {
+		return
+	}
+	if _, ok := m.done.Get(key[:]); !ok {
+		m.live.Get(key[:])
+	}
+}
+
+// lose hides e, which a tier has lost. Something else may stand there by now.
+func (m *Memory) lose(e *Entry) {
+	if e != nil {
+		m.hideIf(&e.Key, func(now *Entry) bool { return now == e })
+	}
+}
+
+// hide makes Get show nothing under key.
+func (m *Memory) hide(key *ID) {
+	m.hideIf(key, func(now *Entry) bool { return now.Key == *key })
+}
+
+func (m *Memory) hideIf(key *ID, is func(*Entry) bool) {
+	m.entries.Compute(slot(key), func(now *Entry, there bool) (*Entry, xsync.ComputeOp) {
+		if there && is(now) {
+			return now, xsync.DeleteOp
+		}
+		return now, xsync.CancelOp
+	})
+}
+
 // Put keeps e, which must not change any more, and returns when Get shows it or
 // it is lost. A frozen entry stays until it is evicted; any other for keep, and
-// a keep that is not positive drops what was there. An entry that is not frozen
-// changes nothing under the key of a frozen one of its generation.
+// up to ten seconds more, and a keep that is not positive drops what was there.
+// An entry that is not frozen changes nothing under the key of a frozen one of
+// its generation.
 func (m *Memory) Put(e *Entry, keep time.Duration) {
 	m.state.RLock()
 	defer m.state.RUnlock()
@@ -136,40 +182,39 @@ func (m *Memory) Put(e *Entry, keep time.Duration) {
 	write := m.write(&e.Key)
 	write.Lock()
 	defer write.Unlock()
-	if e.Frozen {
-		if !set(m.done, e, 0) {
-			m.dropped.Add(1)
-		}
-		if _, ok := lookUp(m.live, &e.Key); ok {
+	known, ok := m.lookUp(&e.Key)
+	switch {
+	case e.Frozen:
+		m.set(m.done, e, 0)
+		if ok && !known.Frozen {
 			drop(m.live, &e.Key)
 		}
 		return
-	}
-	if known, frozen := lookUp(m.done, &e.Key); frozen {
-		if known.Generation >= e.Generation {
-			return
-		}
-		drop(m.done, &e.Key) // it was forgotten, by another process
+	case ok && known.Frozen && known.Generation >= e.Generation:
+		return
+	case ok && known.Frozen: // it was forgotten, by another process
+		drop(m.done, &e.Key)
 	}
 	if keep <= 0 { // ristretto would take zero for "for ever"
+		m.hide(&e.Key)
 		drop(m.live, &e.Key)
 		return
 	}
-	if !set(m.live, e, keep) {
-		drop(m.live, &e.Key)
-		m.dropped.Add(1)
-	}
+	m.set(m.live, e, keep)
 }
 
-// set returns when e is visible, or lost. In place of an older value it is at once.
-func set(t *tier, e *Entry, keep time.Duration) bool {
+// set returns when the tier has e, or it is lost. In place of an older value it
+// has it at once.
+func (m *Memory) set(t *tier, e *Entry, keep time.Duration) {
+	m.entries.Store(slot(&e.Key), e) // before the tier can lose it
 	if !t.SetWithTTL(e.Key[:], e, e.Size(), keep) {
-		return false
+		m.hide(&e.Key)
+		m.dropped.Add(1)
+		return
 	}
 	if now, _ := t.Get(e.Key[:]); now != e {
 		t.Wait()
 	}
-	return true
 }
 
 // Delete drops what is under key. When it returns, Get does not show it.
@@ -182,6 +227,7 @@ func (m *Memory) Delete(key *ID) {
 	write := m.write(key)
 	write.Lock()
 	defer write.Unlock()
+	m.hide(key)
 	drop(m.done, key)
 	drop(m.live, key)
 }
@@ -205,6 +251,7 @@ func (m *Memory) Close() {
 	m.closed = true
 	m.done.Close()
 	m.live.Close()
+	m.entries.Clear()
 }
 
 // Stats returns the present numbers.

@@ -177,7 +177,7 @@ func TestLiveEntriesExpire(t *testing.T) {
 		m.Put(end, 10*time.Second)
 		time.Sleep(9 * time.Second)
 		wantGet(t, m, 1, e)
-		time.Sleep(2 * time.Second)
+		time.Sleep(11*time.Second + time.Nanosecond)
 		wantGet(t, m, 1, nil)
 		time.Sleep(24 * time.Hour)
 		wantGet(t, m, 2, end)
@@ -241,6 +241,53 @@ func TestMemoryIsBounded(t *testing.T) {
 	if stats.Evicted == 0 || stats.Rejected == 0 {
 		t.Errorf("Stats = %+v, want what was lost to be counted", stats)
 	}
+	wantTiers(t, m)
+}
+
+// wantTiers checks that Get shows nothing that no tier has: it would stay for
+// ever.
+func wantTiers(t *testing.T, m *Memory) {
+	t.Helper()
+	m.done.Wait()
+	m.live.Wait()
+	for _, e := range m.entries.All() {
+		in := m.live
+		if e.Frozen {
+			in = m.done
+		}
+		if there, _ := in.Get(e.Key[:]); there != e {
+			t.Errorf("Get shows %+v, and its tier has %+v", e, there)
+		}
+	}
+}
+
+// TestNothingOutlivesItsTier has writers of the same keys race with each other,
+// with forgetting, and with ristretto, which has room for few of them.
+func TestNothingOutlivesItsTier(t *testing.T) {
+	m := newTestMemory(t, 64<<10)
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(w)))
+			for step := range 5000 {
+				n := random.IntN(200)
+				switch random.IntN(5) {
+				case 0:
+					m.Put(frozen(n, step), 0)
+				case 1:
+					key := memoryKey(n)
+					m.Delete(&key)
+				default:
+					m.Put(running(n, step), time.Minute)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if stats := m.Stats(); stats.Evicted == 0 {
+		t.Errorf("Stats = %+v, want entries evicted meanwhile", stats)
+	}
+	wantTiers(t, m)
 }
 
 func TestCloseWhileInUse(t *testing.T) {
