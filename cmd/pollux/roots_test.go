@@ -21,6 +21,7 @@ var bareRoots = map[string]string{
 	"cache/transfer.go Import":              "of a command: it ends with the call",
 	"cmd/pollux/main.go main":               "stops listening for signals, and does nothing else",
 	"proxy/egress/egress.go Connect":        "sets a deadline, and does nothing else",
+	"proxy/poller/transport/http1.go ask":   "closes a connection, and does nothing else",
 	"cmd/pollux/config/reload.go LoadUntil": "a panic is the error of the reload",
 	"cmd/pollux/service.go run":             "fasthttp's own, and loops that keep theirs",
 	"proxy/native/date.go undated":          "ends with the call, at the start",

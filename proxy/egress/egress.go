@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -51,7 +52,6 @@ var ErrURL = errors.New("want the URL of an HTTP proxy, as in http://proxy.examp
 
 // Proxy is an HTTP proxy. It is immutable; nil stands for none.
 type Proxy struct {
-	url     *url.URL
 	address string
 	header  http.Header // of a CONNECT
 	tls     *tls.Config // nil: it is spoken to in clear
@@ -64,7 +64,7 @@ func New(u URL, roots *x509.CertPool) (*Proxy, error) {
 	if err != nil || at.Hostname() == "" || at.Opaque != "" || at.Path != "" && at.Path != "/" || at.RawQuery != "" || at.Fragment != "" {
 		return nil, ErrURL
 	}
-	p := &Proxy{url: at, header: http.Header{"User-Agent": {"Pollux"}}}
+	p := &Proxy{header: http.Header{"User-Agent": {"Pollux"}}}
 	port := cmp.Or(at.Port(), "80")
 	switch at.Scheme {
 	case "http":
@@ -100,9 +100,17 @@ func FromEnvironment(base *url.URL, roots *x509.CertPool) (*Proxy, error) {
 	return New(URL(at.String()), roots)
 }
 
-// URL is where plain requests are sent for the proxy to pass on, with the
-// password in it.
-func (p *Proxy) URL() *url.URL { return p.url }
+// Write writes req in the form for a proxy that is to pass it on (RFC 9112,
+// section 3.2.2), which asks for the user and password that it has.
+func (p *Proxy) Write(w io.Writer, req *http.Request) error {
+	if credentials := p.header["Proxy-Authorization"]; credentials != nil {
+		told := *req
+		told.Header = maps.Clone(req.Header)
+		told.Header["Proxy-Authorization"] = credentials
+		req = &told
+	}
+	return req.WriteProxy(w)
+}
 
 // Address is the proxy's host and port.
 func (p *Proxy) Address() string { return p.address }

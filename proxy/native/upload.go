@@ -18,7 +18,7 @@ const uploadPause = 30 * time.Second
 
 var errDetached = errors.New("the exchange is over")
 
-// upload is a request's body on its way to the upstream. net/http may read it
+// upload is a request's body on its way to the upstream. It may be read
 // while, and after, the answer arrives; the connection must not be read any
 // more once the exchange is over.
 type upload struct {

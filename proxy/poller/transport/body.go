@@ -26,14 +26,15 @@ func (b *Body) Read(p []byte) (int, error) {
 
 // Close ends the request. It is idempotent.
 func (b *Body) Close() error {
-	err := b.ReadCloser.Close()
-	b.once.Do(func() { b.connections.finish(b.conn, b.whole.Load()) })
-	return err
+	b.once.Do(func() { b.connections.finish(b.conn, b.conn.done(b.ReadCloser, b.whole.Load())) })
+	return nil
 }
 
 // Discard ends the request and has its connection serve no other one: the
 // answer was none to the request.
 func (b *Body) Discard() {
-	_ = b.ReadCloser.Close() // the connection ends whatever it says
-	b.once.Do(func() { b.connections.discard(b.conn) })
+	b.once.Do(func() {
+		b.conn.done(b.ReadCloser, false)
+		b.connections.discard(b.conn)
+	})
 }

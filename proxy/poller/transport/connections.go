@@ -13,7 +13,9 @@ import (
 	"cmp"
 	"container/list"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -68,7 +70,8 @@ type Config struct {
 type Connections struct {
 	cfg         Config
 	address     string
-	transport   *http.Transport
+	transport   *http.Transport // for HTTP/2
+	tls         *tls.Config
 	multiplexed atomic.Bool // the upstream has spoken HTTP/2
 	mu          sync.Mutex  // guards what follows; nothing is closed under it
 	open        map[cache.ID][]*conn
@@ -78,12 +81,13 @@ type Connections struct {
 	closed      bool
 }
 
-// conn is one connection. HTTP/1 has one request at a time on it, HTTP/2 many.
+// conn is one connection. HTTP/1 has one request at a time on it, HTTP/2 many,
+// whose frames say what they answer.
 type conn struct {
-	client *http.ClientConn
-	guard  *guard // nil for HTTP/2, whose frames say what they answer
-	owner  cache.ID
-	kept   bool // by its owner, after its first request
+	http1 *http1 // one of the two is nil
+	http2 *http.ClientConn
+	owner cache.ID
+	kept  bool // by its owner, after its first request
 
 	active    int // requests; this and what follows is guarded by Connections.mu
 	idleSince time.Time
@@ -98,7 +102,7 @@ func New(cfg Config) *Connections {
 		cfg: cfg, address: net.JoinHostPort(cfg.Base.Hostname(), port),
 		open: map[cache.ID][]*conn{}, dialing: map[cache.ID]chan struct{}{},
 	}
-	cs.transport = cs.newTransport()
+	cs.transport, cs.tls = newTransport(&cs.cfg), newTLS(&cs.cfg)
 	return cs
 }
 
@@ -108,22 +112,23 @@ func New(cfg Config) *Connections {
 // the proxy let nothing through. Unlike a RoundTripper, it leaves the request's
 // body to the caller to close.
 func (cs *Connections) RoundTrip(owner *cache.ID, req *http.Request) (*http.Response, error) {
-	c, fresh, err := cs.take(owner, req)
-	if err != nil {
-		return nil, err
-	}
-	res, err := c.ask(req)
-	if err != nil && !fresh && c.guard != nil && c.guard.untouched() && req.Body == nil && req.Context().Err() == nil {
-		cs.finish(c, false) // it was dirty or closed before a byte of req was written
-		if c, err = cs.dial(req.Context(), owner); err != nil {
+	for {
+		c, fresh, err := cs.take(owner, req)
+		if err != nil {
 			return nil, err
 		}
-		res, err = c.ask(req)
+		res, err := c.ask(cs, req, !fresh)
+		if err == nil {
+			return cs.answered(c, res)
+		}
+		if cs.finish(c, false); err != errStale {
+			return nil, err
+		}
 	}
-	if err != nil {
-		cs.finish(c, false)
-		return nil, err
-	}
+}
+
+// answered gives res the body that ends its request on c.
+func (cs *Connections) answered(c *conn, res *http.Response) (*http.Response, error) {
 	body := &Body{ReadCloser: res.Body, connections: cs, conn: c}
 	body.whole.Store(res.Body == http.NoBody)
 	res.Body = body
@@ -138,12 +143,36 @@ func (cs *Connections) RoundTrip(owner *cache.ID, req *http.Request) (*http.Resp
 	return res, nil
 }
 
-// ask sends req on c.
-func (c *conn) ask(req *http.Request) (*http.Response, error) {
-	if c.guard != nil {
-		c.guard.begin(req.Method)
+// ask sends req on c, on which there was a request before if it is reused.
+func (c *conn) ask(cs *Connections, req *http.Request, reused bool) (*http.Response, error) {
+	if c.http2 != nil {
+		return c.http2.RoundTrip(req)
 	}
-	return c.client.RoundTrip(req)
+	return c.http1.ask(cs, req, reused)
+}
+
+// done ends a request whose answer has body, and reports whether c is good for
+// another one. whole says that the answer was read to its end.
+func (c *conn) done(body io.Closer, whole bool) bool {
+	if c.http2 != nil {
+		_ = body.Close() // ends the stream, whatever it says
+		return whole
+	}
+	return c.http1.done(whole) // a body that is not whole is left on the connection
+}
+
+// spent reports whether c takes no other request, as far as is known without
+// looking at it.
+func (c *conn) spent() bool {
+	return c.http2 != nil && c.http2.Err() != nil
+}
+
+func (c *conn) close() {
+	if c.http2 != nil {
+		_ = c.http2.Close() // nothing is on it that could be lost
+		return
+	}
+	_ = c.http1.Conn.Close()
 }
 
 // take returns a connection with room for req, opening one if there is none.
@@ -182,13 +211,13 @@ func (cs *Connections) reuse(owner *cache.ID, after time.Duration) (found *conn,
 	for i := len(cs.open[*owner]) - 1; i >= 0; i-- {
 		c := cs.open[*owner][i]
 		switch {
-		case c.retired || c.guard != nil && (c.active > 0 || now.Sub(c.idleSince) < after):
+		case c.retired || c.http1 != nil && (c.active > 0 || now.Sub(c.idleSince) < after):
 			continue
-		case c.client.Err() != nil || c.guard != nil && !c.guard.quiet():
+		case c.spent():
 			cs.remove(c)
 			spoilt = append(spoilt, c)
 			continue
-		case c.client.Reserve() != nil: // as many streams as the server allows
+		case c.http2 != nil && c.http2.Reserve() != nil: // as many streams as the server allows
 			continue
 		}
 		cs.busy(c)
@@ -242,7 +271,7 @@ func (cs *Connections) finish(c *conn, clean bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c.active--
-	if c.guard != nil && !clean || c.client.Err() != nil || cs.closed || !c.kept {
+	if c.http1 != nil && !clean || c.spent() || cs.closed || !c.kept {
 		c.retired = true
 	}
 	switch {
@@ -311,7 +340,7 @@ func (cs *Connections) remove(c *conn) {
 
 func closeAll(conns []*conn) {
 	for _, c := range conns {
-		_ = c.client.Close() // nothing is on it that could be lost
+		c.close()
 	}
 }
 

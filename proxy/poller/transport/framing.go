@@ -15,11 +15,6 @@ type Malformed struct{ reason string }
 
 func (e *Malformed) Error() string { return "the upstream's answer is malformed: " + e.reason }
 
-const (
-	// maxHeadLine bounds one line of a header block; net/http bounds the block.
-	maxHeadLine = headerBytes
-)
-
 // framing follows one HTTP/1 answer through the bytes of its connection, to
 // see where it ends and that it is framed as RFC 9112 says, sections 4 to 7.
 // net/http is more generous, and does not tell where an answer ended. The zero
@@ -28,6 +23,7 @@ type framing struct {
 	head  bool // the request was a HEAD
 	state func(*framing, []byte) (rest []byte, err error)
 	line  []byte // the part of a line that has come
+	taken int    // bytes of lines, those of interim answers too
 
 	code    int
 	http10  bool
@@ -62,22 +58,25 @@ const ended = -1
 
 func (f *framing) end() { f.code = ended }
 
-// nextLine takes a line off p, without its end. ok is false while it has not
-// come whole.
-func (f *framing) nextLine(p []byte, limit int) (line, rest []byte, ok bool, err error) {
-	i := bytes.IndexByte(p, '\n')
-	if n := len(f.line) + max(i, 0); n > limit || i < 0 && len(f.line)+len(p) > limit {
-		return nil, nil, false, &Malformed{"a line is too long"}
+// nextLine takes a line off p, with its end. ok is false while it has not come
+// whole.
+func (f *framing) nextLine(p []byte) (line, rest []byte, ok bool, err error) {
+	n := bytes.IndexByte(p, '\n') + 1
+	if ok = n > 0; !ok {
+		n = len(p)
 	}
-	if i < 0 {
+	if f.taken += n; f.taken > headerBytes {
+		return nil, nil, false, &Malformed{"its head is too long"}
+	}
+	if !ok {
 		f.line = append(f.line, p...)
 		return nil, nil, false, nil
 	}
-	if line = p[:i+1]; len(f.line) > 0 {
+	if line = p[:n]; len(f.line) > 0 {
 		line = append(f.line, line...)
 		f.line = f.line[:0]
 	}
-	return line, p[i+1:], true, nil
+	return line, p[n:], true, nil
 }
 
 // headLine is line without its end: a lone LF will do in a head (RFC 9112,
@@ -87,7 +86,7 @@ func headLine(line []byte) []byte {
 }
 
 func (f *framing) statusLine(p []byte) ([]byte, error) {
-	line, rest, ok, err := f.nextLine(p, maxHeadLine)
+	line, rest, ok, err := f.nextLine(p)
 	if !ok {
 		return rest, err
 	}
@@ -106,7 +105,7 @@ func (f *framing) statusLine(p []byte) ([]byte, error) {
 }
 
 func (f *framing) headerLine(p []byte) ([]byte, error) {
-	line, rest, ok, err := f.nextLine(p, maxHeadLine)
+	line, rest, ok, err := f.nextLine(p)
 	if !ok {
 		return rest, err
 	}
@@ -134,7 +133,7 @@ func (f *framing) headerLine(p []byte) ([]byte, error) {
 func (f *framing) headEnded() error {
 	switch {
 	case f.code/100 == 1 && f.code != 101: // an interim answer: another one follows
-		*f = framing{head: f.head, line: f.line}
+		*f = framing{head: f.head, line: f.line, taken: f.taken}
 		f.state, f.length = (*framing).statusLine, -1
 	case f.head || f.code == 204 || f.code == 304 || f.code == 101:
 		f.end()

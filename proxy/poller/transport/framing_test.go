@@ -87,6 +87,8 @@ var framed = []struct {
 	{name: "one length twice", answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", body: "hello", kept: true},
 	{name: "negative length", answer: "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello", refused: true},
 	{name: "another coding", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + lastChunk, refused: true},
+	{name: "head of 1 MB", answer: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1<<10) + "Content-Length: 5\r\n\r\nhello", refused: true},
+	{name: "hints of 1 MB", answer: strings.Repeat("HTTP/1.1 103 Early Hints\r\nX: "+strings.Repeat("x", 1000)+"\r\n\r\n", 1<<10) + said("hello"), refused: true},
 	{name: "no content", answer: "HTTP/1.1 204 No Content\r\n\r\n", kept: true},
 	{name: "no content, and a body", answer: "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "more than its length", answer: said("hello") + "!", body: "hello"},

@@ -3,13 +3,18 @@ package transport
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"sync"
-	"sync/atomic"
+	"time"
 )
 
-// errUnasked says that bytes came for which no request had been sent.
-var errUnasked = errors.New("the upstream sent bytes that nobody had asked for")
+var (
+	// errUnasked says that bytes came for which no request had been sent.
+	errUnasked = errors.New("the upstream sent bytes that nobody had asked for")
+	errHungUp  = errors.New("the upstream hung up")
+)
 
 // guard is an HTTP/1 connection that hands on no byte for which nothing was
 // asked, and nothing of an answer that is framed wrongly. It lies above TLS,
@@ -17,7 +22,6 @@ var errUnasked = errors.New("the upstream sent bytes that nobody had asked for")
 type guard struct {
 	net.Conn
 	unasked func()
-	waiting atomic.Bool // a Read waits for the peer: all that came before has been taken
 
 	mu     sync.Mutex // guards what follows
 	asked  bool       // bytes of the present request have been written
@@ -34,9 +38,7 @@ func (g *guard) begin(method string) {
 
 // Read fails, and ends the connection, when the peer speaks first.
 func (g *guard) Read(p []byte) (int, error) {
-	g.waiting.Store(true)
 	n, err := g.Conn.Read(p)
-	g.waiting.Store(false)
 	if n == 0 {
 		return n, err
 	}
@@ -60,13 +62,18 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write fails, and ends the connection, when the peer spoke before the first
-// byte of a request. What has not been read yet under TLS may be a session
+// Write fails, and ends the connection, when the peer spoke or hung up before the
+// first byte of a request. What has not been read yet under TLS may be a session
 // ticket; what else it is, Read will find.
 func (g *guard) Write(p []byte) (int, error) {
 	g.mu.Lock()
-	if _, secure := g.Conn.(*tls.Conn); !g.asked && g.over == nil && !secure && !silent(g.Conn) {
-		g.spoil(errUnasked)
+	if !g.asked && g.over == nil && !g.secure() {
+		switch unread(g.Conn) {
+		case bytesCame:
+			g.spoil(errUnasked)
+		case peerClosed:
+			g.spoil(errHungUp)
+		}
 	}
 	if g.over != nil {
 		defer g.mu.Unlock()
@@ -75,6 +82,16 @@ func (g *guard) Write(p []byte) (int, error) {
 	g.asked = true
 	g.mu.Unlock()
 	return g.Conn.Write(p)
+}
+
+// ReadFrom writes each piece of a body as it comes, and has bufio hold none back.
+func (g *guard) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{g}, r)
+}
+
+func (g *guard) secure() bool {
+	_, ok := g.Conn.(*tls.Conn)
+	return ok
 }
 
 // spoil ends the connection. The lock must be held.
@@ -86,13 +103,29 @@ func (g *guard) spoil(why error) {
 	}
 }
 
-// quiet reports whether the last answer was all that came: net/http has taken
-// every byte, waits for the next one, and none is there.
-func (g *guard) quiet() bool {
+// spoilt reports whether the connection was ended.
+func (g *guard) spoilt() bool {
 	g.mu.Lock()
-	over := g.over
-	g.mu.Unlock()
-	return over == nil && g.waiting.Load() && silent(g.Conn)
+	defer g.mu.Unlock()
+	return g.over != nil
+}
+
+// quiet reports whether the last answer was all that came. No Read may be under
+// way.
+func (g *guard) quiet() bool {
+	if g.spoilt() || unread(g.Conn) != nothing {
+		return false
+	}
+	if !g.secure() {
+		return true
+	}
+	// What TLS has taken off the wire, and nobody from TLS: without waiting.
+	var one [1]byte
+	if g.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return false
+	}
+	n, err := g.Conn.Read(one[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && g.SetReadDeadline(time.Time{}) == nil
 }
 
 // untouched reports whether no byte of the present request was written.
@@ -101,3 +134,12 @@ func (g *guard) untouched() bool {
 	defer g.mu.Unlock()
 	return !g.asked
 }
+
+// arrival is what a peer has done unasked.
+type arrival int
+
+const (
+	nothing arrival = iota
+	bytesCame
+	peerClosed // or the connection broke
+)

@@ -10,24 +10,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// silent reports whether the peer of c has neither sent anything that is still
-// to be read nor closed its side. It reads nothing.
-func silent(c net.Conn) bool {
+// unread is what the peer of c has done that is still to be read. It reads
+// nothing.
+func unread(c net.Conn) arrival {
 	for t, ok := c.(*tls.Conn); ok; t, ok = c.(*tls.Conn) { // two through a proxy that speaks TLS
 		c = t.NetConn()
 	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return true
+		return nothing
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return peerClosed
 	}
+	var n int
 	var peekErr error
 	err = raw.Control(func(fd uintptr) {
 		var one [1]byte
-		_, _, peekErr = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		n, _, peekErr = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	})
-	return err == nil && (peekErr == unix.EAGAIN || peekErr == unix.EWOULDBLOCK || peekErr == unix.EINTR)
+	switch {
+	case err == nil && (peekErr == unix.EAGAIN || peekErr == unix.EWOULDBLOCK || peekErr == unix.EINTR):
+		return nothing
+	case err == nil && peekErr == nil && n > 0:
+		return bytesCame
+	}
+	return peerClosed
 }
