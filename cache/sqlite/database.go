@@ -32,6 +32,7 @@ type database struct {
 
 	wal  os.FileInfo // of its write-ahead log, nil until it was seen; the writer's
 	size int64       // the largest that was seen of the file; the writer's
+	last uint64      // no version in the file is larger; 0: not known; the writer's
 
 	mu     sync.RWMutex // held for reading by every use
 	closed bool         // guarded by mu

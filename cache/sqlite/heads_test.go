@@ -198,7 +198,7 @@ func TestVersionsSurvive(t *testing.T) {
 	mustPut(t, s, e)
 	mustClose(t, s)
 	s, _ = open(t, path)
-	if v, err := cache.Alone(s).Next(context.Background()); err != nil || v != 1<<62+1 {
-		t.Errorf("the next version is %d, %v, want %d", v, err, uint64(1<<62+1))
+	if v, err := cache.Alone(s).Next(context.Background()); err != nil || v <= 1<<62 {
+		t.Errorf("the next version is %d, %v, want more than %d", v, err, uint64(1<<62))
 	}
 }

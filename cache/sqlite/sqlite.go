@@ -172,8 +172,8 @@ func (s *Store) usable(ctx context.Context) error {
 	}
 }
 
-// LastVersion returns the largest version of an entry that was in the file when
-// it was opened.
+// LastVersion returns a version that no entry exceeds that was in the file when
+// it was opened, by ten seconds at most beyond the largest.
 func (s *Store) LastVersion() uint64 { return s.last }
 
 // Healthy returns the last failure of a write, nil once one succeeded again.

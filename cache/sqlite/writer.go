@@ -18,6 +18,9 @@ const (
 	// linger is how long a transaction that nobody waits for is held open for more:
 	// what is in it is in memory, and lists wait for it.
 	linger = 20 * time.Millisecond
+	// versionsAhead is how far beyond a version, microseconds of the clock, the file
+	// has the largest: it is written once in so long and not with every transaction.
+	versionsAhead = 10_000_000
 	// retryEvery is how often pending partitions are tried again while writes
 	// fail.
 	retryEvery = time.Second
@@ -209,8 +212,10 @@ func (w *writer) transact(d *database, batch []*write, outcomes []outcome, parti
 	if err == nil {
 		err = c.putPartitions(partitions)
 	}
-	if err == nil && c.version > 0 {
-		_, err = tx.Exec(sqlPutVersion, int64(c.version))
+	last := d.last
+	if err == nil && c.version > last {
+		last = c.version + versionsAhead
+		_, err = tx.Exec(sqlPutVersion, int64(last))
 	}
 	if err != nil {
 		return errors.Join(err, tx.Rollback()) // not deferred: after a fault, SQLite must not be entered again
@@ -218,6 +223,7 @@ func (w *writer) transact(d *database, batch []*write, outcomes []outcome, parti
 	if err := tx.Commit(); err != nil {
 		return err
 	}
+	d.last = last
 	d.counts.apply(c.deltas)
 	for key, generation := range c.forgotten {
 		w.forgotten.Leave(&key, generation, time.Now())
