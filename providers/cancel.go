@@ -17,7 +17,7 @@ import (
 // provider must be able to cancel.
 func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte, now time.Time) Verdict {
 	if !accepts(p.Cancel, code) {
-		v := p.judgeRefusal(r, code, body)
+		v := p.judgeRefusal(r, code, body, "cancel.ok")
 		v.RetryAfter, _ = RetryAfter(h.Get("Retry-After"), now)
 		return v
 	}

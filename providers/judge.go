@@ -41,7 +41,7 @@ func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Tim
 	unfit := normalize.CheckAnswer(first.Body)
 	defer func() { v.RetryAfter = max(v.RetryAfter, p.wait(first.Header, first.Body, unfit == nil, now)) }()
 	if !p.IsDocument(first.Code) {
-		return p.judgeRefusal(r, first.Code, first.Body)
+		return p.judgeRefusal(r, first.Code, first.Body, "poll.documents")
 	}
 	if bad, ok := p.unusable(r, first, unfit); !ok {
 		return bad
@@ -66,7 +66,7 @@ func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Tim
 		}
 		return v
 	case first.Code >= 400 && errors.Is(err, normalize.ErrNoStatus): // an error as of every other API
-		return p.judgeRefusal(r, first.Code, first.Body)
+		return p.judgeRefusal(r, first.Code, first.Body, "poll.documents")
 	}
 	return nonsense(err)
 }
@@ -109,7 +109,7 @@ func (p *Provider) unusable(r Reference, first Answer, err error) (bad Verdict, 
 		reason = "the upstream's answer is a web page"
 	case err != nil && p.Mapping.Decides(first.Code):
 	case err != nil && first.Code >= 400:
-		return p.judgeRefusal(r, first.Code, first.Body), false
+		return p.judgeRefusal(r, first.Code, first.Body, "poll.documents"), false
 	case err != nil:
 		reason = "the upstream's answer is not usable: " + err.Error()
 	default:
@@ -143,8 +143,9 @@ func (p *Provider) native(r Reference, code int, body []byte) normalize.Native {
 	}}
 }
 
-// judgeRefusal judges every answer that is no document.
-func (p *Provider) judgeRefusal(r Reference, code int, body []byte) Verdict {
+// judgeRefusal judges every answer that is no document, or not what else was asked
+// for. lists is the member of the file that says which codes are, "" if none does.
+func (p *Provider) judgeRefusal(r Reference, code int, body []byte, lists string) Verdict {
 	native := p.native(r, code, body)
 	unreadable := normalize.CheckValue(body) != nil
 	if unreadable {
@@ -158,8 +159,8 @@ func (p *Provider) judgeRefusal(r Reference, code int, body []byte) Verdict {
 	if v.Kind == BadAnswer && code < 300 && unreadable {
 		v.ServerFault = true // like a 200 that cannot be read
 	}
-	if v.Kind == BadAnswer && !ok && (code/100 == 2 || code == http.StatusSeeOther) {
-		v.Reason = fmt.Sprintf("the upstream answers %d, which poll.documents of its provider file does not list", code)
+	if v.Kind == BadAnswer && !ok && lists != "" && (code/100 == 2 || code == http.StatusSeeOther) {
+		v.Reason = fmt.Sprintf("the upstream answers %d, which %s of its provider file does not list", code, lists)
 	}
 	return v
 }

@@ -336,6 +336,9 @@ func TestJudgeCancel(t *testing.T) {
 		if v.Kind != test.kind || v.Status != test.status {
 			t.Errorf("%s: JudgeCancel(%d %s) = %s, %d, want %s, %d", test.name, test.code, test.body, v.Kind.String(), v.Status, test.kind.String(), test.status)
 		}
+		if test.name == "another 2xx" && !strings.Contains(v.Reason, "which cancel.ok of") {
+			t.Errorf("%s: %q does not say where the codes are listed", test.name, v.Reason)
+		}
 	}
 }
 

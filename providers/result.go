@@ -112,7 +112,7 @@ func (p *Provider) nativeResult(r Reference, result *Answer, now time.Time) (*no
 	case slices.Contains(p.Result.Failed, result.Code):
 		return &normalize.NativeResult{Failed: p.taskError(result.Body)}, nil
 	case result.Code < 200 || result.Code > 299:
-		v = p.judgeRefusal(r, result.Code, result.Body)
+		v = p.judgeRefusal(r, result.Code, result.Body, "")
 	case !p.isResult(result):
 		v = Verdict{Kind: BadAnswer, Reason: "the answer to the request for the result is neither JSON nor text", ServerFault: true}
 	default:

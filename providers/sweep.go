@@ -124,7 +124,7 @@ func (p *Provider) ReadSweep(r Reference, page Answer, wanted func(id string) bo
 // sweepItems finds the list of a page.
 func (p *Provider) sweepItems(r Reference, page Answer, now time.Time) (items gjson.Result, v Verdict, ok bool) {
 	if page.Code != http.StatusOK {
-		v = p.judgeRefusal(r, page.Code, page.Body)
+		v = p.judgeRefusal(r, page.Code, page.Body, "")
 		v.RetryAfter = p.wait(page.Header, nil, false, now)
 		return items, v, false
 	}

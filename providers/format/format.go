@@ -159,9 +159,15 @@ func (l *loader) observed() {
 	}
 }
 
+// httpCode reads the code that a member is named by.
+func httpCode(name string) (code int, ok bool) {
+	code, err := strconv.Atoi(name)
+	return code, err == nil && code >= 100 && code <= 599
+}
+
 func (l *loader) mapping(file string) {
 	for _, c := range l.written.Status.Codes {
-		if code, err := strconv.Atoi(c.Name); err != nil || code < 100 || code > 599 {
+		if _, ok := httpCode(c.Name); !ok {
 			l.fault(c.Node, "status.codes", "want HTTP codes, such as 202: in_progress")
 		}
 	}

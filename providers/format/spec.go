@@ -2,7 +2,6 @@ package format
 
 import (
 	"fmt"
-	"strconv"
 
 	"pollux/normalize"
 )
@@ -17,8 +16,9 @@ func (f *written) spec() normalize.Spec {
 		s.Status.Paths = append(s.Status.Paths, pathSpec(p))
 	}
 	for _, c := range f.Status.Codes {
-		code, _ := strconv.Atoi(c.Name)
-		s.Status.Codes = append(s.Status.Codes, normalize.CodeSpec{Code: code, OutcomeSpec: c.Value.OutcomeSpec, Position: position(c.Node)})
+		if code, ok := httpCode(c.Name); ok {
+			s.Status.Codes = append(s.Status.Codes, normalize.CodeSpec{Code: code, OutcomeSpec: c.Value.OutcomeSpec, Position: position(c.Node)})
+		}
 	}
 	for _, d := range f.Poll.Documents {
 		s.Documents = append(s.Documents, d.Value)
