@@ -17,6 +17,7 @@ type memory struct {
 	upstream  *Upstream
 	partition *upstream.Partition // held, so that the engine finds this one and no other under its id
 	key       cache.ID
+	plain     bool // without If-None-Match
 }
 
 // Remember keeps what x was found to be, for the next request of its connection,
@@ -33,7 +34,7 @@ func (x *Request) Remember(t *Upstream, part *upstream.Partition) {
 		m = &memory{}
 		last.Meaning = m
 	}
-	*m = memory{rules: x.Rules, upstream: t, partition: part, key: x.Key}
+	*m = memory{rules: x.Rules, upstream: t, partition: part, key: x.Key, plain: len(x.IfNoneMatch()) == 0}
 }
 
 // Recall returns where x asks, with the key of the task in x.Key, nil unless it is
@@ -56,6 +57,7 @@ func (x *Request) Recall() (*Upstream, *upstream.Partition) {
 	default:
 		entryKey(x.Rules.Secret, &m.partition.ID, &x.View, &x.Key)
 	}
+	x.Unconditional = m.plain
 	return m.upstream, m.partition
 }
 

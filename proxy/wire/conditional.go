@@ -35,7 +35,12 @@ func Matches(ifNoneMatch []byte, etag string) bool {
 }
 
 // IfNoneMatch is the list of validators that the caller has.
-func (x *Exchange) IfNoneMatch() []byte { return x.list("If-None-Match") }
+func (x *Exchange) IfNoneMatch() []byte {
+	if x.Unconditional {
+		return nil
+	}
+	return x.list("If-None-Match")
+}
 
 // has reports whether the caller says that it has what etag stands for.
 func (x *Exchange) has(etag string) bool {

@@ -31,8 +31,10 @@ type Exchange struct {
 	Header   []byte // header value being built
 	body     []byte
 	BodyRead bool
-	Reason   string // of a refusal, else ""
-	id       string // see requestID; "" until it is needed
+	// Unconditional says that the request is known to have no If-None-Match.
+	Unconditional bool
+	Reason        string // of a refusal, else ""
+	id            string // see requestID; "" until it is needed
 }
 
 // Settings is the part of a configuration by which requests are read and
@@ -62,7 +64,7 @@ func now(ctx *fasthttp.RequestCtx) time.Time {
 // Release drops what points into the request.
 func (x *Exchange) Release() {
 	x.Facts, x.Ctx, x.Settings, x.Span = Facts{}, nil, nil, nil
-	x.BodyRead, x.Reason, x.id = false, "", ""
+	x.BodyRead, x.Unconditional, x.Reason, x.id = false, false, "", ""
 }
 
 // Problem answers with p, and with the name under which the log has the request.
