@@ -22,9 +22,9 @@ type Config struct {
 // tier is one ristretto cache.
 type tier = ristretto.Cache[[]byte, *Entry]
 
-// heedEvery is of how many reads one counts for what is evicted: that one costs
-// as much as all the others.
-const heedEvery = 8
+// heedEvery is of how many reads one counts for what is evicted: it costs more
+// than many others.
+const heedEvery = 16
 
 // Memory is the memory tier. Whatever it loses (evicted, refused, dropped under
 // load) is a miss and comes back from the store or the upstream; it never
