@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,10 @@ type Conn struct {
 	unset           bool // wanted is not set yet
 }
 
+// crowd is from how many connections per processor on one that is busy lets the
+// others run before it reads. Fewer leave processors idle, which it would wake.
+const crowd = 8
+
 // SetReadDeadline is for the connection's own goroutine, between reads: it takes
 // effect with the next one, and up to rearm earlier than asked. The server asks
 // twice per request, and most requests need one read.
@@ -57,17 +62,18 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 // SetDeadline is SetReadDeadline, see [patient].
 func (c *Conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
-// setDeadline sets what SetReadDeadline was told last.
-func (c *Conn) setDeadline() error {
+// setDeadline sets what SetReadDeadline was told last. It reports whether the
+// connection is busy, so that what was set within rearm will do.
+func (c *Conn) setDeadline() (busy bool, _ error) {
 	if !c.unset {
-		return nil
+		return false, nil
 	}
 	c.unset = false
 	if early := c.wanted.Sub(c.reading); early >= 0 && early < rearm && !c.wanted.IsZero() {
-		return nil
+		return true, nil
 	}
 	c.reading = c.wanted
-	return c.Conn.SetReadDeadline(c.wanted)
+	return false, c.Conn.SetReadDeadline(c.wanted)
 }
 
 func (c *Conn) Write(p []byte) (int, error) {
@@ -86,8 +92,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.requests.bad {
 		return 0, errChunks
 	}
-	if err := c.setDeadline(); err != nil {
+	busy, err := c.setDeadline()
+	if err != nil {
 		return 0, err
+	}
+	if busy && c.listener.total.Load() >= c.listener.crowd {
+		// The next request is then likelier to have come. One that has not costs
+		// another call of the kernel, and a look for what else has come.
+		runtime.Gosched()
 	}
 	n, err := c.Conn.Read(p)
 	if c.requests.between() && c.Last.read(p[:n]) {
@@ -129,7 +141,7 @@ func (c *Conn) Close() error {
 // deadlines of its own or takes it over.
 func NetConn(ctx *fasthttp.RequestCtx) net.Conn {
 	if c, ok := ctx.Conn().(*Conn); ok {
-		_ = c.setDeadline() // a closed one fails when it is used
+		_, _ = c.setDeadline() // a closed one fails when it is used
 		c.reading = time.Time{}
 		return c.Conn
 	}

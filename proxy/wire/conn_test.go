@@ -31,7 +31,7 @@ func TestReadsEndInTime(t *testing.T) {
 		defer server.Close()
 		defer client.Close()
 		below := &deadlines{Conn: server}
-		c := &Conn{Conn: &patient{Conn: below}}
+		c := &Conn{Conn: &patient{Conn: below}, listener: &Listener{}}
 		go func() {
 			for range requests {
 				time.Sleep(100 * time.Millisecond)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,8 +35,10 @@ type Listener struct {
 	closed             chan struct{}
 	closing            sync.Once
 
+	total atomic.Int64 // of open connections; changes under mu
+	crowd int64        // see [crowd]
+
 	mu    sync.Mutex // guards what follows
-	total int64
 	perIP map[netip.Prefix]int64
 }
 
@@ -49,7 +52,7 @@ type Door struct {
 const announceTimeout = 5 * time.Second
 
 func Guard(ln net.Listener, m *Metrics, log *slog.Logger) *Listener {
-	l := &Listener{Listener: ln, metrics: m, log: log, closed: make(chan struct{}), perIP: map[netip.Prefix]int64{}}
+	l := &Listener{Listener: ln, metrics: m, log: log, closed: make(chan struct{}), crowd: int64(crowd * runtime.GOMAXPROCS(0)), perIP: map[netip.Prefix]int64{}}
 	l.door.Store(&Door{})
 	return l
 }
@@ -169,25 +172,25 @@ func (l *Listener) identify(c *Conn, client net.Addr) bool {
 func (l *Listener) admit(from netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total >= l.maxTotal.Load() || from.IsValid() && l.perIP[from] >= l.maxPerIP.Load() {
+	if l.total.Load() >= l.maxTotal.Load() || from.IsValid() && l.perIP[from] >= l.maxPerIP.Load() {
 		return false
 	}
-	l.total++
+	total := l.total.Add(1)
 	if from.IsValid() {
 		l.perIP[from]++
 	}
-	l.metrics.connections.Set(float64(l.total))
+	l.metrics.connections.Set(float64(total))
 	return true
 }
 
 func (l *Listener) release(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.total--
+	total := l.total.Add(-1)
 	if l.perIP[c.from]--; l.perIP[c.from] <= 0 {
 		delete(l.perIP, c.from)
 	}
-	l.metrics.connections.Set(float64(l.total))
+	l.metrics.connections.Set(float64(total))
 }
 
 // PrefixOf is what counts as one client: an IPv4 address, or the /64 that an

@@ -152,8 +152,8 @@ func TestConnectionLimits(t *testing.T) {
 		}
 		g.Close()
 		g.mu.Lock()
-		if g.total != 0 || len(g.perIP) != 0 {
-			t.Errorf("%s: %d connections counted after all were closed, %v", c.name, g.total, g.perIP)
+		if g.total.Load() != 0 || len(g.perIP) != 0 {
+			t.Errorf("%s: %d connections counted after all were closed, %v", c.name, g.total.Load(), g.perIP)
 		}
 		g.mu.Unlock()
 		for _, client := range clients {
