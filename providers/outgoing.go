@@ -43,6 +43,20 @@ func (p *Provider) CancelRequest(ctx context.Context, base *url.URL, r Reference
 }
 
 func (p *Provider) request(ctx context.Context, t *template.Request, body template.Body, base *url.URL, r Reference, c Credential) (*http.Request, error) {
+	u, err := p.target(t, base, r)
+	if err != nil {
+		return nil, err
+	}
+	u.RawQuery = string(c.appendQuery(t.AppendQuery(nil, p.Params, r.Values, body)))
+	req := p.requestTo(ctx, t.Method, u, c)
+	if body != nil {
+		carry(req, body.Render(r.Values))
+	}
+	return req, nil
+}
+
+// target is where t leads for r, without a query.
+func (p *Provider) target(t *template.Request, base *url.URL, r Reference) (*url.URL, error) {
 	if len(r.Values) != len(p.Params) {
 		return nil, fmt.Errorf("the reference has %d values, want %d", len(r.Values), len(p.Params))
 	}
@@ -54,12 +68,7 @@ func (p *Provider) request(ctx context.Context, t *template.Request, body templa
 	}
 	// RawPath holds as long as it decodes to Path, so the wire has exactly
 	// these bytes: %2F in a value stays %2F.
-	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawPath: escaped, RawQuery: string(c.appendQuery(t.AppendQuery(nil, p.Params, r.Values, body)))}
-	req := p.requestTo(ctx, t.Method, u, c)
-	if body != nil {
-		carry(req, body.Render(r.Values))
-	}
-	return req, nil
+	return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawPath: escaped}, nil
 }
 
 // Values of headers that every request has. They are shared: whoever adds to one

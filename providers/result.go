@@ -42,7 +42,7 @@ func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference
 			return nil, false, fmt.Errorf("build result request of provider %s: %w", p.Name, err)
 		}
 	} else {
-		u, foreign, err := p.resolve(base, v.ResultLink)
+		u, foreign, err := p.resolve(base, r, v.ResultLink)
 		if err != nil {
 			return nil, false, fmt.Errorf("build result request of provider %s: %w", p.Name, err)
 		}
@@ -63,8 +63,8 @@ func (p *Provider) ResultRequest(ctx context.Context, base *url.URL, r Reference
 }
 
 // resolve returns where a link to the result leads, and whether that is another origin than
-// base.
-func (p *Provider) resolve(base *url.URL, link string) (u *url.URL, away bool, err error) {
+// base. A relative one is relative to what was polled (RFC 9110, section 10.2.2).
+func (p *Provider) resolve(base *url.URL, r Reference, link string) (u *url.URL, away bool, err error) {
 	if link == "" {
 		return nil, false, ErrNoResultLink
 	}
@@ -72,9 +72,11 @@ func (p *Provider) resolve(base *url.URL, link string) (u *url.URL, away bool, e
 	if err != nil || ref.User != nil || ref.Opaque != "" {
 		return nil, false, ErrForeignResult
 	}
-	from := *base // relative links are relative to the host, as in a browser
-	from.Path, from.RawPath = strings.TrimSuffix(from.Path, "/")+"/", ""
-	u = from.ResolveReference(ref)
+	polled, err := p.target(&p.Poll.Request, base, r)
+	if err != nil {
+		return nil, false, err
+	}
+	u = polled.ResolveReference(ref)
 	u.Fragment, u.RawFragment = "", ""
 	if sameOrigin(u, base) {
 		return u, false, nil
