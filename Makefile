@@ -14,13 +14,14 @@ export GOFLAGS := -trimpath $(GOFLAGS)
 PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas.*|TestBackupRestoreMigrate|TestDocumentedClients|TestCommandsFromAClone
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer|TestAgentsWaitTogether
 
-# Tests of one package that run side by side: those that may mostly wait.
+# Tests of one package that run side by side, those that may mostly wait, and
+# packages that are compiled or tested at the same time: more than cores, for the
+# same reason.
 PARALLEL := 4
+PACKAGES := 3
 
 # The race detector watches our code and every library but the SQLite that was
 # translated from C: there it finds nothing and triples what a test costs.
-# vet in make test shares what is compiled for it, and so leaves out the few files
-# for builds without it, which make quick and make lint read.
 RACE := -race '-gcflags=modernc.org/...=-race=false'
 
 # What takes longest comes first, so that nothing is left to wait for alone; the
@@ -39,10 +40,9 @@ demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C
 test: deps build     ## everything: with the race detector, and what it would distort without
 	@echo "test: every test under the race detector, with browsers and vendors' clients: more than ten minutes on two cores"
 	@echo "test: (make quick takes two: format, vet, and what needs nothing but Go)"
-	@echo "test: vet, which compiles for the race detector, as the tests do: minutes the first time"
-	go vet $(RACE) ./...
-	@echo "test: the packages that take longest come first, and others beside them"
-	go test $(RACE) -vet=off -shuffle=on -parallel $(PARALLEL) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -e /benchmarks/pollbench $(LONGEST:./%=-e /%$$))
+	@echo "test: the first time, all is compiled for the race detector, which takes minutes"
+	@echo "test: the package that takes longest comes first, and what others say waits for it: some ten minutes of silence"
+	go test $(RACE) -vet=off -shuffle=on -p $(PACKAGES) -parallel $(PARALLEL) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -e /benchmarks/pollbench $(LONGEST:./%=-e /%$$))
 	@echo "test: what the race detector would distort, or has nothing to say about, without it"
 	go test -vet=off -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller ./proxy/poller/adaptive
 	go test -vet=off ./benchmarks/pollbench/...
