@@ -328,7 +328,7 @@ func TestCloseWrites(t *testing.T) {
 func TestLooksShareRoundTrips(t *testing.T) {
 	link := server.Link(t)
 	s, _ := open(t, Config{Address: link.Address(server.Database(t))})
-	const tasks = 1000
+	const tasks = 400
 	for n := range tasks {
 		e := storetest.Running(n, 1)
 		e.Version = 1

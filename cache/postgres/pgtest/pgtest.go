@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -61,14 +62,44 @@ func start(mebibytes int, options []string) (s *Server, err error) {
 	if err := give(s.dir); err != nil {
 		return nil, err
 	}
-	initdb := command(program("initdb"), "-D", filepath.Join(s.dir, "data"), "-U", "pollux", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	empty, err := initialized()
+	if err != nil {
+		return nil, err
+	}
+	if out, err := command("cp", "-R", "-p", filepath.Join(empty, "data"), s.dir).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("copy an empty cluster: %w\n%s", err, out)
 	}
 	if s.Port, err = freePort(); err != nil {
 		return nil, err
 	}
 	return s, s.Restart()
+}
+
+// initialized is where an empty cluster is of which each server gets a copy: to
+// make one takes seconds. Cleanup removes it.
+var initialized = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "pollux-postgres-empty"); err != nil {
+		return "", err
+	}
+	if err := give(dir); err != nil {
+		return "", err
+	}
+	initdb := command(program("initdb"), "-D", filepath.Join(dir, "data"), "-U", "pollux", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	made.Store(&dir)
+	return dir, nil
+})
+
+var made atomic.Pointer[string] // the folder of initialized, nil before
+
+// Cleanup removes what servers were copied from. A package whose tests Start
+// servers calls it after the last.
+func Cleanup() {
+	if dir := made.Load(); dir != nil {
+		os.RemoveAll(*dir)
+	}
 }
 
 // Restart starts the server, after it was stopped or killed.
