@@ -30,6 +30,7 @@ const canary = `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned
 // as a person would: filters, search, a task that changes while it is watched,
 // forgetting, the login, and a Pollux that restarts under it.
 func TestDashboardInBrowser(t *testing.T) {
+	t.Parallel()
 	for _, program := range []string{"node", "chromium", "curl"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("%s is not installed: make deps installs what the tests start", program)

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"pollux/cache/postgres/pgtest"
 	"pollux/providers"
 	"pollux/providers/sandbox"
 )
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 		os.Exit(serveUntilKilled(file))
 	}
 	goleak.VerifyTestMain(m,
+		goleak.Cleanup(func(code int) { pgtest.Cleanup(); os.Exit(code) }),
 		// These two of fasthttp live as long as the process.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))

@@ -107,7 +107,7 @@ type fault struct {
 // them it is behind by a second at most, or by a lifetime while notices are cut:
 // the readings of all are linearizable, each begun earlier by that much.
 func TestReplicasFaults(t *testing.T) {
-	amongCrowded(t)
+	t.Parallel()
 	s := newReplicas(t, 3, ", freshness: {in_progress: 1m}")
 	s.upstream.news.Store(true)
 	var mu sync.Mutex // guards what follows

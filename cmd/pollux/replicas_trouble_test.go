@@ -63,23 +63,12 @@ func slow(by time.Duration) func(*testing.T, *replicaSet) error {
 	}
 }
 
-// crowded are the tests whose clients poll without a pause: more of them at the
-// same time than cores would try the machine, not Pollux.
-var crowded = make(chan struct{}, 2)
-
-// amongCrowded waits for a place among the crowded, and gives it back with the test.
-func amongCrowded(t *testing.T) {
-	t.Parallel()
-	crowded <- struct{}{}
-	t.Cleanup(func() { <-crowded })
-}
-
 // TestReplicasTrouble gives two replicas under load trouble with their database:
 // no poll fails or takes much longer, no task goes back, and they catch up.
 func TestReplicasTrouble(t *testing.T) {
+	t.Parallel() // but one trouble after the other: their clients poll without a pause
 	for _, c := range troubles {
 		t.Run(c.name, func(t *testing.T) {
-			amongCrowded(t)
 			s := newReplicasOn(t, databaseOf(t, c.small), 2, "")
 			s.upstream.news.Store(true)
 			traffic := s.traffic(t)
