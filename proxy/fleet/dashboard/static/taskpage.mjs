@@ -206,11 +206,13 @@ export class TaskPage {
   async #forget() {
     const yes = await confirmed("Forget this task?", "Pollux drops what it has stored of it. The task itself goes on at the upstream.", "Forget it");
     if (!yes) return;
+    this.#run?.abort(); // a stream that came back after it would have the task asked for again
     try {
       await request(taskURL(this.#ref), { method: "DELETE", headers: this.#headers() });
       toast("Forgotten");
       this.#on.gone(this.#ref);
     } catch (err) {
+      this.#follow();
       this.#refused(err);
     }
   }
