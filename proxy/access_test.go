@@ -83,6 +83,8 @@ func TestWhatUpstreamsSee(t *testing.T) {
 	f.do("GET", "/v1/tasks/held/c", "", "X-Pollux-Key: key-all", "X-User-Id: me").expect(t, 200, nil)
 	f.do("GET", "/v1/tasks/shannon/d", "", "X-Pollux-Key: key-all", "X-API-Key: mine", "X-Other: x", "Cookie: a=b").expect(t, 200, nil)
 	f.do("POST", "/v1/tasks/batch", `{"tasks":["shannon/e"]}`, "Authorization: Bearer key-all").expect(t, 200, nil)
+	f.do("GET", "/v1/tasks/held/a", "", "X-Tenant-Id: key-all").expect(t, 200, nil) // any of the provider's headers
+	f.do("GET", "/v1/tasks/held/a", "", "X-Tenant-Id: somebody").expect(t, 401, nil)
 	all := strings.Join(seen, "\n")
 	if strings.Contains(all, "key-all") || strings.Contains(all, "X-Other") || strings.Contains(all, "a=b") || strings.Contains(all, "me]") {
 		t.Errorf("the upstream saw what it must not:\n%s", all)

@@ -53,7 +53,7 @@ func (st *Rules) Authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*U
 		inHeader = true
 		key = bearerToken(h.Peek("Authorization"))
 		for i := 0; len(key) == 0 && i < len(held); i++ {
-			key = held[i].keyIn(h)
+			key = st.keyIn(h, held[i])
 		}
 	}
 	if len(key) == 0 {
@@ -66,17 +66,23 @@ func (st *Rules) Authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*U
 	return c, inHeader, nil
 }
 
-// keyIn returns the Pollux key that an SDK put where the upstream's own key
-// would be, nil if there is none.
-func (t *Upstream) keyIn(h *fasthttp.RequestHeader) []byte {
-	if !t.Held || len(t.headers) == 0 {
+// keyIn returns the Pollux key that an SDK put where a held upstream's own key
+// would be, nil if there is none. In the provider's first header anything is
+// taken for one; the others may also name a user, so there it must be known.
+func (st *Rules) keyIn(h *fasthttp.RequestHeader, t *Upstream) []byte {
+	if !t.Held {
 		return nil
 	}
-	value := h.PeekCanonical(t.headers[0])
-	if scheme := t.Provider.Identity.Scheme; scheme != "" {
-		return schemeToken(value, scheme)
+	for i, name := range t.headers {
+		value := h.PeekCanonical(name)
+		if scheme := t.Provider.Identity.Scheme; i == 0 && scheme != "" {
+			value = schemeToken(value, scheme)
+		}
+		if len(value) > 0 && (i == 0 || st.ClientOf(value) != nil) {
+			return value
+		}
 	}
-	return value
+	return nil
 }
 
 // bearerToken returns the token of a Bearer credential (RFC 6750, section
