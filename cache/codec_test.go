@@ -79,6 +79,25 @@ func TestOpenEntryClampsToNow(t *testing.T) {
 	}
 }
 
+// TestOpenEntryFresh: only what has ended is fresh when it comes out of a store.
+func TestOpenEntryFresh(t *testing.T) {
+	s := testSecret(t, "a secret of enough bytes")
+	for name, tt := range map[string]struct{ terminal, settling, fresh bool }{
+		"running":  {},
+		"settling": {terminal: true, settling: true},
+		"ended":    {terminal: true, fresh: true},
+	} {
+		e := fullEntry()
+		e.Terminal, e.Settling, e.Frozen = tt.terminal, tt.settling, false
+		e.FreshUntil = e.ObservedAt.Add(time.Hour)
+		now := e.ObservedAt.Add(time.Minute)
+		got, err := s.OpenEntry(&e.Partition, &e.Key, s.SealEntry(e), now)
+		if err != nil || got.Fresh(now) != tt.fresh || got.Fresh(now.Add(time.Hour)) {
+			t.Errorf("%s: fresh %v, %v; want %v", name, got.Fresh(now), err, tt.fresh)
+		}
+	}
+}
+
 func TestSealPartition(t *testing.T) {
 	s := testSecret(t, "a secret of enough bytes")
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

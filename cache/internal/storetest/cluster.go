@@ -209,7 +209,7 @@ func freshStands(t *testing.T, c cache.Cluster) {
 	e.ObservedAt = time.Now().UTC()
 	e.FreshUntil = e.ObservedAt.Add(time.Hour)
 	commit(t, c, said(poll(1), granted(t, c, poll(1)), e))
-	// Alone what stands is fresh only as long as the process knows it to be.
+	// Alone what runs is fresh only as long as the process knows it to be.
 	if _, one := c.(*cache.Solo); !one {
 		g := refused(t, c, poll(1))
 		if g.Entry == nil || g.Entry.ETag != e.ETag || time.Until(g.FreshUntil) < time.Minute || time.Since(g.ObservedAt) > time.Minute {
@@ -224,6 +224,13 @@ func freshStands(t *testing.T, c cache.Cluster) {
 	p := poll(1)
 	p.Force = true
 	granted(t, c, p)
+	ended := Running(3, 1)
+	ended.Terminal, ended.ObservedAt = true, time.Now().UTC()
+	ended.FreshUntil = ended.ObservedAt.Add(time.Hour)
+	commit(t, c, said(poll(3), granted(t, c, poll(3)), ended))
+	if g := refused(t, c, poll(3)); g.Entry == nil || time.Until(g.FreshUntil) < time.Minute {
+		t.Errorf("Begin where what ended is good for an hour = %+v, %+v", g, g.Entry)
+	}
 	done := Frozen(2, 1)
 	commit(t, c, said(poll(2), granted(t, c, poll(2)), done))
 	if g := refused(t, c, poll(2)); g.Entry == nil || !g.Entry.Frozen {
