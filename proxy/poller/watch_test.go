@@ -117,7 +117,7 @@ func TestOutageOfManyWatchedTasks(t *testing.T) {
 			}
 			return reply(200, vesslRunning)
 		})
-		const tasks = 300
+		const tasks = 100
 		for i := range tasks {
 			release, _ := b.Watch(b.request("a", "job"+string(rune('a'+i/26%26))+string(rune('a'+i%26))))
 			defer release()

@@ -200,6 +200,7 @@ async function rowsStay() {
   await until(`location.hash.indexOf('first') < 0 && !document.querySelector('table[aria-busy]') && ${rows}.length > 20`);
   const { x, y } = await browser.run(`(({x, y}) => ({x, y}))(${rows}[3].getBoundingClientRect())`);
   await browser.point(x + 60, y + 10);
+  await until("document.getElementById('tasks').matches(':hover')"); // a busy browser is told a moment later
   await browser.press("n");
   const order = `${rows}.map((r) => r.dataset.ref).join()`;
   const before = await browser.run(order);
