@@ -28,7 +28,7 @@ RACE := -race '-gcflags=modernc.org/...=-race=false'
 # first wants nearly everything that is compiled, so others lose nothing by it.
 LONGEST := ./cmd/pollux ./cache/postgres ./proxy ./proxy/poller ./proxy/fleet/dashboard ./benchmarks
 
-.PHONY: build demo test quick deps lint fmt fuzz bench bench-peers bench-replicas soak soak-replicas release-check
+.PHONY: build demo test test-race test-plain quick deps lint fmt fuzz bench bench-peers bench-replicas soak soak-replicas release-check
 
 build:               ## bin/pollux
 	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
@@ -38,14 +38,20 @@ demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C
 	bin/pollux demo $(DEMO)
 
 test: deps build     ## everything: with the race detector, and what it would distort without
-	@echo "test: every test under the race detector, with browsers and vendors' clients: more than ten minutes on two cores"
-	@echo "test: (make quick takes two: format, vet, and what needs nothing but Go)"
-	@echo "test: the first time, all is compiled for the race detector, which takes minutes"
+	@echo "test: every test under the race detector, with browsers and vendors' clients: a quarter of an hour on two cores"
+	@echo "test: (make quick takes two minutes: format, vet, and what needs nothing but Go)"
+	@echo "test: the first time, all is compiled for the race detector, which takes six minutes"
 	@echo "test: the package that takes longest comes first, and what others say waits for it: some ten minutes of silence"
+	@$(MAKE) --no-print-directory -j2 test-race test-plain
+
+test-race:
 	go test $(RACE) -vet=off -shuffle=on -p $(PACKAGES) -parallel $(PARALLEL) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -e /benchmarks/pollbench $(LONGEST:./%=-e /%$$))
-	@echo "test: what the race detector would distort, or has nothing to say about, without it"
-	go test -vet=off -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller ./proxy/poller/adaptive
-	go test -vet=off ./benchmarks/pollbench/...
+
+# What the race detector would distort, or has nothing to say about, in the pauses
+# of the others.
+test-plain:
+	nice go test -vet=off -p 1 -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller ./proxy/poller/adaptive
+	nice go test -vet=off -p 1 ./benchmarks/pollbench/...
 
 quick: fmt           ## format, vet, and what needs no other program, in two minutes
 	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"
