@@ -105,8 +105,8 @@ func FromEnvironment(base *url.URL, roots *x509.CertPool) (*Proxy, error) {
 func (p *Proxy) Write(w io.Writer, req *http.Request) error {
 	if credentials := p.header["Proxy-Authorization"]; credentials != nil {
 		told := *req
-		told.Header = maps.Clone(req.Header)
-		told.Header["Proxy-Authorization"] = credentials
+		told.Header = http.Header{"Proxy-Authorization": credentials}
+		maps.Copy(told.Header, req.Header)
 		req = &told
 	}
 	return req.WriteProxy(w)

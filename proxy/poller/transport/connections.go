@@ -109,8 +109,8 @@ func New(cfg Config) *Connections {
 // RoundTrip sends req once, on a connection of owner's; nil stands for nobody,
 // whose connection serves this one request. The answer's body is a *Body. The
 // error is a *Malformed for an answer that is none, and an *egress.Error where
-// the proxy let nothing through. Unlike a RoundTripper, it leaves the request's
-// body to the caller to close.
+// the proxy let nothing through. The request's body may be left open, and may be
+// read while, and after, the answer comes: the caller closes it.
 func (cs *Connections) RoundTrip(owner *cache.ID, req *http.Request) (*http.Response, error) {
 	for {
 		c, fresh, err := cs.take(owner, req)
@@ -162,7 +162,8 @@ func (c *conn) done(body io.Closer, whole bool) bool {
 }
 
 // spent reports whether c takes no other request, as far as is known without
-// looking at it.
+// looking at it: nobody reads an idle connection of HTTP/1, and whether it was
+// closed shows when it is used, or when it has been idle for too long.
 func (c *conn) spent() bool {
 	return c.http2 != nil && c.http2.Err() != nil
 }

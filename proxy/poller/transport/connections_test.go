@@ -345,7 +345,7 @@ func said(body string) string {
 }
 
 // TestUnaskedAnswers: an answer for which nothing was asked is nobody's, when
-// it comes with the one before, a little later, or before the first request.
+// it comes with the one before or a little later.
 func TestUnaskedAnswers(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(c net.Conn){
@@ -380,41 +380,65 @@ func TestUnaskedAnswers(t *testing.T) {
 				if n := s.requests.Load(); n != 5 {
 					t.Errorf("the upstream saw %d requests for 5", n)
 				}
+				if n := b.unasked.Load(); n < 4 { // nobody looks at the last connection any more
+					t.Errorf("%d connections were told of", n)
+				}
 			})
 		}
 	}
 }
 
-// TestGuard: what came before a request was written is no answer to it.
+// TestGuard: what came before a request was written is no answer to it, and a
+// session ticket of TLS is nothing.
 func TestGuard(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(c net.Conn)
+		want   error
 		told   int
 	}{
-		"a byte": {func(c net.Conn) { io.WriteString(c, "H") }, 1},
-		"an end": {func(c net.Conn) { c.Close() }, 0},
+		"nothing": {func(net.Conn) {}, nil, 0},
+		"a byte":  {func(c net.Conn) { io.WriteString(c, "H") }, errUnasked, 1},
+		"an end":  {func(c net.Conn) { c.Close() }, errHungUp, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			must(t, err)
-			defer ln.Close()
-			ours, err := net.Dial("tcp", ln.Addr().String())
-			must(t, err)
-			defer ours.Close()
-			theirs, err := ln.Accept()
-			must(t, err)
-			defer theirs.Close()
-			c.before(theirs)
-			for unread(ours) == nothing {
-				time.Sleep(time.Millisecond)
-			}
-			spoilt := 0
-			g := &guard{Conn: ours, unasked: func() { spoilt++ }}
-			if _, err := g.Write([]byte("GET")); err == nil || spoilt != c.told {
-				t.Errorf("Write: %v, told %d times, want an error, told %d times", err, spoilt, c.told)
-			}
-		})
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, TLS %v", name, secure), func(t *testing.T) {
+				ours, theirs := pair(t, secure)
+				c.before(theirs)
+				for c.want != nil && unread(ours) == nothing {
+					time.Sleep(time.Millisecond)
+				}
+				told := 0
+				g := &guard{Conn: ours, unasked: func() { told++ }}
+				if err := g.begin("GET"); err != c.want || told != c.told {
+					t.Errorf("begin: %v, told %d times, want %v, told %d times", err, told, c.want, c.told)
+				}
+			})
+		}
 	}
+}
+
+// pair returns both ends of a connection whose handshake, if it has one, is over.
+func pair(t *testing.T, secure bool) (ours, theirs net.Conn) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer ln.Close()
+	ours, err = net.Dial("tcp", ln.Addr().String())
+	must(t, err)
+	theirs, err = ln.Accept()
+	must(t, err)
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	if !secure {
+		return ours, theirs
+	}
+	own := httptest.NewTLSServer(nil)
+	defer own.Close()
+	server := tls.Server(theirs, &tls.Config{Certificates: own.TLS.Certificates})
+	shaken := make(chan error)
+	go func() { shaken <- server.Handshake() }()
+	client := tls.Client(ours, &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)}) // or there are no tickets
+	must(t, client.Handshake())
+	must(t, <-shaken)
+	return client, server
 }
 
 // TestNothingIsRepeated: a request that may have reached the upstream is never

@@ -29,11 +29,52 @@ type guard struct {
 	over   error      // why nothing more is read
 }
 
-// begin is told of a request that is about to be written.
-func (g *guard) begin(method string) {
+// begin is called before a request is written, while nobody reads. It fails, and
+// ends the connection, when the peer has spoken or hung up meanwhile.
+func (g *guard) begin(method string) error {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over == nil {
+		if why := g.look(); why != nil {
+			g.spoil(why)
+		}
+	}
 	g.asked, g.answer = false, framing{head: method == "HEAD", line: g.answer.line[:0]}
-	g.mu.Unlock()
+	return g.over
+}
+
+// ticket is how long a look at a connection of TLS waits for what came to turn
+// out to be a session ticket, which is no answer.
+const ticket = time.Millisecond
+
+// look returns what the peer did that nobody has read: errUnasked, errHungUp or
+// nothing.
+func (g *guard) look() error {
+	came := unread(g.Conn)
+	if came == peerClosed {
+		return errHungUp
+	}
+	if _, secure := g.Conn.(*tls.Conn); !secure {
+		if came == bytesCame {
+			return errUnasked
+		}
+		return nil
+	}
+	until := time.Unix(1, 0) // only what TLS has taken off the wire already
+	if came == bytesCame {
+		until = time.Now().Add(ticket)
+	}
+	var one [1]byte
+	_ = g.SetReadDeadline(until) // of a connection that is closed, Read tells
+	n, err := g.Conn.Read(one[:])
+	_ = g.SetReadDeadline(time.Time{})
+	switch {
+	case n > 0:
+		return errUnasked
+	case errors.Is(err, os.ErrDeadlineExceeded) && unread(g.Conn) == nothing:
+		return nil
+	}
+	return errHungUp // or it is not known
 }
 
 // Read fails, and ends the connection, when the peer speaks first.
@@ -62,19 +103,9 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write fails, and ends the connection, when the peer spoke or hung up before the
-// first byte of a request. What has not been read yet under TLS may be a session
-// ticket; what else it is, Read will find.
+// Write says that from here on there may be an answer.
 func (g *guard) Write(p []byte) (int, error) {
 	g.mu.Lock()
-	if !g.asked && g.over == nil && !g.secure() {
-		switch unread(g.Conn) {
-		case bytesCame:
-			g.spoil(errUnasked)
-		case peerClosed:
-			g.spoil(errHungUp)
-		}
-	}
 	if g.over != nil {
 		defer g.mu.Unlock()
 		return 0, g.over
@@ -87,11 +118,6 @@ func (g *guard) Write(p []byte) (int, error) {
 // ReadFrom writes each piece of a body as it comes, and has bufio hold none back.
 func (g *guard) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{g}, r)
-}
-
-func (g *guard) secure() bool {
-	_, ok := g.Conn.(*tls.Conn)
-	return ok
 }
 
 // spoil ends the connection. The lock must be held.
@@ -109,37 +135,3 @@ func (g *guard) spoilt() bool {
 	defer g.mu.Unlock()
 	return g.over != nil
 }
-
-// quiet reports whether the last answer was all that came. No Read may be under
-// way.
-func (g *guard) quiet() bool {
-	if g.spoilt() || unread(g.Conn) != nothing {
-		return false
-	}
-	if !g.secure() {
-		return true
-	}
-	// What TLS has taken off the wire, and nobody from TLS: without waiting.
-	var one [1]byte
-	if g.SetReadDeadline(time.Unix(1, 0)) != nil {
-		return false
-	}
-	n, err := g.Conn.Read(one[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && g.SetReadDeadline(time.Time{}) == nil
-}
-
-// untouched reports whether no byte of the present request was written.
-func (g *guard) untouched() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !g.asked
-}
-
-// arrival is what a peer has done unasked.
-type arrival int
-
-const (
-	nothing arrival = iota
-	bytesCame
-	peerClosed // or the connection broke
-)

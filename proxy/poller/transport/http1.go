@@ -14,9 +14,12 @@ import (
 	"pollux/proxy/egress"
 )
 
-// errStale says that nothing was sent, and no byte of a body read, since the
-// connection was over: another one may be tried.
-var errStale = errors.New("the connection was over before the request")
+var (
+	// errStale says that nothing was sent, and no byte of a body read, since the
+	// connection was over: another one may be tried.
+	errStale  = errors.New("the connection was over before the request")
+	errUnsent = errors.New("the request was not written to its end")
+)
 
 // lateWrite is how long the rest of a request may take once its answer has ended:
 // an upstream that has answered to the end has read it, and who writes need only
@@ -33,8 +36,8 @@ type http1 struct {
 	proxy *egress.Proxy // requests are sent to it as they are; nil: to the upstream
 	over  bool          // the peer wants no other request, or its answer was none
 
-	leave func() bool   // ends the watch on the request's context
-	sent  chan struct{} // closed when the request has been written; nil: it has
+	leave func() bool // ends the watch on the request's context
+	sent  chan bool   // gets whether the request was written to its end; nil: it was
 
 	mu        sync.Mutex // guards what follows
 	answering bool       // the head of the answer has come
@@ -51,9 +54,10 @@ func (h *http1) ask(cs *Connections, req *http.Request, reused bool) (*http.Resp
 	if !sendable(req) {
 		return nil, errors.New("no request for HTTP")
 	}
-	h.begin(req.Method)
-	if reused && (h.secure() || req.Body != nil) && !h.quiet() {
+	if err := h.begin(req.Method); err != nil && reused {
 		return nil, errStale
+	} else if err != nil {
+		return nil, err
 	}
 	h.sent, h.answering = nil, false
 	h.leave = context.AfterFunc(req.Context(), func() { h.Conn.Close() })
@@ -63,11 +67,8 @@ func (h *http1) ask(cs *Connections, req *http.Request, reused bool) (*http.Resp
 		return res, nil
 	}
 	h.over = true
-	switch left := h.leave(); {
-	case !left:
+	if !h.leave() {
 		return nil, req.Context().Err()
-	case reused && req.Body == nil && h.untouched():
-		return nil, errStale
 	}
 	return nil, err
 }
@@ -98,14 +99,17 @@ func (h *http1) exchange(cs *Connections, req *http.Request) (*http.Response, er
 			return nil, err
 		}
 	} else {
-		sent := make(chan struct{})
+		sent := make(chan bool, 1)
 		h.sent = sent
 		go cs.cfg.Panics.Run("request body", func() {
-			defer close(sent)
-			err := h.send(req, cs.cfg.Patience)
-			if op, ok := errors.AsType[*net.OpError](err); err != nil && (!ok || op.Op != "write") {
-				h.Conn.Close() // else the upstream may have answered before it hung up
-			}
+			err := errUnsent
+			defer func() {
+				if op, ok := errors.AsType[*net.OpError](err); err != nil && (!ok || op.Op != "write") {
+					h.Conn.Close() // else the upstream may have answered before it hung up
+				}
+				sent <- err == nil
+			}()
+			err = h.send(req, cs.cfg.Patience)
 		})
 	}
 	for {
@@ -160,8 +164,8 @@ func (h *http1) done(whole bool) bool {
 		return true
 	}
 	select {
-	case <-h.sent:
-		return true
+	case whole := <-h.sent:
+		return whole
 	case <-time.After(lateWrite):
 		return false
 	}
