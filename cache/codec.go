@@ -63,9 +63,8 @@ func (s *Secret) SealEntry(e *Entry) []byte {
 // OpenEntry is the reverse of SealEntry for a value found under key in
 // partition. Stored is true; ObservedAt is never after now, and neither is
 // FreshUntil but of what has ended: how long anything else is fresh, only the
-// process knows that asked. Nothing is fresh that is from the future, so that a
-// clock that was set back cannot make an answer live longer. Anything
-// but a whole value of this key, partition and secret is ErrDamaged.
+// process knows that asked. Nothing is fresh that is from the future, as after a
+// clock was set back. Anything but a whole value of this key, partition and secret is ErrDamaged.
 func (s *Secret) OpenEntry(partition, key *ID, sealed []byte, now time.Time) (*Entry, error) {
 	packed, err := s.Open(nil, partition, key, sealed)
 	if err != nil {

@@ -40,6 +40,7 @@ type Memory struct {
 	// entries has them by the first word of their key, so every entry is compared
 	// on the way out. What a tier loses is taken out.
 	entries    *xsync.Map[uint64, *Entry]
+	hash       func([]byte) (uint64, uint64)
 	done, live *tier
 
 	writes [64]sync.Mutex // by key: held until a write is visible
@@ -72,7 +73,7 @@ func newMemory(cfg Config, hash func([]byte) (uint64, uint64)) (*Memory, error) 
 	if cfg.MaxBytes < 2 {
 		return nil, fmt.Errorf("memory tier of %d bytes: want a positive size", cfg.MaxBytes)
 	}
-	m := &Memory{entries: xsync.NewMap[uint64, *Entry]()}
+	m := &Memory{entries: xsync.NewMap[uint64, *Entry](), hash: hash}
 	// Halves: entries of reopenable providers never freeze and all the others
 	// end there, so which half is the busy one is for the upstreams to say.
 	half := cfg.MaxBytes / 2
@@ -122,16 +123,18 @@ func (m *Memory) Get(key *ID) (*Entry, bool) {
 }
 
 func (m *Memory) lookUp(key *ID) (*Entry, bool) {
-	e, ok := m.entries.Load(slot(key))
+	e, ok := m.entries.Load(m.slot(key))
 	if !ok || e.Key != *key {
 		return nil, false
 	}
 	return e, true
 }
 
-// slot is where entries has what is under key: that is an HMAC already, nothing
-// hashes it better.
-func slot(key *ID) uint64 { return binary.LittleEndian.Uint64(key[:]) }
+// slot is where entries has what is under key.
+func (m *Memory) slot(key *ID) uint64 {
+	first, _ := m.hash(key[:])
+	return first
+}
 
 // heed tells the tiers that key was asked for.
 func (m *Memory) heed(key *ID) {
@@ -158,7 +161,7 @@ func (m *Memory) hide(key *ID) {
 }
 
 func (m *Memory) hideIf(key *ID, is func(*Entry) bool) {
-	m.entries.Compute(slot(key), func(now *Entry, there bool) (*Entry, xsync.ComputeOp) {
+	m.entries.Compute(m.slot(key), func(now *Entry, there bool) (*Entry, xsync.ComputeOp) {
 		if there && is(now) {
 			return now, xsync.DeleteOp
 		}
@@ -168,7 +171,8 @@ func (m *Memory) hideIf(key *ID, is func(*Entry) bool) {
 
 // Put keeps e, which must not change any more, and returns when Get shows it or
 // it is lost. A frozen entry stays until it is evicted; any other for keep, and
-// up to ten seconds more, and a keep that is not positive drops what was there.
+// up to ten seconds more (or until it is evicted, where the clock was set ahead
+// meanwhile), and a keep that is not positive drops what was there.
 // An entry that is not frozen changes nothing under the key of a frozen one of
 // its generation.
 func (m *Memory) Put(e *Entry, keep time.Duration) {
@@ -206,7 +210,7 @@ func (m *Memory) Put(e *Entry, keep time.Duration) {
 // set returns when the tier has e, or it is lost. In place of an older value it
 // has it at once.
 func (m *Memory) set(t *tier, e *Entry, keep time.Duration) {
-	m.entries.Store(slot(&e.Key), e) // before the tier can lose it
+	m.entries.Store(m.slot(&e.Key), e) // before the tier can lose it
 	if !t.SetWithTTL(e.Key[:], e, e.Size(), keep) {
 		m.hide(&e.Key)
 		m.dropped.Add(1)

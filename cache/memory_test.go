@@ -187,7 +187,7 @@ func TestLiveEntriesExpire(t *testing.T) {
 	})
 }
 
-// TestCollisions makes all keys one to ristretto: everybody still gets their own
+// TestCollisions makes all keys one: everybody still gets their own
 // entry or none.
 func TestCollisions(t *testing.T) {
 	m, err := newMemory(Config{MaxBytes: 1 << 20}, func([]byte) (uint64, uint64) { return 7, 7 })

@@ -81,6 +81,7 @@ var initialized = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "pollux-postgres-empty"); err != nil {
 		return "", err
 	}
+	made.Store(&dir)
 	if err := give(dir); err != nil {
 		return "", err
 	}
@@ -88,7 +89,6 @@ var initialized = sync.OnceValues(func() (dir string, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	made.Store(&dir)
 	return dir, nil
 })
 
