@@ -72,9 +72,11 @@ func (p *Provider) resolve(base *url.URL, r Reference, link string) (u *url.URL,
 	if err != nil || ref.User != nil || ref.Opaque != "" {
 		return nil, false, ErrForeignResult
 	}
-	polled, err := p.target(&p.Poll.Request, base, r)
-	if err != nil {
-		return nil, false, err
+	polled := base
+	if len(r.Values) > 0 { // else it is not known, as when an answer is explained
+		if polled, err = p.target(&p.Poll.Request, base, r); err != nil {
+			return nil, false, err
+		}
 	}
 	u = polled.ResolveReference(ref)
 	u.Fragment, u.RawFragment = "", ""
