@@ -123,8 +123,11 @@ func TestJobsOfEveryShape(t *testing.T) {
 	}, len(shapes))
 	for i, s := range shapes {
 		job := &jobs[i]
-		job.document, job.native, job.webhook = s.start(h), s.start(h), s.start(h)
-		job.first = h.do("GET", s.pollOf(job.native), "", s.credential, "Cache-Control: no-cache")
+		job.document, job.webhook = s.start(h), s.start(h)
+		for try := 0; try < 5 && (try == 0 || job.first.StatusCode != s.codes[0]); try++ { // a busy machine may come after its end
+			job.native = s.start(h)
+			job.first = h.do("GET", s.pollOf(job.native), "", s.credential, "Cache-Control: no-cache")
+		}
 		if made := h.register(`["`+s.refOf(job.webhook)+`"]`, s.credential); made.StatusCode != http.StatusCreated {
 			t.Fatalf("register: %d %s", made.StatusCode, made.body)
 		}
