@@ -64,7 +64,8 @@ func (s *Secret) SealEntry(e *Entry) []byte {
 // partition. Stored is true; ObservedAt is never after now, and neither is
 // FreshUntil but of what has ended: how long anything else is fresh, only the
 // process knows that asked. Nothing is fresh that is from the future, as after a
-// clock was set back. Anything but a whole value of this key, partition and secret is ErrDamaged.
+// clock was set back. Anything but a whole value of this key, partition and
+// secret is ErrDamaged.
 func (s *Secret) OpenEntry(partition, key *ID, sealed []byte, now time.Time) (*Entry, error) {
 	packed, err := s.Open(nil, partition, key, sealed)
 	if err != nil {

@@ -187,8 +187,7 @@ func TestLiveEntriesExpire(t *testing.T) {
 	})
 }
 
-// TestCollisions makes all keys one: everybody still gets their own
-// entry or none.
+// TestCollisions makes all keys one: everybody still gets their own entry or none.
 func TestCollisions(t *testing.T) {
 	m, err := newMemory(Config{MaxBytes: 1 << 20}, func([]byte) (uint64, uint64) { return 7, 7 })
 	if err != nil {

@@ -41,9 +41,9 @@ func (st *Rules) ClientOf(key []byte) *Client {
 // Authenticate finds the client of a request by the Pollux key it carries. Keys
 // are looked for in X-Pollux-Key, then, where bearer says so, as a bearer token
 // and in the given credential headers of held upstreams; the first that was
-// sent decides, see keyIn; without any, the session. inHeader says that the key was in a
-// header which could also carry an upstream's credential. While no clients are
-// configured, anybody is let in as nil.
+// sent decides, see keyIn; without any, the session. inHeader says that the key
+// was in a header which could also carry an upstream's credential. While no
+// clients are configured, anybody is let in as nil.
 func (st *Rules) Authenticate(h *fasthttp.RequestHeader, bearer bool, held ...*Upstream) (c *Client, inHeader bool, p *problem.Problem) {
 	if !st.Keyed() {
 		return nil, false, nil

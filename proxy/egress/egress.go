@@ -105,8 +105,9 @@ func FromEnvironment(base *url.URL, roots *x509.CertPool) (*Proxy, error) {
 func (p *Proxy) Write(w io.Writer, req *http.Request) error {
 	if credentials := p.header["Proxy-Authorization"]; credentials != nil {
 		told := *req
-		told.Header = http.Header{"Proxy-Authorization": credentials}
+		told.Header = http.Header{}
 		maps.Copy(told.Header, req.Header)
+		told.Header["Proxy-Authorization"] = credentials
 		req = &told
 	}
 	return req.WriteProxy(w)

@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -173,5 +175,28 @@ func TestSilentProxy(t *testing.T) {
 	defer cancel()
 	if _, err := p.Connect(ctx, "127.0.0.1:1"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want that of the context", err)
+	}
+}
+
+// TestWrite: a request that a proxy passes on asks with the proxy's own user,
+// whatever it brought, and is itself left as it is.
+func TestWrite(t *testing.T) {
+	p, err := New("http://user:canary@127.0.0.1:1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []http.Header{nil, {"Proxy-Authorization": {"Basic other"}, "X": {"y"}}} {
+		req := &http.Request{Method: "GET", URL: &url.URL{Scheme: "http", Host: "upstream.example", Path: "/a"}, Header: h}
+		var out strings.Builder
+		if err := p.Write(&out, req); err != nil {
+			t.Fatal(err)
+		}
+		said := out.String()
+		if !strings.HasPrefix(said, "GET http://upstream.example/a HTTP/1.1\r\n") || strings.Contains(said, "other") || !strings.Contains(said, "Proxy-Authorization: Basic "+basic(url.UserPassword("user", "canary"))) {
+			t.Errorf("with %d headers: not what a proxy is asked", len(h))
+		}
+		if got := req.Header.Get("Proxy-Authorization"); h != nil && got != "Basic other" {
+			t.Error("the request itself was changed")
+		}
 	}
 }

@@ -54,9 +54,10 @@ func (h *http1) ask(cs *Connections, req *http.Request, reused bool) (*http.Resp
 	if !sendable(req) {
 		return nil, errors.New("no request for HTTP")
 	}
-	if err := h.begin(req.Method); err != nil && reused {
+	switch err := h.begin(req.Method); {
+	case err != nil && reused:
 		return nil, errStale
-	} else if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	h.sent, h.answering = nil, false
