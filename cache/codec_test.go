@@ -26,7 +26,7 @@ func fullEntry() *Entry {
 // TestEveryMemberIsStored fails when Entry gets a member that fullEntry, and so
 // perhaps the codec, does not know.
 func TestEveryMemberIsStored(t *testing.T) {
-	memory := map[string]bool{"PersistedAt": true, "LookedAt": true, "Alone": true, "Unconfirmed": true, "Asked": true}
+	memory := map[string]bool{"PersistedAt": true, "LookedAt": true, "Alone": true, "Unconfirmed": true, "Asked": true, "Judged": true}
 	v := reflect.ValueOf(*fullEntry())
 	for i := range v.NumField() {
 		if name := v.Type().Field(i).Name; v.Field(i).IsZero() != memory[name] {

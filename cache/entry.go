@@ -77,6 +77,10 @@ type Entry struct {
 	PersistedAt time.Time
 	// LookedAt is when the store last had nothing newer than this; memory only.
 	LookedAt time.Time
+	// Judged says that Document is what the provider file of Revision makes of
+	// Native by itself, without a remark: the same answer says the same. Of running
+	// tasks, and memory only.
+	Judged bool
 }
 
 // Header is one line of an answer's header, its name in canonical form.

@@ -6,7 +6,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pollux/normalize"
 )
+
+// Wait is the RetryAfter of a verdict on an answer that is a document.
+func (p *Provider) Wait(h http.Header, body []byte, now time.Time) time.Duration {
+	readable := len(p.Poll.Hints) > 0 && normalize.CheckAnswer(body) == nil
+	return p.wait(h, body, readable, now)
+}
 
 // wait is the longest time that an answer asks to wait: Retry-After, and the
 // file's hints. What cannot be read counts for nothing. body is looked into

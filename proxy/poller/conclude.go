@@ -111,7 +111,13 @@ func (p *Poller) accept(f *flight, res *upstream.Response, v providers.Verdict, 
 		out.Cache.Stored = out.Entry.Stored
 		return out
 	}
-	next := p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, header: out.Raw.Header, body: res.Body}, now)
+	var next *cache.Entry
+	if f.repeats {
+		next = p.repeat(f.r.Upstream, f.known, out.Raw.Header, v.RetryAfter, now)
+	} else {
+		next = p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, header: out.Raw.Header, body: res.Body}, now)
+		next.Judged = !next.Terminal && !v.UnknownWord && v.RuleErrors == 0
+	}
 	next.Generation, next.Version, next.Alone = f.generation, f.version, f.alone
 	next.LookedAt = f.asked
 	if until := p.sweeps.FreshUntil(&f.r.Key, now); until.After(next.FreshUntil) && f.r.Upstream.Sweeps(next) {

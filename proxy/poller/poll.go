@@ -123,6 +123,8 @@ type flight struct {
 
 	generation, version, alone uint64 // under which it is asked, as in cache.Entry
 
+	repeats bool // the answer is the one that is known, byte for byte
+
 	listing *page // what is asked for in place of the task; nil: the task
 }
 
@@ -375,6 +377,9 @@ func (f *flight) request(ctx context.Context) (*http.Request, error) {
 func (f *flight) judge(res *upstream.Response) providers.Verdict {
 	if f.listing != nil {
 		return f.listing.judge(f.r.Upstream, f.r.Reference, res)
+	}
+	if f.repeats = f.repeated(res); f.repeats {
+		return repetition(f.known, f.r.Upstream.Provider.Wait(res.Header, res.Body, time.Now()))
 	}
 	return f.r.Upstream.Judge(f.r.Reference, res)
 }

@@ -70,13 +70,19 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 			e.History = slices.Delete(e.History, 1, 2)
 		}
 	}
-	if v.RetryAfter > 0 {
-		e.Asked = upstream.ClampRetryAfter(v.RetryAfter)
-	}
-	e.FreshUntil = now.Add(u.PollAgain(known, e, &task, v.RetryAfter, now))
+	e.Asked = asked(v.RetryAfter)
+	e.FreshUntil = now.Add(u.PollAgain(known, e, task.Progress.Percent, v.RetryAfter, now))
 	p.settleState(u, known, e, v.Settled || u.Provider.Result != nil && !v.WantsResult && len(u.Provider.Settle) == 0, v.WantsResult, now)
 	u.Expire(e, expires, now)
 	return e
+}
+
+// asked is how long an upstream that says wait is left alone, 0 if it says nothing.
+func asked(wait time.Duration) time.Duration {
+	if wait <= 0 {
+		return 0
+	}
+	return upstream.ClampRetryAfter(wait)
 }
 
 // changeTime is the moment of a change as documents and lists tell it.

@@ -44,15 +44,15 @@ func job(e *cache.Entry, now time.Time) (j adaptive.Job, start time.Time) {
 	return j, start
 }
 
-// PollAgain is how long after now the entry e of task is asked for again: by
-// the configured freshness, or by what was learned about such tasks. It also
-// teaches what the answer tells.
-func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryAfter time.Duration, now time.Time) time.Duration {
+// PollAgain is how long after now the task of e, which is so far on, is asked for
+// again: by the configured freshness, or by what was learned about such tasks. It
+// also teaches what the answer tells.
+func (u *Upstream) PollAgain(known, e *cache.Entry, progress normalize.Number, retryAfter time.Duration, now time.Time) time.Duration {
 	switch {
 	case u.Config.Schedule == "vendor" && !e.Terminal && e.Status != string(normalize.RequiresAction):
 		return u.vendorPause(e, retryAfter)
 	case u.Learned.Groups == nil, e.Status == string(normalize.RequiresAction):
-		return u.lifetime(task.Status, retryAfter)
+		return u.lifetime(normalize.Status(e.Status), retryAfter)
 	}
 	next, start := job(e, now)
 	group := u.Group(e)
@@ -68,13 +68,13 @@ func (u *Upstream) PollAgain(known, e *cache.Entry, task *normalize.Task, retryA
 		u.Learned.Groups.Observe(group, adaptive.Job{News: known.ObservedAt.Sub(start), UnknownStart: next.UnknownStart}, answer)
 	}
 	if e.Terminal {
-		return u.lifetime(task.Status, retryAfter)
+		return u.lifetime(normalize.Status(e.Status), retryAfter)
 	}
 	hint := adaptive.Hint{}
 	if retryAfter > 0 {
 		hint.RetryAfter = ClampRetryAfter(retryAfter)
 	}
-	if percent, err := strconv.ParseFloat(string(task.Progress.Percent), 64); err == nil {
+	if percent, err := strconv.ParseFloat(string(progress), 64); err == nil {
 		hint.Percent = percent
 	}
 	if u.advised(group) {

@@ -1,0 +1,156 @@
+package poller
+
+import (
+	"cmp"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pollux/cache"
+	"pollux/proxy/poller/upstream"
+)
+
+const runwayRunning = `{"id":"17f20503-6c24-4c16-946b-35dbbce2af2f","createdAt":"2026-11-20T10:00:00Z","status":"RUNNING","progress":0.42}`
+
+// An answer that repeats the last one is not judged, and comes to what judging it
+// would have come to.
+func TestRepetition(t *testing.T) {
+	const runwayTask = "17f20503-6c24-4c16-946b-35dbbce2af2f"
+	adaptive := func(c *upstream.Config) { c.Schedule = "adaptive" }
+	for name, c := range map[string]struct {
+		provider, ref, body string
+		code                int // 0: 200
+		header              []string
+		tweak               func(*upstream.Config)
+		judged              bool // each time
+	}{
+		"plain":           {provider: "vessl", ref: "job1", body: vesslRunning},
+		"with progress":   {provider: "runway", ref: runwayTask, body: runwayRunning, tweak: adaptive},
+		"with a time":     {provider: "litellm-responses", ref: "r1", body: `{"id":"r1","status":"in_progress","created_at":1764200000}`},
+		"Retry-After":     {provider: "vessl", ref: "job1", body: vesslRunning, header: []string{"Retry-After", "3"}},
+		"a hint":          {provider: "openai-videos", ref: "v1", body: `{"id":"v1","object":"video","status":"in_progress","progress":7}`, header: []string{"openai-poll-after-ms", "4000"}},
+		"a link":          {provider: "http-202", ref: "1", body: `{"status":"running"}`, code: 202, header: []string{"Location", "/jobs/1"}},
+		"an unknown word": {provider: "vessl", ref: "job1", body: `{"status":"pondering"}`, judged: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				third := func(judge bool) (*cache.Entry, bool) {
+					tweak := []func(*upstream.Config){func(*upstream.Config) {}}
+					if c.tweak != nil {
+						tweak[0] = c.tweak
+					}
+					b := newBench(t, c.provider, always(cmp.Or(c.code, 200), c.body, c.header...), tweak...)
+					r := b.request("a", c.ref)
+					r.NoCache = true
+					e := b.entry(b.poll("a", c.ref))
+					for range 2 {
+						if judge {
+							again := *e
+							again.Judged = false
+							b.memory.Put(&again, time.Hour)
+						}
+						time.Sleep(5 * time.Second)
+						e = b.entry(b.Poll(t.Context(), r))
+					}
+					b.wantPolls(3)
+					return e, e.Judged
+				}
+				judged, _ := third(true)
+				repeated, kept := third(false)
+				if kept == c.judged {
+					t.Errorf("taken for a repetition: %v", kept)
+				}
+				for _, e := range []*cache.Entry{judged, repeated} {
+					clearTimes(e)
+				}
+				if judged.Polls != 3 || !reflect.DeepEqual(judged, repeated) {
+					t.Errorf("judged:\n%+v\nrepeated:\n%+v", judged, repeated)
+				}
+			})
+		})
+	}
+}
+
+// clearTimes makes entries of two runs, one after the other, comparable: times are
+// told by how long after the first answer they are.
+func clearTimes(e *cache.Entry) {
+	first := e.FirstSeen
+	for _, at := range []*time.Time{&e.FirstSeen, &e.UpdatedAt, &e.ObservedAt, &e.FreshUntil, &e.PersistedAt, &e.LookedAt} {
+		*at = time.Unix(0, 0).Add(at.Sub(first).Truncate(time.Second))
+	}
+	for i := range e.History {
+		e.History[i].At = time.Time{}
+	}
+	document := string(e.Document)
+	if _, rest, ok := strings.Cut(document, `"updated_at":"`); ok {
+		document = strings.Replace(document, rest[:20], "", 1)
+	}
+	e.Document, e.ETag, e.NativeETag, e.Version, e.Judged = []byte(document), "", "", 0, false
+}
+
+// What differs from the last answer in anything is judged.
+func TestNoRepetition(t *testing.T) {
+	for name, c := range map[string]struct {
+		second string
+		header []string // of the second
+		want   string
+	}{
+		"another byte":     {vesslRunning + " ", nil, "200 in_progress; pollux; fwd=stale; stored"},
+		"another type":     {vesslRunning, []string{"Content-Type", "text/html"}, "200 in_progress; pollux; fwd=stale; fwd-status=200; detail=stale-if-error"},
+		"another status":   {vesslPending, nil, "200 queued; pollux; fwd=stale; stored"},
+		"only a beginning": {vesslRunning[:20], nil, "200 in_progress; pollux; fwd=stale; fwd-status=200; detail=stale-if-error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "vessl", func(n int64, _ *http.Request) (*http.Response, error) {
+					if n == 1 {
+						return reply(200, vesslRunning)
+					}
+					return reply(200, c.second, c.header...)
+				})
+				first := b.entry(b.poll("a", "job1"))
+				time.Sleep(3 * time.Second)
+				a := b.poll("a", "job1")
+				if b.want(a, c.want); !first.Judged {
+					t.Error("the first answer could not be repeated")
+				}
+				if native := string(b.entry(a).Native); a.Cache.Stored && native != c.second {
+					t.Errorf("native body %s, want %s", native, c.second)
+				}
+				b.wantPolls(2)
+			})
+		})
+	}
+}
+
+// A listing that is believed for the status alone leaves the body of the last poll
+// beside another status: the next poll with that body has the last word.
+func TestNoRepetitionOfAnotherStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm()
+		f.short = true
+		all := ids(10)
+		f.set("WAIT", all...)
+		b := newBenchOf(t, strings.Replace(sweptFile, "sweep: {", "sweep: {partial: true, ", 1), f.answer, func(c *upstream.Config) { c.Sweep, c.SweepAtLeast = time.Second, 5 })
+		for _, id := range all {
+			release, _ := b.Watch(b.request("a", id))
+			defer release()
+		}
+		time.Sleep(2500 * time.Millisecond)
+		f.set("BUSY", all...)
+		time.Sleep(1500 * time.Millisecond)
+		if e := b.entry(b.poll("a", "job000")); e.Status != "in_progress" {
+			t.Fatalf("status %s, want what the listing says", e.Status)
+		}
+		f.set("WAIT", all...)
+		r := b.request("a", "job000")
+		r.NoCache = true
+		time.Sleep(600 * time.Millisecond)
+		if e := b.entry(b.Poll(t.Context(), r)); e.Status != "queued" {
+			t.Errorf("status %s, want queued, as the poll said", e.Status)
+		}
+	})
+}
