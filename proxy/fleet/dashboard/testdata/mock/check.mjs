@@ -81,10 +81,15 @@ async function goesOnAlone(mock) {
   await until(`${note}.hidden`);
 }
 
+// showFailed leaves few rows: of many, which axe sees elsewhere, it takes minutes.
+async function showFailed() {
+  await browser.run("location.hash = '#status=failed'");
+  await until(`${rows}.length && ${rows}.every((r) => r.querySelector('.badge.failed'))`);
+}
+
 async function troubleIsAtTheTop(mock) {
   await until(`${rows}.length > 20 && ${isLive} && document.querySelector('.card .pill')`);
-  await browser.run("location.hash = '#status=failed'"); // of many rows axe, which sees them elsewhere, takes minutes
-  await until(`${rows}.length && ${rows}.every((r) => r.querySelector('.badge.failed'))`);
+  await showFailed();
   const dead = (name) => control(mock, `dead?upstream=${name}`);
   const first = inSight(".states-line, .state-chip"); // on a phone its line
   await inEveryLook("fleet", async (which, look) => {
@@ -239,11 +244,10 @@ async function cancelsMany(mock) {
   await press("Close");
   await until("!document.querySelector('.selecting')");
   await control(mock, "calm?on=no");
-  await browser.run("location.hash = ''");
-  await until(`${rows}.length > 20`);
 }
 
 async function followsWebhooks(mock) {
+  await showFailed();
   await browser.run("document.getElementById('to-webhooks').click()");
   await until(`document.querySelectorAll('.hooks > li').length === 50 && ${isLive} && document.getElementById('to-webhooks').getAttribute('aria-current') === 'page'`);
   await press("Show more");
@@ -261,7 +265,7 @@ async function followsWebhooks(mock) {
   await until("document.querySelectorAll('.hooks > li').length === 59");
   assert.deepEqual((await asked(mock)).slice(-2), ["POST wh_busy:redeliver", "DELETE wh_busy"]);
   await browser.press("Escape");
-  await until(`!document.getElementById('overview').hidden && ${rows}.length > 20`);
+  await until(`!document.getElementById('overview').hidden && ${rows}.length > 5`);
 }
 
 // The theme that was chosen wins over the computer's, and is kept.
@@ -277,7 +281,7 @@ async function keepsTheme() {
   const light = await browser.run(ground);
   assert.notEqual(light, dark);
   await browser.call("Page.reload");
-  await until(`document.readyState === 'complete' && ${rows}.length > 20`);
+  await until(`document.readyState === 'complete' && ${rows}.length > 5`);
   assert.equal(await browser.run(ground), light);
   await browser.run("document.getElementById('me-open').click()");
   await browser.run("document.querySelector('#themes [value=auto]').click()");
@@ -294,17 +298,19 @@ async function seesAPart() {
   await browser.press("Enter");
   await until(`${rows}.length > 20 && document.getElementById('fleet-note').checkVisibility()`);
   assert.match(await browser.run("document.getElementById('fleet-note').textContent"), /what the key demo sees: a part of the whole/);
+  await showFailed();
   await inEveryLook("part", accessible);
   await browser.run("document.getElementById('me-open').click()");
   assert.match(await browser.run("document.getElementById('me').innerText"), /You are demo · may read, submit, webhooks/);
 }
 
 async function survivesRestart(mock) {
+  const shown = await browser.run(`${rows}.length`);
   await ended(mock.child);
   await until("document.getElementById('live').textContent.includes('reconnecting')");
   await until("document.body.classList.contains('lost') && document.getElementById('lost').textContent.includes('has not been heard since')");
   await inEveryLook("lost", accessible);
-  assert.ok(await browser.run(`${rows}.length > 20`), "the rows went with the connection");
+  assert.ok(await browser.run(`${rows}.length`) >= Math.max(shown, 5), "the rows went with the connection");
   const again = await serve("--port", new URL(mock.url).port, "--prefix", "/pollux", "--hostile");
   mock.child = again.child;
   await until(`${isLive} && document.getElementById('lost').hidden`);
@@ -329,6 +335,8 @@ async function logsIn() {
 
 async function takesCredential(mock) {
   await until(`${rows}.length > 20`);
+  await browser.run("location.hash = '#terminal=false'");
+  await until(`${rows}.every((r) => r.querySelector('.badge.queued, .badge.in_progress, .badge.requires_action'))`);
   await browser.run(`${rows}.find((r) => r.querySelector('.badge.queued, .badge.in_progress')).focus()`);
   await browser.press("Enter");
   // Without a credential the page shows what the list knew.
