@@ -101,6 +101,7 @@ func (b *inbox) register(t testing.TB, r *replica, id string) {
 // leases, watches and webhooks. Every webhook is delivered, by those that live,
 // and nothing that has ended is lost.
 func TestReplicasTakeOver(t *testing.T) {
+	t.Parallel()
 	s := newReplicas(t, 3, "")
 	inbox := newInbox(t)
 	var ended []string
@@ -115,7 +116,7 @@ func TestReplicasTakeOver(t *testing.T) {
 		loaders.Go(func() {
 			for i := n; load.Err() == nil; i++ {
 				_, _, _, _ = live.Load().ask(load, http.MethodGet, fmt.Sprintf("/v1/tasks/up/load-%d", i%40), "a")
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
 	}
@@ -170,6 +171,7 @@ func TestReplicasTakeOver(t *testing.T) {
 // an upgrade does behind a load balancer that looks at /readyz: no poll fails, and
 // streams are told to come back at different times.
 func TestReplicasRestart(t *testing.T) {
+	t.Parallel()
 	s := newReplicas(t, 3, "")
 	var mu sync.Mutex // guards ready
 	ready := append([]*replica{}, s.all...)
@@ -188,7 +190,7 @@ func TestReplicasRestart(t *testing.T) {
 					failed.Add(1)
 					t.Errorf("poll of %s: %d %s %v", r.base, code, body, err)
 				}
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
 	}

@@ -66,25 +66,29 @@ func slow(by time.Duration) func(*testing.T, *replicaSet) error {
 // TestReplicasTrouble gives two replicas under load trouble with their database:
 // no poll fails or takes much longer, no task goes back, and they catch up.
 func TestReplicasTrouble(t *testing.T) {
-	t.Parallel() // but one trouble after the other: their clients poll without a pause
+	t.Parallel()                   // but one trouble after the other: their clients poll without a pause
+	sets := map[bool]*replicaSet{} // by whether their disk is small
 	for _, c := range troubles {
+		if sets[c.small] == nil {
+			sets[c.small] = newReplicasOn(t, databaseOf(t, c.small), 2, "")
+			sets[c.small].upstream.news.Store(true)
+		}
 		t.Run(c.name, func(t *testing.T) {
-			s := newReplicasOn(t, databaseOf(t, c.small), 2, "")
-			s.upstream.news.Store(true)
-			traffic := s.traffic(t)
+			s, name := sets[c.small], strings.ReplaceAll(c.name, " ", "-")
+			traffic := s.traffic(t, name)
 			time.Sleep(2 * time.Second)
 			traffic.phase.Store(1)
 			if err := c.begin(t, s); err != nil {
 				t.Fatal(err)
 			}
-			s.upstream.says("task-0", "done", "meanwhile") // it ends while nobody can store it
+			s.upstream.says(name+"-0", "done", "meanwhile") // it ends while nobody can store it
 			time.Sleep(time.Duration(rounds(t, 5)) * time.Second)
 			if err := c.end(t, s); err != nil {
 				t.Fatal(err)
 			}
 			over := time.Now()
 			traffic.phase.Store(2)
-			eventually(t, func() string { return s.behind(t) })
+			eventually(t, func() string { return s.behind(t, name+"-0") })
 			caughtUp := time.Since(over)
 			traffic.end()
 			t.Logf("caught up after %v; before: %s; meanwhile: %s; after: %s", caughtUp.Round(time.Millisecond), traffic.summary(0), traffic.summary(1), traffic.summary(2))
@@ -110,11 +114,11 @@ func databaseOf(t *testing.T, small bool) *pgtest.Server {
 	return database
 }
 
-// behind says what a replica lacks that goes on alone, or has not stored what
-// ended meanwhile; "" nothing.
-func (s *replicaSet) behind(t *testing.T) string {
+// behind says what a replica lacks that goes on alone, or has not stored that a
+// task ended meanwhile; "" nothing.
+func (s *replicaSet) behind(t *testing.T, id string) string {
 	for _, r := range s.all {
-		_, body, h, err := r.ask(t.Context(), http.MethodGet, "/v1/tasks/up/task-0", "a")
+		_, body, h, err := r.ask(t.Context(), http.MethodGet, "/v1/tasks/up/"+id, "a")
 		if err != nil || !strings.Contains(body, "meanwhile") || !strings.Contains(h.Get("Cache-Status"), "detail=terminal") {
 			return fmt.Sprintf("%s has not stored what ended meanwhile: %s %v", r.base, h.Get("Cache-Status"), err)
 		}
@@ -125,8 +129,8 @@ func (s *replicaSet) behind(t *testing.T) string {
 	return ""
 }
 
-// traffic is clients that poll replicas until it ends: twenty tasks again and again,
-// and ever new ones.
+// traffic is clients that poll replicas until it ends: twenty tasks of a name again
+// and again, and ever new ones.
 type traffic struct {
 	end   func()
 	phase atomic.Int32
@@ -137,7 +141,7 @@ type traffic struct {
 
 var newsNumber = regexp.MustCompile(`n-(\d+)`)
 
-func (s *replicaSet) traffic(t *testing.T) *traffic {
+func (s *replicaSet) traffic(t *testing.T, name string) *traffic {
 	ctx, stop := context.WithCancel(t.Context())
 	l := &traffic{}
 	var clients sync.WaitGroup
@@ -147,9 +151,9 @@ func (s *replicaSet) traffic(t *testing.T) *traffic {
 		r, last, ended := s.all[n%len(s.all)], map[string]int{}, map[string]bool{}
 		clients.Go(func() {
 			for i := n; ctx.Err() == nil; i++ {
-				id := fmt.Sprintf("task-%d", i%20)
+				id := fmt.Sprintf("%s-%d", name, i%20)
 				if i%10 == 0 {
-					id = fmt.Sprintf("once-%d-%d", n, i)
+					id = fmt.Sprintf("%s-once-%d-%d", name, n, i)
 				}
 				phase, began := l.phase.Load(), time.Now()
 				code, body, _, err := r.ask(ctx, http.MethodGet, "/v1/tasks/up/"+id, "a")
@@ -171,7 +175,7 @@ func (s *replicaSet) traffic(t *testing.T) *traffic {
 					t.Errorf("%s went back from %d to %d at %s: %s", id, last[id], number, r.base, body)
 				}
 				last[id], ended[id] = max(last[id], number), ended[id] || over
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
 	}
