@@ -28,7 +28,7 @@ type Config struct {
 	// if it saves this much delay. Zero means that TargetDelay rules.
 	PollPrice time.Duration
 	// MaxDelay bounds the gap between two polls of a task, and with it the
-	// delay of every single one, up to a jitter of a tenth. Zero means no bound.
+	// delay of every single one, up to a tenth more. Zero means no bound.
 	MaxDelay Delay
 	// Floor is the shortest gap between two polls of a task. Zero means none.
 	Floor time.Duration
@@ -71,6 +71,10 @@ func (c Config) longest(age float64) float64 {
 	}
 	return min(c.MaxDelay.at(age), unbounded.Seconds())
 }
+
+// latest returns the longest gap of a schedule, in seconds: a poll may be late by a
+// tenth, and is where the bound forces it.
+func (c Config) latest(age float64) float64 { return 1.1 * c.longest(age) }
 
 // shortest returns the shortest gap, in seconds, of a task of the given age.
 // With a relative target delay it grows with the age, which bounds the polls of a

@@ -62,7 +62,7 @@ func (s *state) spread(from, to float64, weight *[bins]float64) (delay float64) 
 // group whose tasks become three times as fast takes 500 of them to relearn.
 const (
 	alarmFade   = 0.97
-	alarmSigmas = 4
+	alarmSigmas = 5
 	alarmSlack  = 1 // whole tasks, lest one improbable end raises it
 	alarmKeeps  = 0.05
 )

@@ -8,12 +8,12 @@ import (
 
 // None of these is worth a config key: results are flat around them.
 const (
-	prior      = 0.2  // strength of the prior that stays, in tasks
+	prior      = 0.1  // strength of the prior that stays, in tasks
 	coldPrior  = 2.0  // and that wears off as tasks end
 	wearOff    = 0.93 // per task that ended
 	halfLife   = 500  // tasks after which an observation counts half
 	firstPrice = 0.2  // of a poll, in units of the target delay: a poll about every two target delays
-	steering   = 0.03 // gain of the price per task that ended
+	steering   = 0.02 // gain of the price per task that ended
 	worst      = 16.0 // times the target delay: what one end counts as most when steering
 )
 

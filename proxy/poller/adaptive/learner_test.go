@@ -121,7 +121,7 @@ func TestCompletedSharpens(t *testing.T) {
 		}
 		return n
 	}
-	if with, without := polls(true), polls(false); float64(with) > 0.95*float64(without) {
+	if with, without := polls(true), polls(false); float64(with) > 0.99*float64(without) {
 		t.Errorf("%d polls with reported ends, %d without", with, without)
 	}
 }

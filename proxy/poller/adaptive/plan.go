@@ -41,7 +41,7 @@ const (
 	replanAfter = 8
 	// coarseCells is the shortest gap, in cells, that is left to a plan. Shorter
 	// ones depend on single bins, and those on chance.
-	coarseCells = 12
+	coarseCells = 30
 )
 
 // coarse reports whether a gap of a task that runs at age is for a plan to find.
@@ -83,7 +83,7 @@ func (p *plan) make(s *state, policy *policy) {
 		b := i / cells
 		c := &grid[i]
 		dense := math.Sqrt(2*policy.weight[b]*s.hazard[b]*s.price)*c.length + (1-c.fails)*p.cost[i+1]
-		shortest, longest := policy.config.shortest(ages[i]), policy.config.longest(ages[i])
+		shortest, longest := policy.config.shortest(ages[i]), policy.config.latest(ages[i])
 		best := math.Inf(1)
 		a := accrual{alive: 1}
 		for j := i; j < points-1 && a.delay < best; j++ {

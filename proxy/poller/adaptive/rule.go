@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// jitter is by how much a gap varies. It keeps replicas apart, and polls at
-// random ages are what tells apart the ends within one gap.
-const jitter = 0.10
+// jitter is by how much a gap varies. It keeps tasks that begin together apart, and
+// polls at random ages are what tells apart the ends within one gap. More would
+// spoil what is planned, and less tells less.
+const jitter = 0.03
 
 // Hint is what the last answer said about the next poll. The zero value says
 // nothing.
@@ -23,21 +24,21 @@ type Hint struct {
 // Next returns how long after its last news j is polled next.
 func (l *Learner) Next(j Job, h Hint) time.Duration {
 	age := max(0, j.News.Seconds())
-	longest := l.config.longest(max(0, age-j.Seen.Seconds()))
-	shortest := min(l.config.shortest(age), longest)
+	latest := l.config.latest(max(0, age-j.Seen.Seconds()))
+	shortest := min(l.config.shortest(age), latest)
 	l.mu.Lock()
-	gap := l.best(j, age, shortest, longest)
+	gap := l.best(j, age, shortest, latest)
 	chance := l.random()
 	l.mu.Unlock()
 
 	if !j.UnknownStart {
-		gap = min(hinted(gap, age, h.Percent), longest)
+		gap = min(hinted(gap, age, h.Percent), latest)
 	}
-	spread := 1 + jitter*(2*chance-1)
-	if gap == longest { // as late as the bound allows: each poll that it forces costs one
-		spread = 1 + jitter*(0.8+0.2*chance)
+	spread := jitter * (2*chance - 1)
+	if gap == latest { // each poll that the bound forces costs one: as late as may be
+		spread = -jitter / 3 * chance
 	}
-	return max(toDuration(max(gap*spread, shortest)), l.config.Floor, h.RetryAfter)
+	return max(toDuration(max(min(gap*(1+spread), latest), shortest)), l.config.Floor, h.RetryAfter)
 }
 
 // best returns the gap that costs least. The caller holds the lock.

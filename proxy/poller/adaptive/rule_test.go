@@ -178,8 +178,8 @@ func TestJitterSpreadsGaps(t *testing.T) {
 		return New(DefaultConfig(), func() float64 { return chance }).Next(Job{News: sec(50)}, Hint{}).Seconds()
 	}
 	low, mid, high := at(0), at(0.5), at(1)
-	if math.Abs(low/mid-0.9) > 1e-6 || math.Abs(high/mid-1.1) > 1e-6 {
-		t.Errorf("gaps of %v, %v and %v, want a tenth to either side", low, mid, high)
+	if math.Abs(low/mid-0.97) > 1e-6 || math.Abs(high/mid-1.03) > 1e-6 {
+		t.Errorf("gaps of %v, %v and %v, want 3 %% to either side", low, mid, high)
 	}
 }
 
