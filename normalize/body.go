@@ -1,9 +1,9 @@
 package normalize
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -29,11 +29,10 @@ var (
 // Escaped lone surrogates pass: they stay as they are in raw values and become
 // U+FFFD in decoded text.
 func CheckAnswer(body []byte) error {
-	text := string(body)
-	if err := checkValue(text); err != nil {
+	if err := CheckValue(body); err != nil {
 		return err
 	}
-	if start := text[skipSpace(text, 0)]; start != '{' && start != '[' {
+	if start := body[skipSpace(body, 0)]; start != '{' && start != '[' {
 		return errScalar
 	}
 	return nil
@@ -41,29 +40,25 @@ func CheckAnswer(body []byte) error {
 
 // CheckBody is CheckAnswer for what must be an object.
 func CheckBody(body []byte) error {
-	text := string(body)
-	if err := checkValue(text); err != nil {
+	if err := CheckValue(body); err != nil {
 		return err
 	}
-	if i := skipSpace(text, 0); text[i] != '{' {
+	if body[skipSpace(body, 0)] != '{' {
 		return errNotObject
 	}
 	return nil
 }
 
-// CheckValue is CheckAnswer for any JSON value.
-func CheckValue(body []byte) error { return checkValue(string(body)) }
-
-// checkValue is CheckValue for text. The depth comes first: it stops
+// CheckValue is CheckAnswer for any JSON value. The depth comes first: it stops
 // at the first byte too deep, however long the rest is.
-func checkValue(text string) error {
-	if tooDeep(text) {
+func CheckValue(body []byte) error {
+	if tooDeep(body) {
 		return errTooDeep
 	}
-	if !utf8.ValidString(text) {
+	if !utf8.Valid(body) {
 		return errNotUTF8
 	}
-	if !gjson.Valid(text) {
+	if !gjson.ValidBytes(body) {
 		return errNotJSON
 	}
 	return nil
@@ -71,7 +66,7 @@ func checkValue(text string) error {
 
 // tooDeep counts brackets outside strings, without recursion and without
 // trusting that text is JSON.
-func tooDeep(text string) bool {
+func tooDeep(text []byte) bool {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -94,9 +89,9 @@ func tooDeep(text string) bool {
 
 // skipString returns the index after the string that starts at the quote
 // text[i], or len(text)+1 if it never ends.
-func skipString(text string, i int) int {
+func skipString(text []byte, i int) int {
 	for i++; ; i++ {
-		n := strings.IndexByte(text[i:], '"')
+		n := bytes.IndexByte(text[i:], '"')
 		if n < 0 {
 			return len(text) + 1
 		}

@@ -140,9 +140,9 @@ func exprMessage(err error) string {
 // gateway, has no values. An error (a member of something that is not
 // there, say) comes with false and must never be taken for an end of the task.
 func (c *Condition) Holds(n Native, word string, status Status) (bool, error) {
-	d := newDocument(n.Body)
-	if CheckValue(n.Body) != nil {
-		d = newDocument(nil)
+	d := &document{}
+	if CheckValue(n.Body) == nil {
+		d = n.document()
 	}
 	s := newScope(d, n.HTTPStatus)
 	defer s.release()

@@ -13,29 +13,77 @@ type document struct {
 	text    string
 	body    []byte // what raw values alias; nil makes them copies
 	decoded map[string]any
+	members []span // of the object that text is; nil: not read yet
+	room    [8]span
 }
 
-func newDocument(body []byte) *document {
-	return &document{text: string(body), body: body}
+// span is a member of an object, and where its value stands.
+type span struct {
+	name, raw string
+	index     int
 }
+
+func newDocument(body []byte) *document { return &document{text: string(body), body: body} }
 
 // lookup returns the JSON value at path without surrounding whitespace, and
 // where it stands in the body, 0 if nowhere. The value is "" when there is none.
 func (d *document) lookup(path string) (raw string, index int) {
-	found := gjson.Get(d.text, path)
+	text, from := d.text, 0
+	if name, rest, plain := firstName(path); plain && kindOf(d.root()) == kindObject {
+		text, from = d.member(name)
+		if rest == "" || text == "" {
+			return text, from
+		}
+		if path = rest; text[0] != '{' && text[0] != '[' {
+			return "", 0 // gjson would look for a brace in a string
+		}
+	}
+	found := gjson.Get(text, path)
 	if !found.Exists() {
 		return "", 0
 	}
 	raw, index = found.Raw, found.Index
-	if index > 0 && strings.HasPrefix(d.text[index:], raw) {
-		return raw, index
+	if index > 0 && strings.HasPrefix(text[index:], raw) {
+		return raw, from + index
 	}
 	// What gjson composed itself need not be JSON: @fromstr turns any text of
 	// an upstream into a value.
-	if raw = strings.Trim(raw, " \n\t\r"); checkValue(raw) != nil {
+	if raw = strings.Trim(raw, " \n\t\r"); CheckValue([]byte(raw)) != nil {
 		return "", 0
 	}
 	return raw, 0
+}
+
+// member returns the value of the body's first member of that name, and where it
+// stands. The body must be an object.
+func (d *document) member(name string) (raw string, index int) {
+	for _, m := range d.all() {
+		if m.name == name {
+			return m.raw, m.index
+		}
+	}
+	return "", 0
+}
+
+// all are the members of the body, an object, which is walked once and not for
+// each path.
+func (d *document) all() []span {
+	if d.members == nil {
+		d.members = d.room[:0]
+		at := len(d.text) - len(d.root())
+		gjson.Parse(d.root()).ForEach(func(key, value gjson.Result) bool {
+			d.members = append(d.members, span{decodeString(key.Raw), value.Raw, at + value.Index})
+			return true
+		})
+	}
+	return d.members
+}
+
+// firstName cuts a path after its first name. It is plain if that stands for itself,
+// and nothing after it makes something of what is not there.
+func firstName(path string) (name, rest string, plain bool) {
+	name, rest, _ = strings.Cut(path, ".")
+	return name, rest, name != "" && !strings.ContainsAny(name, `#*?\!():"`) && !strings.ContainsAny(path, "|@[{!")
 }
 
 // slice returns raw as bytes, of the body itself where it came from there.
@@ -62,18 +110,24 @@ func (d *document) json() map[string]any {
 
 // duplicate returns an error if, along keys, an object names the wanted member
 // twice. Readers disagree on which one counts, so neither may be believed.
-func duplicate(text string, keys []string) error {
-	for _, key := range keys {
+func (d *document) duplicate(keys []string) error {
+	text := d.root()
+	for i, key := range keys {
 		child, count := "", 0
-		switch kindOf(text) {
-		case kindObject:
-			eachMember(text, func(name, value string) {
-				if decodeString(name) == key {
-					child = value
-					count++
-				}
-			})
-		case kindArray:
+		note := func(name, value string) {
+			if name == key {
+				child = value
+				count++
+			}
+		}
+		switch kind := kindOf(text); {
+		case kind == kindObject && i == 0:
+			for _, m := range d.all() {
+				note(m.name, m.raw)
+			}
+		case kind == kindObject:
+			eachMember(text, func(name, value string) { note(decodeString(name), value) })
+		case kind == kindArray:
 			child = element(text, key)
 		}
 		if count > 1 {

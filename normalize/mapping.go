@@ -96,7 +96,7 @@ func (m *Mapping) Decides(code int) bool { return m.StatusOf(code) != "" }
 func (m *Mapping) StatusOf(code int) Status { return m.codes[code].Status }
 
 func (m *Mapping) apply(n Native, traces *[]FieldTrace) (Result, error) {
-	doc := newDocument(n.Body)
+	doc := n.document()
 	e := evaluation{doc: doc, scope: newScope(doc, n.HTTPStatus), param: n.Param, result: resultDocument(n.Result)}
 	defer e.scope.release()
 	var r Result

@@ -244,7 +244,7 @@ func bracketed(s string) (int, error) {
 		case '\\':
 			i++
 		case '"':
-			if i = skipString(s, i) - 1; i >= len(s) {
+			if i = skipString([]byte(s), i) - 1; i >= len(s) {
 				return 0, errors.New("quote without end")
 			}
 		case '(':

@@ -2,6 +2,7 @@ package normalize
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -85,6 +86,15 @@ func TestPlainKeys(t *testing.T) {
 	}
 }
 
+// hostile bodies have what a reader of JSON may stumble over.
+var hostile = []struct{ name, provider, json string }{
+	{name: "twice, and escaped", json: `{"a\u0062":1,"ab":2,"ab":3,"status":{"ab":4},"st\u0061tus":5}`},
+	{name: "braces in text", json: " \n{\"a\":\"x{\\\"b\\\":1}[2]\",\"status\":\"[1,2]\",\"b\":[{\"c\":1},{\"c\":\"[\"}],\"output\":\"{}\"}"},
+	{name: "odd names", json: `{"":1,"a.b":{"c":2},"0":[3],"@this":4,"#":5,"a|b":6,"*":7}`},
+	{name: "a list", json: `[{"a":1,"status":"x"},[2],{"b":"{"}]`},
+	{name: "blanks", json: "\t{ \"a\" : { \"b\" : [ 1 , 2 ] } , \"status\" : null }\n"},
+}
+
 func FuzzCheckPath(f *testing.F) {
 	for _, path := range slices.Concat(goodPaths, badPaths) {
 		f.Add(path)
@@ -93,10 +103,18 @@ func FuzzCheckPath(f *testing.F) {
 		if CheckPath(path) != nil {
 			return
 		}
-		for _, body := range bodies {
+		for _, body := range append(hostile, bodies...) {
 			d := newDocument([]byte(body.json))
-			if raw, _ := d.lookup(path); raw != "" && !gjson.Valid(raw) {
+			raw, index := d.lookup(path)
+			if raw != "" && !gjson.Valid(raw) {
 				t.Errorf("lookup(%q) in %s = %q, which is not JSON", path, body.name, raw)
+			}
+			if index > 0 && !strings.HasPrefix(body.json[index:], raw) {
+				t.Errorf("lookup(%q) in %s: %q is not at %d", path, body.name, raw, index)
+			}
+			want := strings.TrimSpace(gjson.Get(body.json, path).Raw)
+			if strings.TrimSpace(raw) != want && (raw != "" || CheckValue([]byte(want)) == nil) {
+				t.Errorf("lookup(%q) in %s = %q, gjson says %q", path, body.name, raw, want)
 			}
 		}
 		keys, all := plainKeys(path)

@@ -48,7 +48,7 @@ func kindOf(raw string) string {
 	return kindNumber
 }
 
-func skipSpace(text string, i int) int {
+func skipSpace[T string | []byte](text T, i int) int {
 	for i < len(text) && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
 		i++
 	}

@@ -169,8 +169,16 @@ type EachSpec struct {
 type Native struct {
 	HTTPStatus int
 	Body       []byte
+	Text       string // Body, where there is one already; "" is made of Body
 	Param      func(name string) (value string, ok bool)
 	Result     *NativeResult // nil: not asked for
+}
+
+func (n *Native) document() *document {
+	if n.Text == "" {
+		return newDocument(n.Body)
+	}
+	return &document{text: n.Text, body: n.Body}
 }
 
 // NativeResult is the answer to the request for a task's result.

@@ -28,7 +28,7 @@ func (m *Mapping) readWord(d *document) (w nativeWord, err error) {
 	}
 	natives, words := make([]string, len(m.statusPaths)), make([]string, len(m.statusPaths))
 	for i, path := range m.statusPaths {
-		if err := duplicate(d.root(), m.statusKeys[i]); err != nil {
+		if err := d.duplicate(m.statusKeys[i]); err != nil {
 			return w, err
 		}
 		text, present, err := d.scalar(path)

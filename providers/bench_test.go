@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -42,6 +43,28 @@ func BenchmarkParseURL(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = parser.ParseURL(&v, path, query)
+			}
+		})
+	}
+}
+
+// BenchmarkJudgeLarge is the same of a body that has 200 KB before what is read.
+func BenchmarkJudgeLarge(b *testing.B) {
+	large := `{"transcript":"` + strings.Repeat("The picture shows two dogs. ", 7500) + `",`
+	for _, provider := range []string{"vessl", "openai", "orq"} {
+		b.Run(provider, func(b *testing.B) {
+			for _, f := range fixtures(b, provider) {
+				if f.Situation != "completed" {
+					continue
+				}
+				r, h, body := f.reference(b), f.header(), []byte(strings.Replace(string(f.body()), "{", large, 1))
+				b.SetBytes(int64(len(body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if v := f.provider.Judge(r, f.HTTPStatus, h, body, noon); v.Kind != Answered {
+						b.Fatal(v.Reason)
+					}
+				}
 			}
 		})
 	}

@@ -73,21 +73,21 @@ func createdIn(c *format.Create, h http.Header, answer []byte) (*format.IDSource
 	return s, groups
 }
 
-// namesAnother reports whether body says that it is about another task than
+// namesAnother reports whether body, a JSON text, says that it is about another task than
 // id. Every member of that name counts: a body with two ids, of which GJSON
 // sees the first, is not trusted.
-func (p *Provider) namesAnother(id string, body []byte) bool {
+func (p *Provider) namesAnother(id, body string) bool {
 	for i := range p.IDs {
 		s := &p.IDs[i]
 		other := func(r gjson.Result) bool { return another(s, r, id) }
 		if strings.ContainsAny(s.Path, `.|#@*?\!{}[]():`) {
-			if other(gjson.GetBytes(body, s.Path)) {
+			if other(gjson.Get(body, s.Path)) {
 				return true
 			}
 			continue
 		}
 		found := false
-		gjson.ParseBytes(body).ForEach(func(key, value gjson.Result) bool {
+		gjson.Parse(body).ForEach(func(key, value gjson.Result) bool {
 			found = key.Str == s.Path && other(value)
 			return !found
 		})

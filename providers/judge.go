@@ -43,12 +43,13 @@ func (p *Provider) judge(r Reference, first Answer, result *Answer, now time.Tim
 	if !p.IsDocument(first.Code) {
 		return p.judgeRefusal(r, first.Code, first.Body, "poll.documents")
 	}
-	if bad, ok := p.unusable(r, first, unfit); !ok {
+	native := p.native(r, first.Code, first.Body)
+	native.Text = string(first.Body)
+	if bad, ok := p.unusable(r, first, native.Text, unfit); !ok {
 		return bad
 	}
-	native := p.native(r, first.Code, first.Body)
 	if unfit != nil {
-		native.Body = nil // the code says all
+		native.Body, native.Text = nil, "" // the code says all
 	}
 	if as, ok := p.reclassify(native); ok {
 		return p.refusal(as, first.Code, native.Body)
@@ -101,8 +102,8 @@ func nonsense(err error) Verdict {
 }
 
 // unusable reports, as !ok, why an answer with a document's code cannot be one
-// about r; err is what CheckAnswer says of its body.
-func (p *Provider) unusable(r Reference, first Answer, err error) (bad Verdict, ok bool) {
+// about r; text is its body, and err what CheckAnswer says of that.
+func (p *Provider) unusable(r Reference, first Answer, text string, err error) (bad Verdict, ok bool) {
 	reason := ""
 	switch {
 	case isHTML(first.Header.Get("Content-Type")):
@@ -113,7 +114,7 @@ func (p *Provider) unusable(r Reference, first Answer, err error) (bad Verdict, 
 	case err != nil:
 		reason = "the upstream's answer is not usable: " + err.Error()
 	default:
-		if id := p.taskID(r); id != "" && p.namesAnother(id, first.Body) {
+		if id := p.taskID(r); id != "" && p.namesAnother(id, text) {
 			return Verdict{Kind: BadAnswer, Reason: "the upstream's answer names another task than the one asked for", ServerFault: true, Foreign: true}, false
 		}
 	}

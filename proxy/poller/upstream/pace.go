@@ -74,8 +74,8 @@ func (u *Upstream) PollAgain(known, e *cache.Entry, progress normalize.Number, r
 	if retryAfter > 0 {
 		hint.RetryAfter = ClampRetryAfter(retryAfter)
 	}
-	if percent, err := strconv.ParseFloat(string(progress), 64); err == nil {
-		hint.Percent = percent
+	if progress != "" {
+		hint.Percent, _ = strconv.ParseFloat(string(progress), 64) // beyond range: what is left to it
 	}
 	if u.advised(group) {
 		bound := max(u.Config.MaxDelay.Absolute, time.Duration(u.Config.MaxDelay.Relative*float64(now.Sub(start))))
