@@ -68,6 +68,35 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// Cache-Control of a batch holds for each of its references.
+func TestBatchCacheControl(t *testing.T) {
+	f, _ := movingFace(t)
+	f.poller.Upstream([]byte("vessl")).Config.Freshness.InProgress = time.Minute
+	f.do("GET", "/v1/tasks/vessl/job1", "", vesslKey)
+	ask := func(directive string, wait int) (all []string) {
+		for _, r := range f.batch(fmt.Sprintf(`{"tasks":["vessl/job1","vessl/job2"],"wait":%d}`, wait), vesslKey, "Cache-Control: "+directive) {
+			if said := ""; r.Problem == nil {
+				said, _, _ = strings.Cut(*r.CacheStatus, "; ttl")
+				all = append(all, said)
+			} else {
+				all = append(all, fmt.Sprint(r.StatusCode, " ", r.Problem.Type))
+			}
+		}
+		return all
+	}
+	began := time.Now()
+	if got := ask("only-if-cached", 30); len(got) != 2 || got[0] != "pollux; hit" || !strings.HasSuffix(got[1], "not-cached") || f.polls.Load() != 1 {
+		t.Errorf("only-if-cached: %q, %d polls", got, f.polls.Load())
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("only-if-cached waited for %v, with nothing to come", took)
+	}
+	time.Sleep(600 * time.Millisecond) // poll.min
+	if got := ask("no-cache", 0); len(got) != 2 || got[0] != "pollux; fwd=request; stored" || got[1] != "pollux; fwd=uri-miss; stored" {
+		t.Errorf("no-cache: %q", got)
+	}
+}
+
 // TestBatchCredentials: none goes to an upstream that it was not meant for.
 func TestBatchCredentials(t *testing.T) {
 	f := newFace(t, nil)

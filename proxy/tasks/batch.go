@@ -47,9 +47,9 @@ func (s *Service) ServeBatch(x *access.Request) {
 		x.Problem(wire.Invalid(err.Error()))
 		return
 	}
-	g := &Group{Rules: st, Grant: x.Grant(access.ScopeRead), Limits: x.Settings.Limits, Traceparent: x.Traceparent(), Span: x.Span}
+	g := &Group{Rules: st, Grant: x.Grant(access.ScopeRead), Limits: x.Settings.Limits, Cache: x.Directives(), Traceparent: x.Traceparent(), Span: x.Span}
 	answers := s.pollAll(g, refs, callers)
-	if wait := min(b.wait, x.Settings.Limits.Wait); wait > 0 && !wire.HeldBack(x.Ctx) {
+	if wait := min(b.wait, x.Settings.Limits.Wait); wait > 0 && !g.Cache.OnlyIfCached && !wire.HeldBack(x.Ctx) {
 		ctx, cancel := context.WithTimeout(s.life.Polls, wait)
 		defer cancel()
 		if p := s.awaitAll(ctx, g, answers, func() bool { return enough(answers, b.untilAny) || x.Left() }); p != nil {

@@ -31,6 +31,7 @@ type Group struct {
 	Header      *fasthttp.RequestHeader // a copy of the request's
 	Client      *access.Client          // nil: there are no keys
 	InHeader    bool                    // see access.Rules.Authenticate
+	Cache       wire.Directives         // of the request's Cache-Control
 	Traceparent string                  // "" is none
 	Span        *trace.Request          // nil is none
 }
@@ -126,11 +127,14 @@ func (s *Service) pollAll(g *Group, refs []access.Reference, callers map[*access
 		if *a = s.find(g, &refs[i], callers); a.Problem != nil {
 			continue
 		}
-		var ok bool
-		if a.Answer, ok = s.engine.Cached(a.request.Upstream, a.part, &a.request.Key, time.Now()); ok {
-			continue
+		if !g.Cache.NoCache || g.Cache.OnlyIfCached {
+			var ok bool
+			if a.Answer, ok = s.engine.Cached(a.request.Upstream, a.part, &a.request.Key, time.Now()); ok {
+				continue
+			}
 		}
 		req := a.request
+		req.NoCache, req.OnlyIfCached = g.Cache.NoCache, g.Cache.OnlyIfCached
 		req.Traceparent, req.Asker = g.Traceparent, g.Span
 		slots <- struct{}{}
 		workers.Go(func() {
