@@ -101,7 +101,6 @@ func (b *inbox) register(t testing.TB, r *replica, id string) {
 // leases, watches and webhooks. Every webhook is delivered, by those that live,
 // and nothing that has ended is lost.
 func TestReplicasTakeOver(t *testing.T) {
-	t.Parallel()
 	s := newReplicas(t, 3, "")
 	inbox := newInbox(t)
 	var ended []string
