@@ -10,9 +10,12 @@ FUZZTIME ?= 10s
 # what only a debugger reads takes a sixth of the compiler's time.
 export GOFLAGS := -trimpath -gcflags=all=-dwarf=false $(GOFLAGS)
 
-# Tests that start node, npm, Chromium, curl or nginx, or that take longer than
-# everything else of their package: make quick leaves them out, make test never.
-PROGRAMS := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestWebhooksSurviveKills|TestAgentClients|TestSlurm|TestReplicas.*|TestBackupRestoreMigrate|TestDocumentedClients|TestCommandsFromAClone
+# Tests that start node, npm, Chromium, curl or nginx, or another program, or that
+# take longer than everything else of their package: make quick leaves them out,
+# make test never. What a client of another language does to one server is nothing
+# to the race detector that TestReplicas and the tests of each package are not.
+CLIENTS  := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestAgentClients|TestSlurm|TestDocumentedClients|TestCommandsFromAClone
+PROGRAMS := $(CLIENTS)|TestWebhooksSurviveKills|TestReplicas.*|TestBackupRestoreMigrate
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer|TestAgentsWaitTogether
 
 # Tests of one package that run side by side, those that may mostly wait, and
@@ -28,8 +31,9 @@ RACE := -race '-gcflags=modernc.org/...=-race=false -dwarf=false'
 # What takes longest comes first, so that nothing is left to wait for alone; the
 # first wants nearly everything that is compiled, so others lose nothing by it.
 LONGEST := ./cmd/pollux ./cache/postgres ./proxy ./proxy/poller ./proxy/fleet/dashboard ./benchmarks
+OTHERS   = $(shell go list ./... | grep -v $(LONGEST:./%=-e /%$$))
 
-.PHONY: build demo test test-race test-plain quick deps lint fmt fuzz bench bench-peers bench-replicas soak soak-replicas release-check
+.PHONY: build demo test race quick deps lint fmt fuzz bench bench-peers bench-replicas soak soak-replicas release-check
 
 build:               ## bin/pollux
 	@test -e bin/pollux || echo "building pollux: the first time, modules are fetched and compiled, which takes a minute or two"
@@ -38,21 +42,15 @@ build:               ## bin/pollux
 demo: build          ## simulated upstreams, Pollux and clients, until Ctrl-C
 	bin/pollux demo $(DEMO)
 
-test: deps build     ## everything: with the race detector, and what it would distort without
-	@echo "test: every test under the race detector, with browsers and vendors' clients: a quarter of an hour on two cores"
+test: deps build     ## every test
+	@echo "test: every test, with browsers and vendors' clients: eleven minutes on two cores the first time"
 	@echo "test: (make quick takes two minutes: format, vet, and what needs nothing but Go)"
-	@echo "test: the first time, all is compiled for the race detector, which takes six minutes"
-	@echo "test: the package that takes longest comes first, and what others say waits for it: some ten minutes of silence"
-	@$(MAKE) --no-print-directory -j2 test-race test-plain
+	@echo "test: the package that takes longest comes first, and what others say waits for it: some minutes of silence"
+	go test -vet=off -shuffle=on -p $(PACKAGES) -parallel $(PARALLEL) -timeout 15m $(LONGEST) $(OTHERS)
 
-test-race:
-	go test $(RACE) -vet=off -shuffle=on -p $(PACKAGES) -parallel $(PARALLEL) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -e /benchmarks/pollbench $(LONGEST:./%=-e /%$$))
-
-# What the race detector would distort, or has nothing to say about, in the pauses
-# of the others.
-test-plain:
-	nice go test -vet=off -p 1 -run 'Alloc' ./cache ./providers ./proxy ./proxy/poller ./proxy/poller/adaptive
-	nice go test -vet=off -p 1 ./benchmarks/pollbench/...
+race: deps           ## every test that can race, with the race detector
+	@echo "race: left out are $(CLIENTS), which make test runs"
+	go test $(RACE) -vet=off -shuffle=on -p $(PACKAGES) -parallel $(PARALLEL) -timeout 15m -skip '^($(CLIENTS))$$' $(LONGEST) $(OTHERS)
 
 quick: fmt           ## format, vet, and what needs no other program, in two minutes
 	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"
