@@ -12,8 +12,8 @@ export GOFLAGS := -trimpath -gcflags=all=-dwarf=false $(GOFLAGS)
 
 # Tests that start node, npm, Chromium, curl or nginx, or another program, or that
 # take longer than everything else of their package: make quick leaves them out,
-# make test never. What a client of another language does to one server is nothing
-# to the race detector that TestReplicas and the tests of each package are not.
+# make test never. make race leaves out CLIENTS: they show how other programs fare
+# with one server, and what races in that the tests of each package show.
 CLIENTS  := TestClients|TestFirstSteps|TestDashboardInBrowser|TestFollowToTheEnd|TestExamples|TestInBrowser|TestModules|TestBehindNginx|TestAgentClients|TestSlurm|TestDocumentedClients|TestCommandsFromAClone
 PROGRAMS := $(CLIENTS)|TestWebhooksSurviveKills|TestReplicas.*|TestBackupRestoreMigrate
 LONG     := TestReloadsUnderLoad|TestBitFlips|TestIndexManyMatches|TestStreamEndsWithAProblem|TestNobodySeesAnothersAnswer|TestAgentsWaitTogether
@@ -50,7 +50,7 @@ test: deps build     ## every test
 
 race: deps           ## every test that can race, with the race detector
 	@echo "race: left out are $(CLIENTS), which make test runs"
-	go test $(RACE) -vet=off -shuffle=on -p $(PACKAGES) -parallel $(PARALLEL) -timeout 15m -skip '^($(CLIENTS))$$' $(LONGEST) $(OTHERS)
+	go test $(RACE) -vet=off -shuffle=on -p $(PACKAGES) -parallel $(PARALLEL) -timeout 15m -skip '^($(CLIENTS))$$' $(LONGEST) $(filter-out pollux/benchmarks/pollbench%,$(OTHERS))
 
 quick: fmt           ## format, vet, and what needs no other program, in two minutes
 	@echo "quick: vet, then the tests that need nothing but Go: two minutes on two cores, longer with an empty build cache"

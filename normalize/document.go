@@ -30,12 +30,15 @@ func newDocument(body []byte) *document { return &document{text: string(body), b
 func (d *document) lookup(path string) (raw string, index int) {
 	text, from := d.text, 0
 	if name, rest, plain := firstName(path); plain && kindOf(d.root()) == kindObject {
-		text, from = d.member(name)
-		if rest == "" || text == "" {
-			return text, from
-		}
-		if path = rest; text[0] != '{' && text[0] != '[' {
+		raw, index, more := d.member(name)
+		switch {
+		case rest == "" || raw == "":
+			return raw, index
+		case more: // gjson goes on to the next where the rest is not in the first
+		case raw[0] != '{' && raw[0] != '[':
 			return "", 0 // gjson would look for a brace in a string
+		default:
+			text, from, path = raw, index, rest
 		}
 	}
 	found := gjson.Get(text, path)
@@ -54,15 +57,19 @@ func (d *document) lookup(path string) (raw string, index int) {
 	return raw, 0
 }
 
-// member returns the value of the body's first member of that name, and where it
-// stands. The body must be an object.
-func (d *document) member(name string) (raw string, index int) {
+// member returns the value of the body's first member of that name, where it
+// stands, and whether there are more. The body must be an object.
+func (d *document) member(name string) (raw string, index int, more bool) {
 	for _, m := range d.all() {
-		if m.name == name {
-			return m.raw, m.index
+		switch {
+		case m.name != name:
+		case raw != "":
+			return raw, index, true
+		default:
+			raw, index = m.raw, m.index
 		}
 	}
-	return "", 0
+	return raw, index, false
 }
 
 // all are the members of the body, an object, which is walked once and not for

@@ -89,6 +89,7 @@ func TestPlainKeys(t *testing.T) {
 // hostile bodies have what a reader of JSON may stumble over.
 var hostile = []struct{ name, provider, json string }{
 	{name: "twice, and escaped", json: `{"a\u0062":1,"ab":2,"ab":3,"status":{"ab":4},"st\u0061tus":5}`},
+	{name: "twice, and the first is another", json: `{"a":{"x":1},"a":{"b":2},"status":null,"status":{"b":3},"b":[1],"b":[{"c":2}]}`},
 	{name: "braces in text", json: " \n{\"a\":\"x{\\\"b\\\":1}[2]\",\"status\":\"[1,2]\",\"b\":[{\"c\":1},{\"c\":\"[\"}],\"output\":\"{}\"}"},
 	{name: "odd names", json: `{"":1,"a.b":{"c":2},"0":[3],"@this":4,"#":5,"a|b":6,"*":7}`},
 	{name: "a list", json: `[{"a":1,"status":"x"},[2],{"b":"{"}]`},

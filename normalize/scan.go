@@ -9,7 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// The scanners below walk text that checkValue has passed, without blanks before
+// The scanners below walk text that CheckValue has passed, without blanks before
 // it; on other text their results mean nothing, and they may panic.
 
 // Kinds of a JSON value, as the condition function kind names them.
@@ -123,6 +123,6 @@ func decodeHex(s string) (rune, string) {
 }
 
 func hex4(s string) rune {
-	n, _ := strconv.ParseUint(s[:4], 16, 16) // digits: checkValue saw to it
+	n, _ := strconv.ParseUint(s[:4], 16, 16) // digits: CheckValue saw to it
 	return rune(n)
 }

@@ -3,16 +3,19 @@ package providers
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"pollux/normalize"
+	"pollux/providers/format"
 )
 
 // Wait is the RetryAfter of a verdict on an answer that is a document.
 func (p *Provider) Wait(h http.Header, body []byte, now time.Time) time.Duration {
-	readable := len(p.Poll.Hints) > 0 && normalize.CheckAnswer(body) == nil
+	inBody := func(h format.Hint) bool { return h.Header == "" }
+	readable := slices.ContainsFunc(p.Poll.Hints, inBody) && normalize.CheckAnswer(body) == nil
 	return p.wait(h, body, readable, now)
 }
 

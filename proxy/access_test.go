@@ -20,7 +20,7 @@ func withClients(c *Config) {
 	}
 }
 
-func TestClients(t *testing.T) {
+func TestKeysAndScopes(t *testing.T) {
 	f := newFace(t, withClients)
 	const held = "/v1/tasks/held/t1"
 	all, reader := "X-Pollux-Key: key-all", "X-Pollux-Key: key-reader"

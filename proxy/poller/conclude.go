@@ -116,7 +116,7 @@ func (p *Poller) accept(f *flight, res *upstream.Response, v providers.Verdict, 
 		next = p.repeat(f.r.Upstream, f.known, out.Raw.Header, v.RetryAfter, now)
 	} else {
 		next = p.render(f.r, known, v, rawEntry{code: res.Code, contentType: out.Raw.ContentType, header: out.Raw.Header, body: res.Body}, now)
-		next.Judged = !next.Terminal && !v.UnknownWord && v.RuleErrors == 0
+		next.Judged = !next.Terminal && !v.UnknownWord && v.RuleErrors == 0 && f.r.Upstream.Provider.Result == nil
 	}
 	next.Generation, next.Version, next.Alone = f.generation, f.version, f.alone
 	next.LookedAt = f.asked

@@ -13,8 +13,9 @@ import (
 	"pollux/proxy/poller/upstream"
 )
 
-// Most polls of a running task bring what the last one did, byte for byte. That is
-// seen without reading it: what it means is known.
+// Most polls of a running task bring what the last one did, byte for byte. What
+// such an answer means is known, but for how long it asks to wait. Where a file
+// has a second request for the result, the answer to that may differ all the same.
 
 // repeated reports whether res is the answer that f's task is known by.
 func (f *flight) repeated(res *upstream.Response) bool {

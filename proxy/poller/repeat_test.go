@@ -1,10 +1,10 @@
 package poller
 
 import (
-	"cmp"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,30 +22,36 @@ func TestRepetition(t *testing.T) {
 	adaptive := func(c *upstream.Config) { c.Schedule = "adaptive" }
 	for name, c := range map[string]struct {
 		provider, ref, body string
-		code                int // 0: 200
-		header              []string
+		header, then        []string // of the first answer, and of all others
 		tweak               func(*upstream.Config)
 		judged              bool // each time
 	}{
 		"plain":           {provider: "vessl", ref: "job1", body: vesslRunning},
 		"with progress":   {provider: "runway", ref: runwayTask, body: runwayRunning, tweak: adaptive},
 		"with a time":     {provider: "litellm-responses", ref: "r1", body: `{"id":"r1","status":"in_progress","created_at":1764200000}`},
-		"Retry-After":     {provider: "vessl", ref: "job1", body: vesslRunning, header: []string{"Retry-After", "3"}},
-		"a hint":          {provider: "openai-videos", ref: "v1", body: `{"id":"v1","object":"video","status":"in_progress","progress":7}`, header: []string{"openai-poll-after-ms", "4000"}},
-		"a link":          {provider: "http-202", ref: "1", body: `{"status":"running"}`, code: 202, header: []string{"Location", "/jobs/1"}},
+		"Retry-After":     {provider: "vessl", ref: "job1", body: vesslRunning, header: []string{"Retry-After", "3"}, then: []string{"Retry-After", "4"}},
+		"no Retry-After":  {provider: "vessl", ref: "job1", body: vesslRunning, header: []string{"Retry-After", "3"}},
+		"a hint":          {provider: "openai-videos", ref: "v1", body: `{"id":"v1","object":"video","status":"in_progress","progress":7}`, then: []string{"openai-poll-after-ms", "4000"}},
+		"a link":          {provider: "vessl", ref: "job1", body: vesslRunning, header: []string{"Location", "/jobs/1"}, then: []string{"Location", "/jobs/01"}},
 		"an unknown word": {provider: "vessl", ref: "job1", body: `{"status":"pondering"}`, judged: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				third := func(judge bool) (*cache.Entry, bool) {
+				third := func(judge bool) (e *cache.Entry, repeated bool) {
 					tweak := []func(*upstream.Config){func(*upstream.Config) {}}
 					if c.tweak != nil {
 						tweak[0] = c.tweak
 					}
-					b := newBench(t, c.provider, always(cmp.Or(c.code, 200), c.body, c.header...), tweak...)
+					b := newBench(t, c.provider, func(n int64, _ *http.Request) (*http.Response, error) {
+						if n == 1 {
+							return reply(200, c.body, c.header...)
+						}
+						return reply(200, c.body, c.then...)
+					}, tweak...)
 					r := b.request("a", c.ref)
 					r.NoCache = true
-					e := b.entry(b.poll("a", c.ref))
+					e = b.entry(b.poll("a", c.ref))
+					first := &e.Native[0]
 					for range 2 {
 						if judge {
 							again := *e
@@ -56,12 +62,12 @@ func TestRepetition(t *testing.T) {
 						e = b.entry(b.Poll(t.Context(), r))
 					}
 					b.wantPolls(3)
-					return e, e.Judged
+					return e, &e.Native[0] == first // else it is of another answer
 				}
-				judged, _ := third(true)
+				judged, again := third(true)
 				repeated, kept := third(false)
-				if kept == c.judged {
-					t.Errorf("taken for a repetition: %v", kept)
+				if again || kept == c.judged {
+					t.Errorf("taken for a repetition: %v, and %v although it was to be judged", kept, again)
 				}
 				for _, e := range []*cache.Entry{judged, repeated} {
 					if clearTimes(e); c.tweak != nil {
@@ -97,13 +103,15 @@ func clearTimes(e *cache.Entry) {
 func TestNoRepetition(t *testing.T) {
 	for name, c := range map[string]struct {
 		second string
+		code   int
 		header []string // of the second
 		want   string
 	}{
-		"another byte":     {vesslRunning + " ", nil, "200 in_progress; pollux; fwd=stale; stored"},
-		"another type":     {vesslRunning, []string{"Content-Type", "text/html"}, "200 in_progress; pollux; fwd=stale; fwd-status=200; detail=stale-if-error"},
-		"another status":   {vesslPending, nil, "200 queued; pollux; fwd=stale; stored"},
-		"only a beginning": {vesslRunning[:20], nil, "200 in_progress; pollux; fwd=stale; fwd-status=200; detail=stale-if-error"},
+		"another byte":     {vesslRunning + " ", 200, nil, "200 in_progress; pollux; fwd=stale; stored"},
+		"another code":     {vesslRunning, 503, nil, "200 in_progress; pollux; fwd=stale; fwd-status=503; detail=stale-if-error"},
+		"another type":     {vesslRunning, 200, []string{"Content-Type", "text/html"}, "200 in_progress; pollux; fwd=stale; fwd-status=200; detail=stale-if-error"},
+		"another status":   {vesslPending, 200, nil, "200 queued; pollux; fwd=stale; stored"},
+		"only a beginning": {vesslRunning[:20], 200, nil, "200 in_progress; pollux; fwd=stale; fwd-status=200; detail=stale-if-error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -111,7 +119,7 @@ func TestNoRepetition(t *testing.T) {
 					if n == 1 {
 						return reply(200, vesslRunning)
 					}
-					return reply(200, c.second, c.header...)
+					return reply(c.code, c.second, c.header...)
 				})
 				first := b.entry(b.poll("a", "job1"))
 				time.Sleep(3 * time.Second)
@@ -126,6 +134,39 @@ func TestNoRepetition(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The answer to a second request may differ where the first repeats.
+func TestNoRepetitionOfAResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var results atomic.Int64
+		file := strings.Replace(resultFile, `when: status == "completed"`, `when: 'kind("url") == "string"'`, 1)
+		b := newBenchOf(t, file, upstreamOf(saying(200, `{"status":"BUSY","url":"u"}`), func() (*http.Response, error) {
+			if results.Load() < 2 {
+				return reply(503, `{}`)
+			}
+			return reply(422, `{"type":"bad_prompt","detail":"no"}`)
+		}, &results))
+		b.poll("a", "job1")
+		time.Sleep(5 * time.Second)
+		if e := b.entry(b.poll("a", "job1")); e.Status != "failed" || results.Load() != 2 {
+			t.Errorf("the task is %s after %d requests for its result, want failed after two", e.Status, results.Load())
+		}
+	})
+}
+
+// What another file makes of the same answer counts.
+func TestNoRepetitionUnderAnotherFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", always(200, vesslRunning))
+		e := *b.entry(b.poll("a", "job1"))
+		e.Revision, e.Status = "another", "queued"
+		b.memory.Put(&e, time.Hour)
+		time.Sleep(3 * time.Second)
+		if now := b.entry(b.poll("a", "job1")); now.Status != "in_progress" {
+			t.Errorf("status %s, as another file had it", now.Status)
+		}
+	})
 }
 
 // A listing that is believed for the status alone leaves the body of the last poll

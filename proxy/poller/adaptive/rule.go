@@ -35,7 +35,7 @@ func (l *Learner) Next(j Job, h Hint) time.Duration {
 		gap = min(hinted(gap, age, h.Percent), latest)
 	}
 	spread := jitter * (2*chance - 1)
-	if gap == latest { // each poll that the bound forces costs one: as late as may be
+	if gap*(1+jitter) > latest { // each poll that the bound forces costs one: as late as may be
 		spread = -jitter / 3 * chance
 	}
 	return max(toDuration(max(min(gap*(1+spread), latest), shortest)), l.config.Floor, h.RetryAfter)

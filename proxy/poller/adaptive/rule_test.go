@@ -214,7 +214,7 @@ func TestPlanIsExact(t *testing.T) {
 			for m := k; m < j; m++ {
 				a = a.after(s.hazard[m/cells], l.weight[m/cells], ages[m+1]-ages[m])
 			}
-			if gap := ages[j] - ages[k]; gap >= c.shortest(ages[k]) && gap <= c.longest(ages[k]) {
+			if gap := ages[j] - ages[k]; gap >= c.shortest(ages[k]) && gap <= c.latest(ages[k]) {
 				least = min(least, s.price+a.delay+a.alive*p.cost[j])
 			}
 		}

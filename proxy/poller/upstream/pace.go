@@ -75,7 +75,7 @@ func (u *Upstream) PollAgain(known, e *cache.Entry, progress normalize.Number, r
 		hint.RetryAfter = ClampRetryAfter(retryAfter)
 	}
 	if progress != "" {
-		hint.Percent, _ = strconv.ParseFloat(string(progress), 64) // beyond range: what is left to it
+		hint.Percent, _ = strconv.ParseFloat(string(progress), 64) // what is no number counts for nothing
 	}
 	if u.advised(group) {
 		bound := max(u.Config.MaxDelay.Absolute, time.Duration(u.Config.MaxDelay.Relative*float64(now.Sub(start))))
