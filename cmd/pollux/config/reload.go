@@ -23,14 +23,15 @@ func (src Source) LoadUntil(ctx context.Context, running *Config, ended func()) 
 	}
 	done := make(chan result, 1)
 	go func() {
-		defer ended()
+		var r result
 		defer func() {
 			if v := recover(); v != nil {
-				done <- result{err: errors.New("panic while the files were read: " + roots.Said(v))}
+				r = result{err: errors.New("panic while the files were read: " + roots.Said(v))}
 			}
+			ended() // before the caller knows, who may begin the next one at once
+			done <- r
 		}()
-		l, err := src.Load(running)
-		done <- result{l, err}
+		r.Loaded, r.err = src.Load(running)
 	}()
 	select {
 	case r := <-done:
