@@ -2,7 +2,6 @@ package poller
 
 import (
 	"bytes"
-	"slices"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -35,7 +34,6 @@ func repetition(known *cache.Entry, wait time.Duration) providers.Verdict {
 // repeat is render of an answer that repeats known.
 func (p *Poller) repeat(u *upstream.Upstream, known *cache.Entry, header []cache.Header, wait time.Duration, now time.Time) *cache.Entry {
 	e := *known
-	e.History = slices.Clip(e.History)
 	e.NativeHeader, e.ObservedAt, e.Asked = header, now, asked(wait)
 	e.Polls++
 	progress := normalize.Number(gjson.GetBytes(e.Document, "progress.percent").Raw)
