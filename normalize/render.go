@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"time"
@@ -153,22 +154,36 @@ func appendRaw(dst []byte, raw Raw) []byte {
 	if len(raw) == 0 {
 		return append(dst, `null`...)
 	}
-	inString, escaped := false, false
 	start := 0
-	for i, c := range raw {
-		switch {
-		case escaped:
-			escaped = false
-		case inString && c == '\\':
-			escaped = true
-		case c == '"':
-			inString = !inString
-		case !inString && (c == ' ' || c == '\n' || c == '\t' || c == '\r'):
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			i += 1 + stringEnd(raw[i+1:])
+		case ' ', '\n', '\t', '\r':
 			dst = append(dst, raw[start:i]...)
 			start = i + 1
 		}
 	}
 	return append(dst, raw[start:]...)
+}
+
+// stringEnd is where the quote stands that ends the string whose inside s begins
+// with. Most strings are long and hardly escaped, which IndexByte is made for.
+func stringEnd(s Raw) int {
+	for end := 0; ; end++ {
+		n := bytes.IndexByte(s[end:], '"')
+		if n < 0 {
+			return len(s)
+		}
+		end += n
+		escapes := 0
+		for escapes < end && s[end-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return end
+		}
+	}
 }
 
 const hexDigits = "0123456789abcdef"

@@ -1,7 +1,10 @@
 package normalize
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -42,6 +45,27 @@ func TestAppendJSON(t *testing.T) {
 	if want := `{"type":"tool_calls","tool_calls":[{"id":"c1","name":"f","arguments":null}]}`; string(got.RequiredAction) != want {
 		t.Errorf("required_action = %s, want %s", got.RequiredAction, want)
 	}
+}
+
+// TestRawCompacts holds appendRaw against the standard library, whose Compact
+// leaves the inside of strings alone too.
+func TestRawCompacts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		token := rapid.SampledFrom([]string{`\\`, `\"`, `\\\"`, ` `, `x`, `é`, `{`, `]`, `,`, `:`})
+		gap := rapid.SampledFrom([]string{"", " ", "\t\r\n"})
+		raw := []byte("[")
+		for _, inside := range rapid.SliceOf(rapid.SliceOf(token)).Draw(t, "strings") {
+			raw = fmt.Appendf(raw, `%s"%s"%s,`, gap.Draw(t, "gap"), strings.Join(inside, ""), gap.Draw(t, "gap"))
+		}
+		raw = append(raw, " 1.50 ]"...)
+		var want bytes.Buffer
+		if err := json.Compact(&want, raw); err != nil {
+			t.Fatalf("BUG: the test makes what is no JSON: %s: %v", raw, err)
+		}
+		if got := appendRaw([]byte("#"), raw); string(got) != "#"+want.String() {
+			t.Fatalf("appendRaw(%s) = %s, want #%s", raw, got, want.String())
+		}
+	})
 }
 
 func TestAppendStringRoundTrips(t *testing.T) {
