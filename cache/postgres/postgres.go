@@ -173,7 +173,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 	s := &Store{
 		cfg: cfg, secret: secret, log: log, pool: pool,
 		self: cache.Member{ID: hex.EncodeToString(id[:]), Version: cfg.Version, Started: time.Now()},
-		stop: make(chan struct{}), writer: make(chan struct{}), writes: writes.New[*write](linger), looks: make(chan *look),
+		stop: make(chan struct{}), writer: make(chan struct{}), writes: writes.New[*write](linger, 0), looks: make(chan *look),
 	}
 	calls := max(1, int(config.MaxConns)-2) // the heart and the writer have one each
 	s.slots, s.lists = make(chan struct{}, calls), make(chan struct{}, max(1, calls/2))

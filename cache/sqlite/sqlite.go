@@ -115,7 +115,7 @@ func Open(ctx context.Context, cfg Config, secret *cache.Secret, log *slog.Logge
 		path: path, retention: cfg.Retention, secret: secret, log: log, lock: lock,
 		reads:      make(chan *read),
 		lists:      make(chan *read),
-		writes:     writes.New[*write](linger),
+		writes:     writes.New[*write](linger, pace),
 		broken:     make(chan error, 1),
 		stop:       make(chan struct{}),
 		writerDone: make(chan struct{}),

@@ -30,13 +30,18 @@ type Write interface {
 // Queue holds what has yet to be written, in the order of the calls. It is safe
 // for concurrent use.
 type Queue[W Write] struct {
-	linger  time.Duration
-	Ops     chan W        // who takes one off calls Took
-	Wake    chan struct{} // of capacity 1: there are states
-	Waiting atomic.Int64  // writes that are not in the store yet
-	Dropped atomic.Uint64
+	linger, pace time.Duration
+	Ops          chan W        // who takes one off calls Took
+	Wake         chan struct{} // of capacity 1: there are states
+	Waiting      atomic.Int64  // writes that are not in the store yet
+	Dropped      atomic.Uint64
 
 	bytes atomic.Int64 // values in Ops that nobody waits for
+
+	// Of the last batch, Gather's own: when it was closed, and whether several
+	// callers waited for it.
+	closed time.Time
+	crowd  bool
 
 	mu sync.Mutex // guards what follows
 	// states are to be written with the next batch, the newest of each
@@ -45,9 +50,11 @@ type Queue[W Write] struct {
 }
 
 // New returns an empty queue. A batch that nobody waits for stays open for linger,
-// for more to come.
-func New[W Write](linger time.Duration) *Queue[W] {
-	return &Queue[W]{linger: linger, Ops: make(chan W, maxQueued), Wake: make(chan struct{}, 1), states: map[cache.ID]cache.PartitionState{}}
+// for more to come. One that follows on a batch for which several callers waited
+// stays open until pace after that was closed: where several wait there are more to
+// come, who share what a transaction costs whatever is in it.
+func New[W Write](linger, pace time.Duration) *Queue[W] {
+	return &Queue[W]{linger: linger, pace: pace, Ops: make(chan W, maxQueued), Wake: make(chan struct{}, 1), states: map[cache.ID]cache.PartitionState{}}
 }
 
 // Offer queues w, for which nobody waits, unless there is too much already.
@@ -77,34 +84,48 @@ func (q *Queue[W]) Took(w W) W {
 
 // Gather fills a batch with what is queued, up to most writes and about mostBytes
 // of values. While a transaction runs, callers queue up behind it and share the
-// next one, so a batch that somebody waits for, or that is empty, is not held
-// open for more; nor is any once stop is closed.
+// next one, so but for what New says a batch that somebody waits for, or that is
+// empty, is not held open for more; nor is any once stop is closed.
 func (q *Queue[W]) Gather(batch []W, most, mostBytes int, stop <-chan struct{}) []W {
-	size, awaited := 0, len(batch) == 0
-	for _, w := range batch {
-		size, awaited = size+w.Size(), awaited || w.Awaited()
+	size, callers := 0, 0
+	count := func(w W) W {
+		if size += w.Size(); w.Awaited() {
+			callers++
+		}
+		return w
 	}
-	var patience <-chan time.Time
+	for _, w := range batch {
+		count(w)
+	}
+	defer func() { q.closed, q.crowd = time.Now(), callers > 1 }()
+	var more <-chan time.Time // until when the batch is held open
+	hold := len(batch) > 0
+	if callers > 0 && q.crowd {
+		select {
+		case <-time.After(time.Until(q.closed.Add(q.pace))):
+		case <-stop:
+		}
+	}
 	for len(batch) < most && size < mostBytes {
 		select {
 		case w := <-q.Ops:
-			batch, size, awaited = append(batch, q.Took(w)), size+w.Size(), awaited || w.Awaited()
+			batch = append(batch, count(q.Took(w)))
 			continue
 		default:
 		}
-		if awaited {
+		if !hold || callers > 0 {
 			break
 		}
-		if patience == nil {
-			patience = time.After(q.linger)
+		if more == nil {
+			more = time.After(q.linger)
 		}
 		select {
 		case w := <-q.Ops:
-			batch, size, awaited = append(batch, q.Took(w)), size+w.Size(), w.Awaited()
-		case <-patience:
-			return batch
+			batch = append(batch, count(q.Took(w)))
+		case <-more:
+			hold = false
 		case <-stop:
-			awaited = true
+			hold = false
 		}
 	}
 	return batch

@@ -3,6 +3,7 @@ package writes
 import (
 	"encoding/binary"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pollux/cache"
@@ -23,7 +24,7 @@ func key(n int) *cache.ID {
 }
 
 func TestQueueIsBounded(t *testing.T) {
-	q := New[write](time.Millisecond)
+	q := New[write](time.Millisecond, 0)
 	for range maxQueued + 10 {
 		q.Offer(write{})
 	}
@@ -54,7 +55,7 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 func TestPartitionsSurviveAFailedWrite(t *testing.T) {
-	q := New[write](time.Millisecond)
+	q := New[write](time.Millisecond, 0)
 	state := func(upstream string) cache.PartitionState { return cache.PartitionState{Upstream: upstream} }
 	q.PutState(key(1), state("old"))
 	q.PutState(key(2), state("kept"))
@@ -88,7 +89,7 @@ func TestGather(t *testing.T) {
 		"no more bytes than may be":   {[]write{{8, true}}, []write{{2, true}, {1, true}}, 2, 10, 10},
 		"what nobody waits for, soon": {[]write{{1, false}}, []write{{1, false}}, 2, 10, 10},
 	} {
-		q := New[write](time.Millisecond)
+		q := New[write](time.Millisecond, 0)
 		for _, w := range c.queued {
 			q.Ops <- w
 		}
@@ -96,4 +97,44 @@ func TestGather(t *testing.T) {
 			t.Errorf("%s: %d writes, want %d", name, len(batch), c.want)
 		}
 	}
+}
+
+// TestGatherPaces lets callers come one by one, and counts who shares a batch.
+func TestGatherPaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := New[write](time.Hour, 3*time.Millisecond)
+		stop := make(chan struct{})
+		gather := func(wait time.Duration, callers int) {
+			t.Helper()
+			began := time.Now()
+			batch := q.Gather([]write{q.Took(<-q.Ops)}, 10, 100, stop)
+			if got := time.Since(began); got != wait || len(batch) != callers {
+				t.Errorf("%d callers share a batch that was open for %v, want %d and %v", len(batch), got, callers, wait)
+			}
+		}
+		caller := write{1, true}
+		q.Ops <- caller
+		gather(0, 1)
+		q.Ops <- caller // right after one who was alone
+		q.Ops <- caller
+		gather(0, 2)
+		time.Sleep(time.Millisecond)
+		q.Ops <- caller // a crowd goes on
+		go func() {
+			time.Sleep(time.Millisecond)
+			q.Ops <- caller
+			time.Sleep(2 * time.Millisecond)
+			q.Ops <- caller
+		}()
+		gather(2*time.Millisecond, 2)
+		gather(3*time.Millisecond, 1) // and is over
+		q.Ops <- caller
+		gather(0, 1)
+		q.Ops <- caller
+		q.Ops <- caller
+		gather(0, 2)
+		close(stop)
+		q.Ops <- caller
+		gather(0, 1)
+	})
 }
