@@ -50,11 +50,15 @@ var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 
 // SealEntry renders e for a store: encoded, compressed when that pays, sealed
 // for its partition and key. Stored and PersistedAt are not part of it;
-// times lose their monotonic reading.
+// times lose their monotonic reading. Of how long a running task is fresh, what the
+// upstream asked for is: the rest only the process knows that asked.
 func (s *Secret) SealEntry(e *Entry) []byte {
 	least := minZstd
 	if !e.Terminal {
 		least = minZstdOpen
+		wished := *e
+		wished.FreshUntil = earlier(e.FreshUntil, e.ObservedAt.Add(e.Asked))
+		e = &wished
 	}
 	plain := append(make([]byte, 0, e.Size()), numberedPlain)
 	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry(plain, e), least))
@@ -62,10 +66,9 @@ func (s *Secret) SealEntry(e *Entry) []byte {
 
 // OpenEntry is the reverse of SealEntry for a value found under key in
 // partition. Stored is true; ObservedAt is never after now, and neither is
-// FreshUntil but of what has ended: how long anything else is fresh, only the
-// process knows that asked. Nothing is fresh that is from the future, as after a
-// clock was set back. Anything but a whole value of this key, partition and
-// secret is ErrDamaged.
+// FreshUntil while a task settles: when it is asked again, only the process knows
+// that asked. Nothing is fresh that is from the future, as after a clock was set
+// back. Anything but a whole value of this key, partition and secret is ErrDamaged.
 func (s *Secret) OpenEntry(partition, key *ID, sealed []byte, now time.Time) (*Entry, error) {
 	packed, err := s.Open(nil, partition, key, sealed)
 	if err != nil {
@@ -80,7 +83,10 @@ func (s *Secret) OpenEntry(partition, key *ID, sealed []byte, now time.Time) (*E
 		return nil, ErrDamaged
 	}
 	e.Key, e.Partition, e.Stored = *key, *partition, true
-	if ended := e.Terminal && !e.Settling; !ended || e.ObservedAt.After(now) {
+	if !e.Terminal {
+		e.Asked = max(0, e.FreshUntil.Sub(e.ObservedAt))
+	}
+	if e.Settling || e.ObservedAt.After(now) {
 		e.ObservedAt, e.FreshUntil = earlier(e.ObservedAt, now), earlier(e.FreshUntil, now)
 	}
 	return e, nil

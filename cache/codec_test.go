@@ -79,21 +79,35 @@ func TestOpenEntryClampsToNow(t *testing.T) {
 	}
 }
 
-// TestOpenEntryFresh: only what has ended is fresh when it comes out of a store.
+// TestOpenEntryFresh: only what has ended is fresh when it comes out of a store,
+// and what the upstream asked to be left alone about.
 func TestOpenEntryFresh(t *testing.T) {
 	s := testSecret(t, "a secret of enough bytes")
-	for name, tt := range map[string]struct{ terminal, settling, fresh bool }{
-		"running":  {},
-		"settling": {terminal: true, settling: true},
-		"ended":    {terminal: true, fresh: true},
+	for name, tt := range map[string]struct {
+		terminal, settling bool
+		asked, lasts       time.Duration // of the upstream; after which it is fresh for so long
+	}{
+		"running":                {},
+		"running, asked":         {asked: 90 * time.Second, lasts: 90 * time.Second},
+		"running, doubted":       {asked: 2 * time.Hour, lasts: time.Hour},
+		"settling":               {terminal: true, settling: true},
+		"settling, asked":        {terminal: true, settling: true, asked: 90 * time.Second},
+		"ended, for an hour":     {terminal: true, lasts: time.Hour},
+		"ended, asked as others": {terminal: true, asked: 90 * time.Second, lasts: time.Hour},
 	} {
 		e := fullEntry()
-		e.Terminal, e.Settling, e.Frozen = tt.terminal, tt.settling, false
+		e.Terminal, e.Settling, e.Frozen, e.Asked = tt.terminal, tt.settling, false, tt.asked
 		e.FreshUntil = e.ObservedAt.Add(time.Hour)
-		now := e.ObservedAt.Add(time.Minute)
+		now := e.ObservedAt.Add(time.Second)
 		got, err := s.OpenEntry(&e.Partition, &e.Key, s.SealEntry(e), now)
-		if err != nil || got.Fresh(now) != tt.fresh || got.Fresh(now.Add(time.Hour)) {
-			t.Errorf("%s: fresh %v, %v; want %v", name, got.Fresh(now), err, tt.fresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := e.ObservedAt.Add(tt.lasts); got.Fresh(now) != now.Before(end) || now.Before(end) && !got.FreshUntil.Equal(end) {
+			t.Errorf("%s: fresh until %v after the answer, want %v", name, got.FreshUntil.Sub(e.ObservedAt), tt.lasts)
+		}
+		if !tt.terminal && got.Asked != tt.lasts {
+			t.Errorf("%s: the upstream asked for %v, want %v", name, got.Asked, tt.lasts)
 		}
 	}
 }

@@ -71,7 +71,7 @@ type Entry struct {
 	// FreshUntil is when asking again may tell something new. Ignored when Frozen.
 	FreshUntil time.Time
 	// Asked is how long the upstream itself asked to be left alone about the
-	// task, 0 if it did not; memory only.
+	// task, 0 if it did not. The store keeps it of running tasks.
 	Asked time.Duration
 	// PersistedAt is when the store was last given this task; memory only.
 	PersistedAt time.Time

@@ -141,6 +141,34 @@ func TestRetryAfterHoldsNoCache(t *testing.T) {
 	}
 }
 
+// TestRetryAfterThroughRestart: what the upstream asked for with the last answer
+// about a running task holds for the process that comes after, for no-cache too.
+func TestRetryAfterThroughRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemStore()
+		answer := always(200, vesslRunning, "Retry-After", "40")
+		before := newBenchOver(t, store, "vessl", answer)
+		for range 2 { // the second brings nothing new but the wish
+			before.poll("a", "job1")
+			time.Sleep(40 * time.Second)
+		}
+		before.poll("a", "job1")
+		time.Sleep(20 * time.Second)
+		b := newBenchOver(t, store, "vessl", answer)
+		ask := b.request("a", "job1")
+		for range 2 {
+			if a := b.Poll(t.Context(), ask); b.entry(a).FreshUntil.Sub(time.Now()) != 20*time.Second {
+				t.Errorf("no-cache %v: fresh for %v, want the 20s that are left", ask.NoCache, a.Entry.FreshUntil.Sub(time.Now()))
+			}
+			ask.NoCache = true
+		}
+		b.wantPolls(0)
+		time.Sleep(20 * time.Second)
+		b.Poll(t.Context(), ask)
+		b.wantPolls(1)
+	})
+}
+
 // TestStaleDocumentSaysWhenToAskAgain: who gets the old document is told when
 // the upstream may be asked again.
 func TestStaleDocumentSaysWhenToAskAgain(t *testing.T) {

@@ -14,8 +14,12 @@ import (
 )
 
 // persistUnchanged is how old the store's copy of an unchanged task may get, so
-// that a restart does not make answers look much older than they are.
-const persistUnchanged = 2 * time.Minute
+// that a restart does not make answers look much older than they are. What the
+// upstream asked for after one is to be kept through it, from persistWish on.
+const (
+	persistUnchanged = 2 * time.Minute
+	persistWish      = 30 * time.Second
+)
 
 // fact is something that became known of a task, whoever found it: a poll, a
 // read of the store, a create that passed, a settling step, a forget. Exactly
@@ -243,7 +247,7 @@ func (p *Poller) persist(known, e *cache.Entry, report *cache.Report) (*cache.En
 		return e, nil
 	}
 	if !e.Terminal || raised && e.Stored && !changed {
-		if changed || old || raised {
+		if changed || old || raised || e.Asked >= persistWish {
 			e.PersistedAt = e.ObservedAt
 			r.Entry, r.Lost = e, p.onLost
 		}

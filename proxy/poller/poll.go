@@ -181,7 +181,7 @@ func (p *Poller) withoutAsking(f *flight, now time.Time) (Answer, bool) {
 	u, part, known := f.r.Upstream, f.r.Partition, f.known
 	if known != nil && !f.r.settle {
 		recent := known.Age(now) < u.Provider.Poll.Min && known.NativeCode != 0
-		if !f.r.NoCache || recent || f.rec.heeds(now) {
+		if !f.r.NoCache || recent || f.rec.heeds(now) || known.Age(now) < known.Asked {
 			if a, ok := p.serveFresh(u, part, known, now); ok {
 				return a, true
 			}

@@ -209,7 +209,8 @@ func freshStands(t *testing.T, c cache.Cluster) {
 	e.ObservedAt = time.Now().UTC()
 	e.FreshUntil = e.ObservedAt.Add(time.Hour)
 	commit(t, c, said(poll(1), granted(t, c, poll(1)), e))
-	// Alone what runs is fresh only as long as the process knows it to be.
+	// Alone what runs is fresh only as long as the process knows it to be, or the
+	// upstream asked for.
 	if _, one := c.(*cache.Solo); !one {
 		g := refused(t, c, poll(1))
 		if g.Entry == nil || g.Entry.ETag != e.ETag || time.Until(g.FreshUntil) < time.Minute || time.Since(g.ObservedAt) > time.Minute {
@@ -224,8 +225,15 @@ func freshStands(t *testing.T, c cache.Cluster) {
 	p := poll(1)
 	p.Force = true
 	granted(t, c, p)
+	asked := Running(4, 1)
+	asked.ObservedAt, asked.Asked = time.Now().UTC(), time.Hour
+	asked.FreshUntil = asked.ObservedAt.Add(time.Hour)
+	commit(t, c, said(poll(4), granted(t, c, poll(4)), asked))
+	if g := refused(t, c, poll(4)); g.Entry == nil || g.Entry.Asked < time.Minute || time.Until(g.FreshUntil) < time.Minute {
+		t.Errorf("Begin where the upstream asked for an hour = %+v, %+v", g, g.Entry)
+	}
 	ended := Running(3, 1)
-	ended.Terminal, ended.ObservedAt = true, time.Now().UTC()
+	ended.Terminal, ended.ObservedAt, ended.Asked = true, time.Now().UTC(), 0
 	ended.FreshUntil = ended.ObservedAt.Add(time.Hour)
 	commit(t, c, said(poll(3), granted(t, c, poll(3)), ended))
 	if g := refused(t, c, poll(3)); g.Entry == nil || time.Until(g.FreshUntil) < time.Minute {

@@ -40,7 +40,7 @@ func Running(n, version int) *cache.Entry {
 		Native: []byte(`{"native":"` + text + `"}`), NativeType: "application/json", NativeCode: 200,
 		History:   []cache.Change{{Status: "queued", NativeStatus: "QUEUED", At: at}, {Status: "in_progress", NativeStatus: "RUNNING", At: at.Add(time.Second)}},
 		CreatedAt: at, UpdatedAt: at.Add(2 * time.Second), FirstSeen: at.Add(time.Second),
-		ObservedAt: at.Add(3 * time.Second), FreshUntil: at.Add(5 * time.Second),
+		ObservedAt: at.Add(3 * time.Second), FreshUntil: at.Add(5 * time.Second), Asked: 2 * time.Second,
 		ErrorCode: "code", Model: "model",
 	}
 }
@@ -49,7 +49,7 @@ func Running(n, version int) *cache.Entry {
 func Frozen(n, version int) *cache.Entry {
 	e := Running(n, version)
 	e.Status, e.NativeStatus, e.Terminal, e.Frozen = "completed", "COMPLETED", true, true
-	e.CompletedAt = e.UpdatedAt
+	e.CompletedAt, e.Asked = e.UpdatedAt, 0
 	return e
 }
 
@@ -131,7 +131,7 @@ func nothing(t *testing.T, store cache.Store) {
 
 func roundTrip(t *testing.T, store cache.Store) {
 	settling := Running(2, 1)
-	settling.Status, settling.Terminal, settling.Settling, settling.SettleStep = "completed", true, true, 2
+	settling.Status, settling.Terminal, settling.Settling, settling.SettleStep, settling.Asked = "completed", true, true, 2, 0
 	bare := &cache.Entry{Key: *Key(3), Partition: *Key(4), Status: "queued"}
 	for n, e := range []*cache.Entry{Frozen(0, 1), Running(1, 1), settling, bare} {
 		before := *e
