@@ -47,7 +47,7 @@ type Memory struct {
 	state  sync.RWMutex   // held for reading while the tiers are used
 	closed bool           // guarded by state; ristretto panics when used after Close
 
-	dropped, rejected, evicted, expired atomic.Uint64
+	dropped, evicted atomic.Uint64
 }
 
 // MemoryStats is what the memory tier holds, and what it lost since it was made.
@@ -55,9 +55,7 @@ type MemoryStats struct {
 	DoneBytes, LiveBytes int64 // weight of the entries held
 	MaxBytes             int64
 	Dropped              uint64 // writes lost under load
-	Rejected             uint64 // new entries refused as rarer than those held, or too large
 	Evicted              uint64 // entries that made room for others
-	Expired              uint64 // live entries whose time was over
 }
 
 // NewMemory returns an empty memory tier. It runs until Close.
@@ -98,16 +96,11 @@ func (m *Memory) newTier(bytes int64, hash func([]byte) (uint64, uint64)) (*tier
 		IgnoreInternalCost:     true, // Size has it
 		KeyToHash:              hash,
 		TtlTickerDurationInSec: 1,
-		OnReject: func(item *ristretto.Item[*Entry]) {
-			m.lose(item.Value)
-			m.rejected.Add(1)
-		},
+		OnReject:               func(item *ristretto.Item[*Entry]) { m.lose(item.Value) },
 		OnEvict: func(item *ristretto.Item[*Entry]) {
 			m.lose(item.Value)
 			if item.Expiration.IsZero() {
 				m.evicted.Add(1)
-			} else {
-				m.expired.Add(1)
 			}
 		},
 	})
@@ -263,8 +256,7 @@ func (m *Memory) Stats() MemoryStats {
 	m.state.RLock()
 	defer m.state.RUnlock()
 	stats := MemoryStats{
-		Dropped: m.dropped.Load(), Rejected: m.rejected.Load(),
-		Evicted: m.evicted.Load(), Expired: m.expired.Load(),
+		Dropped: m.dropped.Load(), Evicted: m.evicted.Load(),
 	}
 	if !m.closed {
 		stats.MaxBytes = m.done.MaxCost() + m.live.MaxCost()

@@ -98,12 +98,8 @@ func (k *keyring) accepts(values []string) bool {
 	return true
 }
 
-// Revoke makes every simulated upstream refuse credential from now on.
-func (s *Server) Revoke(credential string) { s.keys.set(credential, true) }
-
-// Restore takes a Revoke back.
-func (s *Server) Restore(credential string) { s.keys.set(credential, false) }
-
+// set makes every simulated upstream refuse credential from now on, or take it
+// again.
 func (k *keyring) set(credential string, revoked bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

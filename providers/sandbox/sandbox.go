@@ -101,10 +101,8 @@ func New(set *providers.Set, opts Options) (*Server, error) {
 // listens on addr (host:port).
 func BaseURL(addr, provider string) string { return "http://" + addr + "/" + provider }
 
-// Canary is what {canary} becomes in answers about the task with this id when
+// canary is what {canary} becomes in answers about the task with this id when
 // credential owns it, so that a body served to another caller gives itself away.
-func (s *Server) Canary(credential, id string) string { return canary(s.opts.Seed, credential, id) }
-
 func canary(seed uint64, credential, id string) string {
 	mac := hmac.New(sha256.New, binary.BigEndian.AppendUint64(nil, seed))
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(credential))))

@@ -350,11 +350,11 @@ func TestAccess(t *testing.T) {
 					t.Errorf("%s: kind %d, want %d", test.name, test.got, test.want)
 				}
 			}
-			s.Revoke("key")
+			s.keys.set("key", true)
 			if got := kind(mine, id); got != providers.Unauthorized {
 				t.Errorf("revoked: kind %d, want %d", got, providers.Unauthorized)
 			}
-			s.Restore("key")
+			s.keys.set("key", false)
 			if got := kind(mine, id); got != providers.Answered {
 				t.Errorf("restored: kind %d, want %d", got, providers.Answered)
 			}
@@ -386,7 +386,7 @@ func TestCanary(t *testing.T) {
 		id := c.create(lifecycle)
 		clock.pass(time.Hour)
 		_, w := c.poll(id)
-		if want := s.Canary("key", id); !strings.Contains(w.Body.String(), want) || want == s.Canary("other", id) {
+		if want := canary(3, "key", id); !strings.Contains(w.Body.String(), want) || want == canary(3, "other", id) {
 			t.Errorf("%s: no canary %s in %s", provider, want, w.Body)
 		}
 	}

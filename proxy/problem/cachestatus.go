@@ -14,7 +14,6 @@ const (
 	FwdMiss                     // uri-miss
 	FwdStale                    // stale
 	FwdRequest                  // request: no-cache on a fresh entry
-	FwdBypass                   // bypass
 )
 
 // Detail is the detail parameter of Cache-Status; there is one at most.
@@ -43,7 +42,7 @@ type CacheStatus struct {
 	Detail    Detail
 }
 
-var forwardNames = [...]string{FwdMiss: "uri-miss", FwdStale: "stale", FwdRequest: "request", FwdBypass: "bypass"}
+var forwardNames = [...]string{FwdMiss: "uri-miss", FwdStale: "stale", FwdRequest: "request"}
 
 var detailNames = [...]string{
 	DetailTerminal: "terminal", DetailNotStored: "not-stored", DetailStaleIfError: "stale-if-error",

@@ -21,7 +21,6 @@ var (
 	HeaderRetryAfter    = []byte("Retry-After")
 	HeaderSniff         = []byte("X-Content-Type-Options")
 	headerVary          = []byte("Vary")
-	HeaderIfNoneMatch   = []byte("If-None-Match")
 	TypeJSON            = []byte("application/json")
 	NoSniff             = []byte("nosniff")
 	NoStore             = []byte("no-store")

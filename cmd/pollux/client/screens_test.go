@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"pollux/cmd/pollux/console"
 )
 
@@ -68,7 +70,7 @@ func TestScreens(t *testing.T) {
 			lines := screen(plainTerminal(width))
 			compareScreen(t, fmt.Sprintf("%s-%d", name, width), lines)
 			for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
-				if n := console.Columns(line); width > 0 && n > width {
+				if n := ansi.StringWidth(line); width > 0 && n > width {
 					t.Errorf("%s: %q takes %d of %d columns", name, line, n, width)
 				}
 			}

@@ -80,6 +80,3 @@ func Wrap(s string, width, indent int) string {
 	}
 	return strings.ReplaceAll(ansi.Wrap(s, max(width-indent, 20), ""), "\n", "\n"+strings.Repeat(" ", indent))
 }
-
-// Columns is how many columns s takes, colours left aside.
-func Columns(s string) int { return ansi.StringWidth(s) }

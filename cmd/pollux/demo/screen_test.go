@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"pollux/cmd/pollux/console"
 )
 
@@ -37,7 +39,7 @@ func TestPictureOnATerminal(t *testing.T) {
 			t.Errorf("on a screen of %v:\n%s", size, text)
 		}
 		for _, line := range lines {
-			if console.Columns(line) > size[0] {
+			if ansi.StringWidth(line) > size[0] {
 				t.Errorf("%q on a screen of %v", line, size)
 			}
 		}

@@ -15,7 +15,6 @@ package adaptive
 import (
 	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -88,15 +87,6 @@ func (c Config) shortest(age float64) float64 {
 
 // relativeFloor of its age is the shortest gap of a task under a relative target delay.
 const relativeFloor = 0.02
-
-// RetryAfterError returns how long to wait after the given number of polls in
-// a row that failed without telling anything about the task, which is now
-// this old. Such polls are not to be observed.
-func (c Config) RetryAfterError(age time.Duration, failures int) time.Duration {
-	base := max(1, 0.05*max(0, age.Seconds()))
-	wait := math.Ldexp(base, min(max(0, failures-1), 30))
-	return toDuration(max(base, c.shortest(age.Seconds()), min(wait, c.longest(age.Seconds()))))
-}
 
 // Age returns how old a task created then is now. It reports false when the
 // upstream's clock cannot be trusted, the creation lying in the future or more

@@ -35,30 +35,6 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestRetryAfterError(t *testing.T) {
-	c := DefaultConfig()
-	tests := []struct {
-		age      float64
-		failures int
-		want     time.Duration
-	}{
-		{0, 0, time.Second},
-		{0, 1, time.Second},
-		{0, 2, 2 * time.Second},
-		{0, 5, 16 * time.Second},
-		{0, 1000, time.Minute},
-		{200, 1, 10 * time.Second},
-		{200, 3, 40 * time.Second},
-		{200, 99, 200 * time.Second},
-		{-5, -5, time.Second},
-	}
-	for _, tt := range tests {
-		if got := c.RetryAfterError(sec(tt.age), tt.failures); got != tt.want {
-			t.Errorf("RetryAfterError(%v s, %d) = %v, want %v", tt.age, tt.failures, got, tt.want)
-		}
-	}
-}
-
 func TestAge(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	tests := map[string]struct {

@@ -83,13 +83,6 @@ func (g *Groups) Learner(name string) *Learner {
 	return l
 }
 
-// Len returns how many groups are learned apart at present.
-func (g *Groups) Len() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.byName)
-}
-
 func (g *Groups) put(name string, l *Learner) {
 	if len(g.byName) >= g.limit {
 		last := g.recent.Back()

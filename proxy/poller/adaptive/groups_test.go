@@ -50,8 +50,8 @@ func TestGroupsAreBounded(t *testing.T) {
 	for _, name := range []string{"b", "c", "a", "d"} {
 		g.Learner(name)
 	}
-	if g.Len() != 3 {
-		t.Fatalf("%d groups, want 3", g.Len())
+	if len(g.byName) != 3 {
+		t.Fatalf("%d groups, want 3", len(g.byName))
 	}
 	if g.Learner("a") != oldest {
 		t.Error("the group used last but one was dropped")
@@ -59,14 +59,14 @@ func TestGroupsAreBounded(t *testing.T) {
 	for i := range 100 {
 		g.Learner(fmt.Sprint("attempt", i))
 	}
-	if g.Len() != 3 || g.Learner("a") == oldest {
-		t.Errorf("%d groups, want 3 without the one not used for long", g.Len())
+	if len(g.byName) != 3 || g.Learner("a") == oldest {
+		t.Errorf("%d groups, want 3 without the one not used for long", len(g.byName))
 	}
 }
 
 func TestTasksWithoutAGroupShareTheUpstream(t *testing.T) {
 	for _, g := range []*Groups{NewGroups(DefaultConfig(), 3, middle), NewGroups(DefaultConfig(), 0, middle)} {
-		if g.Learner("") != g.upstream || g.Len() != 0 {
+		if g.Learner("") != g.upstream || len(g.byName) != 0 {
 			t.Error("the empty name is a group of its own")
 		}
 		g.Observe("", Job{}, Answer{Age: sec(5), Done: true})
@@ -92,8 +92,8 @@ func TestGroupsSurviveARestart(t *testing.T) {
 	if err := again.UnmarshalBinary(kept); err != nil {
 		t.Fatal(err)
 	}
-	if again.Len() != 2 {
-		t.Errorf("%d groups restored, want the 2 used last", again.Len())
+	if len(again.byName) != 2 {
+		t.Errorf("%d groups restored, want the 2 used last", len(again.byName))
 	}
 	for _, name := range []string{"slow", "slower", ""} {
 		got, want := again.Learner(name).state.hazard[40], g.Learner(name).state.hazard[40]
@@ -102,9 +102,9 @@ func TestGroupsSurviveARestart(t *testing.T) {
 		}
 	}
 	for _, cut := range []int{0, 3, 500, 757, 800, len(kept) - 1} {
-		before := again.Len()
-		if err := again.UnmarshalBinary(kept[:cut]); err == nil || again.Len() != before {
-			t.Errorf("%d of %d bytes: error %v, %d groups", cut, len(kept), err, again.Len())
+		before := len(again.byName)
+		if err := again.UnmarshalBinary(kept[:cut]); err == nil || len(again.byName) != before {
+			t.Errorf("%d of %d bytes: error %v, %d groups", cut, len(kept), err, len(again.byName))
 		}
 	}
 }

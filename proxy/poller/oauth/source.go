@@ -82,9 +82,6 @@ const (
 	Slow    Outcome = "timeout"
 )
 
-// Outcomes are all of them.
-var Outcomes = [...]Outcome{Given, Refused, Failed, Slow}
-
 // Error is why there is no token. Its text is ours: what servers and net/http
 // say may quote the secret.
 type Error struct {

@@ -110,17 +110,6 @@ type Tally struct {
 // Saved is how many polls of clients cost the upstream nothing.
 func (t *Tally) Saved() int64 { return t.Hit + t.Collapsed + t.Stale + t.NotModified }
 
-// Add sums up.
-func (t *Tally) Add(o Tally) {
-	t.Received += o.Received
-	t.Upstream += o.Upstream
-	t.Hit += o.Hit
-	t.Collapsed += o.Collapsed
-	t.Stale += o.Stale
-	t.NotModified += o.NotModified
-	t.RateLimitsAvoided += o.RateLimitsAvoided
-}
-
 // Tally returns the present numbers.
 func (u *Upstream) Tally() Tally {
 	m := &u.Metrics
