@@ -98,6 +98,34 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// TestFormsOfOneID: Salesforce knows a job by 15 characters, and by those and a
+// checksum of three. It answers with the longer form, whichever it was asked by.
+func TestFormsOfOneID(t *testing.T) {
+	p := builtins(t).Get("salesforce-bulk")
+	const long = "750R0000000zlh9IAA"
+	for _, tt := range []struct {
+		asked, answered string
+		want            Kind
+	}{
+		{long, long, Answered},
+		{long[:15], long, Answered},
+		{long[:15], long[:15], Answered},
+		{long[:15], "750R0000000zlH9IAA", BadAnswer}, // another job: its case counts
+		{long[:15], long + "A", BadAnswer},
+		{long[:15], long[:15] + `","id":"750R0000000xxx9IAA`, BadAnswer},
+		{long, "750R0000000zlh9IAB", BadAnswer},
+		{long, long[:15], BadAnswer},
+	} {
+		v := p.Judge(Reference{[]string{"v62.0", "query", tt.asked}}, 200, nil, []byte(`{"id":"`+tt.answered+`","state":"InProgress"}`), noon)
+		if v.Kind != tt.want || v.Kind == Answered && v.Task.ID != tt.answered {
+			t.Errorf("asked for %s, answered %s: %s, task %s", tt.asked, tt.answered, v.Kind.String(), v.Task.ID)
+		}
+	}
+	if id := CreatedID(&p.Creates[0], nil, []byte(`{"id":"`+long+`"}`)); id != long {
+		t.Errorf("created %s", id)
+	}
+}
+
 // TestLists: an answer may be a list, whether its words or its code decide.
 func TestLists(t *testing.T) {
 	p := parse(t, "list", `

@@ -3,6 +3,7 @@ package providers
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -75,11 +76,16 @@ func createdIn(c *format.Create, h http.Header, answer []byte) (*format.IDSource
 
 // namesAnother reports whether body, a JSON text, says that it is about another task than
 // id. Every member of that name counts: a body with two ids, of which GJSON
-// sees the first, is not trusted.
+// sees the first, is not trusted. Sources of one path are forms of one name, any
+// of which may be id.
 func (p *Provider) namesAnother(id, body string) bool {
 	for i := range p.IDs {
 		s := &p.IDs[i]
-		other := func(r gjson.Result) bool { return another(s, r, id) }
+		other := func(r gjson.Result) bool {
+			return !slices.ContainsFunc(p.IDs, func(form format.IDSource) bool {
+				return form.Path == s.Path && !another(&form, r, id)
+			})
+		}
 		if strings.ContainsAny(s.Path, `.|#@*?\!{}[]():`) {
 			if other(gjson.Get(body, s.Path)) {
 				return true

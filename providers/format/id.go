@@ -112,6 +112,7 @@ func (l *loader) alignIDs() {
 			for _, polled := range l.file.IDs {
 				if created := &c.IDs[i]; created.Path != "" && created.Path == polled.Path && created.Match == nil {
 					created.Match, created.Group = polled.Match, polled.Group
+					break // others are further forms of the same name
 				}
 			}
 		}
