@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pollux/cache"
 	"pollux/cache/postgres"
@@ -53,8 +54,7 @@ type service struct {
 // newService builds a service. It serves nobody before run, and must be closed.
 func newService(ctx context.Context, l *config.Loaded, log *logger, env func(string) (string, bool)) (_ *service, err error) {
 	s := &service{log: log, config: l.Config, registry: prometheus.NewRegistry()}
-	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_background_panics_total", Help: "Panics caught in the stores, in reloads and in what is saved now and then."})
-	s.registry.MustRegister(panics)
+	panics := promauto.With(s.registry).NewCounter(prometheus.CounterOpts{Name: "pollux_background_panics_total", Help: "Panics caught in the stores, in reloads and in what is saved now and then."})
 	s.roots = roots.New(panics, log.Logger)
 	defer func() {
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pollux/proxy/roots"
 )
@@ -22,9 +23,8 @@ type leased struct {
 }
 
 func (l *leased) init(reg prometheus.Registerer) {
-	l.total = prometheus.NewCounter(prometheus.CounterOpts{
+	l.total = promauto.With(reg).NewCounter(prometheus.CounterOpts{
 		Name: "pollux_polls_leased_total", Help: "Polls answered by what another replica was asking the upstream for."})
-	reg.MustRegister(l.total)
 }
 
 func (l *leased) inc() {
@@ -33,12 +33,11 @@ func (l *leased) inc() {
 }
 
 func newFaults(reg prometheus.Registerer, log *slog.Logger) *faults {
-	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."})
+	auto := promauto.With(reg)
 	f := &faults{
-		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pollux_store_errors_total", Help: "Calls of the store that failed."}, []string{"call"}),
-		roots:       roots.New(panics, log),
+		storeErrors: auto.NewCounterVec(prometheus.CounterOpts{Name: "pollux_store_errors_total", Help: "Calls of the store that failed."}, []string{"call"}),
+		roots:       roots.New(auto.NewCounter(prometheus.CounterOpts{Name: "pollux_poll_panics_total", Help: "Panics caught in polls."}), log),
 	}
-	reg.MustRegister(f.storeErrors, panics)
 	for _, call := range []string{"begin", "get", "put", "delete", "list", "partition"} {
 		f.storeErrors.WithLabelValues(call) // a series that begins with its first error would hide that error from rate()
 	}

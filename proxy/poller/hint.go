@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pollux/cache"
 	"pollux/providers"
@@ -34,12 +35,9 @@ type hints struct {
 const hintPolled, hintStale, hintUnknown, hintDropped = "polled", "stale", "unknown", "dropped"
 
 func newHints(reg prometheus.Registerer) hints {
-	h := hints{queue: make(chan hint, maxHints)}
-	h.total = prometheus.NewCounterVec(prometheus.CounterOpts{
+	return hints{queue: make(chan hint, maxHints), total: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "pollux_hints_total", Help: "Hints of upstreams that there is news of a task, by what became of them.",
-	}, []string{"upstream", "outcome"})
-	reg.MustRegister(h.total)
-	return h
+	}, []string{"upstream", "outcome"})}
 }
 
 // Hint notes that u has sent a message that is verified. If task, the task's own

@@ -16,6 +16,7 @@ import (
 	"pollux/proxy/poller/upstream"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 const (
@@ -90,16 +91,16 @@ var epoch = time.Now()
 
 // New returns a Table without tasks.
 func New(host Host, reg prometheus.Registerer) *Table {
+	auto := promauto.With(reg)
 	s := &Table{
 		host: host, byKey: map[cache.ID]*entry{}, byID: map[cache.ID]*Listing{},
-		Pages: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Pages: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "pollux_sweep_pages_total", Help: "Pages of listings that were asked for, by what came of them.",
 		}, []string{"upstream", "outcome"}),
-		Tasks: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Tasks: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "pollux_sweep_tasks_total", Help: "Answers about tasks that listings gave, in place of a poll each.",
 		}, []string{"upstream"}),
 	}
-	reg.MustRegister(s.Pages, s.Tasks)
 	s.queue = schedule.New(schedule.Rules[*Listing]{
 		Slots: host.Slots,
 		Wait: func(l *Listing, now time.Time) (wait time.Duration) {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pollux/providers"
 	"pollux/proxy/poller/oauth"
@@ -30,19 +31,20 @@ type Metrics struct {
 }
 
 func NewMetrics(reg prometheus.Registerer) *Metrics {
+	auto := promauto.With(reg)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		return auto.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	m := &Metrics{
+	return &Metrics{
 		byUpstream: map[string]Series{},
 
 		polls:         counter("pollux_polls_total", "Client polls by how they were answered.", "upstream", "result"),
 		upstreamPolls: counter("pollux_upstream_polls_total", "Status requests made to upstreams by what came of them.", "upstream", "outcome"),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "pollux_upstream_poll_seconds", Help: "How long upstreams took to answer status requests.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12), NativeHistogramBucketFactor: 1.1,
 		}, []string{"upstream"}),
-		breakerState: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		breakerState: auto.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pollux_breaker_state", Help: "State of the upstream's circuit breaker: 0 closed, 1 half-open, 2 open.",
 		}, []string{"upstream"}),
 		regressions:  counter("pollux_regressions_total", "Answers dropped because they contradict a terminal document.", "upstream"),
@@ -53,8 +55,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		mixups:       counter("pollux_upstream_mixups_total", "Connections to upstreams closed because of bytes that nobody had asked for, or of an answer that named another task.", "upstream", "kind"),
 		tokens:       counter("pollux_token_requests_total", "Requests for access tokens of upstreams with credential.oauth2, by outcome.", "upstream", "outcome"),
 	}
-	reg.MustRegister(m.polls, m.upstreamPolls, m.seconds, m.breakerState, m.regressions, m.unknownWords, m.forwarded, m.notModified, m.avoided, m.mixups, m.tokens)
-	return m
 }
 
 // Series are one upstream's handles, resolved once.
