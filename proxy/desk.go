@@ -24,9 +24,9 @@ type desk struct {
 }
 
 // openDesk is an agents.Open.
-func (s *Server) openDesk(x *access.Request, header *fasthttp.RequestHeader, client *access.Client, inHeader bool) agents.Tasks {
+func (s *Server) openDesk(x *access.Request, header *fasthttp.RequestHeader, inHeader bool) agents.Tasks {
 	return &desk{server: s, request: x, publicURL: x.Settings.PublicURL, group: &tasks.Group{
-		Rules: x.Rules, Grant: x.Grant(access.ScopeRead), Limits: x.Settings.Limits, Header: header, Client: client, InHeader: inHeader, Traceparent: x.Traceparent(), Span: x.Span,
+		Rules: x.Rules, Grant: x.Grant(access.ScopeRead), Limits: x.Settings.Limits, Header: header, Client: x.Client, InHeader: inHeader, Traceparent: x.Traceparent(), Span: x.Span,
 	}}
 }
 

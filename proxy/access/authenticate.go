@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 
@@ -108,6 +109,21 @@ func Permit(c *Client, scope string, t *Upstream) *problem.Problem {
 		return &problem.Problem{Type: problem.Forbidden, Status: 403, Upstream: t.Name, Detail: "the Pollux key is not for this upstream"}
 	}
 	return nil
+}
+
+// Admit lets a request in that is about no single upstream: from a client that has
+// one of the scopes, or from anybody while no clients are configured. inHeader is
+// as of Authenticate.
+func (x *Request) Admit(scopes ...string) (inHeader bool, d *wire.Denial) {
+	c, inHeader, p := x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.heldUpstreams()...)
+	if p == nil && (c == nil || !slices.ContainsFunc(scopes, c.Has)) {
+		p = Permit(c, scopes[0], nil)
+	}
+	if p != nil {
+		return false, &wire.Denial{Problem: p, Challenge: KeyChallenge}
+	}
+	x.Client = c
+	return inHeader, nil
 }
 
 // Enter lets a request in to t, or, with t nil, to say that there is no such

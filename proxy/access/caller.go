@@ -62,8 +62,8 @@ func readHeaders(values, names [][]byte, h *fasthttp.RequestHeader) {
 	}
 }
 
-// ReadQuery takes the identity parameters of t.
-func (c *Caller) ReadQuery(t *Upstream, sent map[string][]byte) {
+// readQuery takes the identity parameters of t.
+func (c *Caller) readQuery(t *Upstream, sent map[string][]byte) {
 	for i, name := range t.Query {
 		if value := sent[string(name)]; len(value) > 0 {
 			c.query[i] = value
@@ -71,8 +71,8 @@ func (c *Caller) ReadQuery(t *Upstream, sent map[string][]byte) {
 	}
 }
 
-// SentAny reports whether anything was sent that names a caller.
-func (c *Caller) SentAny() bool {
+// sentAny reports whether anything was sent that names a caller.
+func (c *Caller) sentAny() bool {
 	return sent(c.headers)+sent(c.query) > 0
 }
 

@@ -104,7 +104,7 @@ func TestSelects(t *testing.T) {
 		if len(credential.Select) != 1 || credential.Select[0].Value != "p1" || len(credential.Headers) == 1 != isHeld {
 			t.Errorf("%s: %d selected and %d identity headers", name, len(credential.Select), len(credential.Headers))
 		}
-		if c.SentAny() || c.Sufficient(tgt) {
+		if c.sentAny() || c.Sufficient(tgt) {
 			t.Errorf("%s: a project counts as a credential", name)
 		}
 		var again Caller

@@ -40,24 +40,14 @@ var problemNobody = &problem.Problem{Type: problem.Unauthorized, Status: 401,
 // their own credentials make, as long as these were accepted lately: a row is a
 // stored answer.
 func (x *Request) Reach(credentials map[string][]byte) (*Reach, *wire.Denial) {
-	client, inHeader, p := x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldUpstreams()...)
-	if p == nil && (client == nil || !client.Has(ScopeFleet)) {
-		p = Permit(client, ScopeRead, nil)
+	inHeader, denied := x.Admit(ScopeRead, ScopeFleet)
+	if denied != nil {
+		return nil, denied
 	}
-	if p != nil {
-		return nil, &wire.Denial{Problem: p, Challenge: KeyChallenge}
-	}
-	x.Client = client
-	v := &Reach{}
+	client, v := x.Client, &Reach{}
 	sent := false
 	for _, t := range x.Rules.Sorted {
-		x.Caller.Reset(t)
-		x.Caller.ReadSelects(t, &x.Ctx.Request.Header)
-		if !inHeader {
-			x.Caller.ReadHeaders(t, &x.Ctx.Request.Header)
-			x.Caller.ReadQuery(t, credentials)
-		}
-		sent = sent || x.Caller.SentAny()
+		sent = x.ReadSent(t, inHeader, credentials) || sent
 		if client != nil && !client.May(t.Name) {
 			continue
 		}

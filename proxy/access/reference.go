@@ -8,7 +8,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"pollux/cache"
 	"pollux/providers"
+	"pollux/proxy/poller"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
@@ -22,8 +24,16 @@ type Reference struct {
 	Problem  *problem.Problem
 }
 
-// Resolve reads one reference of a batch.
-func (st *Rules) Resolve(raw json.RawMessage) Reference {
+// Resolve reads one reference of a batch, for a client to do what scope names.
+func (st *Rules) Resolve(raw json.RawMessage, c *Client, scope string) Reference {
+	r := st.resolve(raw)
+	if r.Problem == nil {
+		r.Problem = Permit(c, scope, r.Upstream)
+	}
+	return r
+}
+
+func (st *Rules) resolve(raw json.RawMessage) Reference {
 	r := Reference{Echo: raw}
 	var name, path string
 	var id []string
@@ -99,6 +109,18 @@ func ParseCredentials(raw json.RawMessage) (map[string]map[string]string, error)
 		out[upstream] = fields
 	}
 	return out, nil
+}
+
+// PollOf is the poll of a task at t by c, or the problem that c lacks its credential.
+func (st *Rules) PollOf(c *Caller, t *Upstream, ref providers.Reference) (poller.Request, *problem.Problem) {
+	if !t.Held && !c.Sufficient(t) {
+		return poller.Request{}, NoCredential(t)
+	}
+	id := new(cache.ID)
+	c.Partition(st.Secret, t, id)
+	r := poller.Request{Upstream: t.Upstream, Partition: st.Partition(c, t, id), Reference: ref, Credential: c.Credential(t)}
+	ReferenceKey(st.Secret, id, ref, &r.Key)
+	return r, nil
 }
 
 // Callers makes the caller of every upstream that references name. The

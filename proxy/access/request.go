@@ -85,6 +85,20 @@ func (x *Request) ReadCaller(t *Upstream, own func(name, value []byte) (bool, *p
 	return rest, p
 }
 
+// ReadSent is ReadCaller for a request that is about no single upstream, and reports
+// whether it sent anything that names a caller at t. Where its Pollux key stands
+// inHeader, the headers tell nothing else; credentials are identity query parameters
+// that were sent, escaped.
+func (x *Request) ReadSent(t *Upstream, inHeader bool, credentials map[string][]byte) bool {
+	x.Caller.Reset(t)
+	x.Caller.ReadSelects(t, &x.Ctx.Request.Header)
+	if !inHeader {
+		x.Caller.ReadHeaders(t, &x.Ctx.Request.Header)
+		x.Caller.readQuery(t, credentials)
+	}
+	return x.Caller.sentAny()
+}
+
 // EnterPartition is the partition of who asks t, once the caller is read.
 func (x *Request) EnterPartition(t *Upstream) *upstream.Partition {
 	x.Caller.Partition(x.Rules.Secret, t, &x.PartitionID)
@@ -99,10 +113,10 @@ func (x *Request) EnterTask(t *Upstream) *upstream.Partition {
 	return part
 }
 
-// PollRequest copies what a poll needs out of the exchange.
-func (x *Request) PollRequest(t *Upstream, part *upstream.Partition) poller.Request {
+// PollRequest copies what a poll needs out of the exchange, which wants d of it.
+func (x *Request) PollRequest(t *Upstream, part *upstream.Partition, d wire.Directives) poller.Request {
 	return poller.Request{
-		Upstream: t.Upstream, Partition: part, Key: x.Key,
+		Upstream: t.Upstream, Partition: part, Key: x.Key, NoCache: d.NoCache, OnlyIfCached: d.OnlyIfCached,
 		Reference: x.View.Reference(), Credential: x.Caller.Credential(t), Traceparent: x.Traceparent(), Asker: x.Span,
 	}
 }

@@ -83,8 +83,8 @@ func (st *Rules) upstreams() []*upstream.Upstream {
 	return all
 }
 
-// HeldUpstreams are the upstreams whose credential headers may carry a Pollux key.
-func (st *Rules) HeldUpstreams() []*Upstream {
+// heldUpstreams are the upstreams whose credential headers may carry a Pollux key.
+func (st *Rules) heldUpstreams() []*Upstream {
 	var held []*Upstream
 	for _, t := range st.Sorted {
 		if t.Held {

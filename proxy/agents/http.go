@@ -24,9 +24,9 @@ type Face struct {
 }
 
 // Open returns what the caller of x may do. header is a copy of the request's:
-// the result may be used for tasks after x is gone, but not for lists. client
-// and inHeader are what access.Rules.Authenticate found.
-type Open func(x *access.Request, header *fasthttp.RequestHeader, client *access.Client, inHeader bool) Tasks
+// the result may be used for tasks after x is gone, but not for lists. inHeader
+// is what x.Admit found.
+type Open func(x *access.Request, header *fasthttp.RequestHeader, inHeader bool) Tasks
 
 // NewFace returns a Face for s.
 func NewFace(s *Server, l *wire.Life, open Open) *Face { return &Face{server: s, life: l, open: open} }
@@ -34,23 +34,19 @@ func NewFace(s *Server, l *wire.Life, open Open) *Face { return &Face{server: s,
 // Serve answers POST of a message: in JSON, or, where the caller wants to be
 // told how a wait goes, as a stream.
 func (f *Face) Serve(x *access.Request) {
-	header := new(fasthttp.RequestHeader)
-	x.Ctx.Request.Header.CopyTo(header)
-	client, inHeader, p := x.Rules.Authenticate(header, true, x.Rules.HeldUpstreams()...)
-	if p == nil {
-		p = access.Permit(client, access.ScopeRead, nil)
-	}
-	if p != nil {
-		x.Unauthorized(p, access.KeyChallenge)
+	inHeader, denied := x.Admit(access.ScopeRead)
+	if denied != nil {
+		x.Deny(denied)
 		return
 	}
-	x.Client = client
+	header := new(fasthttp.RequestHeader)
+	x.Ctx.Request.Header.CopyTo(header)
 	body, ok := x.WantedBody()
 	if !ok {
 		return
 	}
 	limits := x.Settings.Limits
-	c, reply := f.server.Read(Request{Body: body, MaxWait: limits.Wait, Tasks: f.open(x, header, client, inHeader),
+	c, reply := f.server.Read(Request{Body: body, MaxWait: limits.Wait, Tasks: f.open(x, header, inHeader),
 		Header: func(name string) string { return string(header.Peek(name)) }})
 	switch {
 	case c == nil:

@@ -24,8 +24,7 @@ func (s *Service) serveNativePoll(x *access.Request, t *access.Upstream) {
 			return
 		}
 	}
-	r := x.PollRequest(t, part)
-	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
+	r := x.PollRequest(t, part, d)
 	a := s.engine.Poll(context.Background(), r)
 	x.Now = time.Now()
 	s.answerNative(x, t, part, &a)

@@ -18,15 +18,11 @@ func (s *Service) ServeBatch(x *access.Request) {
 		x.Problem(wire.Invalid("a batch takes no query parameters"))
 		return
 	}
-	c, inHeader, p := st.Authenticate(&x.Ctx.Request.Header, true, st.HeldUpstreams()...)
-	if p == nil {
-		p = access.Permit(c, access.ScopeRead, nil)
-	}
-	if p != nil {
-		x.Unauthorized(p, access.KeyChallenge)
+	inHeader, denied := x.Admit(access.ScopeRead)
+	if denied != nil {
+		x.Deny(denied)
 		return
 	}
-	x.Client = c
 	body, ok := x.WantedBody()
 	if !ok {
 		return
@@ -38,9 +34,7 @@ func (s *Service) ServeBatch(x *access.Request) {
 	}
 	refs := make([]access.Reference, len(b.tasks))
 	for i, raw := range b.tasks {
-		if refs[i] = st.Resolve(raw); refs[i].Problem == nil {
-			refs[i].Problem = access.Permit(c, access.ScopeRead, refs[i].Upstream)
-		}
+		refs[i] = st.Resolve(raw, x.Client, access.ScopeRead)
 	}
 	callers, err := st.Callers(&x.Ctx.Request.Header, b.credentials, refs, inHeader)
 	if err != nil {

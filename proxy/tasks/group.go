@@ -47,9 +47,7 @@ func (g *Group) resolve(scope string, refs []string) ([]access.Reference, map[*a
 	all := make([]access.Reference, len(refs))
 	for i, ref := range refs {
 		raw, _ := json.Marshal(ref) // a string
-		if all[i] = g.Rules.Resolve(raw); all[i].Problem == nil {
-			all[i].Problem = access.Permit(g.Client, scope, all[i].Upstream)
-		}
+		all[i] = g.Rules.Resolve(raw, g.Client, scope)
 	}
 	callers, _ := g.Rules.Callers(g.Header, nil, all, g.InHeader) // only credentials by name can be wrong
 	return all, callers
@@ -103,17 +101,12 @@ func (s *Service) find(g *Group, r *access.Reference, callers map[*access.Upstre
 	if r.Problem != nil {
 		return groupAnswer{Answer: poller.Answer{Problem: r.Problem}}
 	}
-	c := callers[r.Upstream]
-	if !r.Upstream.Held && !c.Sufficient(r.Upstream) {
-		return groupAnswer{Answer: poller.Answer{Problem: access.NoCredential(r.Upstream)}}
+	req, p := g.Rules.PollOf(callers[r.Upstream], r.Upstream, r.Ref)
+	if p != nil {
+		return groupAnswer{Answer: poller.Answer{Problem: p}}
 	}
-	id := new(cache.ID)
-	c.Partition(g.Rules.Secret, r.Upstream, id)
-	part := g.Rules.Partition(c, r.Upstream, id)
-	req := poller.Request{Upstream: r.Upstream.Upstream, Partition: part, Reference: r.Ref, Credential: c.Credential(r.Upstream)}
-	access.ReferenceKey(g.Rules.Secret, &part.ID, r.Ref, &req.Key)
 	g.Span.About(&req.Key)
-	return groupAnswer{part: part, upstream: r.Upstream, request: req}
+	return groupAnswer{part: req.Partition, upstream: r.Upstream, request: req}
 }
 
 // pollAll answers every reference, in order. References that memory can answer

@@ -23,8 +23,7 @@ func (s *Service) serveStream(x *access.Request, t *access.Upstream, part *upstr
 	}
 	follower := s.hub.Follow(&x.Key, &x.PartitionID)
 	end := func() { follower.Close(); leave() }
-	r := x.PollRequest(t, part)
-	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
+	r := x.PollRequest(t, part, d)
 	a := s.engine.Poll(context.Background(), r)
 	x.Now = time.Now()
 	if a.Problem != nil && !a.Unconfirmed {

@@ -61,8 +61,7 @@ func (s *Service) ServeAgain(x *access.Request) bool {
 
 // poll is the rare half of serveTask.
 func (s *Service) poll(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, d wire.Directives) {
-	r := x.PollRequest(t, part)
-	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
+	r := x.PollRequest(t, part, d)
 	a := s.engine.Poll(context.Background(), r)
 	x.Now = time.Now()
 	s.answer(x, t, part, o, &a)
@@ -87,18 +86,15 @@ func (s *Service) ServeForget(x *access.Request) {
 // ServeCancel answers POST {id}:cancel with 202 once the upstream has accepted:
 // how the task ends is for the next poll to say.
 func (s *Service) ServeCancel(x *access.Request) {
-	if x.HasBody() { // of no use, but what follows it on the connection is
-		if _, refused := x.ReadBody(); refused != nil {
-			x.Refuse(refused)
-			return
-		}
+	if !x.SkipBody() {
+		return
 	}
 	t, part, denied := x.Identify(access.ScopeSubmit, nil)
 	if denied != nil {
 		x.Deny(denied)
 		return
 	}
-	switch p := s.cancel(s.life.Polls, t, x.PollRequest(t, part)); {
+	switch p := s.cancel(s.life.Polls, t, x.PollRequest(t, part, wire.Directives{})); {
 	case p == nil:
 		x.Ctx.SetStatusCode(fasthttp.StatusAccepted)
 		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)

@@ -52,8 +52,7 @@ func (s *Service) serveWait(x *access.Request, t *access.Upstream, part *upstrea
 	deadline := x.Now.Add(wait)
 	follower := s.hub.Follow(&x.Key, &x.PartitionID)
 	defer follower.Close()
-	r := x.PollRequest(t, part)
-	r.NoCache, r.OnlyIfCached = d.NoCache, d.OnlyIfCached
+	r := x.PollRequest(t, part, d)
 	a := s.engine.Poll(context.Background(), r)
 	if goesOn(&a) || a.Problem == nil && !satisfied(x, o, a.Entry) {
 		a = s.await(x, t, part, o, r, a, follower, deadline)

@@ -132,10 +132,7 @@ func (s *Face) ServeRegister(x *access.Request, st *Settings) {
 func registration(x *access.Request, c *access.Client, inHeader bool, r registrationRequest) (reg Registration, denied *wire.Denial) {
 	refs := make([]access.Reference, len(r.tasks))
 	for i, raw := range r.tasks {
-		if refs[i] = x.Rules.Resolve(raw); refs[i].Problem == nil {
-			refs[i].Problem = access.Permit(c, access.ScopeWebhooks, refs[i].Upstream)
-		}
-		if refs[i].Problem != nil {
+		if refs[i] = x.Rules.Resolve(raw, c, access.ScopeWebhooks); refs[i].Problem != nil {
 			return reg, &wire.Denial{Problem: atTask(i, refs[i].Problem), Challenge: access.KeyChallenge}
 		}
 	}
@@ -146,23 +143,17 @@ func registration(x *access.Request, c *access.Client, inHeader bool, r registra
 	reg = Registration{URL: r.url, On: r.on, Owner: c.Owner(), Origins: map[string]access.Origin{}}
 	for i := range refs {
 		t := refs[i].Upstream
-		caller := callers[t]
-		if !t.Held && !caller.Sufficient(t) {
-			return reg, &wire.Denial{Problem: atTask(i, access.NoCredential(t)), Challenge: t.Challenge}
+		r, p := x.Rules.PollOf(callers[t], t, refs[i].Ref)
+		if p != nil {
+			return reg, &wire.Denial{Problem: atTask(i, p), Challenge: t.Challenge}
 		}
-		task := Task{Ref: t.Name + "/" + t.Parser.Format(refs[i].Ref), Upstream: t.Name, Values: refs[i].Ref.Values}
-		caller.Partition(x.Rules.Secret, t, &task.Partition)
-		access.ReferenceKey(x.Rules.Secret, &task.Partition, refs[i].Ref, &task.Key)
-		if slices.ContainsFunc(reg.Tasks, func(o Task) bool { return o.Key == task.Key }) {
+		if slices.ContainsFunc(reg.Requests, func(o poller.Request) bool { return o.Key == r.Key }) {
 			continue // named twice
 		}
-		credential := caller.Credential(t)
-		reg.Origins[t.Name] = x.Rules.Origin(t, credential)
-		reg.Tasks = append(reg.Tasks, task)
-		reg.Requests = append(reg.Requests, poller.Request{
-			Upstream: t.Upstream, Partition: x.Rules.Partition(caller, t, &task.Partition), Key: task.Key,
-			Reference: refs[i].Ref, Credential: credential,
-		})
+		reg.Origins[t.Name] = x.Rules.Origin(t, r.Credential)
+		reg.Requests = append(reg.Requests, r)
+		reg.Tasks = append(reg.Tasks, Task{Ref: t.Name + "/" + t.Parser.Format(r.Reference), Upstream: t.Name, Values: r.Reference.Values,
+			Key: r.Key, Partition: r.Partition.ID})
 	}
 	return reg, nil
 }

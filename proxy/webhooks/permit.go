@@ -43,16 +43,11 @@ func (s *Face) enterWebhooks(x *access.Request, known func(param string) bool, s
 // enter lets a request about webhooks in that holds one of the scopes, or answers
 // it.
 func (s *Face) enter(x *access.Request, scopes ...string) (inHeader, ok bool) {
-	var p *problem.Problem
-	x.Client, inHeader, p = x.Rules.Authenticate(&x.Ctx.Request.Header, true, x.Rules.HeldUpstreams()...)
-	if p == nil && (x.Client == nil || !slices.ContainsFunc(scopes, x.Client.Has)) {
-		p = access.Permit(x.Client, access.ScopeWebhooks, nil)
+	inHeader, denied := x.Admit(scopes...)
+	if denied != nil {
+		x.Deny(denied)
 	}
-	if p != nil {
-		x.Unauthorized(p, access.KeyChallenge)
-		return false, false
-	}
-	return inHeader, true
+	return inHeader, denied == nil
 }
 
 // webhookAccess is what a caller may do with a webhook.
@@ -82,11 +77,8 @@ func (s *Face) findWebhook(x *access.Request) (a webhookAccess, ok bool) {
 	if !ok {
 		return a, false
 	}
-	if x.HasBody() { // of no use, but what follows it on the connection is
-		if _, refused := x.ReadBody(); refused != nil {
-			x.Refuse(refused)
-			return a, false
-		}
+	if !x.SkipBody() {
+		return a, false
 	}
 	if s.service.CatchUp(s.life.Polls, a.id) {
 		owner, origins, tasks, known = s.owners(a.id)
@@ -167,13 +159,7 @@ func (s *Face) managedWebhook(x *access.Request) (id string, ok bool) {
 func partitionsOf(x *access.Request, c *access.Client, inHeader bool, credentials map[string][]byte) (mine map[cache.ID]bool, sent bool) {
 	mine = map[cache.ID]bool{}
 	for _, t := range x.Rules.Sorted {
-		x.Caller.Reset(t)
-		x.Caller.ReadSelects(t, &x.Ctx.Request.Header)
-		if !inHeader {
-			x.Caller.ReadHeaders(t, &x.Ctx.Request.Header)
-			x.Caller.ReadQuery(t, credentials)
-		}
-		sent = sent || x.Caller.SentAny()
+		sent = x.ReadSent(t, inHeader, credentials) || sent
 		if (c == nil || c.May(t.Name)) && (t.Held || x.Caller.Sufficient(t)) {
 			var id cache.ID
 			x.Caller.Partition(x.Rules.Secret, t, &id)

@@ -162,6 +162,19 @@ func (x *Exchange) WantedBody() (body []byte, ok bool) {
 	return body, true
 }
 
+// SkipBody reads a body that is of no use, since what follows it on the connection
+// is. It answers the request itself if that cannot be done.
+func (x *Exchange) SkipBody() (ok bool) {
+	if !x.HasBody() {
+		return true
+	}
+	_, refused := x.ReadBody()
+	if refused != nil {
+		x.Refuse(refused)
+	}
+	return refused == nil
+}
+
 func IsTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
