@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,8 +61,10 @@ func (s *Secret) SealEntry(e *Entry) []byte {
 		wished.FreshUntil = earlier(e.FreshUntil, e.ObservedAt.Add(e.Asked))
 		e = &wished
 	}
-	plain := append(make([]byte, 0, e.Size()), numberedPlain)
-	return s.Seal(nil, &e.Partition, &e.Key, pack(appendEntry(plain, e), least))
+	c := scratches.Get().(*scratch)
+	defer c.release()
+	c.plain = appendEntry(append(slices.Grow(c.plain[:0], int(e.Size())), numberedPlain), e)
+	return s.Seal(nil, &e.Partition, &e.Key, c.pack(least))
 }
 
 // OpenEntry is the reverse of SealEntry for a value found under key in
@@ -134,17 +137,31 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// pack compresses what follows the first byte of at least so many, if that makes it
-// smaller.
-func pack(plain []byte, least int) []byte {
-	if len(plain) < least {
-		return plain
+// scratch is what a value is made in before it is sealed.
+type scratch struct{ plain, packed []byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// maxScratch is how large a buffer may be that waits for its next use.
+const maxScratch = 64 << 10
+
+func (c *scratch) release() {
+	if cap(c.plain)+cap(c.packed) <= maxScratch {
+		scratches.Put(c)
 	}
-	packed := zstdEncoder().EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/2), numberedZstd))
-	if len(packed) >= len(plain) {
-		return plain
+}
+
+// pack returns c.plain, what follows its first byte compressed if it has at least so
+// many and becomes smaller. The result is good until c is used again.
+func (c *scratch) pack(least int) []byte {
+	if len(c.plain) < least {
+		return c.plain
 	}
-	return packed
+	c.packed = zstdEncoder().EncodeAll(c.plain[1:], append(c.packed[:0], numberedZstd))
+	if len(c.packed) >= len(c.plain) {
+		return c.plain
+	}
+	return c.packed
 }
 
 // unpack is the reverse of pack. numbered says whether the entry has a
@@ -173,14 +190,17 @@ func (s *Secret) SealRow(r *Row) []byte {
 	if r.Terminal {
 		terminal = 1
 	}
-	b := append(make([]byte, 0, 512), packedRow, terminal)
+	c := scratches.Get().(*scratch)
+	defer c.release()
+	b := append(c.plain[:0], packedRow, terminal)
 	for _, text := range r.texts() {
 		b = appendText(b, *text)
 	}
 	for _, at := range r.times() {
 		b = appendTime(b, *at)
 	}
-	return s.Seal(nil, &r.Partition, &r.Key, appendHistory(appendTexts(b, r.Values), r.History))
+	c.plain = appendHistory(appendTexts(b, r.Values), r.History)
+	return s.Seal(nil, &r.Partition, &r.Key, c.plain)
 }
 
 // OpenRow is the reverse of SealRow for a value found under key in partition.

@@ -150,7 +150,7 @@ func FuzzDecodeEntry(f *testing.F) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	f.Add(pack(appendEntry([]byte{numberedPlain}, fullEntry()), minZstd))
+	f.Add((&scratch{plain: appendEntry([]byte{numberedPlain}, fullEntry())}).pack(minZstd))
 	f.Add(appendEntry([]byte{numberedPlain}, &Entry{}))
 	f.Add([]byte{packedZstd})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -158,7 +158,7 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, _, err := unpack(pack(append([]byte{numberedPlain}, plain...), minZstd))
+		got, _, err := unpack((&scratch{plain: append([]byte{numberedPlain}, plain...)}).pack(minZstd))
 		if err != nil || string(got) != string(plain) {
 			t.Errorf("unpack(%q) = %q, and after another round %q, %v", b, plain, got, err)
 		}

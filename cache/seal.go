@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -29,7 +30,9 @@ type sealers struct {
 // plaintexts differ when sealed. A partition's key is good for 2^32 values
 // (NIST SP 800-38D, section 8.3).
 func (s *Secret) Seal(dst []byte, partition, key *ID, plaintext []byte) []byte {
-	return s.sealer(partition).Seal(append(dst, sealVersion), nil, plaintext, sealedFor(key))
+	aead := s.sealer(partition)
+	dst = append(slices.Grow(dst, 1+len(plaintext)+aead.Overhead()), sealVersion)
+	return aead.Seal(dst, nil, plaintext, sealedFor(key))
 }
 
 // Open appends to dst what Seal was given, or returns ErrUnsealable.
