@@ -36,11 +36,11 @@ func NewParser(p *Provider, fixed map[string]string) (*Parser, error) {
 	for name, value := range fixed {
 		i, known := p.Params.Index(name)
 		if !known {
-			faults = append(faults, strictyaml.Fault{Key: name, Message: "is no parameter of provider " + p.Name})
+			faults.Add(name, "is no parameter of provider %s", p.Name)
 			continue
 		}
 		if reason := p.Params[i].Fault([]byte(value)); reason != "" {
-			faults = append(faults, strictyaml.Fault{Key: name, Message: reason})
+			faults.Add(name, "%s", reason)
 		}
 		parser.fixed[i] = []byte(value)
 	}

@@ -122,10 +122,10 @@ func TestValidate(t *testing.T) {
 		Limits:  wire.Limits{RequestHeaderBytes: 1},
 	}
 	var keys []string
-	for _, err := range bad.Validate(nil) {
-		keys = append(keys, err.(*KeyError).Key)
-		if strings.Contains(err.Error(), "secret") {
-			t.Errorf("%v quotes the configuration", err)
+	for _, fault := range bad.Validate(nil) {
+		keys = append(keys, fault.Key)
+		if strings.Contains(fault.Error(), "secret") {
+			t.Errorf("%v quotes the configuration", fault)
 		}
 	}
 	want := "listen listen public_url limits.connections limits.connections_per_ip limits.misses_per_partition.burst limits.batch limits.streams " +

@@ -82,8 +82,8 @@ type Server struct {
 	endPolls context.CancelFunc
 }
 
-// New returns a Server that answers from engine about the given upstreams, sorted by name. It starts nothing. The error joins every fault
-// of cfg, each a *KeyError.
+// New returns a Server that answers from engine about the given upstreams, sorted by name. It starts nothing. The error is every fault
+// of cfg, strictyaml.Faults.
 func New(cfg Config, upstreams []*upstream.Upstream, engine *poller.Poller, secret *cache.Secret, gatherer prometheus.Gatherer, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
 	st, err := prepare(cfg, upstreams, engine, secret, log)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/cache"
+	"pollux/providers/strictyaml"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/tasks"
@@ -267,8 +268,8 @@ func TestReload(t *testing.T) {
 	f.do("POST", "/v1/tasks/batch", `{"tasks":["held/a","held/b"]}`, "X-Pollux-Key: key-all").problem(t, 400, "invalid-request")
 	bad := next
 	bad.Clients, bad.Limits.Wait = nil, 0
-	var fault *KeyError
-	if err := f.reload(bad); !errors.As(err, &fault) || fault.Key != "limits.wait" {
+	err := f.reload(bad)
+	if faults, _ := errors.AsType[strictyaml.Faults](err); len(faults) != 1 || faults[0].Key != "limits.wait" {
 		t.Errorf("a bad configuration: got %v", err)
 	}
 	f.do("GET", "/v1/tasks/held/t1", "").problem(t, 401, "unauthorized")

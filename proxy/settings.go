@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"strings"
@@ -25,14 +24,14 @@ type settings struct {
 }
 
 // prepare returns settings for a configuration whose clients may name any of
-// the given upstreams. The error joins every fault.
+// the given upstreams. The error is every fault.
 func prepare(c Config, upstreams []*upstream.Upstream, engine access.Partitions, secret *cache.Secret, log *slog.Logger) (*settings, error) {
 	names := make([]string, len(upstreams))
 	for i, u := range upstreams {
 		names[i] = u.Name
 	}
-	if faults := c.Validate(names); len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	if err := c.Validate(names).Err(); err != nil {
+		return nil, err
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {

@@ -10,53 +10,40 @@ import (
 	"strings"
 
 	"pollux/providers/format"
+	"pollux/providers/strictyaml"
 	"pollux/proxy/access"
 	"pollux/proxy/edge"
 	"pollux/proxy/wire"
 )
 
-// KeyError is one fault of a Config. Its text never holds a value that could
-// be secret.
-type KeyError struct {
-	Key     string // dotted, as in "clients[0].scopes"
-	Message string // lower case, no full stop
-}
-
-func (e *KeyError) Error() string { return e.Key + ": " + e.Message }
-
-// Validate returns every fault of c as a *KeyError. Upstreams are the names
-// that the configuration defines; nil leaves the names in clients unchecked.
-func (c *Config) Validate(upstreams []string) []error {
+// Validate returns every fault of c. Upstreams are the names that the
+// configuration defines; nil leaves the names in clients unchecked.
+func (c *Config) Validate(upstreams []string) strictyaml.Faults {
 	v := validation{upstreams: upstreams}
 	v.listen(c)
 	v.publicURL(c.PublicURL)
 	v.door(c)
 	v.clients(c.Clients)
 	v.limits(&c.Limits)
-	c.Webhooks.Validate(func(key, format string, args ...any) { v.fault("webhooks."+key, format, args...) })
-	return v.faults
+	return append(v.Faults, c.Webhooks.Validate().Below("webhooks")...)
 }
 
 type validation struct {
+	strictyaml.Faults
 	upstreams []string
-	faults    []error
-}
-
-func (v *validation) fault(key, format string, args ...any) {
-	v.faults = append(v.faults, &KeyError{Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
 func (v *validation) listen(c *Config) {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		v.fault("listen", "want host:port, such as 127.0.0.1:8080")
+		v.Add("listen", "want host:port, such as 127.0.0.1:8080")
 		return
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		v.fault("listen", "want a port from 0 to 65535")
+		v.Add("listen", "want a port from 0 to 65535")
 	}
 	if len(c.Clients) == 0 && !c.AllowAnonymous && !wire.LoopbackHost(host) {
-		v.fault("listen", "want a loopback address while there are no clients: add clients, or set allow_anonymous")
+		v.Add("listen", "want a loopback address while there are no clients: add clients, or set allow_anonymous")
 	}
 }
 
@@ -64,21 +51,21 @@ func (v *validation) listen(c *Config) {
 func (v *validation) door(c *Config) {
 	for i, network := range c.TrustedProxies {
 		if _, err := edge.ParseTrusted(network); err != nil {
-			v.fault(fmt.Sprintf("trusted_proxies[%d]", i), "%v", err)
+			v.Add(fmt.Sprintf("trusted_proxies[%d]", i), "%v", err)
 		}
 	}
 	if c.TLS == nil {
 		return
 	}
 	if c.TLS.Cert == "" || c.TLS.Key == "" {
-		v.fault("tls", "want cert and key, both files in PEM")
+		v.Add("tls", "want cert and key, both files in PEM")
 		return
 	}
 	_, err := edge.NewTLS(*c.TLS, slog.New(slog.DiscardHandler))
 	if wrong, ok := errors.AsType[*edge.FileError](err); ok {
-		v.fault("tls."+wrong.Key, "%v", wrong.Err)
+		v.Add("tls."+wrong.Key, "%v", wrong.Err)
 	} else if err != nil {
-		v.fault("tls", "%v", err)
+		v.Add("tls", "%v", err)
 	}
 }
 
@@ -87,7 +74,7 @@ func (v *validation) publicURL(s string) {
 		return
 	}
 	if _, err := format.ParseBaseURL(s); err != nil {
-		v.fault("public_url", "%v", err)
+		v.Add("public_url", "%v", err)
 	}
 }
 
@@ -98,30 +85,30 @@ func (v *validation) clients(clients []access.ClientConfig) {
 		at := "clients[" + strconv.Itoa(i) + "]"
 		switch {
 		case c.Name == "":
-			v.fault(at+".name", "want a name")
+			v.Add(at+".name", "want a name")
 		case names[c.Name]:
-			v.fault(at+".name", "is used twice")
+			v.Add(at+".name", "is used twice")
 		}
 		names[c.Name] = true
 		switch hash, err := access.ParseKey(c.Key); {
 		case err != nil:
-			v.fault(at+".key", "%v", err)
+			v.Add(at+".key", "%v", err)
 		case keys[hash]:
-			v.fault(at+".key", "is used twice")
+			v.Add(at+".key", "is used twice")
 		default:
 			keys[hash] = true
 		}
 		if len(c.Scopes) == 0 {
-			v.fault(at+".scopes", "want at least one of %s", strings.Join(access.Scopes, ", "))
+			v.Add(at+".scopes", "want at least one of %s", strings.Join(access.Scopes, ", "))
 		}
 		for j, scope := range c.Scopes {
 			if !slices.Contains(access.Scopes, scope) {
-				v.fault(fmt.Sprintf("%s.scopes[%d]", at, j), "want one of %s", strings.Join(access.Scopes, ", "))
+				v.Add(fmt.Sprintf("%s.scopes[%d]", at, j), "want one of %s", strings.Join(access.Scopes, ", "))
 			}
 		}
 		for j, name := range c.Upstreams {
 			if name != "*" && v.upstreams != nil && !slices.Contains(v.upstreams, name) {
-				v.fault(fmt.Sprintf("%s.upstreams[%d]", at, j), "names no upstream")
+				v.Add(fmt.Sprintf("%s.upstreams[%d]", at, j), "names no upstream")
 			}
 		}
 	}
@@ -138,16 +125,16 @@ func (v *validation) limits(l *wire.Limits) {
 		{"waits_per_partition", l.WaitsPerPartition}, {"watched_tasks", l.WatchedTasks},
 	} {
 		if n.value <= 0 {
-			v.fault("limits."+n.key, "want at least 1")
+			v.Add("limits."+n.key, "want at least 1")
 		}
 	}
 	if !(l.MissesPerPartition.PerSecond > 0) {
-		v.fault("limits.misses_per_partition.per_second", "want more than 0")
+		v.Add("limits.misses_per_partition.per_second", "want more than 0")
 	}
 	if l.Wait <= 0 {
-		v.fault("limits.wait", "want a duration such as 60s")
+		v.Add("limits.wait", "want a duration such as 60s")
 	}
 	if l.RequestHeaderBytes < 4<<10 || l.RequestHeaderBytes > 1<<20 {
-		v.fault("limits.request_header_bytes", "want 4KiB to 1MiB")
+		v.Add("limits.request_header_bytes", "want 4KiB to 1MiB")
 	}
 }

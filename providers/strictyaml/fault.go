@@ -45,6 +45,20 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Add notes what is wrong with a key of a file that is not at hand.
+func (fs *Faults) Add(key, format string, args ...any) {
+	*fs = append(*fs, Fault{Key: key, Message: fmt.Sprintf(format, args...)})
+}
+
+// Below returns fs with their keys below key.
+func (fs Faults) Below(key string) Faults {
+	fs = slices.Clone(fs)
+	for i := range fs {
+		fs[i].Key = strings.TrimSuffix(key+"."+fs[i].Key, ".")
+	}
+	return fs
+}
+
 // Err is fs as an error, nil when there are none.
 func (fs Faults) Err() error {
 	if len(fs) == 0 {

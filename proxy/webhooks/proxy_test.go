@@ -3,7 +3,6 @@ package webhooks
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -96,9 +95,7 @@ func TestProxyOfWebhooksIsValidated(t *testing.T) {
 	for proxy, faulty := range map[egress.URL]bool{"": false, "http://user:canary@proxy.example:3128": false, "canary": true, "socks5://user:canary@proxy.example": true} {
 		c := DefaultConfig()
 		c.Proxy = proxy
-		var faults []string
-		c.Validate(func(key, format string, args ...any) { faults = append(faults, key+": "+fmt.Sprintf(format, args...)) })
-		if got := strings.Join(faults, "\n"); (got != "") != faulty || faulty && !strings.HasPrefix(got, "proxy: ") || strings.Contains(got, "canary") {
+		if got := c.Validate().Error(); (got != "") != faulty || faulty && !strings.HasPrefix(got, "proxy: ") || strings.Contains(got, "canary") {
 			t.Errorf("%s: %s", string(proxy), got)
 		}
 	}

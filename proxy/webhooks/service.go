@@ -17,6 +17,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/providers/strictyaml"
 	"pollux/proxy/egress"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
@@ -58,24 +59,25 @@ func DefaultConfig() Config {
 	return Config{Timeout: 15 * time.Second, GiveUpAfter: 24 * time.Hour}
 }
 
-// Validate calls fault for everything wrong with c, by key below webhooks.
-func (c *Config) Validate(fault func(key, format string, args ...any)) {
+// Validate returns everything wrong with c, by its keys.
+func (c *Config) Validate() (faults strictyaml.Faults) {
 	for i, network := range c.AllowNetworks {
 		if _, err := netip.ParsePrefix(network); err != nil {
-			fault(fmt.Sprintf("allow_networks[%d]", i), "want a network such as 10.1.0.0/16")
+			faults.Add(fmt.Sprintf("allow_networks[%d]", i), "want a network such as 10.1.0.0/16")
 		}
 	}
 	if c.Proxy != "" {
 		if _, err := egress.New(c.Proxy, nil); err != nil {
-			fault("proxy", "%v", err)
+			faults.Add("proxy", "%v", err)
 		}
 	}
 	if c.Timeout <= 0 {
-		fault("timeout", "want more than 0")
+		faults.Add("timeout", "want more than 0")
 	}
 	if c.GiveUpAfter <= 0 {
-		fault("give_up_after", "want more than 0")
+		faults.Add("give_up_after", "want more than 0")
 	}
+	return faults
 }
 
 // Settings are one configuration, prepared. They are immutable.

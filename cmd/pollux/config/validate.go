@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -14,26 +13,15 @@ import (
 	"pollux/cache/postgres"
 	"pollux/providers"
 	"pollux/providers/strictyaml"
-	"pollux/proxy"
 )
 
 // validate returns everything wrong with c as a whole, by key and without place.
 func (c *Config) validate(set *providers.Set) strictyaml.Faults {
-	var faults strictyaml.Faults
-	fault := func(key, format string, args ...any) {
-		faults = append(faults, strictyaml.Fault{Key: key, Message: fmt.Sprintf(format, args...)})
-	}
 	names := slices.Sorted(maps.Keys(c.Upstreams))
-	for _, err := range c.Config.Validate(names) {
-		if keyed, ok := errors.AsType[*proxy.KeyError](err); ok {
-			fault(keyed.Key, "%s", keyed.Message)
-		} else {
-			fault("", "%v", err)
-		}
-	}
+	faults := c.Config.Validate(names)
 	for i, client := range c.Clients {
 		if len(client.Upstreams) == 0 {
-			fault(fmt.Sprintf("clients[%d].upstreams", i), `want names of upstreams, or "*" for all`)
+			faults.Add(fmt.Sprintf("clients[%d].upstreams", i), `want names of upstreams, or "*" for all`)
 		}
 	}
 	poller := c.Poller()
@@ -44,42 +32,42 @@ func (c *Config) validate(set *providers.Set) strictyaml.Faults {
 			base = p.BaseURL
 		}
 		if leadsBack(base, c.Listen, c.PublicURL) {
-			fault("upstreams."+name+".base_url", "is the address that Pollux itself listens on")
+			faults.Add("upstreams."+name+".base_url", "is the address that Pollux itself listens on")
 		}
 	}
 	if c.Cache.MaxBytes < 1<<20 {
-		fault("cache.max_bytes", "want at least 1MiB")
+		faults.Add("cache.max_bytes", "want at least 1MiB")
 	}
-	c.Store.validate(fault)
+	c.Store.validate(&faults)
 	if c.Reload != "signal" && c.Reload != "watch" {
-		fault("reload", "want signal or watch")
+		faults.Add("reload", "want signal or watch")
 	}
-	c.Log.validate(fault)
+	c.Log.validate(&faults)
 	return faults
 }
 
-func (c *Store) validate(fault func(key, format string, args ...any)) {
+func (c *Store) validate(faults *strictyaml.Faults) {
 	switch {
 	case !slices.Contains([]string{"sqlite", "postgres", "none"}, c.Driver):
-		fault("store.driver", "want sqlite, postgres or none")
+		faults.Add("store.driver", "want sqlite, postgres or none")
 	case c.Driver == "sqlite" && c.Path == "":
-		fault("store.path", "want a file name")
+		faults.Add("store.path", "want a file name")
 	case c.Driver == "postgres" && c.Address == "":
-		fault("store.address", "want where the database is, as in ${DATABASE_URL}")
+		faults.Add("store.address", "want where the database is, as in ${DATABASE_URL}")
 	case c.Driver != "postgres" && c.Address != "":
-		fault("store.address", "is for driver: postgres")
+		faults.Add("store.address", "is for driver: postgres")
 	}
 	if !slices.Contains([]string{postgres.NotifyAuto, postgres.NotifyListen, postgres.NotifyTable}, c.Notify) {
-		fault("store.notify", "want auto, listen or table")
+		faults.Add("store.notify", "want auto, listen or table")
 	}
 }
 
-func (c *Log) validate(fault func(key, format string, args ...any)) {
+func (c *Log) validate(faults *strictyaml.Faults) {
 	if _, ok := logLevels[c.Level]; !ok {
-		fault("log.level", "want debug, info, warn or error")
+		faults.Add("log.level", "want debug, info, warn or error")
 	}
 	if c.Format != "text" && c.Format != "json" {
-		fault("log.format", "want text or json")
+		faults.Add("log.format", "want text or json")
 	}
 }
 

@@ -13,8 +13,6 @@
 package adaptive
 
 import (
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -40,24 +38,6 @@ func DefaultConfig() Config {
 		MaxDelay:    Delay{Absolute: time.Minute, Relative: 1},
 		Floor:       time.Second,
 	}
-}
-
-// Validate reports all faults of c at once, by config key.
-func (c Config) Validate() error {
-	var faults []error
-	if c.PollPrice < 0 {
-		faults = append(faults, fmt.Errorf("poll_price: %v is negative", c.PollPrice))
-	}
-	if !c.TargetDelay.valid() || c.PollPrice == 0 && c.TargetDelay == (Delay{}) {
-		faults = append(faults, errors.New("target_delay: want a positive delay or share of the age"))
-	}
-	if !c.MaxDelay.valid() {
-		faults = append(faults, errors.New("max_delay: want a positive delay or share of the age"))
-	}
-	if c.Floor < 0 {
-		faults = append(faults, fmt.Errorf("min_interval: %v is negative", c.Floor))
-	}
-	return errors.Join(faults...)
 }
 
 // unbounded stands for no bound on a gap: longer than any task is followed.

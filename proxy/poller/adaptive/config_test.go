@@ -2,38 +2,9 @@ package adaptive
 
 import (
 	"math"
-	"strings"
 	"testing"
 	"time"
 )
-
-func TestValidate(t *testing.T) {
-	tests := map[string]struct {
-		config Config
-		keys   []string
-	}{
-		"default":         {DefaultConfig(), nil},
-		"price alone":     {Config{PollPrice: time.Second}, nil},
-		"relative target": {Config{TargetDelay: Delay{Relative: 0.1}}, nil},
-		"nothing":         {Config{}, []string{"target_delay"}},
-		"all wrong": {
-			Config{Delay{Relative: math.NaN()}, -1, Delay{Absolute: -1}, -1},
-			[]string{"poll_price", "target_delay", "max_delay", "min_interval"},
-		},
-		"endless": {Config{TargetDelay: Delay{Relative: math.Inf(1)}}, []string{"target_delay"}},
-	}
-	for name, tt := range tests {
-		err := tt.config.Validate()
-		if (err == nil) != (tt.keys == nil) {
-			t.Errorf("%s: Validate() = %v, want faults of %v", name, err, tt.keys)
-		}
-		for _, key := range tt.keys {
-			if err != nil && !strings.Contains(err.Error(), key+": ") {
-				t.Errorf("%s: no %s in %v", name, key, err)
-			}
-		}
-	}
-}
 
 func TestAge(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

@@ -22,10 +22,6 @@ func (d Delay) at(age float64) float64 {
 	return max(d.Absolute.Seconds(), d.Relative*age)
 }
 
-func (d Delay) valid() bool {
-	return d.Absolute >= 0 && d.Relative >= 0 && !math.IsInf(d.Relative, 1)
-}
-
 // ParseDelay reads an absolute delay, a relative one or both, as in "1s or 10%".
 // It may be negative.
 func ParseDelay(s string) (d Delay, err error) {

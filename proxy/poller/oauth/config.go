@@ -23,24 +23,23 @@ type Config struct {
 
 // Validate returns what is wrong with c, by its keys.
 func (c *Config) Validate() (faults strictyaml.Faults) {
-	fault := func(key, message string) { faults = append(faults, strictyaml.Fault{Key: key, Message: message}) }
 	if u, err := url.Parse(c.TokenURL); c.TokenURL == "" {
-		fault("token_url", "is missing: where the token server is")
+		faults.Add("token_url", "is missing: where the token server is")
 	} else if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		fault("token_url", "want an absolute http or https URL")
+		faults.Add("token_url", "want an absolute http or https URL")
 	} else if u.User != nil || u.Fragment != "" {
-		fault("token_url", "must hold no user-info and no fragment: client_id and client_secret say who asks")
+		faults.Add("token_url", "must hold no user-info and no fragment: client_id and client_secret say who asks")
 	}
 	for _, field := range []struct{ key, value string }{{"client_id", c.ClientID}, {"client_secret", c.ClientSecret}} {
 		if field.value == "" {
-			fault(field.key, "is missing")
+			faults.Add(field.key, "is missing")
 		} else if field.value != strings.TrimSpace(field.value) {
-			fault(field.key, "has blanks around it")
+			faults.Add(field.key, "has blanks around it")
 		}
 	}
 	for _, scope := range c.Scopes {
 		if scope == "" || strings.ContainsAny(scope, " \t\n,") {
-			fault("scopes", "want a list of one scope each, such as [jobs.read, jobs.write]")
+			faults.Add("scopes", "want a list of one scope each, such as [jobs.read, jobs.write]")
 			break
 		}
 	}

@@ -75,7 +75,7 @@ func TestHeldFaults(t *testing.T) {
 	} {
 		v := &validation{}
 		v.credential(c.credential, set.Get("vessl"))
-		said := v.faults.Error()
+		said := v.Faults.Error()
 		if (said == "") != (c.fault == "") || !strings.Contains(said, c.fault) {
 			t.Errorf("%s: %q, want %q", name, said, c.fault)
 		}

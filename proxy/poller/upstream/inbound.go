@@ -38,16 +38,16 @@ func (v *validation) inbound(c *Config, p *providers.Provider) {
 	}
 	switch {
 	case p.Inbound == nil:
-		v.fault("inbound", "provider %s does not say how messages of its upstream are verified", p.Name)
+		v.Add("inbound", "provider %s does not say how messages of its upstream are verified", p.Name)
 	case p.Inbound.JWKS == "" && c.Inbound.Secret == "":
-		v.fault("inbound.secret", "is missing: what the upstream signs its messages with")
+		v.Add("inbound.secret", "is missing: what the upstream signs its messages with")
 	case p.Inbound.JWKS != "" && c.Inbound.Secret != "":
-		v.fault("inbound.secret", "must be left out: provider %s publishes the keys that it signs with", p.Name)
+		v.Add("inbound.secret", "must be left out: provider %s publishes the keys that it signs with", p.Name)
 	case p.Inbound.JWKS == "" && !p.Inbound.Usable(c.Inbound.Secret):
-		v.fault("inbound.secret", "is no secret of Standard Webhooks: want base64, after whsec_ as a rule")
+		v.Add("inbound.secret", "is no secret of Standard Webhooks: want base64, after whsec_ as a rule")
 	}
 	if c.Inbound.SlowPoll <= 0 {
-		v.fault("inbound.slow_poll", "want more than 0")
+		v.Add("inbound.slow_poll", "want more than 0")
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 func (v *validation) sweep(c *Config, p *providers.Provider) {
 	switch {
 	case c.Sweep < 0:
-		v.fault("sweep", "want 0 or more; 0 reads no listing")
+		v.Add("sweep", "want 0 or more; 0 reads no listing")
 	case c.Sweep > 0 && p != nil && p.Sweep == nil:
-		v.fault("sweep", "provider %s knows no listing that tells about many tasks", p.Name)
+		v.Add("sweep", "provider %s knows no listing that tells about many tasks", p.Name)
 	}
 	if c.SweepAtLeast < 1 {
-		v.fault("sweep_at_least", "want at least 1")
+		v.Add("sweep_at_least", "want at least 1")
 	}
 }
 

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"net/url"
 	"regexp"
@@ -25,33 +24,23 @@ var reservedNames = []string{"batch"}
 // Validate returns everything wrong with an upstream of that name, by key and
 // without place; set is what its provider is looked up in.
 func (c *Config) Validate(name string, set *providers.Set) strictyaml.Faults {
-	v := validation{key: "upstreams." + name}
+	var v validation
 	switch {
 	case !upstreamName.MatchString(name):
-		v.fault("", "want a name of 1 to 63 characters of a-z, 0-9 and -, and no - first")
+		v.Add("", "want a name of 1 to 63 characters of a-z, 0-9 and -, and no - first")
 	case slices.Contains(reservedNames, name):
-		v.fault("", "is a reserved word, choose another name")
+		v.Add("", "is a reserved word, choose another name")
 	}
 	v.provider(c, set)
 	v.durations(c)
 	v.schedule(c)
 	v.breaker(c)
 	v.limits(c)
-	return v.faults
+	return v.Below("upstreams." + name)
 }
 
 // validation collects the faults of one upstream.
-type validation struct {
-	key    string
-	faults strictyaml.Faults
-}
-
-func (v *validation) fault(key, format string, args ...any) {
-	if key != "" {
-		key = "." + key
-	}
-	v.faults = append(v.faults, strictyaml.Fault{Key: v.key + key, Message: fmt.Sprintf(format, args...)})
-}
+type validation struct{ strictyaml.Faults }
 
 func (v *validation) provider(c *Config, set *providers.Set) {
 	p := set.Get(c.Provider)
@@ -64,15 +53,15 @@ func (v *validation) provider(c *Config, set *providers.Set) {
 		if c.Provider == "" {
 			fault = "is missing"
 		}
-		v.fault("provider", "%s, there are %s", fault, strings.Join(known, ", "))
+		v.Add("provider", "%s, there are %s", fault, strings.Join(known, ", "))
 	}
 	switch {
 	case c.BaseURL != "":
 		if _, err := format.ParseBaseURL(c.BaseURL); err != nil {
-			v.fault("base_url", "%v", err)
+			v.Add("base_url", "%v", err)
 		}
 	case p != nil && p.BaseURL == "":
-		v.fault("base_url", "is missing, and provider %s has none of its own", p.Name)
+		v.Add("base_url", "is missing, and provider %s has none of its own", p.Name)
 	}
 	v.route(c, p)
 	v.credential(c.Credential, p)
@@ -88,7 +77,7 @@ func (v *validation) provider(c *Config, set *providers.Set) {
 func (v *validation) route(c *Config, p *providers.Provider) {
 	way, err := newRoute(c)
 	if err != nil {
-		v.fault("ca_file", "%v", err)
+		v.Add("ca_file", "%v", err)
 	}
 	base := c.BaseURL
 	if base == "" && p != nil {
@@ -99,9 +88,9 @@ func (v *validation) route(c *Config, p *providers.Provider) {
 		return // said above
 	}
 	if _, err := way.proxyTo(at); err != nil && c.Proxy == "" {
-		v.fault("", "HTTP_PROXY or HTTPS_PROXY of the environment: %v", err)
+		v.Add("", "HTTP_PROXY or HTTPS_PROXY of the environment: %v", err)
 	} else if err != nil {
-		v.fault("proxy", "%v", err)
+		v.Add("proxy", "%v", err)
 	}
 }
 
@@ -112,26 +101,24 @@ func (v *validation) credential(c CredentialConfig, p *providers.Provider) {
 		return
 	case c.File != "":
 		if _, err := readSecret(c.File); err != nil {
-			v.fault("credential.file", "%v", err)
+			v.Add("credential.file", "%v", err)
 		}
 	case c.OAuth2 != nil:
-		for _, f := range c.OAuth2.Validate() {
-			v.fault("credential.oauth2."+f.Key, "%s", f.Message)
-		}
+		v.Faults = append(v.Faults, c.OAuth2.Validate().Below("credential.oauth2")...)
 	case len(c.Headers) > 0:
 		for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 			if !printable(c.Headers[name]) {
-				v.fault("credential.headers."+name, "want printable ASCII characters, since it travels in a header")
+				v.Add("credential.headers."+name, "want printable ASCII characters, since it travels in a header")
 			}
 		}
 	case !visible(c.Value):
-		v.fault("credential.value", "want visible ASCII characters, since it travels in a header")
+		v.Add("credential.value", "want visible ASCII characters, since it travels in a header")
 	}
 	if p == nil {
 		return
 	}
 	if fault := p.HeldFault(slices.Sorted(maps.Keys(c.Headers))); fault != "" {
-		v.fault("credential", "%s", fault)
+		v.Add("credential", "%s", fault)
 	}
 }
 
@@ -145,11 +132,9 @@ func (v *validation) params(fixed map[string]string, p *providers.Provider) {
 	_, err := providers.NewParser(p, fixed)
 	faults, ok := errors.AsType[strictyaml.Faults](err)
 	if err != nil && !ok {
-		v.fault("params", "%v", err)
+		v.Add("params", "%v", err)
 	}
-	for _, f := range faults {
-		v.fault("params."+f.Key, "%s", f.Message)
-	}
+	v.Faults = append(v.Faults, faults.Below("params")...)
 }
 
 func (v *validation) durations(c *Config) {
@@ -163,31 +148,31 @@ func (v *validation) durations(c *Config) {
 		{"min_interval", c.MinInterval}, {"reauthorize", c.Reauthorize},
 	} {
 		if d.value <= 0 {
-			v.fault(d.key, "want more than 0")
+			v.Add(d.key, "want more than 0")
 		}
 	}
 	if c.StaleIfError < 0 {
-		v.fault("stale_if_error", "want 0 or more")
+		v.Add("stale_if_error", "want 0 or more")
 	}
 	if c.ReauthorizeGrace != nil && *c.ReauthorizeGrace < 0 {
-		v.fault("reauthorize_grace", "want 0 or more")
+		v.Add("reauthorize_grace", "want 0 or more")
 	}
 }
 
 func (v *validation) schedule(c *Config) {
 	if !slices.Contains([]string{"fixed", "vendor", "adaptive"}, c.Schedule) {
-		v.fault("schedule", "want fixed, vendor or adaptive")
+		v.Add("schedule", "want fixed, vendor or adaptive")
 	}
 	for _, d := range []struct {
 		key   string
 		value Delay
 	}{{"target_delay", c.TargetDelay}, {"max_delay", c.MaxDelay}} {
 		if d.value.Absolute < 0 || d.value.Relative < 0 || d.value == (Delay{}) {
-			v.fault(d.key, "want more than 0")
+			v.Add(d.key, "want more than 0")
 		}
 	}
 	if c.GroupBy == "" {
-		v.fault("group_by", "want the name of a member of the document, such as model")
+		v.Add("group_by", "want the name of a member of the document, such as model")
 	}
 }
 
@@ -198,37 +183,37 @@ func (v *validation) breaker(c *Config) {
 		value int
 	}{{"failures", b.Failures}, {"minimum", b.Minimum}, {"probes", b.Probes}} {
 		if n.value < 1 {
-			v.fault("breaker."+n.key, "want at least 1")
+			v.Add("breaker."+n.key, "want at least 1")
 		}
 	}
 	// In a shorter window, requests that time out would leave it before there
 	// are enough of them to open the breaker.
 	if b.Window < 3*c.Timeout {
-		v.fault("breaker.window", "want at least 3 times the timeout, %s", 3*c.Timeout)
+		v.Add("breaker.window", "want at least 3 times the timeout, %s", 3*c.Timeout)
 	} else if b.Window <= 0 {
-		v.fault("breaker.window", "want more than 0")
+		v.Add("breaker.window", "want more than 0")
 	}
 	if !(b.Ratio > 0 && b.Ratio <= 1) {
-		v.fault("breaker.ratio", "want more than 0 and at most 1")
+		v.Add("breaker.ratio", "want more than 0 and at most 1")
 	}
 	if b.OpenFor <= 0 {
-		v.fault("breaker.open_for", "want more than 0")
+		v.Add("breaker.open_for", "want more than 0")
 	}
 	if b.OpenForMax < b.OpenFor {
-		v.fault("breaker.open_for_max", "want at least open_for")
+		v.Add("breaker.open_for_max", "want at least open_for")
 	}
 }
 
 func (v *validation) limits(c *Config) {
 	if r := c.Rate; r != nil {
 		if r.Requests < 1 {
-			v.fault("rate.requests", "want at least 1")
+			v.Add("rate.requests", "want at least 1")
 		}
 		if r.Per <= 0 {
-			v.fault("rate.per", "want more than 0")
+			v.Add("rate.per", "want more than 0")
 		}
 		if r.Burst < 0 {
-			v.fault("rate.burst", "want 0 or more")
+			v.Add("rate.burst", "want 0 or more")
 		}
 	}
 	for _, n := range []struct {
@@ -236,17 +221,17 @@ func (v *validation) limits(c *Config) {
 		value int
 	}{{"max_in_flight", c.MaxInFlight}, {"max_forwards", c.MaxForwards}, {"max_forwards_per_partition", c.MaxForwardsPerPartition}} {
 		if n.value < 1 {
-			v.fault(n.key, "want at least 1")
+			v.Add(n.key, "want at least 1")
 		}
 	}
 	if c.ForwardRate < 0 {
-		v.fault("forward_rate", "want 0 or more")
+		v.Add("forward_rate", "want 0 or more")
 	}
 	if c.ForwardGrace < 0 {
-		v.fault("forward_grace", "want 0 or more")
+		v.Add("forward_grace", "want 0 or more")
 	}
 	if c.MaxResponseBytes < 1 {
-		v.fault("max_response_bytes", "want at least 1")
+		v.Add("max_response_bytes", "want at least 1")
 	}
 }
 
