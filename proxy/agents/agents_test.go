@@ -250,14 +250,15 @@ func TestHandles(t *testing.T) {
 	failed := running("a/failed", "failed", `{"status":"failed","progress":{},"output":{"text":null},"required_action":null,"error":{"code":null,"type":"t","message":"m"}}`)
 	d := &desk{tasks: map[string]Answer{"a/1": running("a/1", "in_progress", ""), "a/failed": failed, "a/ended": finished("a/ended", "hello"),
 		"a/cancelled": running("a/cancelled", "cancelled", ""), "a/asks": running("a/asks", "requires_action", ""),
-		"a/busy": {Problem: &problem.Problem{Type: problem.RateLimited, Status: 429, RetryAfter: 7 * time.Second}}}}
+		"a/busy": {Problem: &problem.Problem{Type: problem.RateLimited, Status: 429, RetryAfter: 7 * time.Second}},
+		"a/gone": {Problem: &problem.Problem{Type: problem.TaskGone, Status: 410, Detail: "the upstream has lost it"}}}}
 	got := modern(t, d, "tools/call", "wait_for_tasks", `"name":"wait_for_tasks","arguments":{"tasks":["a/1"],"include_output":true},`).Get("result")
 	if got.Get("resultType").String() != "task" || got.Get("taskId").String() != "a/1#output" || got.Get("ttlMs").Type != gjson.Null ||
 		got.Get("pollIntervalMs").Int() != 2000 || got.Get("createdAt").String() != "2026-01-02T03:04:05Z" {
 		t.Errorf("wait_for_tasks on one task = %s, want a handle", got.Raw)
 	}
 	for id, want := range map[string]string{"a/1": "working", "a/failed": "completed", "a/ended#output": "completed", "a/cancelled": "cancelled",
-		"a/asks": "working", "a/busy": "working", "a/lost": "failed"} {
+		"a/asks": "working", "a/busy": "working", "a/gone": "failed"} {
 		got := modern(t, d, "tasks/get", id, `"taskId":"`+id+`",`).Get("result")
 		if got.Get("status").String() != want || got.Get("resultType").String() != "complete" || got.Get("taskId").String() != id {
 			t.Errorf("tasks/get %s = %s, want %s", id, got.Raw, want)
@@ -277,6 +278,11 @@ func TestHandles(t *testing.T) {
 	}
 	if got := modern(t, d, "tasks/cancel", "a/1", `"taskId":"a/1",`).Get("result"); got.Raw != `{"resultType":"complete"}` {
 		t.Errorf("tasks/cancel = %s", got.Raw)
+	}
+	for _, method := range []string{"tasks/get", "tasks/update", "tasks/cancel"} { // of a task that never was
+		if got := modern(t, d, method, "a/lost", `"taskId":"a/lost",`).Get("error.code").Int(); got != codeInvalidParams {
+			t.Errorf("%s of an unknown task: error %d, want %d", method, got, codeInvalidParams)
+		}
 	}
 	for _, tasks := range []string{`["a/1","a/ended"]`, `["a/lost"]`} {
 		got := modern(t, d, "tools/call", "wait_for_tasks", `"name":"wait_for_tasks","arguments":{"tasks":`+tasks+`},`).Get("result")
