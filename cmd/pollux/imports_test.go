@@ -58,9 +58,9 @@ var mayImport = map[string][]string{
 	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},
 	"proxy/inbound":      {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "providers/signatures"},
 	"proxy/fleet":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/stuck", "proxy/poller/trend", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "proxy/fleet/dashboard", "cache", "normalize"},
-	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "cache", "proxy/roots"},
+	"proxy/webhooks":     {"proxy/access", "proxy/address", "proxy/egress", "proxy/poller", "proxy/poller/upstream", "proxy/poller/schedule", "proxy/problem", "proxy/wire", "providers", "providers/strictyaml", "cache", "proxy/roots"},
 	"proxy": {"proxy/agents", "proxy/tasks", "proxy/native", "proxy/fleet", "proxy/inbound", "proxy/webhooks",
-		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/roots", "proxy/trace", "proxy/wire", "providers", "providers/format", "cache"},
+		"proxy/access", "proxy/edge", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/roots", "proxy/trace", "proxy/wire", "providers", "providers/format", "providers/strictyaml", "cache"},
 }
 
 // TestImportsPointDown keeps the rooms apart: cmd, then proxy, then providers
