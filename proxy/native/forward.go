@@ -24,7 +24,7 @@ func (s *Service) forward(x *access.Request, t *access.Upstream, body io.Reader)
 	held, p := s.held(t)
 	if p != nil {
 		x.Problem(p)
-		x.SetHeader(wire.HeaderCacheStatus, []byte("pollux; fwd=bypass"))
+		x.SetHeader(wire.HeaderCacheStatus, bypassed)
 		return
 	}
 	to, refused := upstreamURL(x, t, held)
@@ -47,7 +47,7 @@ func (s *Service) forward(x *access.Request, t *access.Upstream, body io.Reader)
 			return
 		}
 		x.Problem(p)
-		x.SetHeader(wire.HeaderCacheStatus, []byte("pollux; fwd=bypass"))
+		x.SetHeader(wire.HeaderCacheStatus, bypassed)
 		return
 	}
 	s.passOn(x, f, res)

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"pollux/proxy/access"
+	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
 
@@ -19,6 +20,9 @@ var hopByHop = []string{
 	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
 }
+
+// bypassed is the Cache-Status of what is passed on.
+var bypassed = problem.CacheStatus{Forward: problem.FwdBypass}.Append(nil)
 
 // ours are request headers that are not passed on: framing and target are made
 // anew, 100 Continue has been sent, and the key is for Pollux.
@@ -101,5 +105,5 @@ func passHeader(dst *fasthttp.ResponseHeader, h http.Header, l *links) {
 			dst.Add(name, l.header(name, value))
 		}
 	}
-	dst.Add("Cache-Status", "pollux; fwd=bypass")
+	dst.AddBytesV("Cache-Status", bypassed)
 }

@@ -14,6 +14,7 @@ const (
 	FwdMiss                     // uri-miss
 	FwdStale                    // stale
 	FwdRequest                  // request: no-cache on a fresh entry
+	FwdBypass                   // bypass: passed on as it came
 )
 
 // Detail is the detail parameter of Cache-Status; there is one at most.
@@ -42,7 +43,7 @@ type CacheStatus struct {
 	Detail    Detail
 }
 
-var forwardNames = [...]string{FwdMiss: "uri-miss", FwdStale: "stale", FwdRequest: "request"}
+var forwardNames = [...]string{FwdMiss: "uri-miss", FwdStale: "stale", FwdRequest: "request", FwdBypass: "bypass"}
 
 var detailNames = [...]string{
 	DetailTerminal: "terminal", DetailNotStored: "not-stored", DetailStaleIfError: "stale-if-error",
