@@ -77,7 +77,7 @@ func (x *Request) Reach(credentials map[string][]byte) (*Reach, *wire.Denial) {
 func (v *Reach) Look(r *Rules, now time.Time) {
 	v.Partitions = nil
 	for _, own := range v.own {
-		if !v.All && r.Partitions.MayShow(own.upstream, own.Partition, now) {
+		if !v.All && own.Authorized(own.upstream, now) {
 			v.Partitions = append(v.Partitions, own.ID)
 		}
 	}

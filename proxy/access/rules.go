@@ -3,7 +3,6 @@ package access
 import (
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"pollux/cache"
 	"pollux/proxy/poller/upstream"
@@ -13,7 +12,6 @@ import (
 // Partitions is what access needs of the engine.
 type Partitions interface {
 	Partition(u *upstream.Upstream, id *cache.ID) *upstream.Partition
-	MayShow(u *upstream.Upstream, part *upstream.Partition, now time.Time) bool
 }
 
 // Partition is what the engine knows of c at t, whose partition id is.

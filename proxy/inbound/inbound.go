@@ -4,7 +4,6 @@ package inbound
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"net/http"
 	"net/url"
@@ -42,7 +41,6 @@ var (
 // Engine is what this face needs of a *poller.Poller.
 type Engine interface {
 	Upstream(name []byte) *upstream.Upstream
-	SignerKeys(ctx context.Context, u *upstream.Upstream, others bool) []ed25519.PublicKey
 	Hint(u *upstream.Upstream, task string)
 }
 
@@ -75,7 +73,7 @@ func (f *Face) Serve(x *access.Request) {
 		x.Refuse(refused)
 		return
 	}
-	m, err := f.receive(u, header(&x.Ctx.Request.Header), x.Facts.Query, body)
+	m, err := receive(u, header(&x.Ctx.Request.Header), x.Facts.Query, body)
 	switch {
 	case errors.Is(err, providers.ErrUnreadable):
 		count("unreadable")
@@ -100,7 +98,7 @@ func (f *Face) Serve(x *access.Request) {
 
 // receive verifies a message. Where the upstream publishes its keys and none
 // fits, it has them looked up again: keys change.
-func (f *Face) receive(u *upstream.Upstream, h http.Header, rawQuery, body []byte) (providers.Message, error) {
+func receive(u *upstream.Upstream, h http.Header, rawQuery, body []byte) (providers.Message, error) {
 	p := u.Provider
 	query, err := url.ParseQuery(string(rawQuery))
 	if err != nil {
@@ -111,9 +109,9 @@ func (f *Face) receive(u *upstream.Upstream, h http.Header, rawQuery, body []byt
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keysWait)
 	defer cancel()
-	m, err := p.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, false)}, time.Now())
+	m, err := p.Receive(h, query, body, signatures.Sender{Keys: u.SignerKeys(ctx, false)}, time.Now())
 	if errors.Is(err, providers.ErrUnverified) {
-		m, err = p.Receive(h, query, body, signatures.Sender{Keys: f.engine.SignerKeys(ctx, u, true)}, time.Now())
+		m, err = p.Receive(h, query, body, signatures.Sender{Keys: u.SignerKeys(ctx, true)}, time.Now())
 	}
 	return m, err
 }

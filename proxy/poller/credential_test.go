@@ -110,7 +110,7 @@ func TestRefusalOfACredential(t *testing.T) {
 				other := b.selecting("me", "v2", "job2").Partition
 				refused.Store(true)
 				b.as("me", "v1", "job3")
-				shown := b.MayShow(b.up(), other, time.Now())
+				shown := other.Authorized(b.up(), time.Now())
 				if shown != held || slices.Contains(seen.suspended, other.ID) == held {
 					t.Errorf("v1 was refused: v2 is shown %v, of %d that were told of", shown, len(seen.suspended))
 				}
@@ -124,7 +124,7 @@ func TestRefusalOfACredential(t *testing.T) {
 				refused.Store(false)
 				b.later()
 				b.as("me", "v1", "job3")
-				if !b.MayShow(b.up(), other, time.Now()) || !held && !slices.Contains(seen.resumed, other.ID) {
+				if !other.Authorized(b.up(), time.Now()) || !held && !slices.Contains(seen.resumed, other.ID) {
 					t.Errorf("v1 was let in, v2 is not; %d were told of", len(seen.resumed))
 				}
 				// Let in again elsewhere, as the store tells.

@@ -52,7 +52,7 @@ func TestReplacedHeldCredential(t *testing.T) {
 			if got := only(b); got != want {
 				t.Errorf("%s: %s, want %s", what, got, want)
 			}
-			if may := b.MayShow(b.up(), r.Partition, time.Now()); may != (want == shown) {
+			if may := r.Partition.Authorized(b.up(), time.Now()); may != (want == shown) {
 				t.Errorf("%s: a list may show it: %v", what, may)
 			}
 			if withheld := b.Withholds(&r.Partition.ID); withheld != (want == hidden) {
@@ -107,7 +107,7 @@ func TestCredentialInAFile(t *testing.T) {
 			if sent != "Bearer "+key {
 				t.Errorf("the upstream was sent %q, want %q", sent, key)
 			}
-			if may := b.MayShow(b.up(), b.request("ours", "job1").Partition, time.Now()); may != shown {
+			if may := b.request("ours", "job1").Partition.Authorized(b.up(), time.Now()); may != shown {
 				t.Errorf("with %s, what is stored may be shown: %v", key, may)
 			}
 		}
@@ -141,11 +141,11 @@ func TestCredentialChangesInFlight(t *testing.T) {
 		}, func(c *upstream.Config) { c.Credential = upstream.CredentialConfig{File: path} })
 		b.poll("ours", "job1")
 		part := b.request("ours", "job1").Partition
-		if b.MayShow(b.up(), part, time.Now()) {
+		if part.Authorized(b.up(), time.Now()) {
 			t.Error("the second key was taken for accepted")
 		}
 		b.poll("ours", "job2")
-		if !b.MayShow(b.up(), part, time.Now()) {
+		if !part.Authorized(b.up(), time.Now()) {
 			t.Error("the second key is not accepted after a success")
 		}
 	})

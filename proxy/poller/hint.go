@@ -2,7 +2,6 @@ package poller
 
 import (
 	"context"
-	"crypto/ed25519"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -161,12 +160,4 @@ func (p *Poller) doubt(r Request) {
 		return &next, false
 	}
 	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: basis})
-}
-
-// SignerKeys returns the keys that u publishes, none if it publishes none. The
-// first time, and where others than those at hand are wanted since none of them
-// fits, it waits for an answer until ctx ends; a stream of forged messages
-// causes one request a minute.
-func (p *Poller) SignerKeys(ctx context.Context, u *upstream.Upstream, others bool) []ed25519.PublicKey {
-	return u.SignerKeys(ctx, p.base, others)
 }

@@ -73,12 +73,6 @@ func (p *Poller) suspended(id *cache.ID) bool {
 	return part != nil && part.Suspended()
 }
 
-// MayShow reports whether what is stored may be shown to the partition: its
-// credential was accepted lately and not refused since.
-func (p *Poller) MayShow(u *upstream.Upstream, part *upstream.Partition, now time.Time) bool {
-	return part.Authorized(u, now)
-}
-
 // Withholds reports whether nothing of a partition may be sent to anybody at
 // present: its credential was refused, or the one that Pollux holds was
 // replaced, and no success since.

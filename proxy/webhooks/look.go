@@ -108,7 +108,7 @@ func (w *Service) lookAt(ctx context.Context, t *followed) {
 	case a.Entry != nil:
 		w.Published(a.Entry)
 	case a.Problem.Type == problem.Unauthorized:
-		if !w.engine.MayShow(r.Upstream, r.Partition, time.Now()) {
+		if !r.Partition.Authorized(r.Upstream, time.Now()) {
 			w.Suspended(&t.Partition, a.Problem)
 		}
 	case a.Problem.Type == problem.TaskGone: // Lost is told once that is sure
@@ -147,7 +147,7 @@ func (w *Service) sweep(ctx context.Context) {
 		w.mu.RLock()
 		r := t.request
 		w.mu.RUnlock()
-		if r == nil || !w.engine.MayShow(r.Upstream, r.Partition, now) {
+		if r == nil || !r.Partition.Authorized(r.Upstream, now) {
 			continue
 		}
 		if e := w.engine.Known(&r.Key); e != nil {

@@ -20,7 +20,6 @@ import (
 	"pollux/providers/strictyaml"
 	"pollux/proxy/egress"
 	"pollux/proxy/poller"
-	"pollux/proxy/poller/upstream"
 	"pollux/proxy/problem"
 	"pollux/proxy/roots"
 )
@@ -33,7 +32,6 @@ type Engine interface {
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Watch(r poller.Request) (release func(), why *problem.Problem)
 	Known(key *cache.ID) *cache.Entry
-	MayShow(u *upstream.Upstream, part *upstream.Partition, now time.Time) bool
 	Withholds(partition *cache.ID) bool
 }
 

@@ -69,8 +69,7 @@ func (e *tasks) Known(key *cache.ID) *cache.Entry {
 	return e.known[*key]
 }
 
-func (e *tasks) Withholds(*cache.ID) bool                                        { return false }
-func (e *tasks) MayShow(*upstream.Upstream, *upstream.Partition, time.Time) bool { return true }
+func (e *tasks) Withholds(*cache.ID) bool { return false }
 
 func (e *tasks) watching() int {
 	e.mu.Lock()
@@ -151,7 +150,7 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 	}
 	g := &rig{t: t, receivers: r, outbox: outbox, log: &bytes.Buffer{},
 		tasks:    &tasks{known: map[cache.ID]*cache.Entry{}, watched: map[cache.ID]int{}, problem: &problem.Problem{Type: problem.UpstreamTimeout}},
-		upstream: &upstream.Upstream{Name: "u"}}
+		upstream: &upstream.Upstream{Name: "u", Config: upstream.Config{Reauthorize: 365 * 24 * time.Hour}}}
 	resume := func(task *Task, c providers.Credential) (*poller.Request, bool) {
 		if c.Zero() {
 			return nil, false
@@ -174,7 +173,9 @@ func newRig(t *testing.T, outbox cache.Outbox, r *receivers) *rig {
 }
 
 func (g *rig) request(task *Task, c providers.Credential) *poller.Request {
-	return &poller.Request{Upstream: g.upstream, Partition: &upstream.Partition{ID: task.Partition, Upstream: "u"}, Key: task.Key,
+	part := &upstream.Partition{ID: task.Partition, Upstream: "u"}
+	part.Restore(cache.PartitionState{LastSuccess: time.Now()}, time.Now()) // its credential is accepted
+	return &poller.Request{Upstream: g.upstream, Partition: part, Key: task.Key,
 		Reference: providers.Reference{Values: task.Values}, Credential: c}
 }
 

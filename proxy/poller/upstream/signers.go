@@ -12,7 +12,6 @@ import (
 	"pollux/providers"
 	"pollux/providers/signatures"
 	"pollux/proxy/poller/transport"
-	"pollux/proxy/roots"
 )
 
 const (
@@ -28,7 +27,7 @@ const (
 type signers struct {
 	at        *url.URL
 	transport *transport.Connections
-	roots     *roots.Roots
+	host      *Host
 
 	mu       sync.Mutex // guards what follows
 	keys     []ed25519.PublicKey
@@ -37,7 +36,7 @@ type signers struct {
 	fetching chan struct{} // closed when a request under way has ended; nil: none is
 }
 
-func newSigners(cfg Config, provider *providers.Provider, way route, roots *roots.Roots) (*signers, error) {
+func newSigners(host *Host, cfg Config, provider *providers.Provider, way route) (*signers, error) {
 	if cfg.Inbound == nil || provider.Inbound == nil || provider.Inbound.JWKS == "" {
 		return nil, nil
 	}
@@ -45,8 +44,8 @@ func newSigners(cfg Config, provider *providers.Provider, way route, roots *root
 	if err != nil {
 		return nil, nil // the loader has checked it
 	}
-	connections, err := way.connections(transport.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1, Panics: roots}, way.trusted)
-	return &signers{at: at, transport: connections, roots: roots}, err
+	connections, err := way.connections(transport.Config{Base: at, DialTimeout: keysTimeout, Patience: keysTimeout, MaxIdle: 1, Panics: host.Roots}, way.trusted)
+	return &signers{at: at, transport: connections, host: host}, err
 }
 
 func (s *signers) close() {
@@ -55,13 +54,16 @@ func (s *signers) close() {
 	}
 }
 
-// SignerKeys is what Poller.SignerKeys returns. A request for keys ends with base.
-func (u *Upstream) SignerKeys(ctx, base context.Context, others bool) []ed25519.PublicKey {
+// SignerKeys returns the keys that u publishes, none if it publishes none. The
+// first time, and where others than those at hand are wanted since none of them
+// fits, it waits for an answer until ctx ends; a stream of forged messages
+// causes one request a minute.
+func (u *Upstream) SignerKeys(ctx context.Context, others bool) []ed25519.PublicKey {
 	s := u.signers
 	if s == nil {
 		return nil
 	}
-	keys, fetching := s.atHand(base, time.Now(), others)
+	keys, fetching := s.atHand(time.Now(), others)
 	if fetching == nil || len(keys) > 0 && !others {
 		return keys
 	}
@@ -69,13 +71,13 @@ func (u *Upstream) SignerKeys(ctx, base context.Context, others bool) []ed25519.
 	case <-fetching:
 	case <-ctx.Done():
 	}
-	keys, _ = s.atHand(base, time.Now(), false)
+	keys, _ = s.atHand(time.Now(), false)
 	return keys
 }
 
 // atHand returns the keys that hold now, and what is closed once those have come
 // that are being fetched. It starts to fetch what is wanted.
-func (s *signers) atHand(base context.Context, now time.Time, others bool) (keys []ed25519.PublicKey, fetching <-chan struct{}) {
+func (s *signers) atHand(now time.Time, others bool) (keys []ed25519.PublicKey, fetching <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fetched.IsZero() || now.Sub(s.fetched) > keysBelieved {
@@ -84,14 +86,14 @@ func (s *signers) atHand(base context.Context, now time.Time, others bool) (keys
 	wanted := others || s.keys == nil || now.Sub(s.fetched) > keysRenewed
 	if wanted && s.fetching == nil && (s.tried.IsZero() || now.Sub(s.tried) >= keysEvery) {
 		s.tried, s.fetching = now, make(chan struct{})
-		go s.roots.Run("keys of signers", func() { s.renew(base) })
+		go s.host.Roots.Run("keys of signers", s.renew)
 	}
 	return s.keys, s.fetching
 }
 
 // renew fetches the keys once. What was known stays while that fails.
-func (s *signers) renew(base context.Context) {
-	ctx, cancel := context.WithTimeout(base, keysTimeout)
+func (s *signers) renew() {
+	ctx, cancel := context.WithTimeout(s.host.Base, keysTimeout)
 	defer cancel()
 	defer func() {
 		s.mu.Lock()

@@ -135,7 +135,7 @@ func New(host *Host, name string, cfg Config, set *providers.Set) (*Upstream, er
 			}
 		}
 	}
-	if u.signers, err = newSigners(cfg, provider, way, host.Roots); err != nil {
+	if u.signers, err = newSigners(host, cfg, provider, way); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	u.breaker = newBreaker(cfg.Breaker, u.countsForUpstream, u.Metrics.breakerChanged)
