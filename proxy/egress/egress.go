@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -159,11 +160,33 @@ func (p *Proxy) Connect(ctx context.Context, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// ConnectChecked has the proxy connect to one of the addresses of a host that
+// DialChecked returns what connects, within timeout, to addresses that pass check
+// and to no others: it is asked when the connection is made, after every lookup, so
+// that a name cannot change its mind in between. Names are looked up by names, nil
+// being as the system does; nil for p is without a proxy.
+func (p *Proxy) DialChecked(names *net.Resolver, timeout time.Duration, check func(netip.Addr) error) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if p != nil {
+		return func(ctx context.Context, _, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			return p.connectChecked(ctx, names, address, check)
+		}
+	}
+	control := func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		return check(at.Addr().Unmap())
+	}
+	return (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Resolver: names, Control: control}).DialContext
+}
+
+// connectChecked has the proxy connect to one of the addresses of a host that
 // pass check, and to no other: it is told the address and never a name, which it
 // would look up for itself, and could be led elsewhere. Nil resolves as the system
 // does. The error is check's, the resolver's, or as of Connect.
-func (p *Proxy) ConnectChecked(ctx context.Context, names *net.Resolver, address string, check func(netip.Addr) error) (net.Conn, error) {
+func (p *Proxy) connectChecked(ctx context.Context, names *net.Resolver, address string, check func(netip.Addr) error) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err

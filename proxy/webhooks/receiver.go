@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"pollux/proxy/address"
@@ -161,26 +160,8 @@ func notInLabel(r rune) bool {
 // every lookup, so that a name cannot change its mind in between. Nothing of the
 // environment, such as a proxy, comes between.
 func (t *addresses) transport(plain bool, proxy *egress.Proxy) *http.Transport {
-	dialer := &net.Dialer{
-		Timeout: connectTime, KeepAlive: 30 * time.Second, Resolver: t.resolver,
-		Control: func(network, address string, _ syscall.RawConn) error {
-			a, err := netip.ParseAddrPort(address)
-			if err != nil || network != "tcp4" && network != "tcp6" {
-				return ErrAddress
-			}
-			return t.check(a.Addr(), plain)
-		},
-	}
-	dial := dialer.DialContext
-	if proxy != nil {
-		dial = func(ctx context.Context, _, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, connectTime)
-			defer cancel()
-			return proxy.ConnectChecked(ctx, t.resolver, address, func(a netip.Addr) error { return t.check(a, plain) })
-		}
-	}
 	return &http.Transport{
-		DialContext:            dial,
+		DialContext:            proxy.DialChecked(t.resolver, connectTime, func(a netip.Addr) error { return t.check(a, plain) }),
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConns:           256,

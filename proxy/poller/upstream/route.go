@@ -1,16 +1,13 @@
 package upstream
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"syscall"
 	"time"
 
 	"pollux/proxy/address"
@@ -103,20 +100,8 @@ func (e elsewhere) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	dial := (&net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return errPrivate
-		}
-		return public(at.Addr())
-	}}).DialContext
-	if proxy != nil {
-		dial = func(ctx context.Context, _, address string) (net.Conn, error) {
-			return proxy.ConnectChecked(ctx, nil, address, public)
-		}
-	}
 	return (&http.Transport{
-		DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: e.trusted},
+		DialContext: proxy.DialChecked(nil, 10*time.Second, public), TLSClientConfig: &tls.Config{RootCAs: e.trusted},
 		ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
 		TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 	}).RoundTrip(req)
