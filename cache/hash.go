@@ -66,6 +66,16 @@ func (h *Hash) Sum(out *ID) {
 	h.pool.Put(h)
 }
 
+// Sum is the hash of parts that are all there.
+func (s *Secret) Sum(domain string, parts ...string) (id ID) {
+	h := s.Hash(domain)
+	for _, part := range parts {
+		h.PartString(part)
+	}
+	h.Sum(&id)
+	return id
+}
+
 // prepare makes the pool of a domain that Hash did not find.
 func (s *Secret) prepare(domain string) *sync.Pool {
 	s.grow.Lock()

@@ -127,7 +127,7 @@ func makeTables(ctx context.Context, tx pgx.Tx, secret *cache.Secret, before int
 			return fmt.Errorf("add column %s to %s: %w", c.column, c.table, err)
 		}
 	}
-	id := secretID(secret)
+	id := secret.Sum("store")
 	_, err := tx.Exec(ctx, `INSERT INTO pollux_meta (only_row, schema, secret) VALUES (true, $1, $2) ON CONFLICT (only_row) DO UPDATE SET schema = $1`,
 		schemaVersion, secret.Seal(nil, &id, &id, []byte("pollux")))
 	return err
@@ -142,15 +142,9 @@ func checkSecret(ctx context.Context, tx pgx.Tx, secret *cache.Secret) error {
 	if err := tx.QueryRow(ctx, `SELECT secret FROM pollux_meta`).Scan(&sealed); err != nil {
 		return err
 	}
-	id := secretID(secret)
+	id := secret.Sum("store")
 	if _, err := secret.Open(nil, &id, &id, sealed); err != nil {
 		return errSecret
 	}
 	return nil
-}
-
-func secretID(secret *cache.Secret) (id cache.ID) {
-	h := secret.Hash("store")
-	h.Sum(&id)
-	return id
 }

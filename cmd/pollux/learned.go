@@ -39,8 +39,7 @@ func newLearned(c config.Store, store cache.Store, secret *cache.Secret, p *poll
 	if c.Driver == "sqlite" {
 		k.path = c.Path + ".learned"
 	}
-	h := secret.Hash("learned")
-	h.Sum(&k.id)
+	k.id = secret.Sum("learned")
 	return k
 }
 
@@ -73,10 +72,7 @@ func (k *learned) share() {
 		if u.Learned.Groups == nil {
 			continue
 		}
-		var id cache.ID
-		h := k.secret.Hash("learned of an upstream")
-		h.PartString(u.Name)
-		h.Sum(&id)
+		id := k.secret.Sum("learned of an upstream", u.Name)
 		err := k.shared.Account(context.Background(), u.Name, func(sealed []byte) ([]byte, error) {
 			var account []byte
 			var err error

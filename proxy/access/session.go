@@ -38,13 +38,8 @@ var (
 // over restarts as long as the store key does.
 const tokenHead = 8 + len(cache.ID{})
 
-func (st *Rules) sign(c *Client, end []byte) (sum cache.ID) {
-	h := st.Secret.Hash(sessionDomain)
-	h.Part(end)
-	h.PartString(c.Name)
-	h.Part(c.hash[:])
-	h.Sum(&sum)
-	return sum
+func (st *Rules) sign(c *Client, end []byte) cache.ID {
+	return st.Secret.Sum(sessionDomain, string(end), c.Name, string(c.hash[:]))
 }
 
 // NewSession returns a token for c that holds for sessionTime from now on.

@@ -38,20 +38,14 @@ func (s *Service) openCursor(q *listQuery) *cache.Position {
 // cursorBox takes the place of a partition in the seal: cursors have a key of
 // their own.
 func (s *Service) cursorBox() *cache.ID {
-	var box cache.ID
-	s.secret.Hash(cursorDomain).Sum(&box)
+	box := s.secret.Sum(cursorDomain)
 	return &box
 }
 
 // cursorSeal stands for the filters and the order of q, as they were sent.
-func (s *Service) cursorSeal(q *listQuery) (id cache.ID) {
-	h := s.secret.Hash(cursorDomain)
-	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Upstreams)), ","))
-	h.PartString(strings.Join(slices.Sorted(slices.Values(q.Statuses)), ","))
-	h.PartString(q.Text)
-	h.PartString(q.Since.UTC().Format(time.RFC3339Nano))
-	h.PartString(q.Until.UTC().Format(time.RFC3339Nano))
-	h.PartString(strconv.Itoa(int(q.Order)) + strconv.FormatBool(q.Descending))
-	h.Sum(&id)
-	return id
+func (s *Service) cursorSeal(q *listQuery) cache.ID {
+	return s.secret.Sum(cursorDomain,
+		strings.Join(slices.Sorted(slices.Values(q.Upstreams)), ","), strings.Join(slices.Sorted(slices.Values(q.Statuses)), ","), q.Text,
+		q.Since.UTC().Format(time.RFC3339Nano), q.Until.UTC().Format(time.RFC3339Nano),
+		strconv.Itoa(int(q.Order))+strconv.FormatBool(q.Descending))
 }

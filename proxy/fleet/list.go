@@ -64,10 +64,7 @@ func (s *Service) rendered(r *cache.Row, now time.Time) rowJSON {
 
 // rowKey stands for the task and the credential of r, and gives neither away.
 func (s *Service) rowKey(r *cache.Row) string {
-	var sum cache.ID
-	h := s.secret.Hash(rowDomain)
-	h.Part(r.Key[:])
-	h.Sum(&sum)
+	sum := s.secret.Sum(rowDomain, string(r.Key[:]))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 

@@ -56,26 +56,13 @@ func enteredStatus(e *cache.Entry) time.Time {
 // deliveryID is the webhook-id of an event: the same whenever and wherever it
 // is made, so that a receiver can tell what it has had.
 func (v vault) deliveryID(webhook string, key *cache.ID, event, occasion string) string {
-	h := v.secret.Hash("webhooks")
-	h.PartString("delivery")
-	h.PartString(webhook)
-	h.Part(key[:])
-	h.PartString(event)
-	h.PartString(occasion)
-	var id cache.ID
-	h.Sum(&id)
+	id := v.secret.Sum("webhooks", "delivery", webhook, string(key[:]), event, occasion)
 	return deliveryPrefix + base64.RawURLEncoding.EncodeToString(id[:16])
 }
 
 // eventID names an event, whoever is told of it.
 func (v vault) eventID(key *cache.ID, event, occasion string) string {
-	h := v.secret.Hash("webhooks")
-	h.PartString("event")
-	h.Part(key[:])
-	h.PartString(event)
-	h.PartString(occasion)
-	var id cache.ID
-	h.Sum(&id)
+	id := v.secret.Sum("webhooks", "event", string(key[:]), event, occasion)
 	return base64.RawURLEncoding.EncodeToString(id[:16])
 }
 

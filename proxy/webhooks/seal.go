@@ -14,14 +14,7 @@ const (
 )
 
 func (v vault) ids(kind, id string) (room, key cache.ID) {
-	h := v.secret.Hash("webhooks")
-	h.PartString("room")
-	h.Sum(&room)
-	h = v.secret.Hash("webhooks")
-	h.PartString(kind)
-	h.PartString(id)
-	h.Sum(&key)
-	return room, key
+	return v.secret.Sum("webhooks", "room"), v.secret.Sum("webhooks", kind, id)
 }
 
 func (v vault) seal(kind, id string, plain []byte) []byte {

@@ -150,12 +150,8 @@ func (s *Table) Along(t Task, e *cache.Entry, now time.Time) {
 }
 
 // listingID names the listing that would tell about a task.
-func (s *Table) listingID(t *Task) (id cache.ID) {
-	h := s.host.Secret.Hash("listing")
-	h.Part(t.Partition.ID[:])
-	h.PartString(t.Upstream.Provider.SweepGroup(t.Reference))
-	h.Sum(&id)
-	return id
+func (s *Table) listingID(t *Task) cache.ID {
+	return s.host.Secret.Sum("listing", string(t.Partition.ID[:]), t.Upstream.Provider.SweepGroup(t.Reference))
 }
 
 // Touch notes that a task has been polled, and reports whether it is one that

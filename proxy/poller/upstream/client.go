@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"pollux/cache"
 	"pollux/providers"
 	"pollux/proxy/egress"
 	"pollux/proxy/poller/oauth"
@@ -68,14 +67,9 @@ func (c *client) carry(token string) providers.Credential {
 }
 
 // clientAccount is the account of a client, whatever its secret or token is.
-func (h *held) clientAccount(c *oauth.Config) (account [16]byte) {
-	hash := h.secret.Hash("held client")
-	hash.PartString(c.TokenURL)
-	hash.PartString(c.ClientID)
-	var sum cache.ID
-	hash.Sum(&sum)
-	copy(account[:], sum[:])
-	return account
+func (h *held) clientAccount(c *oauth.Config) [16]byte {
+	sum := h.secret.Sum("held client", c.TokenURL, c.ClientID)
+	return [16]byte(sum[:16])
 }
 
 // Authorize is Credential for a request that is sent now: where an access token

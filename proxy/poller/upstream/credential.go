@@ -88,7 +88,7 @@ func (h *held) current() *holding {
 
 // account is a keyed hash of a held credential, by which it is known again
 // after a restart.
-func (h *held) account(c providers.Credential) (account [16]byte) {
+func (h *held) account(c providers.Credential) [16]byte {
 	hash := h.secret.Hash("held credential")
 	for _, f := range c.Headers {
 		hash.PartString(f.Name)
@@ -101,8 +101,7 @@ func (h *held) account(c providers.Credential) (account [16]byte) {
 	}
 	var sum cache.ID
 	hash.Sum(&sum)
-	copy(account[:], sum[:])
-	return account
+	return [16]byte(sum[:16])
 }
 
 // HeldCredential is the credential of an upstream whose credential Pollux holds,
