@@ -10,6 +10,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/access"
 	"pollux/proxy/problem"
+	"pollux/proxy/wire"
 )
 
 // listTimeout bounds the look into the index.
@@ -135,11 +136,7 @@ func (s *Service) Rows(x *access.Request, query []byte) (rows []json.RawMessage,
 		return nil, "", p
 	}
 	for i := range found {
-		row, err := json.Marshal(s.rendered(&found[i], x.Now))
-		if err != nil {
-			panic("BUG: a row cannot be rendered: " + err.Error())
-		}
-		rows = append(rows, row)
+		rows = append(rows, wire.Marshal(s.rendered(&found[i], x.Now)))
 	}
 	if position != nil {
 		next = s.sealCursor(q, position)

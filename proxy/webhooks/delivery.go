@@ -8,6 +8,7 @@ import (
 
 	"pollux/cache"
 	"pollux/proxy/poller/schedule"
+	"pollux/proxy/wire"
 )
 
 // DeliveryState is what became of a message.
@@ -109,12 +110,8 @@ type storedState struct {
 }
 
 func (d *delivery) encode() []byte {
-	text, err := json.Marshal(&storedState{Type: d.kind, Event: d.event, Partition: d.partition[:], Created: d.created, State: d.state,
+	return wire.Marshal(&storedState{Type: d.kind, Event: d.event, Partition: d.partition[:], Created: d.created, State: d.state,
 		Since: d.since, Failures: d.failures, Next: d.next, Attempts: d.attempts, Tries: d.tries})
-	if err != nil {
-		panic("BUG: a delivery cannot be rendered: " + err.Error())
-	}
-	return text
 }
 
 // openDelivery is the delivery to hook that was stored as row.

@@ -2,7 +2,7 @@ package webhooks
 
 import (
 	"encoding/base64"
-	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"pollux/cache"
+	"pollux/proxy/wire"
 )
 
 // maxDocument is the largest document that is sent whole, in bytes. The
@@ -114,21 +115,13 @@ func start(r gjson.Result) string {
 	if r.Type != gjson.String || len(r.Str) <= keptText {
 		return r.Raw
 	}
-	return jsonString(strings.ToValidUTF8(r.Str[:keptText], ""))
-}
-
-func jsonString(s string) string {
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic("BUG: a string cannot be rendered: " + err.Error())
-	}
-	return string(text)
+	return string(wire.Marshal(strings.ToValidUTF8(r.Str[:keptText], "")))
 }
 
 // truncated is the document of e without its output, and without what else makes
 // it longer than limit, with where to read all of it.
 func truncated(e *cache.Entry, publicURL string, limit int) []byte {
-	tail := `,"ref":` + jsonString(e.Ref) + `,"url":` + jsonString(publicURL+"/v1/tasks/"+e.Ref) + `,"truncated":true}`
+	tail := fmt.Sprintf(`,"ref":%s,"url":%s,"truncated":true}`, wire.Marshal(e.Ref), wire.Marshal(publicURL+"/v1/tasks/"+e.Ref))
 	short := e.Document
 	for i, member := range shortened {
 		if i > 0 && len(short)-1+len(tail) <= limit {

@@ -14,6 +14,7 @@ import (
 	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/poller"
+	"pollux/proxy/wire"
 )
 
 // Events that a webhook may be told of.
@@ -207,11 +208,7 @@ func (w *webhook) encode() []byte {
 		}
 		s.Credentials[upstream] = storedCredential{Headers: pairs(c.Headers), Query: pairs(c.Query), Select: pairs(c.Select)}
 	}
-	text, err := json.Marshal(&s)
-	if err != nil {
-		panic("BUG: a webhook cannot be rendered: " + err.Error())
-	}
-	return text
+	return wire.Marshal(&s)
 }
 
 // decodeWebhook is the reverse of encode.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"strconv"
 	"time"
@@ -81,9 +80,6 @@ func DerivedETag(etag string, more []byte) string {
 	h := xxh3.New()
 	h.WriteString(etag)
 	h.Write(more)
-	sum := h.Sum128()
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], sum.Hi)
-	binary.BigEndian.PutUint64(b[8:], sum.Lo)
-	return `W/"` + hex.EncodeToString(b[:]) + `"`
+	sum := h.Sum128().Bytes()
+	return `W/"` + hex.EncodeToString(sum[:]) + `"`
 }
