@@ -148,6 +148,15 @@ func (s *Set) Merge(other *Set) (*Set, error) {
 // Get returns the provider of that name, nil if there is none.
 func (s *Set) Get(name string) *Provider { return s.byName[name] }
 
+// Names are the names of every provider, in their order.
+func (s *Set) Names() []string {
+	names := make([]string, len(s.sorted))
+	for i, p := range s.sorted {
+		names[i] = p.Name
+	}
+	return names
+}
+
 // All returns every provider, sorted by name.
 func (s *Set) All() []*Provider { return slices.Clone(s.sorted) }
 

@@ -106,10 +106,7 @@ func explainedProvider(t *console.Terminal, file, dir, name string) (*providers.
 	if p := l.Get(name); p != nil {
 		return p, nil
 	}
-	var known []string
-	for _, p := range l.All() {
-		known = append(known, p.Name)
-	}
+	known := l.Names()
 	if near := strictyaml.Suggest(name, known); near != "" {
 		return nil, fmt.Errorf("there is no provider %q: did you mean %q?", name, near)
 	}
@@ -360,8 +357,5 @@ func (e *explanation) writeJSON(w io.Writer) error {
 	for _, m := range e.provider.Codes() {
 		out.Codes = append(out.Codes, codeRow{m.Code, m.Document, codeMeaning(m)})
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(out)
+	return writeJSON(w, out)
 }

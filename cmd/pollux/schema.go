@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"io"
 
 	"pollux/cmd/pollux/config"
 	"pollux/cmd/pollux/console"
@@ -25,11 +26,16 @@ beyond a schema, pollux check finds.`,
 		s = format.Schema()
 	}
 	s.Schema = "https://json-schema.org/draft/2020-12/schema"
-	out := json.NewEncoder(t.Stdout)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	if err := out.Encode(s); err != nil {
+	if err := writeJSON(t.Stdout, s); err != nil {
 		return t.Fail("schema", err)
 	}
 	return exitOK
+}
+
+// writeJSON writes v for people, <, > and & as they are.
+func writeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -144,10 +143,11 @@ func (r *recordingRun) provider(answers, name string) (*providers.Provider, erro
 // compare compares an outcome with the golden file, or, where there is none
 // yet, with the word that the recording expects.
 func (r *recordingRun) compare(file, expect string, golden any, word string) error {
-	got, err := goldenText(golden)
-	if err != nil {
+	var text bytes.Buffer
+	if err := writeJSON(&text, golden); err != nil {
 		return err
 	}
+	got := text.Bytes()
 	goldenFile := strings.TrimSuffix(file, ".json") + goldenSuffix
 	want, err := os.ReadFile(goldenFile)
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -168,15 +168,6 @@ func (r *recordingRun) compare(file, expect string, golden any, word string) err
 		r.right++
 	}
 	return nil
-}
-
-func goldenText(golden any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	err := encoder.Encode(golden)
-	return b.Bytes(), err
 }
 
 func (r *recordingRun) fail(file, what string) {

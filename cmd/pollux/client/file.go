@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"pollux/cmd/pollux/console"
 	"pollux/providers/strictyaml"
@@ -68,10 +67,7 @@ func clientFilePath(t *console.Terminal) string {
 
 // warnIfShared says when others may read a file that holds secrets.
 func warnIfShared(t *console.Terminal, path string) {
-	if runtime.GOOS == "windows" {
-		return // its modes say nothing
-	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(t.Stderr, "pollux: warning: others may read %s (mode %04o), chmod 600 it\n", path, info.Mode().Perm())
+	if mode, shared := console.Shared(path); shared {
+		fmt.Fprintf(t.Stderr, "pollux: warning: others may read %s (mode %04o), chmod 600 it\n", path, mode)
 	}
 }

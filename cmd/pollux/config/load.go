@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"pollux/cache/postgres"
@@ -190,12 +189,12 @@ func place(faults, found strictyaml.Faults, root *strictyaml.Node) strictyaml.Fa
 
 // warn notes what is allowed and should not stay so.
 func (l *Loaded) warn(root *strictyaml.Node) {
-	if l.File == "" || runtime.GOOS == "windows" || !holdsSecrets(root) {
+	if l.File == "" || !holdsSecrets(root) {
 		return
 	}
-	if info, err := os.Stat(l.File); err == nil && info.Mode().Perm()&0o077 != 0 {
+	if mode, shared := console.Shared(l.File); shared {
 		l.Warnings = append(l.Warnings, fmt.Sprintf(
-			"%s holds secrets and others may read it (mode %04o): use ${NAME} for them, or chmod 600", l.File, info.Mode().Perm()))
+			"%s holds secrets and others may read it (mode %04o): use ${NAME} for them, or chmod 600", l.File, mode))
 	}
 }
 

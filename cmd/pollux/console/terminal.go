@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/term"
@@ -55,6 +56,17 @@ func PlainCause(err error) error {
 		return e.Err
 	}
 	return err
+}
+
+// Shared reports whether others than its owner may read or change a file, and its
+// mode. On Windows modes say nothing.
+func Shared(path string) (mode fs.FileMode, shared bool) {
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" {
+		return 0, false
+	}
+	mode = info.Mode().Perm()
+	return mode, mode&0o077 != 0
 }
 
 // IsTerminal reports whether a person looks at w.

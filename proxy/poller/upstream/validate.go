@@ -45,15 +45,11 @@ type validation struct{ strictyaml.Faults }
 func (v *validation) provider(c *Config, set *providers.Set) {
 	p := set.Get(c.Provider)
 	if p == nil {
-		var known []string
-		for _, p := range set.All() {
-			known = append(known, p.Name)
-		}
 		fault := "names no provider"
 		if c.Provider == "" {
 			fault = "is missing"
 		}
-		v.Add("provider", "%s, there are %s", fault, strings.Join(known, ", "))
+		v.Add("provider", "%s, there are %s", fault, strings.Join(set.Names(), ", "))
 	}
 	switch {
 	case c.BaseURL != "":
@@ -111,7 +107,7 @@ func (v *validation) credential(c CredentialConfig, p *providers.Provider) {
 				v.Add("credential.headers."+name, "want printable ASCII characters, since it travels in a header")
 			}
 		}
-	case !visible(c.Value):
+	case !providers.Visible(c.Value):
 		v.Add("credential.value", "want visible ASCII characters, since it travels in a header")
 	}
 	if p == nil {
@@ -124,7 +120,7 @@ func (v *validation) credential(c CredentialConfig, p *providers.Provider) {
 
 // printable reports whether s is visible ASCII, with blanks between.
 func printable(s string) bool {
-	return s == strings.TrimSpace(s) && visible(strings.ReplaceAll(s, " ", ""))
+	return s == strings.TrimSpace(s) && providers.Visible(strings.ReplaceAll(s, " ", ""))
 }
 
 // params checks the fixed values of reference parameters.
@@ -233,14 +229,4 @@ func (v *validation) limits(c *Config) {
 	if c.MaxResponseBytes < 1 {
 		v.Add("max_response_bytes", "want at least 1")
 	}
-}
-
-// visible reports whether s can be sent in a header as it is.
-func visible(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return s != ""
 }
