@@ -37,7 +37,7 @@ func (p *Provider) JudgeCancel(r Reference, code int, h http.Header, body []byte
 // API: a login, a proxy, a portal. It returns "" for one that may be the API's:
 // nothing at all, JSON under whatever name, a word of plain text.
 func noAnswer(contentType string, body []byte) string {
-	media := mediaType(contentType)
+	media := MediaType(contentType)
 	kind, _, _ := strings.Cut(media, "/")
 	start := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	switch {

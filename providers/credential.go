@@ -84,3 +84,9 @@ func (f Field) String() string                      { return f.Name + "=" + reda
 func (f Field) Format(s fmt.State, _ rune)          { s.Write([]byte(f.String())) }
 func (f Field) LogValue() slog.Value                { return slog.StringValue(f.String()) }
 func (f Field) MarshalText() (text []byte, _ error) { return []byte(f.String()), nil }
+
+// Visible reports whether s is visible ASCII characters, so that it can travel in a
+// header as it is; "" is not.
+func Visible(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}

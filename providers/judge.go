@@ -124,12 +124,12 @@ func (p *Provider) unusable(r Reference, first Answer, text string, err error) (
 // isHTML reports whether a Content-Type is that of pages for people. What
 // else is declared, or not, says nothing: servers send JSON as text/plain.
 func isHTML(contentType string) bool {
-	media := mediaType(contentType)
+	media := MediaType(contentType)
 	return media == "text/html" || media == "application/xhtml+xml"
 }
 
-// mediaType is a Content-Type without its parameters, in lower case.
-func mediaType(contentType string) string {
+// MediaType is a Content-Type without its parameters, in lower case.
+func MediaType(contentType string) string {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.ToLower(strings.TrimSpace(media))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"pollux/providers"
 	"strings"
 )
 
@@ -37,10 +38,8 @@ func ParseKey(s string) (KeyHash, error) {
 	if s == "" {
 		return KeyHash{}, errors.New("want a key or its hash, as pollux key new prints")
 	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return KeyHash{}, errors.New("want visible ASCII characters only, since it travels in a header")
-		}
+	if !providers.Visible(s) {
+		return KeyHash{}, errors.New("want visible ASCII characters only, since it travels in a header")
 	}
 	return sha256.Sum256([]byte(s)), nil
 }

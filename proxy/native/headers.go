@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/problem"
 	"pollux/proxy/wire"
@@ -84,8 +85,7 @@ func notForwarded(t *access.Upstream) []string {
 // activeDocument reports whether a browser would run scripts of such a body:
 // under our address they could do what the dashboard can.
 func activeDocument(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
+	media := providers.MediaType(contentType)
 	return media == "text/html" || strings.HasSuffix(media, "/xml") || strings.HasSuffix(media, "+xml")
 }
 

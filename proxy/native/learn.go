@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -187,11 +186,8 @@ func (l *lesson) finished() {
 	l.service.engine.Register(l.about(r), created)
 }
 
-func isEventStream(h http.Header) bool { return mediaType(h) == string(wire.EventStream) }
-
-func mediaType(h http.Header) string {
-	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.ToLower(strings.TrimSpace(media))
+func isEventStream(h http.Header) bool {
+	return providers.MediaType(h.Get("Content-Type")) == string(wire.EventStream)
 }
 
 // relinked reads an answer in which links have to lead through Pollux, and

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pollux/providers"
 	"pollux/proxy/access"
 	"pollux/proxy/poller/upstream"
 	"pollux/proxy/wire"
@@ -65,7 +66,9 @@ var streamTypes = []string{
 }
 
 // isStream reports whether an answer is made while it is read.
-func isStream(h http.Header) bool { return slices.Contains(streamTypes, mediaType(h)) }
+func isStream(h http.Header) bool {
+	return slices.Contains(streamTypes, providers.MediaType(h.Get("Content-Type")))
+}
 
 // pace is how fast a body moves. It is safe for concurrent use.
 type pace struct {

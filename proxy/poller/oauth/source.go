@@ -226,10 +226,8 @@ func (s *Source) ask(ctx context.Context, style oauth2.AuthStyle) (*oauth2.Token
 
 // tokenOf is what was given as it is kept; zero if it cannot be sent.
 func tokenOf(given *oauth2.Token, now time.Time) (t token) {
-	visible := func(r rune) bool { return r > ' ' && r <= '~' }
 	switch {
-	case given == nil, len(given.AccessToken) > maxToken,
-		strings.ContainsFunc(given.AccessToken, func(r rune) bool { return !visible(r) }):
+	case given == nil, len(given.AccessToken) > maxToken, !providers.Visible(given.AccessToken):
 		return t
 	case given.TokenType != "" && !strings.HasPrefix(strings.ToLower(given.TokenType), "bearer"):
 		return t // proofs of possession and the like

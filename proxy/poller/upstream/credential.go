@@ -152,7 +152,7 @@ func readSecret(path string) (string, error) {
 		return "", errors.New("cannot be read")
 	}
 	bare := string(bytes.TrimSpace(b))
-	if !visible(bare) {
+	if !providers.Visible(bare) {
 		return "", errors.New("want visible ASCII characters in it, since they travel in a header")
 	}
 	return bare, nil
