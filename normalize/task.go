@@ -43,11 +43,12 @@ func (s Status) Valid() bool {
 }
 
 // Task is the task document before it is rendered. Raw values are JSON exactly
-// as the upstream sent it, so that numbers keep every digit.
+// as the upstream sent it, so that numbers keep every digit. Texts are parts of the
+// answer that they were read in: who keeps one keeps a copy.
 type Task struct {
 	ID, Upstream, Provider string
 	Status                 Status
-	NativeStatus           string // the upstream's own word; "" renders as null
+	NativeStatus           string // the upstream's own word, a string by itself; "" renders as null
 	StatusReason           string // "" renders as null
 	CancelRequested        bool
 

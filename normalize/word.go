@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ var errStatusNotScalar = errors.New("the status is neither text nor a number nor
 
 // nativeWord is the status word of an answer.
 type nativeWord struct {
-	native  string // as the upstream wrote it
+	native  string // as the upstream wrote it; no part of the answer's text, since it is kept
 	word    string // without the prefix, and spelt as in the file if it is there
 	present bool
 	known   bool
@@ -43,16 +44,22 @@ func (m *Mapping) readWord(d *document) (w nativeWord, err error) {
 	}
 	w.native, w.word = strings.Join(natives, " "), strings.Join(words, " ")
 	for _, spelling := range slices.Compact([]string{w.word, w.native}) {
-		if listed, known := m.words[m.folded(spelling)]; known {
-			w.word, w.known, w.OutcomeSpec = listed.word, true, listed.OutcomeSpec
-			return w, nil
+		var listed meaning
+		if listed, w.known = m.words[m.folded(spelling)]; w.known {
+			w.word, w.OutcomeSpec = listed.word, listed.OutcomeSpec
+			break
 		}
 	}
-	if !w.present {
+	if !w.known && !w.present {
 		return nativeWord{}, ErrNoStatus
 	}
-	if w.Status = m.other; w.Status == "" {
-		w.Status = Unknown
+	if !w.known {
+		w.Status = cmp.Or(m.other, Unknown)
+	}
+	if w.known && w.native == w.word {
+		w.native = w.word
+	} else {
+		w.native = strings.Clone(w.native)
 	}
 	return w, nil
 }

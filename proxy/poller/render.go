@@ -3,6 +3,7 @@ package poller
 import (
 	"encoding/base64"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -24,6 +25,15 @@ type rawEntry struct {
 	body        []byte
 }
 
+// own returns text as one of known or as a copy: a text of a task is part of the
+// whole answer's, which would stay in memory with it.
+func own(text string, known []string) string {
+	if at := slices.Index(known, text); at >= 0 {
+		return known[at]
+	}
+	return strings.Clone(text)
+}
+
 // render makes the entry of an answer. An answer whose digest is the known
 // one's changes nothing but its age and what is volatile in the document:
 // validator and history stay.
@@ -37,15 +47,15 @@ func (p *Poller) render(r Request, known *cache.Entry, v providers.Verdict, raw 
 	e := &cache.Entry{
 		Key: r.Key, Partition: r.Partition.ID, Upstream: u.Name, Provider: u.Provider.Name, Revision: u.Provider.Revision,
 		Ref: u.Name + "/" + u.Parser.Format(r.Reference), Values: r.Reference.Values,
-		TaskID: task.ID, Status: string(task.Status), NativeStatus: task.NativeStatus, Terminal: task.Status.Terminal(),
+		TaskID: own(task.ID, r.Reference.Values), Status: string(task.Status), NativeStatus: task.NativeStatus, Terminal: task.Status.Terminal(),
 		Digest: v.Digest, Native: raw.body, NativeType: raw.contentType, NativeCode: raw.code, NativeHeader: raw.header,
 		CreatedAt: task.CreatedAt, CompletedAt: task.CompletedAt, UpdatedAt: changeTime(now), FirstSeen: now, ObservedAt: now,
 	}
 	if task.Model != nil {
-		e.Model = *task.Model
+		e.Model = own(*task.Model, nil)
 	}
 	if task.Error != nil && task.Error.Code != nil {
-		e.ErrorCode = *task.Error.Code
+		e.ErrorCode = own(*task.Error.Code, nil)
 	}
 	if known != nil {
 		e.FirstSeen, e.Submitted, e.History, e.PersistedAt = known.FirstSeen, known.Submitted, known.History, known.PersistedAt
