@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"pollux/cache"
+	"pollux/proxy/poller/schedule"
 	"pollux/proxy/problem"
 )
 
@@ -23,77 +23,30 @@ const (
 	keepFinished = 7 * 24 * time.Hour
 )
 
-// looks are the tasks of one upstream that have to be polled once. They have
-// lookers of their own, so that a slow upstream delays nobody else's.
-type looks struct {
-	waiting []*followed
-	running int
-}
-
-// lookersPerUpstream bounds the first polls under way at one upstream.
+// lookersPerUpstream bounds the first polls under way at one upstream, so that a
+// slow one delays nobody else's.
 const lookersPerUpstream = 16
 
+func newLooks() *schedule.Queue[*followed] {
+	return schedule.New(schedule.Rules[*followed]{Slots: func(string) int { return lookersPerUpstream }})
+}
+
 // lookLater has the tasks polled once: what is known already is not published
-// again. The lock is held.
+// again.
 func (w *Service) lookLater(tasks ...*followed) {
 	for _, t := range tasks {
-		l := w.looks[t.Upstream]
-		if l == nil {
-			l = &looks{}
-			w.looks[t.Upstream] = l
-		}
-		l.waiting = append(l.waiting, t)
+		key := w.vault.secret.Sum("webhooks", "look", t.hook.id, string(t.Key[:]))
+		w.looks.Add(schedule.Call[*followed]{Key: key, Lane: t.Upstream, Owner: t.Partition, Due: time.Now(), Value: t}) // what there is no room for, sweep finds
 	}
-	w.pokeLooker()
 }
 
-// look has lookers poll the tasks of new webhooks once, and goes through all of
-// them now and then.
+// look polls the tasks of new webhooks once.
 func (w *Service) look(ctx context.Context) {
-	var lookers sync.WaitGroup
-	defer lookers.Wait()
-	sweep := time.NewTicker(lookEvery)
-	defer sweep.Stop()
-	for {
-		w.mu.Lock()
-		for upstream, l := range w.looks {
-			for range min(lookersPerUpstream, l.running+len(l.waiting)) - l.running {
-				l.running++
-				lookers.Go(func() { w.roots.Run("first looks", func() { w.lookAll(ctx, upstream, l) }) })
-			}
-		}
-		w.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.looking:
-		case <-sweep.C:
-			w.sweep(ctx)
-		}
-	}
-}
-
-// lookAll looks at what waits in l until nothing does.
-func (w *Service) lookAll(ctx context.Context, upstream string, l *looks) {
-	for {
-		w.mu.Lock()
-		if len(l.waiting) == 0 || ctx.Err() != nil {
-			if l.running--; l.running == 0 && len(l.waiting) == 0 && w.looks[upstream] == l {
-				delete(w.looks, upstream)
-			}
-			w.mu.Unlock()
-			return
-		}
-		t := l.waiting[0]
-		l.waiting = l.waiting[1:]
-		w.mu.Unlock()
-		w.lookAt(ctx, t)
-	}
+	w.looks.Run(ctx, func(f func()) { go w.roots.Run("first look", f) }, w.lookAt)
 }
 
 // lookAt polls t and takes the answer for news.
-func (w *Service) lookAt(ctx context.Context, t *followed) {
-	defer w.roots.Recover("first look")
+func (w *Service) lookAt(ctx context.Context, t *followed, _ time.Duration) {
 	w.follow(t)
 	w.mu.RLock()
 	credential, done := t.hook.credentials[t.Upstream], t.done
@@ -114,6 +67,20 @@ func (w *Service) lookAt(ctx context.Context, t *followed) {
 	case a.Problem.Type == problem.TaskGone: // Lost is told once that is sure
 	default:
 		w.Lost(&t.Key, a.Problem)
+	}
+}
+
+// sweeps goes through the tasks that are not done, now and then.
+func (w *Service) sweeps(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.sweep(ctx)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"pollux/providers/strictyaml"
 	"pollux/proxy/egress"
 	"pollux/proxy/poller"
+	"pollux/proxy/poller/schedule"
 	"pollux/proxy/problem"
 	"pollux/proxy/roots"
 )
@@ -103,6 +104,7 @@ type Service struct {
 	metrics  *metrics
 	roots    *roots.Roots
 	settings atomic.Pointer[Settings]
+	looks    *schedule.Queue[*followed] // first polls
 
 	mu       sync.RWMutex // guards what follows
 	byID     map[string]*webhook
@@ -111,14 +113,12 @@ type Service struct {
 	rooms    map[cache.ID]*room
 	open     int // tasks that are not done
 	queue    queue
-	fresh    []freshDelivery   // to be stored, then sent
-	looks    map[string]*looks // by upstream
+	fresh    []freshDelivery // to be stored, then sent
 	bodies   openPayloads
 	ended    []*delivery // given up outside of an attempt, to be stored
 	releases []func()    // of watches that are not needed any more
 	dirty    map[*webhook]struct{}
 	news     chan struct{} // of capacity 1: there is something fresh, to release or dirty
-	looking  chan struct{} // of capacity 1: there are looks
 }
 
 // freshDelivery is a message that was not stored yet.
@@ -136,7 +136,7 @@ func New(engine Engine, outbox cache.Outbox, secret *cache.Secret, resume Resume
 	w := &Service{
 		engine: engine, outbox: outbox, vault: vault{secret}, resume: resume, log: log,
 		byID: map[string]*webhook{}, byKey: map[cache.ID][]*followed{}, sent: map[string]*delivery{}, rooms: map[cache.ID]*room{},
-		queue: newQueue(), dirty: map[*webhook]struct{}{}, news: make(chan struct{}, 1), looking: make(chan struct{}, 1), looks: map[string]*looks{},
+		queue: newQueue(), dirty: map[*webhook]struct{}{}, news: make(chan struct{}, 1), looks: newLooks(),
 	}
 	w.shared, _ = outbox.(shared)
 	w.changes.ids, w.changes.wake = map[string]struct{}{}, make(chan struct{}, 1)
@@ -192,7 +192,7 @@ func (st *Settings) closeIdle() {
 // returned. What is not sent by then is after the next start.
 func (w *Service) Run(ctx context.Context) {
 	var children sync.WaitGroup
-	for what, loop := range map[string]func(context.Context){"sending webhooks": w.dispatch, "news for webhooks": w.work, "first looks": w.look, "webhooks of other replicas": w.keepUp} {
+	for what, loop := range map[string]func(context.Context){"sending webhooks": w.dispatch, "news for webhooks": w.work, "first looks": w.look, "sweep of webhooks": w.sweeps, "webhooks of other replicas": w.keepUp} {
 		children.Go(func() { w.roots.Keep(ctx.Done(), what, func() { loop(ctx) }) })
 	}
 	children.Wait()
@@ -210,9 +210,8 @@ func (w *Service) Run(ctx context.Context) {
 	w.releases = nil
 }
 
-// poke wakes the worker, pokeLooker the looker.
-func (w *Service) poke()       { wake(w.news) }
-func (w *Service) pokeLooker() { wake(w.looking) }
+// poke wakes the worker.
+func (w *Service) poke() { wake(w.news) }
 
 func wake(c chan struct{}) {
 	select {
