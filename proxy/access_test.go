@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"pollux/providers/strictyaml"
 	"pollux/proxy/access"
 	"pollux/proxy/wire"
 )
@@ -14,7 +15,7 @@ import (
 func withClients(c *Config) {
 	_, hash := access.NewKey()
 	c.Clients = []access.ClientConfig{
-		{Name: "other", Key: hash, Upstreams: []string{"*"}, Scopes: []string{access.ScopeRead}},
+		{Name: "other", Key: strictyaml.Secret(hash), Upstreams: []string{"*"}, Scopes: []string{access.ScopeRead}},
 		{Name: "all", Key: "key-all", Upstreams: []string{"*"}, Scopes: []string{access.ScopeRead, access.ScopeSubmit, access.ScopeFleet, access.ScopePurge}},
 		{Name: "reader", Key: "key-reader", Upstreams: []string{"held"}, Scopes: []string{access.ScopeRead}},
 	}

@@ -90,7 +90,7 @@ func (v *validation) clients(clients []access.ClientConfig) {
 			v.Add(at+".name", "is used twice")
 		}
 		names[c.Name] = true
-		switch hash, err := access.ParseKey(c.Key); {
+		switch hash, err := access.ParseKey(string(c.Key)); {
 		case err != nil:
 			v.Add(at+".key", "%v", err)
 		case keys[hash]:

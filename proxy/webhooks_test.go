@@ -15,6 +15,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
+	"pollux/providers/strictyaml"
 	"pollux/proxy/access"
 )
 
@@ -301,7 +302,7 @@ func TestWebhookOwner(t *testing.T) {
 		if name == "purger" {
 			scopes = append(scopes, access.ScopePurge)
 		}
-		clients = append(clients, access.ClientConfig{Name: name, Key: "key-" + name, Upstreams: []string{"held"}, Scopes: scopes})
+		clients = append(clients, access.ClientConfig{Name: name, Key: strictyaml.Secret("key-" + name), Upstreams: []string{"held"}, Scopes: scopes})
 	}
 	var cfg Config
 	h := newHooked(t, func(c *Config) { c.Clients = clients; cfg = *c })

@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"proxy/trace":        {"cache", "normalize"},
 	"proxy/wire":         {"proxy/edge", "proxy/wire/chunked", "proxy/problem", "proxy/trace", "normalize", "providers/strictyaml", "proxy/roots"},
 	"proxy/follow":       {"proxy/problem", "cache", "normalize"},
-	"proxy/access":       {"proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "cache"},
+	"proxy/access":       {"proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/wire", "providers", "providers/strictyaml", "cache"},
 	"proxy/tasks":        {"proxy/access", "proxy/follow", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "cache", "normalize"},
 	"proxy/native":       {"proxy/access", "proxy/poller", "proxy/poller/upstream", "proxy/problem", "proxy/trace", "proxy/wire", "providers", "providers/format", "cache", "normalize"},
 	"proxy/agents":       {"proxy/access", "proxy/follow", "proxy/problem", "proxy/wire", "cache", "normalize"},

@@ -148,7 +148,7 @@ func TestKeyNew(t *testing.T) {
 	// What it prints is indented; under the root it is not.
 	text := strings.ReplaceAll(read(t, file), "\n  ", "\n")
 	text = strings.Replace(text, "  clients:", "clients:", 1)
-	if l, err := load(write(t, "config.yaml", text), noEnvironment); err != nil || len(l.Clients) != 1 || l.Clients[0].Key != hash {
+	if l, err := load(write(t, "config.yaml", text), noEnvironment); err != nil || len(l.Clients) != 1 || string(l.Clients[0].Key) != hash {
 		t.Errorf("what key new prints is no config: %v\n%s", err, text)
 	}
 }

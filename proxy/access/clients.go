@@ -2,7 +2,7 @@ package access
 
 import (
 	"encoding/hex"
-	"log/slog"
+	"pollux/providers/strictyaml"
 	"slices"
 	"strings"
 )
@@ -20,17 +20,11 @@ var Scopes = []string{ScopeRead, ScopeSubmit, ScopeFleet, ScopeWebhooks, ScopePu
 
 // ClientConfig is one holder of a Pollux key.
 type ClientConfig struct {
-	Name      string   `yaml:"name"`
-	Key       string   `yaml:"key"`       // the key, or its hash as printed by "pollux key new"; never printed
-	Upstreams []string `yaml:"upstreams"` // names, or "*"
-	Scopes    []string `yaml:"scopes"`    // read, submit, fleet, webhooks, purge
+	Name      string            `yaml:"name"`
+	Key       strictyaml.Secret `yaml:"key"`       // the key, or its hash as printed by "pollux key new"
+	Upstreams []string          `yaml:"upstreams"` // names, or "*"
+	Scopes    []string          `yaml:"scopes"`    // read, submit, fleet, webhooks, purge
 }
-
-// LogValue keeps the key out of logs.
-func (c ClientConfig) LogValue() slog.Value { return slog.StringValue(c.Name) }
-
-// String keeps the key out of formatted text.
-func (c ClientConfig) String() string { return c.Name }
 
 // Client is one holder of a Pollux key.
 type Client struct {
@@ -42,7 +36,7 @@ type Client struct {
 }
 
 func newClient(c *ClientConfig) (Client, error) {
-	hash, err := ParseKey(c.Key)
+	hash, err := ParseKey(string(c.Key))
 	if err != nil {
 		return Client{}, err
 	}

@@ -105,7 +105,7 @@ func receive(u *upstream.Upstream, h http.Header, rawQuery, body []byte) (provid
 		return providers.Message{}, providers.ErrUnverified
 	}
 	if p.Inbound.JWKS == "" {
-		return p.Receive(h, query, body, signatures.Sender{Secret: u.Config.Inbound.Secret}, time.Now())
+		return p.Receive(h, query, body, signatures.Sender{Secret: string(u.Config.Inbound.Secret)}, time.Now())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keysWait)
 	defer cancel()

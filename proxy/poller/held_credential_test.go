@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/upstream"
 )
 
@@ -17,7 +18,7 @@ import (
 const fileLook = time.Second
 
 // replaceHeld makes Pollux hold another credential.
-func (b *bench) replaceHeld(value string) {
+func (b *bench) replaceHeld(value strictyaml.Secret) {
 	b.t.Helper()
 	b.reload(func(c *upstream.Config) { c.Credential = upstream.CredentialConfig{Value: value} })
 }
@@ -157,7 +158,7 @@ func TestCredentialInHeaders(t *testing.T) {
 		sent = req.Header
 		return reply(404, "{}")
 	}, func(c *upstream.Config) {
-		c.Credential = upstream.CredentialConfig{Headers: map[string]string{"x-api-key": "k", "Authorization": "Bearer b"}}
+		c.Credential = upstream.CredentialConfig{Headers: map[string]strictyaml.Secret{"x-api-key": "k", "Authorization": "Bearer b"}}
 	})
 	b.poll("ours", "resp_1")
 	if sent.Get("X-Api-Key") != "k" || sent.Get("Authorization") != "Bearer b" {

@@ -115,19 +115,19 @@ func (c *Config) Poller() poller.Config {
 func (c *Config) Secrets() []string {
 	var all []string
 	for _, client := range c.Clients {
-		all = append(all, client.Key)
+		all = append(all, string(client.Key))
 	}
 	for _, u := range c.Upstreams {
-		all = append(append(all, u.Credential.Value), u.Proxy.Secrets()...)
+		all = append(append(all, string(u.Credential.Value)), u.Proxy.Secrets()...)
 		if u.Inbound != nil {
-			all = append(all, u.Inbound.Secret)
+			all = append(all, string(u.Inbound.Secret))
 		}
 		for _, value := range u.Credential.Headers {
-			_, token, _ := strings.Cut(value, " ") // after a scheme
-			all = append(all, value, token)
+			_, token, _ := strings.Cut(string(value), " ") // after a scheme
+			all = append(all, string(value), token)
 		}
 		if c := u.Credential.OAuth2; c != nil {
-			all = append(all, c.ClientSecret)
+			all = append(all, string(c.ClientSecret))
 		}
 	}
 	all = append(all, c.Webhooks.Proxy.Secrets()...)

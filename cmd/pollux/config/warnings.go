@@ -28,7 +28,7 @@ func (l *Loaded) warnOfAccess() {
 			"make keys with pollux key new, and list them under clients:", strings.Join(held, ", "), l.Listen))
 	}
 	for i, c := range l.Clients {
-		if !strings.HasPrefix(c.Key, "sha256:") && len(c.Key) < shortKey {
+		if !strings.HasPrefix(string(c.Key), "sha256:") && len(c.Key) < shortKey {
 			l.Warnings = append(l.Warnings, fmt.Sprintf("clients[%d].key, of %s, has fewer than %d characters and can be guessed: make one with pollux key new",
 				i, c.Name, shortKey))
 		}

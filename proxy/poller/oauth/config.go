@@ -3,8 +3,6 @@
 package oauth
 
 import (
-	"fmt"
-	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,13 +10,13 @@ import (
 	"pollux/providers/strictyaml"
 )
 
-// Config is a client, and where it gets its tokens. It never prints.
+// Config is a client, and where it gets its tokens.
 type Config struct {
-	TokenURL     string   `yaml:"token_url"`
-	ClientID     string   `yaml:"client_id"`
-	ClientSecret string   `yaml:"client_secret"`
-	Scopes       []string `yaml:"scopes"`
-	Audience     string   `yaml:"audience"` // "": none is sent
+	TokenURL     string            `yaml:"token_url"`
+	ClientID     string            `yaml:"client_id"`
+	ClientSecret strictyaml.Secret `yaml:"client_secret"`
+	Scopes       []string          `yaml:"scopes"`
+	Audience     string            `yaml:"audience"` // "": none is sent
 }
 
 // Validate returns what is wrong with c, by its keys.
@@ -30,7 +28,7 @@ func (c *Config) Validate() (faults strictyaml.Faults) {
 	} else if u.User != nil || u.Fragment != "" {
 		faults.Add("token_url", "must hold no user-info and no fragment: client_id and client_secret say who asks")
 	}
-	for _, field := range []struct{ key, value string }{{"client_id", c.ClientID}, {"client_secret", c.ClientSecret}} {
+	for _, field := range []struct{ key, value string }{{"client_id", c.ClientID}, {"client_secret", string(c.ClientSecret)}} {
 		if field.value == "" {
 			faults.Add(field.key, "is missing")
 		} else if field.value != strings.TrimSpace(field.value) {
@@ -51,10 +49,3 @@ func (c *Config) Equal(d *Config) bool {
 	return c.TokenURL == d.TokenURL && c.ClientID == d.ClientID && c.ClientSecret == d.ClientSecret &&
 		c.Audience == d.Audience && slices.Equal(c.Scopes, d.Scopes)
 }
-
-const redacted = "[redacted]"
-
-// Format and LogValue keep the secret out of logs and messages.
-func (c Config) Format(s fmt.State, _ rune)   { s.Write([]byte(redacted)) }
-func (c Config) LogValue() slog.Value         { return slog.StringValue(redacted) }
-func (c Config) MarshalText() ([]byte, error) { return []byte(redacted), nil }

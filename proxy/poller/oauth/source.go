@@ -208,7 +208,7 @@ func (s *Source) requested(next token, style oauth2.AuthStyle, failed *Error) {
 // section 2.3.1), and then the other, which is all that some read.
 func (s *Source) ask(ctx context.Context, style oauth2.AuthStyle) (*oauth2.Token, oauth2.AuthStyle, error) {
 	c := clientcredentials.Config{
-		ClientID: s.config.ClientID, ClientSecret: s.config.ClientSecret, TokenURL: s.config.TokenURL, Scopes: s.config.Scopes,
+		ClientID: s.config.ClientID, ClientSecret: string(s.config.ClientSecret), TokenURL: s.config.TokenURL, Scopes: s.config.Scopes,
 		AuthStyle: cmp.Or(style, oauth2.AuthStyleInHeader), EndpointParams: url.Values{},
 	}
 	if s.config.Audience != "" {

@@ -71,13 +71,12 @@ type Config struct {
 
 // CredentialConfig is the word caller, or what Pollux holds: {value: "..."} or
 // {file: path} for a bare key, {headers: {Name: value}} for one of several
-// parts, {oauth2: {...}} for a client that a token server gives tokens. It never
-// prints.
+// parts, {oauth2: {...}} for a client that a token server gives tokens.
 type CredentialConfig struct {
 	Caller  bool
-	Value   string            // bare
-	File    string            // path of a bare one, read again when it changes
-	Headers map[string]string // whole values by header
+	Value   strictyaml.Secret            // bare
+	File    string                       // path of a bare one, read again when it changes
+	Headers map[string]strictyaml.Secret // whole values by header
 	OAuth2  *oauth.Config
 }
 

@@ -56,11 +56,11 @@ func newHeld(cfg CredentialConfig, provider *providers.Provider, secret *cache.S
 	case len(cfg.Headers) > 0:
 		var c providers.Credential
 		for _, name := range slices.Sorted(maps.Keys(cfg.Headers)) {
-			c.Headers = append(c.Headers, providers.Field{Name: textproto.CanonicalMIMEHeaderKey(name), Value: cfg.Headers[name]})
+			c.Headers = append(c.Headers, providers.Field{Name: textproto.CanonicalMIMEHeaderKey(name), Value: string(cfg.Headers[name])})
 		}
 		h.hold(c)
 	default:
-		h.hold(provider.HeldCredential(cfg.Value))
+		h.hold(provider.HeldCredential(string(cfg.Value)))
 	}
 	return h, nil
 }

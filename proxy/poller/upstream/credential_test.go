@@ -9,6 +9,7 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/providers/strictyaml"
 )
 
 // TestAccountCoversEveryHeader: a change of any part is another account, however
@@ -18,18 +19,18 @@ func TestAccountCoversEveryHeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	account := func(headers map[string]string) [16]byte {
+	account := func(headers map[string]strictyaml.Secret) [16]byte {
 		h, err := newHeld(CredentialConfig{Headers: headers}, nil, secret)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return h.current().account
 	}
-	first := account(map[string]string{"X-API-Key": "k", "Authorization": "Bearer b"})
-	if account(map[string]string{"x-api-key": "k", "authorization": "Bearer b"}) != first {
+	first := account(map[string]strictyaml.Secret{"X-API-Key": "k", "Authorization": "Bearer b"})
+	if account(map[string]strictyaml.Secret{"x-api-key": "k", "authorization": "Bearer b"}) != first {
 		t.Error("the case of a name makes another account")
 	}
-	for _, other := range []map[string]string{
+	for _, other := range []map[string]strictyaml.Secret{
 		{"X-API-Key": "K", "Authorization": "Bearer b"}, {"X-API-Key": "k", "Authorization": "Bearer c"}, {"X-API-Key": "k"},
 	} {
 		if account(other) == first {
@@ -66,11 +67,11 @@ func TestHeldFaults(t *testing.T) {
 		credential CredentialConfig
 		fault      string
 	}{
-		"another header":   {CredentialConfig{Headers: map[string]string{"X-Odd": "k"}}, "has no place for X-Odd"},
-		"a control byte":   {CredentialConfig{Headers: map[string]string{"Authorization": "a\x01b"}}, "want printable ASCII"},
+		"another header":   {CredentialConfig{Headers: map[string]strictyaml.Secret{"X-Odd": "k"}}, "has no place for X-Odd"},
+		"a control byte":   {CredentialConfig{Headers: map[string]strictyaml.Secret{"Authorization": "a\x01b"}}, "want printable ASCII"},
 		"no file":          {CredentialConfig{File: "/nonexistent/key"}, "cannot be read"},
 		"nothing":          {CredentialConfig{}, "want visible ASCII"},
-		"as it should be":  {CredentialConfig{Headers: map[string]string{"Authorization": "Bearer k"}}, ""},
+		"as it should be":  {CredentialConfig{Headers: map[string]strictyaml.Secret{"Authorization": "Bearer k"}}, ""},
 		"as always it was": {CredentialConfig{Value: "k"}, ""},
 	} {
 		v := &validation{}

@@ -1,9 +1,6 @@
 package upstream
 
 import (
-	"fmt"
-	"log/slog"
-
 	"pollux/providers/strictyaml"
 	"pollux/proxy/poller/adaptive"
 	"pollux/proxy/poller/oauth"
@@ -26,10 +23,10 @@ func (c *CredentialConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 		return strictyaml.Faults{n.Fault("want caller, or {value: ...} for a credential that Pollux holds")}
 	}
 	var held struct {
-		Value   *string           `yaml:"value"`
-		File    *string           `yaml:"file"`
-		Headers map[string]string `yaml:"headers"`
-		OAuth2  *oauth.Config     `yaml:"oauth2"`
+		Value   *strictyaml.Secret           `yaml:"value"`
+		File    *string                      `yaml:"file"`
+		Headers map[string]strictyaml.Secret `yaml:"headers"`
+		OAuth2  *oauth.Config                `yaml:"oauth2"`
 	}
 	faults := n.Decode(&held)
 	*c = CredentialConfig{Headers: held.Headers, OAuth2: held.OAuth2}
@@ -48,20 +45,6 @@ func (c *CredentialConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	}
 	return faults
 }
-
-const redacted = "[redacted]"
-
-// String, GoString and LogValue keep the credential out of logs and messages.
-func (c CredentialConfig) String() string {
-	if c.Caller {
-		return "caller"
-	}
-	return redacted
-}
-func (c CredentialConfig) GoString() string             { return c.String() }
-func (c CredentialConfig) LogValue() slog.Value         { return slog.StringValue(c.String()) }
-func (c CredentialConfig) Format(s fmt.State, _ rune)   { s.Write([]byte(c.String())) }
-func (c CredentialConfig) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalNode reads an absolute delay, a relative one or both, as in "1s or 10%".
 func (d *Delay) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {

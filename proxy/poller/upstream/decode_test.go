@@ -35,7 +35,7 @@ func TestCredential(t *testing.T) {
 		{"c: caller", "", CredentialConfig{Caller: true}},
 		{"c: {value: ${KEY}}", "", CredentialConfig{Value: "k3y"}},
 		{"c: {file: /run/k}", "", CredentialConfig{File: "/run/k"}},
-		{"c: {headers: {X-A: ${KEY}, X-B: b}}", "", CredentialConfig{Headers: map[string]string{"X-A": "k3y", "X-B": "b"}}},
+		{"c: {headers: {X-A: ${KEY}, X-B: b}}", "", CredentialConfig{Headers: map[string]strictyaml.Secret{"X-A": "k3y", "X-B": "b"}}},
 		{"c: {value: k3y, file: /run/k}", "f:1:4: c: want one of value, file, headers and oauth2", CredentialConfig{Value: "k3y", File: "/run/k"}},
 		{"c: k3y", "f:1:4: c: want caller, or {value: ...} for a credential that Pollux holds", CredentialConfig{}},
 		{"c: {valu: k3y}", "f:1:5: c.valu: unknown key, did you mean value?", CredentialConfig{}},

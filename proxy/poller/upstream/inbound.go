@@ -1,8 +1,6 @@
 package upstream
 
 import (
-	"fmt"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -13,8 +11,8 @@ import (
 // InboundConfig makes an upstream's own messages (its webhooks) welcome.
 type InboundConfig struct {
 	// Secret is what the upstream signs or identifies its messages with; "" for
-	// one that publishes the keys that it signs with. Never printed.
-	Secret string `yaml:"secret"`
+	// one that publishes the keys that it signs with.
+	Secret strictyaml.Secret `yaml:"secret"`
 	// SlowPoll is how often watched tasks are polled while messages come.
 	SlowPoll time.Duration `yaml:"slow_poll"`
 }
@@ -25,11 +23,6 @@ func (c *InboundConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	type plain InboundConfig // without this method, or Decode would come back here
 	return n.Decode((*plain)(c))
 }
-
-// Format and LogValue keep the secret out of logs and messages.
-func (c InboundConfig) Format(s fmt.State, _ rune) { s.Write([]byte(redacted)) }
-
-func (c InboundConfig) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // inbound checks what the config says of an upstream's messages.
 func (v *validation) inbound(c *Config, p *providers.Provider) {
@@ -43,7 +36,7 @@ func (v *validation) inbound(c *Config, p *providers.Provider) {
 		v.Add("inbound.secret", "is missing: what the upstream signs its messages with")
 	case p.Inbound.JWKS != "" && c.Inbound.Secret != "":
 		v.Add("inbound.secret", "must be left out: provider %s publishes the keys that it signs with", p.Name)
-	case p.Inbound.JWKS == "" && !p.Inbound.Usable(c.Inbound.Secret):
+	case p.Inbound.JWKS == "" && !p.Inbound.Usable(string(c.Inbound.Secret)):
 		v.Add("inbound.secret", "is no secret of Standard Webhooks: want base64, after whsec_ as a rule")
 	}
 	if c.Inbound.SlowPoll <= 0 {

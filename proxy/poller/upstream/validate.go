@@ -103,11 +103,11 @@ func (v *validation) credential(c CredentialConfig, p *providers.Provider) {
 		v.Faults = append(v.Faults, c.OAuth2.Validate().Below("credential.oauth2")...)
 	case len(c.Headers) > 0:
 		for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
-			if !printable(c.Headers[name]) {
+			if !printable(string(c.Headers[name])) {
 				v.Add("credential.headers."+name, "want printable ASCII characters, since it travels in a header")
 			}
 		}
-	case !providers.Visible(c.Value):
+	case !providers.Visible(string(c.Value)):
 		v.Add("credential.value", "want visible ASCII characters, since it travels in a header")
 	}
 	if p == nil {

@@ -1,0 +1,16 @@
+package strictyaml
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Secret is a text that nobody may see, such as a key or a password. However it
+// is printed, logged or marshalled, it only says "[redacted]".
+type Secret string
+
+const redacted = "[redacted]"
+
+func (Secret) Format(s fmt.State, _ rune)   { s.Write([]byte(redacted)) }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
