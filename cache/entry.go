@@ -106,6 +106,10 @@ func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Obser
 // Fresh reports whether asking again cannot tell anything new yet.
 func (e *Entry) Fresh(now time.Time) bool { return e.Frozen || now.Before(e.FreshUntil) }
 
+// Settled reports whether e is how its task ended: it has, and its end is not
+// looked at again.
+func (e *Entry) Settled() bool { return e.Terminal && !e.Settling }
+
 // GivesWayTo reports whether next may stand in place of e: it is not older, and
 // nothing replaces a frozen entry within its generation.
 func (e *Entry) GivesWayTo(next *Entry) bool {

@@ -97,7 +97,7 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 			return known, errVoid // forgotten meanwhile, by another process
 		}
 		p.tracker.Learn(known, next)
-		if over(next) && !over(known) {
+		if next.Settled() && (known == nil || !known.Settled()) {
 			p.tracer.Ended(next)
 		}
 	} else if f.entry != nil {
@@ -114,9 +114,6 @@ func (p *Poller) learn(u *upstream.Upstream, rec *record, f fact) (standing *cac
 func staysAlone(known, next *cache.Entry) bool {
 	return known != nil && known.Alone > 0 && known.Generation == next.Generation && (known.Terminal || !next.Terminal)
 }
-
-// over reports whether e has ended, and its end is not looked at again.
-func over(e *cache.Entry) bool { return e != nil && e.Terminal && !e.Settling }
 
 // raise voids whatever was asked before: such polls answer their callers and
 // teach nothing, and the next caller starts another one.

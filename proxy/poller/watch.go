@@ -297,7 +297,7 @@ func (there *watch) next(out outcome, now time.Time) (due time.Time, ended bool)
 	good := out.Entry != nil && out.Cache.Detail < problem.DetailStaleIfError
 	if good {
 		there.failures = 0
-		if out.Entry.Frozen || out.Entry.Terminal && !out.Entry.Settling {
+		if out.Entry.Settled() {
 			return time.Time{}, true
 		}
 		due = out.Entry.FreshUntil

@@ -33,7 +33,7 @@ func (s *Service) serveStream(x *access.Request, t *access.Upstream, part *upstr
 	}
 	last := string(x.Ctx.Request.Header.PeekCanonical(headerLastEventID))
 	seen := a.Entry != nil && last != "" && last == follow.Opaque(o.validator(a.Entry))
-	if over := a.Entry != nil && a.Entry.Terminal && !a.Entry.Settling; over && seen {
+	if over := a.Entry != nil && a.Entry.Settled(); over && seen {
 		end()
 		x.Ctx.SetStatusCode(204) // EventSource stops reconnecting
 		x.SetHeader(wire.HeaderCacheControl, wire.NoStore)
@@ -72,7 +72,7 @@ func (s *Service) follow(w wire.EventWriter, g *access.Grant, f *follow.Follower
 			}
 			last = id
 		}
-		return !news.Entry.Terminal || news.Entry.Settling
+		return !news.Entry.Settled()
 	}
 	if first != nil && !tell(first) {
 		return

@@ -83,7 +83,7 @@ func (w *Service) Published(e *cache.Entry) {
 				w.fresh = append(w.fresh, freshDelivery{d, ev})
 			}
 		}
-		if settled(e) {
+		if e.Settled() {
 			w.finish(t, "")
 		}
 	}

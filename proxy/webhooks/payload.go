@@ -20,15 +20,12 @@ import (
 // at a megabyte.
 const maxDocument = 256 << 10
 
-// settled reports whether e is how its task ended.
-func settled(e *cache.Entry) bool { return e.Frozen || e.Terminal && !e.Settling }
-
 // eventOn is the event that e is for its followers, and what tells it from
 // others of the same task: a task ends once, and may want something again. It
 // is "" if there is nothing to tell.
 func eventOn(e *cache.Entry) (event, occasion string) {
 	switch {
-	case settled(e):
+	case e.Settled():
 		return OnTerminal, ""
 	case e.Status == OnRequiresAction:
 		return OnRequiresAction, strconv.FormatInt(enteredStatus(e).UnixMicro(), 10) + " " + need(e)

@@ -63,7 +63,7 @@ func (u *Upstream) Doubted(e *cache.Entry) {
 // Expiring reports whether e has ended for good but holds what can be used for a
 // while only: it is asked for again when that is over.
 func (u *Upstream) Expiring(e *cache.Entry) bool {
-	return e.Terminal && !e.Frozen && !e.Settling && !u.Provider.Reopenable
+	return e.Settled() && !e.Frozen && !u.Provider.Reopenable
 }
 
 // Expire makes an entry that has ended for good one that expires at a time.
