@@ -132,11 +132,9 @@ func (w *Service) sweep(ctx context.Context) {
 func (w *webhook) lastMoved() time.Time {
 	at := later(w.created, w.barredAt)
 	for _, d := range w.deliveries {
-		if d.created.After(at) {
-			at = d.created
-		}
-		if n := len(d.attempts); n > 0 && d.attempts[n-1].At.After(at) {
-			at = d.attempts[n-1].At
+		at = later(at, d.created)
+		if n := len(d.attempts); n > 0 {
+			at = later(at, d.attempts[n-1].At)
 		}
 	}
 	return at

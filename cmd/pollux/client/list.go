@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -235,12 +236,7 @@ func taskTable(rows []taskRow, now time.Time) *console.Table {
 }
 
 // start is when the task was created, or else when Pollux first saw it.
-func (r *taskRow) start() *time.Time {
-	if r.CreatedAt != nil {
-		return r.CreatedAt
-	}
-	return r.FirstSeen
-}
+func (r *taskRow) start() *time.Time { return cmp.Or(r.CreatedAt, r.FirstSeen) }
 
 func (r *taskRow) statusCell() console.Cell {
 	return console.Cell{Text: console.CleanLine(string(r.Status)), Style: statusStyle(r.Status)}

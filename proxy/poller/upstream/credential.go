@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/textproto"
-	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -135,21 +133,9 @@ func (u *Upstream) heldAccount() [16]byte {
 // readSecret reads a bare key from a regular file, without the blanks around
 // it. Its errors do not hold what the file does.
 func readSecret(path string) (string, error) {
-	info, err := os.Stat(path) // before opening: opening a FIFO would wait for a writer
+	b, err := readRegular(path, maxSecretFile)
 	if err != nil {
-		return "", errors.New("cannot be read: " + errors.Unwrap(err).Error())
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxSecretFile {
-		return "", fmt.Errorf("want a regular file of at most %d bytes", maxSecretFile)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", errors.New("cannot be read: " + errors.Unwrap(err).Error())
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
-	if err != nil {
-		return "", errors.New("cannot be read")
+		return "", err
 	}
 	bare := string(bytes.TrimSpace(b))
 	if !providers.Visible(bare) {

@@ -64,9 +64,7 @@ func (u *Upstream) Spoke(now time.Time) { u.messages.last.Store(instant(now)) }
 // its upstream says when there is news.
 func (u *Upstream) Unhurried(due, now time.Time) time.Time {
 	if c := u.Config.Inbound; c != nil && u.messages.recent(now) {
-		if slow := now.Add(c.SlowPoll); slow.After(due) {
-			return slow
-		}
+		return later(due, now.Add(c.SlowPoll))
 	}
 	return due
 }

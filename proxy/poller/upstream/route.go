@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -46,16 +47,9 @@ const maxCAFile = 1 << 20
 
 // readCAFile reads a file with at least one certificate.
 func readCAFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, errors.New("cannot be read: " + plainCause(err))
-	case !info.Mode().IsRegular() || info.Size() > maxCAFile:
-		return nil, errors.New("want a file of certificates, of at most 1 MiB")
-	}
-	pem, err := os.ReadFile(path)
+	pem, err := readRegular(path, maxCAFile)
 	if err != nil {
-		return nil, errors.New("cannot be read: " + plainCause(err))
+		return nil, err
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, errors.New("holds no certificate that can be read (PEM)")
@@ -63,12 +57,20 @@ func readCAFile(path string) ([]byte, error) {
 	return pem, nil
 }
 
-// plainCause is the reason in err without the path that it repeats.
-func plainCause(err error) string {
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		return e.Err.Error()
+// readRegular reads a regular file that is no larger than most. Its errors hold
+// neither its path nor what it holds.
+func readRegular(path string, most int64) (content []byte, err error) {
+	info, err := os.Stat(path) // before opening: opening a FIFO would wait for a writer
+	if err == nil {
+		if !info.Mode().IsRegular() || info.Size() > most {
+			return nil, fmt.Errorf("want a regular file of at most %d bytes", most)
+		}
+		content, err = os.ReadFile(path)
 	}
-	return err.Error()
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return nil, fmt.Errorf("cannot be read: %w", e.Err)
+	}
+	return content, err
 }
 
 // proxyTo is what stands between here and a URL, nil if nothing does.

@@ -138,7 +138,7 @@ func TestCAFiles(t *testing.T) {
 	for file, want := range map[string]string{
 		filepath.Join(dir, "none.pem"): "cannot be read: no such file or directory",
 		empty:                          "holds no certificate that can be read (PEM)",
-		dir:                            "want a file of certificates, of at most 1 MiB",
+		dir:                            "want a regular file of at most 1048576 bytes",
 	} {
 		if _, err := newRoute(&Config{CAFile: file}); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", filepath.Base(file), err, want)
