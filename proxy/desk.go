@@ -10,6 +10,7 @@ import (
 
 	"pollux/proxy/access"
 	"pollux/proxy/agents"
+	"pollux/proxy/follow"
 	"pollux/proxy/problem"
 	"pollux/proxy/tasks"
 )
@@ -30,15 +31,8 @@ func (s *Server) openDesk(x *access.Request, header *fasthttp.RequestHeader, inH
 	}}
 }
 
-func (d *desk) Wait(ctx context.Context, refs []string, enough func([]agents.Answer) bool) []agents.Answer {
-	answers := make([]agents.Answer, len(refs))
-	take := func(found []tasks.Answer) []agents.Answer {
-		for i := range found {
-			answers[i] = agents.Answer{Entry: found[i].Entry, Problem: found[i].Problem, Unconfirmed: found[i].Unconfirmed, PollAfter: found[i].PollAfter}
-		}
-		return answers
-	}
-	return take(d.server.tasks.Wait(ctx, d.group, refs, func(found []tasks.Answer) bool { return enough(take(found)) }))
+func (d *desk) Wait(ctx context.Context, refs []string, enough func([]follow.Answer) bool) []follow.Answer {
+	return d.server.tasks.Wait(ctx, d.group, refs, enough)
 }
 
 func (d *desk) List(q agents.Query) ([]json.RawMessage, string, *problem.Problem) {

@@ -14,7 +14,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"pollux/cache"
+	"pollux/proxy/follow"
 	"pollux/proxy/problem"
 )
 
@@ -24,7 +24,7 @@ type Tasks interface {
 	// Wait polls refs, then follows them until enough says so of the answers,
 	// which are in the order of refs, or ctx ends. enough is called in one
 	// goroutine, after the first answers and after each change.
-	Wait(ctx context.Context, refs []string, enough func([]Answer) bool) []Answer
+	Wait(ctx context.Context, refs []string, enough func([]follow.Answer) bool) []follow.Answer
 	// List returns rows as GET /v1/tasks has them.
 	List(q Query) (rows []json.RawMessage, next string, p *problem.Problem)
 	// Cancel asks the upstream to cancel the task. It returns nil once the
@@ -32,17 +32,6 @@ type Tasks interface {
 	Cancel(ctx context.Context, ref string) *problem.Problem
 	// Explain is the document of a problem (RFC 9457).
 	Explain(p *problem.Problem) json.RawMessage
-}
-
-// Answer is what is known of one task: Entry, or Problem if nothing is.
-type Answer struct {
-	Entry   *cache.Entry
-	Problem *problem.Problem
-	// Unconfirmed says of a Problem that the task may well be there all the same.
-	Unconfirmed bool
-	// PollAfter is how long it takes until asking again can tell anything new.
-	// It means nothing when the task has ended.
-	PollAfter time.Duration
 }
 
 // Query is a list that is asked for, each member as the query parameter of the

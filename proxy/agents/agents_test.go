@@ -11,22 +11,23 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
+	"pollux/proxy/follow"
 	"pollux/proxy/problem"
 )
 
 // desk plays the rest of the server: tasks by reference, and what happens to
 // them while somebody waits.
 type desk struct {
-	tasks   map[string]Answer
+	tasks   map[string]follow.Answer
 	changes []func(d *desk) // one per second of a wait
 	rows    []json.RawMessage
 	asked   Query
 	refused *problem.Problem // of a cancel
 }
 
-func (d *desk) Wait(ctx context.Context, refs []string, enough func([]Answer) bool) []Answer {
+func (d *desk) Wait(ctx context.Context, refs []string, enough func([]follow.Answer) bool) []follow.Answer {
 	for {
-		answers := make([]Answer, len(refs))
+		answers := make([]follow.Answer, len(refs))
 		for i, ref := range refs {
 			a, ok := d.tasks[ref]
 			if !ok {
@@ -50,17 +51,17 @@ func (d *desk) List(q Query) ([]json.RawMessage, string, *problem.Problem) {
 func (d *desk) Cancel(context.Context, string) *problem.Problem { return d.refused }
 func (d *desk) Explain(p *problem.Problem) json.RawMessage      { return p.AppendJSON(nil, "") }
 
-func running(ref, status, document string) Answer {
+func running(ref, status, document string) follow.Answer {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if document == "" {
 		document = `{"object":"task","status":"` + status + `","progress":{"percent":null,"stage":null,"steps_completed":null,"total_steps":null},` +
 			`"output":{"text":null,"data":null,"messages":null},"required_action":null,"error":null}`
 	}
 	terminal := map[string]bool{"completed": true, "failed": true, "cancelled": true, "timed_out": true, "incomplete": true}[status]
-	return Answer{PollAfter: 2 * time.Second, Entry: &cache.Entry{Ref: ref, Status: status, Terminal: terminal, Document: []byte(document), FirstSeen: at, UpdatedAt: at}}
+	return follow.Answer{PollAfter: 2 * time.Second, Entry: &cache.Entry{Ref: ref, Status: status, Terminal: terminal, Document: []byte(document), FirstSeen: at, UpdatedAt: at}}
 }
 
-func finished(ref, text string) Answer {
+func finished(ref, text string) follow.Answer {
 	return running(ref, "completed", fmt.Sprintf(`{"object":"task","status":"completed","progress":{},"output":{"text":%q,"data":{"a":[1,2.50]},"messages":null},"required_action":null,"error":null}`, text))
 }
 
@@ -104,7 +105,7 @@ func modern(t *testing.T, d *desk, method, name, params string) gjson.Result {
 
 func TestARunningTaskIsSmall(t *testing.T) {
 	ref := "openai/" + strings.Repeat("x", 40)
-	d := &desk{tasks: map[string]Answer{ref: running(ref, "in_progress", "")}}
+	d := &desk{tasks: map[string]follow.Answer{ref: running(ref, "in_progress", "")}}
 	got := ask(t, d, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wait_for_tasks","arguments":{"tasks":["`+ref+`"],"timeout_seconds":0}}}`)
 	if len(got.Raw) >= 400 {
 		t.Errorf("the answer about one running task has %d bytes, want less than 400: %s", len(got.Raw), got.Raw)
@@ -134,7 +135,7 @@ func TestWaiting(t *testing.T) {
 		"one that wants something": {`{"tasks":["c/asks"]}`, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &desk{tasks: map[string]Answer{"a/1": running("a/1", "queued", ""), "a/2": running("a/2", "in_progress", ""),
+			d := &desk{tasks: map[string]follow.Answer{"a/1": running("a/1", "queued", ""), "a/2": running("a/2", "in_progress", ""),
 				"b/ended": finished("b/ended", "hello"), "c/asks": running("c/asks", "requires_action", "")}}
 			got := call(t, d, "wait_for_tasks", test.arguments)
 			if got.Get("structuredContent.done").Bool() != test.done || got.Get("isError").Bool() != test.failed {
@@ -168,7 +169,7 @@ func TestWrongArgumentsAreToldToTheModel(t *testing.T) {
 }
 
 func TestProgressIsTold(t *testing.T) {
-	d := &desk{tasks: map[string]Answer{"a/1": running("a/1", "queued", "")}, changes: []func(*desk){
+	d := &desk{tasks: map[string]follow.Answer{"a/1": running("a/1", "queued", "")}, changes: []func(*desk){
 		func(*desk) {}, // nothing new: nothing is told
 		func(d *desk) { d.tasks["a/1"] = running("a/1", "in_progress", "") },
 		func(d *desk) { d.tasks["a/1"] = finished("a/1", "x") },
@@ -191,7 +192,7 @@ func TestProgressIsTold(t *testing.T) {
 
 func TestOutputsComeInPages(t *testing.T) {
 	long := strings.Repeat("ä€", 5000) // five bytes a pair, so that pages would cut characters
-	d := &desk{tasks: map[string]Answer{"a/1": finished("a/1", long)}}
+	d := &desk{tasks: map[string]follow.Answer{"a/1": finished("a/1", long)}}
 	var read strings.Builder
 	offset := 0
 	for pages := 0; ; pages++ {
@@ -248,7 +249,7 @@ func TestListAndCancel(t *testing.T) {
 
 func TestHandles(t *testing.T) {
 	failed := running("a/failed", "failed", `{"status":"failed","progress":{},"output":{"text":null},"required_action":null,"error":{"code":null,"type":"t","message":"m"}}`)
-	d := &desk{tasks: map[string]Answer{"a/1": running("a/1", "in_progress", ""), "a/failed": failed, "a/ended": finished("a/ended", "hello"),
+	d := &desk{tasks: map[string]follow.Answer{"a/1": running("a/1", "in_progress", ""), "a/failed": failed, "a/ended": finished("a/ended", "hello"),
 		"a/cancelled": running("a/cancelled", "cancelled", ""), "a/asks": running("a/asks", "requires_action", ""),
 		"a/busy": {Problem: &problem.Problem{Type: problem.RateLimited, Status: 429, RetryAfter: 7 * time.Second}},
 		"a/gone": {Problem: &problem.Problem{Type: problem.TaskGone, Status: 410, Detail: "the upstream has lost it"}}}}

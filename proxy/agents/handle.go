@@ -7,6 +7,7 @@ import (
 
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/follow"
 )
 
 // A handle of the Tasks extension is the reference itself, with withOutput
@@ -19,7 +20,7 @@ const withOutput = "#output"
 func (c *Call) handOut(ctx context.Context, ref string, output bool) toolResult {
 	a := c.look(ctx, ref)
 	if a.Problem != nil && !passing(a) {
-		return c.waited(waitArguments{Tasks: []string{ref}}, []Answer{a})
+		return c.waited(waitArguments{Tasks: []string{ref}}, []follow.Answer{a})
 	}
 	id := ref
 	if output {
@@ -32,12 +33,12 @@ func (c *Call) handOut(ctx context.Context, ref string, output bool) toolResult 
 }
 
 // look polls one task without waiting for it.
-func (c *Call) look(ctx context.Context, ref string) Answer {
-	return c.request.Tasks.Wait(ctx, []string{ref}, func([]Answer) bool { return true })[0]
+func (c *Call) look(ctx context.Context, ref string) follow.Answer {
+	return c.request.Tasks.Wait(ctx, []string{ref}, func([]follow.Answer) bool { return true })[0]
 }
 
 // passing reports whether a problem is one that asking later may not meet.
-func passing(a Answer) bool {
+func passing(a follow.Answer) bool {
 	return a.Unconfirmed || a.Problem.Status == 429 || a.Problem.Status >= 500
 }
 
@@ -61,7 +62,7 @@ func (c *Call) taskMethod(ctx context.Context) (any, *rpcError) {
 }
 
 // handle is the state of a task as the extension has it.
-func (c *Call) handle(id, ref string, a Answer) map[string]any {
+func (c *Call) handle(id, ref string, a follow.Answer) map[string]any {
 	h := map[string]any{"taskId": id, "ttlMs": nil}
 	if a.Problem != nil {
 		return c.troubled(h, a)
@@ -71,12 +72,12 @@ func (c *Call) handle(id, ref string, a Answer) map[string]any {
 	switch h["status"] = taskStatus(e); h["status"] {
 	case "working":
 		h["pollIntervalMs"] = max(a.PollAfter, time.Second).Milliseconds()
-		h["statusMessage"] = summary([]Answer{a})
+		h["statusMessage"] = summary([]follow.Answer{a})
 		if e.Status == string(normalize.RequiresAction) {
 			h["statusMessage"] = ref + " requires an action of its caller; get_task shows which"
 		}
 	case "completed":
-		r := c.waited(waitArguments{Tasks: []string{ref}, IncludeOutput: strings.HasSuffix(id, withOutput)}, []Answer{a})
+		r := c.waited(waitArguments{Tasks: []string{ref}, IncludeOutput: strings.HasSuffix(id, withOutput)}, []follow.Answer{a})
 		r.failed = e.Status != string(normalize.Completed)
 		h["result"] = c.content(r)
 	}
@@ -84,7 +85,7 @@ func (c *Call) handle(id, ref string, a Answer) map[string]any {
 }
 
 // troubled is a handle of a task of which nothing can be told now, or any more.
-func (c *Call) troubled(h map[string]any, a Answer) map[string]any {
+func (c *Call) troubled(h map[string]any, a follow.Answer) map[string]any {
 	now := timestamp(time.Now())
 	h["createdAt"], h["lastUpdatedAt"], h["statusMessage"] = now, now, a.Problem.Detail
 	if passing(a) {

@@ -10,6 +10,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"pollux/cache"
+	"pollux/proxy/follow"
 )
 
 // pageSize is how much of an output one answer holds, in bytes.
@@ -63,7 +64,7 @@ func (c *Call) getTask(ctx context.Context, _ func([]byte)) (toolResult, error) 
 	if err := a.check(); err != nil {
 		return toolResult{}, err
 	}
-	answer := c.request.Tasks.Wait(ctx, []string{a.Task}, func([]Answer) bool { return true })[0]
+	answer := c.request.Tasks.Wait(ctx, []string{a.Task}, func([]follow.Answer) bool { return true })[0]
 	if p := answer.Problem; p != nil {
 		return c.problem(a.Task, answer), nil
 	}
@@ -99,7 +100,7 @@ func filtered(object string, kept func(key string, value gjson.Result) bool) []b
 }
 
 // problem is the result of a call about one task that came to a problem.
-func (c *Call) problem(ref string, a Answer) toolResult {
+func (c *Call) problem(ref string, a follow.Answer) toolResult {
 	return toolResult{failed: true, structured: map[string]any{"problem": c.request.Tasks.Explain(a.Problem)},
 		text: ref + ": problem: " + a.Problem.Detail}
 }

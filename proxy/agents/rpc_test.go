@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"pollux/proxy/follow"
 	"testing"
 	"time"
 
@@ -89,7 +90,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, "")
 	f.Add(`[]`, "2024-01-01")
 	f.Fuzz(func(t *testing.T, body, revision string) {
-		d := &desk{tasks: map[string]Answer{"a/1": finished("a/1", "x")}}
+		d := &desk{tasks: map[string]follow.Answer{"a/1": finished("a/1", "x")}}
 		name := gjson.Get(body, "params.name").String() + gjson.Get(body, "params.taskId").String()
 		r := Request{Body: []byte(body), Header: headers(revision, gjson.Get(body, "method").String(), name), Tasks: d, MaxWait: time.Millisecond}
 		c, reply := New("fuzz").Read(r)

@@ -64,7 +64,7 @@ func (c *Call) waitForTasks(ctx context.Context, notify func([]byte)) (toolResul
 	defer cancel()
 	told := c.teller(wait, notify)
 	defer told.stop()
-	answers := c.request.Tasks.Wait(ctx, a.Tasks, func(answers []Answer) bool {
+	answers := c.request.Tasks.Wait(ctx, a.Tasks, func(answers []follow.Answer) bool {
 		told.update(answers)
 		return done(answers, a.Until == "any") || c.request.left()
 	})
@@ -72,7 +72,7 @@ func (c *Call) waitForTasks(ctx context.Context, notify func([]byte)) (toolResul
 }
 
 // waited is the result of a wait.
-func (c *Call) waited(a waitArguments, answers []Answer) toolResult {
+func (c *Call) waited(a waitArguments, answers []follow.Answer) toolResult {
 	r := toolResult{failed: true}
 	results := make([]any, len(answers))
 	var text strings.Builder
@@ -96,7 +96,7 @@ func (c *Call) waited(a waitArguments, answers []Answer) toolResult {
 }
 
 // done reports whether a wait has what it was for.
-func done(answers []Answer, any bool) bool {
+func done(answers []follow.Answer, any bool) bool {
 	return follow.Enough(len(answers), any, func(i int) (open, problem bool) {
 		a := &answers[i]
 		problem = a.Problem != nil
@@ -122,7 +122,7 @@ type taskProblem struct {
 }
 
 // state is the state of a task, and a line of text about it.
-func (c *Call) state(ref string, a *Answer, output bool, text *strings.Builder) *taskState {
+func (c *Call) state(ref string, a *follow.Answer, output bool, text *strings.Builder) *taskState {
 	e := a.Entry
 	s := &taskState{Task: ref, Status: e.Status, Terminal: e.Terminal, Progress: known(e, "progress"), Error: failure(e)}
 	fmt.Fprintf(text, "%s: %s%s\n", ref, e.Status, inWords(s))
@@ -211,7 +211,7 @@ func (t *teller) stop() { t.token = nil }
 
 // update tells of a change, and otherwise, every few seconds, that the wait
 // goes on. progress counts seconds: it must grow with every notification.
-func (t *teller) update(answers []Answer) {
+func (t *teller) update(answers []follow.Answer) {
 	now := time.Now()
 	words := summary(answers)
 	if t.token == nil || words == t.words && now.Sub(t.last) < progressEvery {
@@ -224,7 +224,7 @@ func (t *teller) update(answers []Answer) {
 }
 
 // summary is how far a wait has come, in a few words.
-func summary(answers []Answer) string {
+func summary(answers []follow.Answer) string {
 	over, open := 0, ""
 	for i := range answers {
 		if a := &answers[i]; a.Problem != nil || follow.Over(a.Entry) {

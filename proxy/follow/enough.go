@@ -1,9 +1,24 @@
 package follow
 
 import (
+	"time"
+
 	"pollux/cache"
 	"pollux/normalize"
+	"pollux/proxy/problem"
 )
+
+// Answer is what is known of one of the tasks that somebody waits for: Entry, or
+// Problem if nothing is.
+type Answer struct {
+	Entry   *cache.Entry
+	Problem *problem.Problem
+	// Unconfirmed says of a Problem that the task may well be there all the same.
+	Unconfirmed bool
+	// PollAfter is how long it takes until asking again can tell anything new.
+	// It means nothing when the task has ended.
+	PollAfter time.Duration
+}
 
 // Over reports whether there is nothing more to wait for: the task has ended, or
 // wants something of the caller.

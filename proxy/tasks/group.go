@@ -36,12 +36,6 @@ type Group struct {
 	Span        *trace.Request          // nil is none
 }
 
-// Answer is what is known of one task of a group.
-type Answer struct {
-	poller.Answer
-	PollAfter time.Duration // until asking again can tell anything new; of a task that has not ended
-}
-
 // resolve reads references, and finds who asks for them at each upstream.
 func (g *Group) resolve(scope string, refs []string) ([]access.Reference, map[*access.Upstream]*access.Caller) {
 	all := make([]access.Reference, len(refs))
@@ -56,15 +50,15 @@ func (g *Group) resolve(scope string, refs []string) ([]access.Reference, map[*a
 // Wait polls every task, then follows them until enough says so of the answers,
 // which are in the order of refs, or ctx ends. enough is called after the first
 // answers, after each change, and every second, by one goroutine.
-func (s *Service) Wait(ctx context.Context, g *Group, refs []string, enough func([]Answer) bool) []Answer {
+func (s *Service) Wait(ctx context.Context, g *Group, refs []string, enough func([]follow.Answer) bool) []follow.Answer {
 	all, callers := g.resolve(access.ScopeRead, refs)
 	found := s.pollAll(g, all, callers)
-	answers := make([]Answer, len(found))
-	tell := func() []Answer {
+	answers := make([]follow.Answer, len(found))
+	tell := func() []follow.Answer {
 		now := time.Now()
 		for i := range found {
 			a := &found[i]
-			answers[i] = Answer{Answer: a.Answer}
+			answers[i] = follow.Answer{Entry: a.Entry, Problem: a.Problem, Unconfirmed: a.Unconfirmed}
 			if a.Entry != nil && !a.Entry.Terminal {
 				answers[i].PollAfter = max(a.RetryAfter, a.upstream.RetryAfter(a.part, a.Entry, now))
 			}
