@@ -98,13 +98,10 @@ func (v *validation) clients(clients []access.ClientConfig) {
 		default:
 			keys[hash] = true
 		}
-		if len(c.Scopes) == 0 {
-			v.Add(at+".scopes", "want at least one of %s", strings.Join(access.Scopes, ", "))
-		}
+		known := strings.Join(access.Scopes, ", ")
+		v.Want(len(c.Scopes) > 0, at+".scopes", "at least one of %s", known)
 		for j, scope := range c.Scopes {
-			if !slices.Contains(access.Scopes, scope) {
-				v.Add(fmt.Sprintf("%s.scopes[%d]", at, j), "want one of %s", strings.Join(access.Scopes, ", "))
-			}
+			v.Want(slices.Contains(access.Scopes, scope), fmt.Sprintf("%s.scopes[%d]", at, j), "one of %s", known)
 		}
 		for j, name := range c.Upstreams {
 			if name != "*" && v.upstreams != nil && !slices.Contains(v.upstreams, name) {
@@ -124,17 +121,9 @@ func (v *validation) limits(l *wire.Limits) {
 		{"streams", l.Streams}, {"streams_per_partition", l.StreamsPerPartition},
 		{"waits_per_partition", l.WaitsPerPartition}, {"watched_tasks", l.WatchedTasks},
 	} {
-		if n.value <= 0 {
-			v.Add("limits."+n.key, "want at least 1")
-		}
+		v.Want(n.value >= 1, "limits."+n.key, "at least 1")
 	}
-	if !(l.MissesPerPartition.PerSecond > 0) {
-		v.Add("limits.misses_per_partition.per_second", "want more than 0")
-	}
-	if l.Wait <= 0 {
-		v.Add("limits.wait", "want a duration such as 60s")
-	}
-	if l.RequestHeaderBytes < 4<<10 || l.RequestHeaderBytes > 1<<20 {
-		v.Add("limits.request_header_bytes", "want 4KiB to 1MiB")
-	}
+	v.Want(l.MissesPerPartition.PerSecond > 0, "limits.misses_per_partition.per_second", "more than 0")
+	v.Want(l.Wait > 0, "limits.wait", "a duration such as 60s")
+	v.Want(l.RequestHeaderBytes >= 4<<10 && l.RequestHeaderBytes <= 1<<20, "limits.request_header_bytes", "4KiB to 1MiB")
 }

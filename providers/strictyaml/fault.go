@@ -50,6 +50,13 @@ func (fs *Faults) Add(key, format string, args ...any) {
 	*fs = append(*fs, Fault{Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
+// Want notes what is wanted of the value of key unless it is so.
+func (fs *Faults) Want(so bool, key, what string, args ...any) {
+	if !so {
+		fs.Add(key, "want "+what, args...)
+	}
+}
+
 // Below returns fs with their keys below key.
 func (fs Faults) Below(key string) Faults {
 	fs = slices.Clone(fs)

@@ -70,12 +70,8 @@ func (c *Config) Validate() (faults strictyaml.Faults) {
 			faults.Add("proxy", "%v", err)
 		}
 	}
-	if c.Timeout <= 0 {
-		faults.Add("timeout", "want more than 0")
-	}
-	if c.GiveUpAfter <= 0 {
-		faults.Add("give_up_after", "want more than 0")
-	}
+	faults.Want(c.Timeout > 0, "timeout", "more than 0")
+	faults.Want(c.GiveUpAfter > 0, "give_up_after", "more than 0")
 	return faults
 }
 

@@ -39,9 +39,7 @@ func (v *validation) inbound(c *Config, p *providers.Provider) {
 	case p.Inbound.JWKS == "" && !p.Inbound.Usable(string(c.Inbound.Secret)):
 		v.Add("inbound.secret", "is no secret of Standard Webhooks: want base64, after whsec_ as a rule")
 	}
-	if c.Inbound.SlowPoll <= 0 {
-		v.Add("inbound.slow_poll", "want more than 0")
-	}
+	v.Want(c.Inbound.SlowPoll > 0, "inbound.slow_poll", "more than 0")
 }
 
 // messagesLast is for how long an upstream that has sent a message is taken for

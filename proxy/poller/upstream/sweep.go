@@ -16,9 +16,7 @@ func (v *validation) sweep(c *Config, p *providers.Provider) {
 	case c.Sweep > 0 && p != nil && p.Sweep == nil:
 		v.Add("sweep", "provider %s knows no listing that tells about many tasks", p.Name)
 	}
-	if c.SweepAtLeast < 1 {
-		v.Add("sweep_at_least", "want at least 1")
-	}
+	v.Want(c.SweepAtLeast >= 1, "sweep_at_least", "at least 1")
 }
 
 // Sweeps reports whether a listing of u may tell about a task of which e is

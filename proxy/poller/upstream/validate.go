@@ -103,9 +103,7 @@ func (v *validation) credential(c CredentialConfig, p *providers.Provider) {
 		v.Faults = append(v.Faults, c.OAuth2.Validate().Below("credential.oauth2")...)
 	case len(c.Headers) > 0:
 		for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
-			if !printable(string(c.Headers[name])) {
-				v.Add("credential.headers."+name, "want printable ASCII characters, since it travels in a header")
-			}
+			v.Want(printable(string(c.Headers[name])), "credential.headers."+name, "printable ASCII characters, since it travels in a header")
 		}
 	case !providers.Visible(string(c.Value)):
 		v.Add("credential.value", "want visible ASCII characters, since it travels in a header")
@@ -143,22 +141,14 @@ func (v *validation) durations(c *Config) {
 		{"freshness.not_found", c.Freshness.NotFound}, {"freshness.reopenable", c.Freshness.Reopenable},
 		{"min_interval", c.MinInterval}, {"reauthorize", c.Reauthorize},
 	} {
-		if d.value <= 0 {
-			v.Add(d.key, "want more than 0")
-		}
+		v.Want(d.value > 0, d.key, "more than 0")
 	}
-	if c.StaleIfError < 0 {
-		v.Add("stale_if_error", "want 0 or more")
-	}
-	if c.ReauthorizeGrace != nil && *c.ReauthorizeGrace < 0 {
-		v.Add("reauthorize_grace", "want 0 or more")
-	}
+	v.Want(c.StaleIfError >= 0, "stale_if_error", "0 or more")
+	v.Want(c.ReauthorizeGrace == nil || *c.ReauthorizeGrace >= 0, "reauthorize_grace", "0 or more")
 }
 
 func (v *validation) schedule(c *Config) {
-	if !slices.Contains([]string{"fixed", "vendor", "adaptive"}, c.Schedule) {
-		v.Add("schedule", "want fixed, vendor or adaptive")
-	}
+	v.Want(slices.Contains([]string{"fixed", "vendor", "adaptive"}, c.Schedule), "schedule", "fixed, vendor or adaptive")
 	for _, d := range []struct {
 		key   string
 		value Delay
@@ -167,66 +157,36 @@ func (v *validation) schedule(c *Config) {
 			v.Add(d.key, "want more than 0")
 		}
 	}
-	if c.GroupBy == "" {
-		v.Add("group_by", "want the name of a member of the document, such as model")
-	}
+	v.Want(c.GroupBy != "", "group_by", "the name of a member of the document, such as model")
 }
 
 func (v *validation) breaker(c *Config) {
 	b := &c.Breaker
-	for _, n := range []struct {
-		key   string
-		value int
-	}{{"failures", b.Failures}, {"minimum", b.Minimum}, {"probes", b.Probes}} {
-		if n.value < 1 {
-			v.Add("breaker."+n.key, "want at least 1")
-		}
-	}
+	v.Want(b.Failures >= 1, "breaker.failures", "at least 1")
+	v.Want(b.Minimum >= 1, "breaker.minimum", "at least 1")
+	v.Want(b.Probes >= 1, "breaker.probes", "at least 1")
 	// In a shorter window, requests that time out would leave it before there
 	// are enough of them to open the breaker.
 	if b.Window < 3*c.Timeout {
 		v.Add("breaker.window", "want at least 3 times the timeout, %s", 3*c.Timeout)
-	} else if b.Window <= 0 {
-		v.Add("breaker.window", "want more than 0")
+	} else {
+		v.Want(b.Window > 0, "breaker.window", "more than 0")
 	}
-	if !(b.Ratio > 0 && b.Ratio <= 1) {
-		v.Add("breaker.ratio", "want more than 0 and at most 1")
-	}
-	if b.OpenFor <= 0 {
-		v.Add("breaker.open_for", "want more than 0")
-	}
-	if b.OpenForMax < b.OpenFor {
-		v.Add("breaker.open_for_max", "want at least open_for")
-	}
+	v.Want(b.Ratio > 0 && b.Ratio <= 1, "breaker.ratio", "more than 0 and at most 1")
+	v.Want(b.OpenFor > 0, "breaker.open_for", "more than 0")
+	v.Want(b.OpenForMax >= b.OpenFor, "breaker.open_for_max", "at least open_for")
 }
 
 func (v *validation) limits(c *Config) {
 	if r := c.Rate; r != nil {
-		if r.Requests < 1 {
-			v.Add("rate.requests", "want at least 1")
-		}
-		if r.Per <= 0 {
-			v.Add("rate.per", "want more than 0")
-		}
-		if r.Burst < 0 {
-			v.Add("rate.burst", "want 0 or more")
-		}
+		v.Want(r.Requests >= 1, "rate.requests", "at least 1")
+		v.Want(r.Per > 0, "rate.per", "more than 0")
+		v.Want(r.Burst >= 0, "rate.burst", "0 or more")
 	}
-	for _, n := range []struct {
-		key   string
-		value int
-	}{{"max_in_flight", c.MaxInFlight}, {"max_forwards", c.MaxForwards}, {"max_forwards_per_partition", c.MaxForwardsPerPartition}} {
-		if n.value < 1 {
-			v.Add(n.key, "want at least 1")
-		}
-	}
-	if c.ForwardRate < 0 {
-		v.Add("forward_rate", "want 0 or more")
-	}
-	if c.ForwardGrace < 0 {
-		v.Add("forward_grace", "want 0 or more")
-	}
-	if c.MaxResponseBytes < 1 {
-		v.Add("max_response_bytes", "want at least 1")
-	}
+	v.Want(c.MaxInFlight >= 1, "max_in_flight", "at least 1")
+	v.Want(c.MaxForwards >= 1, "max_forwards", "at least 1")
+	v.Want(c.MaxForwardsPerPartition >= 1, "max_forwards_per_partition", "at least 1")
+	v.Want(c.ForwardRate >= 0, "forward_rate", "0 or more")
+	v.Want(c.ForwardGrace >= 0, "forward_grace", "0 or more")
+	v.Want(c.MaxResponseBytes >= 1, "max_response_bytes", "at least 1")
 }
