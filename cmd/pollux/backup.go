@@ -49,7 +49,7 @@ func exportOf(c config.Store) (cache.Export, error) {
 	case "sqlite":
 		return sqlite.Export(c.Path), nil
 	case "postgres":
-		return postgres.Export(c.Address), nil
+		return postgres.Export(string(c.Address)), nil
 	}
 	return nil, fmt.Errorf("store.driver: %s keeps nothing", c.Driver)
 }

@@ -133,7 +133,7 @@ func openStore(ctx context.Context, c config.Store, secret *cache.Secret, keep k
 		return cache.None{}, nil
 	case "postgres":
 		version, _ := buildVersion()
-		db, err := postgres.Open(ctx, postgres.Config{Address: c.Address, Notify: c.Notify, Retention: time.Duration(c.Retention), Version: version, Keep: keep}, secret, log.Logger)
+		db, err := postgres.Open(ctx, postgres.Config{Address: string(c.Address), Notify: c.Notify, Retention: time.Duration(c.Retention), Version: version, Keep: keep}, secret, log.Logger)
 		if err != nil {
 			return nil, err // and not db, which would be a store that is not nil
 		}

@@ -36,11 +36,11 @@ type Cache struct {
 
 // Store is the durable tier.
 type Store struct {
-	Driver    string    `yaml:"driver"`  // sqlite | postgres | none
-	Path      string    `yaml:"path"`    // of the database of sqlite; the store key lies beside it
-	Address   string    `yaml:"address"` // of the database of postgres, with its password
-	Notify    string    `yaml:"notify"`  // of postgres: auto | listen | table
-	Retention Retention `yaml:"retention"`
+	Driver    string            `yaml:"driver"`  // sqlite | postgres | none
+	Path      string            `yaml:"path"`    // of the database of sqlite; the store key lies beside it
+	Address   strictyaml.Secret `yaml:"address"` // of the database of postgres, with its password
+	Notify    string            `yaml:"notify"`  // of postgres: auto | listen | table
+	Retention Retention         `yaml:"retention"`
 }
 
 // Retention is how long the store keeps a document after it last changed.
@@ -131,8 +131,8 @@ func (c *Config) Secrets() []string {
 		}
 	}
 	all = append(all, c.Webhooks.Proxy.Secrets()...)
-	if password := postgres.Password(c.Store.Address); password != "" {
-		all = append(all, c.Store.Address, password)
+	if password := postgres.Password(string(c.Store.Address)); password != "" {
+		all = append(all, string(c.Store.Address), password)
 	}
 	return all
 }

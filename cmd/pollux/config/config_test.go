@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -161,6 +162,36 @@ func TestNoConfigFile(t *testing.T) {
 	}
 	if l.Log.Level != "warn" || time.Duration(l.Store.Retention) != 24*time.Hour || len(l.Upstreams) != len(want) {
 		t.Errorf("config.yaml gives %+v", l.Config)
+	}
+}
+
+// TestNoSecretPrints has a config with every kind of secret printed in all ways.
+func TestNoSecretPrints(t *testing.T) {
+	l, err := load(write(t, "config.yaml", `{
+	"clients": [{"name": "ci", "key": "plx_canary-client-key-of-enough-length", "upstreams": ["*"], "scopes": ["read"]}],
+	"upstreams": {
+		"a": {"provider": "github-actions", "base_url": "http://127.0.0.1:1", "credential": {"value": "canary-value"}, "inbound": {"secret": "canary-inbound-of-enough-length"}, "proxy": "http://u:canary-proxy@127.0.0.1:1"},
+		"b": {"provider": "slurm", "base_url": "http://127.0.0.1:1", "credential": {"headers": {"X-SLURM-USER-NAME": "canary-name", "X-SLURM-USER-TOKEN": "canary-token"}}},
+		"c": {"provider": "databricks", "base_url": "http://127.0.0.1:1", "credential": {"oauth2": {"token_url": "http://127.0.0.1:1/t", "client_id": "id", "client_secret": "canary-oauth"}}}
+	},
+	"webhooks": {"proxy": "http://u:canary-webhooks@127.0.0.1:1"},
+	"store": {"driver": "postgres", "address": "postgres://u:canary-address@127.0.0.1/p"}
+}`), nothingSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, err := json.Marshal(l.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := fmt.Sprintf("%v %+v %#v %s", l.Config, l.Config, l.Config, rendered)
+	for _, secret := range l.Secrets() {
+		if secret != "" && strings.Contains(all, secret) {
+			t.Errorf("the config prints %q", secret)
+		}
+	}
+	if n := len(l.Secrets()); n < 9 || strings.Contains(all, "canary") {
+		t.Errorf("%d secrets are known, and others print: %s", n, all)
 	}
 }
 
