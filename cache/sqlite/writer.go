@@ -18,8 +18,8 @@ const (
 	// linger is how long a transaction that nobody waits for is held open for more:
 	// what is in it is in memory, and lists wait for it.
 	linger = 20 * time.Millisecond
-	// pace is the time between two transactions while several callers wait for each:
-	// one costs some 0.3 ms of CPU and an fsync, a row that shares it 0.05 ms.
+	// pace is the time between two transactions while a crowd waits for each: one
+	// costs some 0.3 ms of CPU and an fsync, a row that shares it 0.05 ms.
 	pace = 3 * time.Millisecond
 	// versionsAhead is how far beyond a version, microseconds of the clock, the file
 	// has the largest: it is written once in so long and not with every transaction.

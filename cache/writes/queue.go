@@ -19,6 +19,9 @@ const (
 	// maxStates bounds the partitions whose state waits to be written, which
 	// only grows while no write succeeds.
 	maxStates = 1 << 16
+	// crowd is how many callers have to wait for one batch for the next to be held
+	// open for more of them: fewer would share less than they wait for.
+	crowd = 4
 )
 
 // Write is one change on its way to the store.
@@ -38,10 +41,10 @@ type Queue[W Write] struct {
 
 	bytes atomic.Int64 // values in Ops that nobody waits for
 
-	// Of the last batch, Gather's own: when it was closed, and whether several
-	// callers waited for it.
-	closed time.Time
-	crowd  bool
+	// Of the last batch, Gather's own: when it was closed, and whether a crowd
+	// waited for it.
+	closed  time.Time
+	crowded bool
 
 	mu sync.Mutex // guards what follows
 	// states are to be written with the next batch, the newest of each
@@ -50,9 +53,9 @@ type Queue[W Write] struct {
 }
 
 // New returns an empty queue. A batch that nobody waits for stays open for linger,
-// for more to come. One that follows on a batch for which several callers waited
-// stays open until pace after that was closed: where several wait there are more to
-// come, who share what a transaction costs whatever is in it.
+// for more to come. One that follows on a batch for which a crowd of callers waited
+// stays open until pace after that was closed: there are more to come, who share
+// what a transaction costs whatever is in it.
 func New[W Write](linger, pace time.Duration) *Queue[W] {
 	return &Queue[W]{linger: linger, pace: pace, Ops: make(chan W, maxQueued), Wake: make(chan struct{}, 1), states: map[cache.ID]cache.PartitionState{}}
 }
@@ -97,10 +100,10 @@ func (q *Queue[W]) Gather(batch []W, most, mostBytes int, stop <-chan struct{}) 
 	for _, w := range batch {
 		count(w)
 	}
-	defer func() { q.closed, q.crowd = time.Now(), callers > 1 }()
+	defer func() { q.closed, q.crowded = time.Now(), callers >= crowd }()
 	var more <-chan time.Time // until when the batch is held open
 	hold := len(batch) > 0
-	if callers > 0 && q.crowd {
+	if callers > 0 && q.crowded {
 		select {
 		case <-time.After(time.Until(q.closed.Add(q.pace))):
 		case <-stop:

@@ -112,29 +112,31 @@ func TestGatherPaces(t *testing.T) {
 				t.Errorf("%d callers share a batch that was open for %v, want %d and %v", len(batch), got, callers, wait)
 			}
 		}
-		caller := write{1, true}
-		q.Ops <- caller
-		gather(0, 1)
-		q.Ops <- caller // right after one who was alone
-		q.Ops <- caller
-		gather(0, 2)
+		come := func(callers int) {
+			for range callers {
+				q.Ops <- write{1, true}
+			}
+		}
+		come(crowd - 1)
+		gather(0, crowd-1)
+		come(crowd) // right after a few
+		gather(0, crowd)
 		time.Sleep(time.Millisecond)
-		q.Ops <- caller // a crowd goes on
+		come(1) // a crowd goes on
 		go func() {
 			time.Sleep(time.Millisecond)
-			q.Ops <- caller
+			come(crowd)
 			time.Sleep(2 * time.Millisecond)
-			q.Ops <- caller
+			come(1)
 		}()
-		gather(2*time.Millisecond, 2)
+		gather(2*time.Millisecond, crowd+1)
 		gather(3*time.Millisecond, 1) // and is over
-		q.Ops <- caller
+		come(1)
 		gather(0, 1)
-		q.Ops <- caller
-		q.Ops <- caller
-		gather(0, 2)
+		come(crowd)
+		gather(0, crowd)
 		close(stop)
-		q.Ops <- caller
+		come(1)
 		gather(0, 1)
 	})
 }
