@@ -252,6 +252,7 @@ func TestHandles(t *testing.T) {
 	d := &desk{tasks: map[string]follow.Answer{"a/1": running("a/1", "in_progress", ""), "a/failed": failed, "a/ended": finished("a/ended", "hello"),
 		"a/cancelled": running("a/cancelled", "cancelled", ""), "a/asks": running("a/asks", "requires_action", ""),
 		"a/busy": {Problem: &problem.Problem{Type: problem.RateLimited, Status: 429, RetryAfter: 7 * time.Second}},
+		"a/new":  {Problem: &problem.Problem{Type: problem.TaskNotFound, Status: 404}, Unconfirmed: true},
 		"a/gone": {Problem: &problem.Problem{Type: problem.TaskGone, Status: 410, Detail: "the upstream has lost it"}}}}
 	got := modern(t, d, "tools/call", "wait_for_tasks", `"name":"wait_for_tasks","arguments":{"tasks":["a/1"],"include_output":true},`).Get("result")
 	if got.Get("resultType").String() != "task" || got.Get("taskId").String() != "a/1#output" || got.Get("ttlMs").Type != gjson.Null ||
@@ -259,7 +260,7 @@ func TestHandles(t *testing.T) {
 		t.Errorf("wait_for_tasks on one task = %s, want a handle", got.Raw)
 	}
 	for id, want := range map[string]string{"a/1": "working", "a/failed": "completed", "a/ended#output": "completed", "a/cancelled": "cancelled",
-		"a/asks": "working", "a/busy": "working", "a/gone": "failed"} {
+		"a/asks": "working", "a/busy": "working", "a/new": "working", "a/gone": "failed"} {
 		got := modern(t, d, "tasks/get", id, `"taskId":"`+id+`",`).Get("result")
 		if got.Get("status").String() != want || got.Get("resultType").String() != "complete" || got.Get("taskId").String() != id {
 			t.Errorf("tasks/get %s = %s, want %s", id, got.Raw, want)

@@ -50,7 +50,7 @@ func (c *Call) taskMethod(ctx context.Context) (any, *rpcError) {
 	}
 	ref := strings.TrimSuffix(c.params.TaskID, withOutput)
 	a := c.look(ctx, ref)
-	if a.Problem != nil && (a.Problem.Status == 400 || a.Problem.Status == 404) { // one that was known is 410 once it is lost
+	if a.Problem != nil && !passing(a) && (a.Problem.Status == 400 || a.Problem.Status == 404) { // one that was known is 410 once it is lost
 		return nil, &rpcError{Code: codeInvalidParams, Message: "there is no such task"}
 	}
 	if c.method != "tasks/get" {
