@@ -61,7 +61,11 @@ func (fs *Faults) Want(so bool, key, what string, args ...any) {
 func (fs Faults) Below(key string) Faults {
 	fs = slices.Clone(fs)
 	for i := range fs {
-		fs[i].Key = strings.TrimSuffix(key+"."+fs[i].Key, ".")
+		if below := fs[i].Key; below != "" {
+			fs[i].Key = key + "." + below
+		} else {
+			fs[i].Key = key
+		}
 	}
 	return fs
 }

@@ -5,8 +5,9 @@ import (
 	"log/slog"
 )
 
-// Secret is a text that nobody may see, such as a key or a password. However it
-// is printed, logged or marshalled, it only says "[redacted]".
+// Secret is a text that nobody may see, such as a key or a password. Printed, logged
+// or marshalled it only says "[redacted]". In a struct that another one points to it
+// needs that struct's help, and in an unexported field none helps.
 type Secret string
 
 const redacted = "[redacted]"

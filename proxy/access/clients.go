@@ -2,9 +2,10 @@ package access
 
 import (
 	"encoding/hex"
-	"pollux/providers/strictyaml"
 	"slices"
 	"strings"
+
+	"pollux/providers/strictyaml"
 )
 
 // Scopes a client may hold.

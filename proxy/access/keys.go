@@ -6,8 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"pollux/providers"
 	"strings"
+
+	"pollux/providers"
 )
 
 // KeyHash is SHA-256 of a Pollux key. Keys are random, so a plain hash cannot

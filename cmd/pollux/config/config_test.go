@@ -184,7 +184,10 @@ func TestNoSecretPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := fmt.Sprintf("%v %+v %#v %s", l.Config, l.Config, l.Config, rendered)
+	all := string(rendered)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d"} {
+		all += fmt.Sprintf(verb, l.Config)
+	}
 	for _, secret := range l.Secrets() {
 		if secret != "" && strings.Contains(all, secret) {
 			t.Errorf("the config prints %q", secret)

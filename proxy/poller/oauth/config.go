@@ -3,6 +3,7 @@
 package oauth
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,6 +19,10 @@ type Config struct {
 	Scopes       []string          `yaml:"scopes"`
 	Audience     string            `yaml:"audience"` // "": none is sent
 }
+
+// Format keeps the secret out of what is printed: behind a pointer in a struct, fmt
+// asks no member for its own.
+func (c Config) Format(s fmt.State, verb rune) { c.ClientSecret.Format(s, verb) }
 
 // Validate returns what is wrong with c, by its keys.
 func (c *Config) Validate() (faults strictyaml.Faults) {

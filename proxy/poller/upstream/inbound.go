@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,10 @@ func (c *InboundConfig) UnmarshalNode(n *strictyaml.Node) strictyaml.Faults {
 	type plain InboundConfig // without this method, or Decode would come back here
 	return n.Decode((*plain)(c))
 }
+
+// Format keeps the secret out of what is printed: behind a pointer in a struct, fmt
+// asks no member for its own.
+func (c InboundConfig) Format(s fmt.State, verb rune) { c.Secret.Format(s, verb) }
 
 // inbound checks what the config says of an upstream's messages.
 func (v *validation) inbound(c *Config, p *providers.Provider) {
