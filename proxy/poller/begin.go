@@ -192,7 +192,8 @@ func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
 	}
 	switch {
 	case e != nil:
-		e.ObservedAt, e.FreshUntil, e.LookedAt = g.ObservedAt, g.FreshUntil, asked
+		observedAt(e, g)
+		e.LookedAt = asked
 		f.known, _ = p.learn(u, f.rec, fact{entry: e, stored: true})
 	case void:
 		f.known, _ = p.learn(u, f.rec, fact{absent: &absence{generation: g.Generation, elsewhere: true, why: forgotten}})
@@ -204,7 +205,7 @@ func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
 			next := *known
 			next.LookedAt = asked
 			if !known.Missing && g.FreshUntil.After(known.FreshUntil) && !known.Frozen {
-				next.ObservedAt, next.FreshUntil = g.ObservedAt, g.FreshUntil
+				observedAt(&next, g)
 			}
 			return &next, false
 		}
@@ -213,6 +214,15 @@ func (p *Poller) takeIn(f *flight, g *cache.Grant, asked time.Time) {
 		}
 		f.known, _ = p.learn(u, f.rec, fact{revise: confirmed, basis: f.known, stored: true})
 	}
+}
+
+// observedAt takes the times of the last answer into e, which brought nothing else.
+// If that is not the one e came with, what the upstream asked for then is over.
+func observedAt(e *cache.Entry, g *cache.Grant) {
+	if g.ObservedAt.Sub(e.ObservedAt) > time.Millisecond { // a column has microseconds
+		e.Asked = 0
+	}
+	e.ObservedAt, e.FreshUntil = g.ObservedAt, g.FreshUntil
 }
 
 // shared says that a was had from somebody else's poll, if f waited for one.

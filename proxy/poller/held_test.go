@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pollux/cache"
 	"pollux/proxy/poller/upstream"
 )
 
@@ -157,8 +158,8 @@ func TestRetryAfterThroughRestart(t *testing.T) {
 		b := newBenchOver(t, store, "vessl", answer)
 		ask := b.request("a", "job1")
 		for range 2 {
-			if a := b.Poll(t.Context(), ask); b.entry(a).FreshUntil.Sub(time.Now()) != 20*time.Second {
-				t.Errorf("no-cache %v: fresh for %v, want the 20s that are left", ask.NoCache, a.Entry.FreshUntil.Sub(time.Now()))
+			if a := b.Poll(t.Context(), ask); time.Until(b.entry(a).FreshUntil) != 20*time.Second {
+				t.Errorf("no-cache %v: fresh for %v, want the 20s that are left", ask.NoCache, time.Until(a.Entry.FreshUntil))
 			}
 			ask.NoCache = true
 		}
@@ -357,4 +358,17 @@ func TestHeldWhileSuspended(t *testing.T) {
 		}
 		b.wantPolls(before + 1)
 	})
+}
+
+// TestWishIsOfItsAnswer: where the store has a later answer that brought nothing
+// new, what the upstream asked for with the one before does not hold.
+func TestWishIsOfItsAnswer(t *testing.T) {
+	at := time.Now()
+	for later, want := range map[time.Duration]time.Duration{0: time.Hour, time.Microsecond: time.Hour, time.Second: 0} {
+		e := &cache.Entry{ObservedAt: at, FreshUntil: at.Add(time.Hour), Asked: time.Hour}
+		g := &cache.Grant{ObservedAt: at.Add(later), FreshUntil: at.Add(2 * time.Hour)}
+		if observedAt(e, g); e.Asked != want || !e.ObservedAt.Equal(g.ObservedAt) || !e.FreshUntil.Equal(g.FreshUntil) {
+			t.Errorf("%v later: asked to be left alone for %v, want %v", later, e.Asked, want)
+		}
+	}
 }

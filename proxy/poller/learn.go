@@ -15,7 +15,8 @@ import (
 
 // persistUnchanged is how old the store's copy of an unchanged task may get, so
 // that a restart does not make answers look much older than they are. What the
-// upstream asked for after one is to be kept through it, from persistWish on.
+// upstream asked for after one is to be kept through it, from persistWish on, where
+// the store has the time of an answer nowhere else.
 const (
 	persistUnchanged = 2 * time.Minute
 	persistWish      = 30 * time.Second
@@ -244,7 +245,7 @@ func (p *Poller) persist(known, e *cache.Entry, report *cache.Report) (*cache.En
 		return e, nil
 	}
 	if !e.Terminal || raised && e.Stored && !changed {
-		if changed || old || raised || e.Asked >= persistWish {
+		if _, alone := p.store.(*cache.Solo); changed || old || raised || alone && e.Asked >= persistWish {
 			e.PersistedAt = e.ObservedAt
 			r.Entry, r.Lost = e, p.onLost
 		}
