@@ -32,11 +32,15 @@ func newLooks() *schedule.Queue[*followed] {
 }
 
 // lookLater has the tasks polled once: what is known already is not published
-// again.
+// again. The lock is held.
 func (w *Service) lookLater(tasks ...*followed) {
 	for _, t := range tasks {
+		owner := t.Partition
+		if t.request != nil { // whatever is selected with the credential
+			owner = t.request.Partition.Credential().ID
+		}
 		key := w.vault.secret.Sum("webhooks", "look", t.hook.id, string(t.Key[:]))
-		w.looks.Add(schedule.Call[*followed]{Key: key, Lane: t.Upstream, Owner: t.Partition, Due: time.Now(), Value: t}) // what there is no room for, sweep finds
+		w.looks.Add(schedule.Call[*followed]{Key: key, Lane: t.Upstream, Owner: owner, Due: time.Now(), Value: t}) // what there is no room for, sweep finds
 	}
 }
 
