@@ -50,7 +50,7 @@ type rule struct {
 // Result is a task document and what is known beside it.
 type Result struct {
 	Task        Task
-	UnknownWord bool // the native word is not in the provider file, nor does a rule say what it is
+	UnknownWord bool // the native word is not in the provider file
 	Settled     bool // settle.until holds; false if there is none
 	WantsResult bool // result.when holds; false if there is none
 
@@ -160,7 +160,6 @@ func (m *Mapping) judge(e *evaluation, r *Result, traces *[]FieldTrace) (native 
 		}
 		if holds {
 			o = o.override(rule.set)
-			r.UnknownWord = r.UnknownWord && rule.set.Status == ""
 			break
 		}
 	}

@@ -37,7 +37,7 @@ type Verdict struct {
 	Kind        Kind
 	Task        normalize.Task // when Answered; Upstream, Provider and UpdatedAt are the caller's to fill
 	Settled     bool           // when Answered and the file has settle.until: it holds
-	UnknownWord bool           // the file does not say what the native word means
+	UnknownWord bool           // the native word is not in the file
 	WantsResult bool           // when Answered: the task's result is to be asked for, see ResultRequest
 	ResultLink  string         // when WantsResult and the file has result.link: where; "" if the answer has none
 	Expires     time.Time      // when Answered and terminal: when what the answer holds can be used no more; zero: see ExpiresAt
