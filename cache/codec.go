@@ -54,16 +54,13 @@ var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 // times lose their monotonic reading. Of how long a running task is fresh, what the
 // upstream asked for is: the rest only the process knows that asked.
 func (s *Secret) SealEntry(e *Entry) []byte {
-	least := minZstd
+	least, fresh := minZstd, e.FreshUntil
 	if !e.Terminal {
-		least = minZstdOpen
-		wished := *e
-		wished.FreshUntil = earlier(e.FreshUntil, e.ObservedAt.Add(e.Asked))
-		e = &wished
+		least, fresh = minZstdOpen, earlier(e.FreshUntil, e.ObservedAt.Add(e.Asked))
 	}
 	c := scratches.Get().(*scratch)
 	defer c.release()
-	c.plain = appendEntry(append(slices.Grow(c.plain[:0], int(e.Size())), numberedPlain), e)
+	c.plain = appendEntry(append(slices.Grow(c.plain[:0], int(e.Size())), numberedPlain), e, fresh)
 	return s.Seal(nil, &e.Partition, &e.Key, c.pack(least))
 }
 
@@ -157,7 +154,7 @@ func (c *scratch) pack(least int) []byte {
 	if len(c.plain) < least {
 		return c.plain
 	}
-	c.packed = zstdEncoder().EncodeAll(c.plain[1:], append(c.packed[:0], numberedZstd))
+	c.packed = zstdEncoder().EncodeAll(c.plain[1:], append(slices.Grow(c.packed[:0], len(c.plain)/2), numberedZstd))
 	if len(c.packed) >= len(c.plain) {
 		return c.plain
 	}

@@ -132,17 +132,17 @@ func TestSealPartition(t *testing.T) {
 // FuzzDecodeEntry decodes anything without a panic, and whatever it accepts
 // survives another round.
 func FuzzDecodeEntry(f *testing.F) {
-	full := appendEntry(nil, fullEntry())
+	full := appendEntry(nil, fullEntry(), time.Now())
 	f.Add(full)
 	f.Add(full[:len(full)/2])
-	f.Add(appendEntry(nil, &Entry{}))
+	f.Add(appendEntry(nil, &Entry{}, time.Time{}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := decodeEntry(b, true)
 		if err != nil {
 			return
 		}
-		again, err := decodeEntry(appendEntry(nil, e), true)
+		again, err := decodeEntry(appendEntry(nil, e, e.FreshUntil), true)
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Errorf("decodeEntry(%q) = %+v, and after another round %+v, %v", b, e, again, err)
 		}
@@ -150,8 +150,8 @@ func FuzzDecodeEntry(f *testing.F) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	f.Add((&scratch{plain: appendEntry([]byte{numberedPlain}, fullEntry())}).pack(minZstd))
-	f.Add(appendEntry([]byte{numberedPlain}, &Entry{}))
+	f.Add((&scratch{plain: appendEntry([]byte{numberedPlain}, fullEntry(), time.Now())}).pack(minZstd))
+	f.Add(appendEntry([]byte{numberedPlain}, &Entry{}, time.Time{}))
 	f.Add([]byte{packedZstd})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		plain, _, err := unpack(b)

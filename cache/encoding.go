@@ -20,9 +20,9 @@ const (
 )
 
 // appendEntry appends the encoding of e: flags, then every member in a fixed
-// order, strings and lists after their length. Key and Partition are left out,
-// the seal is bound to them. A change of this order needs a new packed* value.
-func appendEntry(b []byte, e *Entry) []byte {
+// order, strings and lists after their length, with fresh for its FreshUntil. Key
+// and Partition are left out, the seal is bound to them. A change of this order needs a new packed* value.
+func appendEntry(b []byte, e *Entry, fresh time.Time) []byte {
 	var flags uint64
 	for i, set := range [...]bool{e.Terminal, e.Frozen, e.Settling, e.Missing, e.Gone, e.Submitted} {
 		if set {
@@ -40,7 +40,7 @@ func appendEntry(b []byte, e *Entry) []byte {
 	} {
 		b = appendText(b, s)
 	}
-	for _, t := range [...]time.Time{e.CreatedAt, e.CompletedAt, e.UpdatedAt, e.FirstSeen, e.ObservedAt, e.FreshUntil} {
+	for _, t := range [...]time.Time{e.CreatedAt, e.CompletedAt, e.UpdatedAt, e.FirstSeen, e.ObservedAt, fresh} {
 		b = appendTime(b, t)
 	}
 	b = appendHistory(appendTexts(b, e.Values), e.History)
