@@ -57,7 +57,7 @@ func (m *Mapping) readWord(d *document) (w nativeWord, err error) {
 		w.Status = cmp.Or(m.other, Unknown)
 	}
 	if w.known && w.native == w.word {
-		w.native = w.word
+		w.native = w.word // the file's own string
 	} else {
 		w.native = strings.Clone(w.native)
 	}

@@ -25,7 +25,7 @@ var kinds = []struct {
 }
 
 // again is how many tasks are asked about in turns, so that none is twice in a
-// second, however fast the machine.
+// second: more than any of the servers can ask in one.
 const again = 30_000
 
 // misses compares polls that reach the upstream, over 16 connections: of tasks
