@@ -12,6 +12,7 @@ import (
 	"pollux/cmd/pollux/config"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
+	"pollux/proxy/roots"
 )
 
 const (
@@ -137,15 +138,6 @@ func (k *learned) run(ctx context.Context) {
 	if k.shared != nil {
 		every = shareLearnedEvery
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	defer k.save()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			k.save()
-		}
-	}
+	roots.Every(ctx, every, k.save)
 }

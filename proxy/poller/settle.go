@@ -10,6 +10,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/poller/schedule"
 	"pollux/proxy/poller/upstream"
+	"pollux/proxy/roots"
 )
 
 // settleSlack is how long after its time a settling poll may be late before a
@@ -135,20 +136,13 @@ func (q *unstored) list() []*cache.Entry {
 }
 
 func (p *Poller) retryUnstored(ctx context.Context) {
-	tick := time.NewTicker(retryEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			for _, e := range p.unstored.list() {
-				if !p.storeAgain(e) {
-					break // the store is still sick: no use trying them all
-				}
+	roots.Every(ctx, retryEvery, func() {
+		for _, e := range p.unstored.list() {
+			if !p.storeAgain(e) {
+				break // the store is still sick: no use trying them all
 			}
 		}
-	}
+	})
 }
 
 // storeAgain stores e if it is still what is known of its task. It reports

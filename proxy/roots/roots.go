@@ -3,6 +3,7 @@
 package roots
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -45,6 +46,20 @@ func (r *Roots) Keep(stop <-chan struct{}, what string, f func()) {
 		case <-time.After(again):
 		case <-stop:
 			return
+		}
+	}
+}
+
+// Every calls f each time that so long has passed, until ctx ends.
+func Every(ctx context.Context, pause time.Duration, f func()) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"pollux/cache"
 	"pollux/proxy/poller/schedule"
 	"pollux/proxy/problem"
+	"pollux/proxy/roots"
 )
 
 const (
@@ -76,16 +77,7 @@ func (w *Service) lookAt(ctx context.Context, t *followed, _ time.Duration) {
 
 // sweeps goes through the tasks that are not done, now and then.
 func (w *Service) sweeps(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			w.sweep(ctx)
-		}
-	}
+	roots.Every(ctx, lookEvery, func() { w.sweep(ctx) })
 }
 
 // sweep finds what no news told of: tasks whose watch could not begin, answers
