@@ -175,15 +175,15 @@ func TestOnePayloadPerEvent(t *testing.T) {
 	}
 }
 
-// slowTasks answers polls of one upstream when told to.
+// slowTasks holds some of the polls until told otherwise.
 type slowTasks struct {
 	*tasks
-	slow string
+	slow func(r *poller.Request) bool
 	hold chan struct{}
 }
 
 func (s *slowTasks) Poll(ctx context.Context, r poller.Request) poller.Answer {
-	if r.Upstream.Name == s.slow {
+	if s.slow(&r) {
 		select {
 		case <-s.hold:
 		case <-ctx.Done():
@@ -192,39 +192,56 @@ func (s *slowTasks) Poll(ctx context.Context, r poller.Request) poller.Answer {
 	return s.tasks.Poll(ctx, r)
 }
 
-// TestFirstLooksOfUpstreams: hundreds of webhooks of a slow upstream do not delay
-// the first look of another's.
-func TestFirstLooksOfUpstreams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &receivers{answer: always(200)}
-		g := newRig(t, &cache.MemoryOutbox{}, r)
-		defer g.stop()
-		hold := make(chan struct{})
-		g.Service.engine = &slowTasks{tasks: g.tasks, slow: "slow", hold: hold}
-		defer close(hold)
-		g.Service.resume = func(task *Task, c providers.Credential) (*poller.Request, bool) {
-			r := g.request(task, c)
-			r.Upstream = &upstream.Upstream{Name: task.Upstream}
-			return r, true
-		}
-		one := func(name string, key cache.ID) {
-			task := Task{Ref: name + "/x", Upstream: name, Values: []string{"x"}, Key: key, Partition: cache.ID{0xff}}
-			req := *g.request(&task, testCredential)
-			req.Upstream = &upstream.Upstream{Name: name}
-			if _, _, why := g.Register(t.Context(), g.settings.Load(), Registration{URL: receiverURL, On: []string{OnTerminal}, Tasks: []Task{task}, Requests: []poller.Request{req}}); why != nil {
-				t.Fatal((*problem.Problem)(why))
-			}
-		}
-		for i := range 320 {
-			one("slow", cache.ID{1, byte(i), byte(i >> 8)})
-		}
-		g.tasks.mu.Lock()
-		g.tasks.known[cache.ID{2}] = ended(2, "completed")
-		g.tasks.mu.Unlock()
-		one("quick", cache.ID{2})
-		synctest.Wait()
-		if n := len(r.messages()); n != 1 {
-			t.Errorf("%d messages, want that of the other upstream's task, which had ended", n)
-		}
-	})
+// TestFirstLooks: hundreds of webhooks whose tasks are slow to ask for do not delay
+// the first look of another upstream's, nor of another credential's, whatever the
+// many select with theirs.
+func TestFirstLooks(t *testing.T) {
+	other := cache.ID{2}
+	for name, c := range map[string]struct {
+		upstream   string // of the other task
+		selections byte   // partitions of the credential with the many
+		slow       func(r *poller.Request) bool
+	}{
+		"of another upstream":   {"quick", 1, func(r *poller.Request) bool { return r.Upstream.Name == "slow" }},
+		"of another credential": {"slow", 32, func(r *poller.Request) bool { return r.Key != other }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &receivers{answer: always(200)}
+				g := newRig(t, &cache.MemoryOutbox{}, r)
+				defer g.stop()
+				hold := make(chan struct{})
+				g.Service.engine = &slowTasks{tasks: g.tasks, slow: c.slow, hold: hold}
+				defer close(hold)
+				many := &upstream.Partition{ID: cache.ID{0xff}}
+				request := func(task *Task, c providers.Credential) *poller.Request {
+					r := g.request(task, c)
+					if r.Upstream = (&upstream.Upstream{Name: task.Upstream}); task.Key != other {
+						r.Partition.Under(many)
+					}
+					return r
+				}
+				g.Service.resume = func(task *Task, c providers.Credential) (*poller.Request, bool) { return request(task, c), true }
+				register := func(upstream string, key, partition cache.ID) {
+					task := Task{Ref: upstream + "/x", Upstream: upstream, Values: []string{"x"}, Key: key, Partition: partition}
+					if _, _, why := g.Register(t.Context(), g.settings.Load(), Registration{URL: receiverURL, On: terminal(),
+						Tasks: []Task{task}, Requests: []poller.Request{*request(&task, testCredential)}}); why != nil {
+						t.Fatal((*problem.Problem)(why))
+					}
+				}
+				for i := range 320 {
+					register("slow", cache.ID{1, byte(i), byte(i >> 8)}, cache.ID{0xff, 1 + byte(i)%c.selections})
+				}
+				synctest.Wait()
+				g.tasks.mu.Lock()
+				g.tasks.known[other] = ended(2, "completed")
+				g.tasks.mu.Unlock()
+				register(c.upstream, other, cache.ID{0xfe})
+				synctest.Wait()
+				if n := len(r.messages()); n != 1 {
+					t.Errorf("%d messages, want that of the other's task, which had ended", n)
+				}
+			})
+		})
+	}
 }
