@@ -87,28 +87,31 @@ func (p *Parser) Created(c *format.Create, escapedPath, query, request []byte, h
 }
 
 // Affected returns the reference of the stored task that a forwarded request
-// may change: one that cancels it, continues it, or is listed under touch. It
-// is false for every other request.
+// may change: one that cancels it, continues it, deletes it where it is polled,
+// or is listed under touch. It is false for every other request. A request may
+// look like a create besides: those of some files have any path.
 func (p *Parser) Affected(method, escapedPath, query, body []byte) (Reference, bool) {
-	if c := p.Create(method, escapedPath); c != nil {
-		if c.Continues == "" || normalize.CheckBody(body) != nil {
-			return Reference{}, false
+	if c := p.Create(method, escapedPath); c != nil && c.Continues != "" && normalize.CheckBody(body) == nil {
+		if id, ok := nameAt(body, c.Continues); ok && id != "" {
+			return p.created(c, escapedPath, query, body, id, nil)
 		}
-		id, ok := nameAt(body, c.Continues)
-		if !ok {
-			return Reference{}, false
-		}
-		return p.created(c, escapedPath, query, body, id, nil)
 	}
-	if a := p.provider.Cancel; a != nil {
-		if r, ok := p.acts(&a.Request, a.Body, method, escapedPath, query, body); ok {
+	if a := p.provider.Cancel; a != nil && string(method) == a.Request.Method {
+		if r, ok := p.acts(&a.Request, a.Body, escapedPath, query, body); ok {
 			return r, true
 		}
 	}
 	for i := range p.provider.Touch {
-		if r, ok := p.acts(&p.provider.Touch[i], nil, method, escapedPath, query, body); ok {
+		t := &p.provider.Touch[i]
+		if string(method) != t.Method {
+			continue
+		}
+		if r, ok := p.acts(t, nil, escapedPath, query, body); ok {
 			return r, true
 		}
+	}
+	if string(method) == http.MethodDelete {
+		return p.acts(&p.provider.Poll.Request, nil, escapedPath, query, body)
 	}
 	return Reference{}, false
 }
@@ -141,12 +144,12 @@ func (p *Parser) created(c *format.Create, escapedPath, query, request []byte, i
 	return v.Reference(), true
 }
 
-// acts matches a request about one task: its parameters are in the path, the
-// query, and the members of the body that fields names as {param}.
-func (p *Parser) acts(r *template.Request, fields template.Body, method, escapedPath, query, body []byte) (Reference, bool) {
+// acts matches a request about one task, whatever its method: its parameters are
+// in the path, the query, and the members of the body that fields names as {param}.
+func (p *Parser) acts(r *template.Request, fields template.Body, escapedPath, query, body []byte) (Reference, bool) {
 	var v View
 	v.reset(len(p.fixed), len(escapedPath)+len(query))
-	if string(method) != r.Method || !r.MatchPath(escapedPath, p.setter(&v)) || !p.scope(&v, query) {
+	if !r.MatchPath(escapedPath, p.setter(&v)) || !p.scope(&v, query) {
 		return Reference{}, false
 	}
 	if len(fields) > 0 && normalize.CheckBody(body) == nil {

@@ -136,6 +136,16 @@ func TestAffected(t *testing.T) {
 		{"shannon resumes", "shannon", "POST", "/api/v1/tasks/t/resume", "", "", "t"},
 		{"shannon streams", "shannon", "GET", "/api/v1/tasks/t/stream", "", "", ""},
 		{"vessl relays", "vessl", "POST", "/request/x", "", "{}", ""},
+		{"Google cancels, where any path may create", "google-lro", "POST", "/v1/operations/op1:cancel", "", "{}", "op1"},
+		{"Google creates", "google-lro", "POST", "/v1/projects/p/things", "", "{}", ""},
+		{"Google forgets", "google-lro", "DELETE", "/v1/operations/op1", "", "", "op1"},
+		{"OpenAI deletes", "openai", "DELETE", "/responses/r", "", "", "r"},
+		{"GitHub deletes", "github-actions", "DELETE", "/repos/o/r/actions/runs/7", "", "", "o|r|7"},
+		{"GitHub deletes a run's logs", "github-actions", "DELETE", "/repos/o/r/actions/runs/7/logs", "", "", ""},
+		{"Databricks repairs", "databricks", "POST", "/api/2.1/jobs/runs/repair", "", `{"run_id":7,"rerun_all_failed_tasks":true}`, "7"},
+		{"A2A continues", "a2a", "POST", "/message:send", "", `{"message":{"taskId":"t1"}}`, "t1"},
+		{"A2A continues as a stream", "a2a", "POST", "/message:stream", "", `{"message":{"taskId":"t1"}}`, "t1"},
+		{"orq continues as a stream", "orq", "POST", "/v2/agents/a/stream-task", "", `{"task_id":"01K6"}`, "a|01K6"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
