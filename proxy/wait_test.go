@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,6 +103,33 @@ func TestWaitRidesOutFailingPolls(t *testing.T) {
 	a := f.do("GET", vesslTask+"?wait=30", "", vesslKey)
 	if a.StatusCode != 200 || !strings.Contains(a.body, `"completed"`) {
 		t.Errorf("after an outage: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// TestWaitAtItsDeadlineInAnOutage: an old answer says why it is old, and when
+// asking again can tell more, also to who has waited.
+func TestWaitAtItsDeadlineInAnOutage(t *testing.T) {
+	t.Parallel()
+	f, _ := movingFace(t)
+	f.do("GET", vesslTask, "", vesslKey)
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "40")
+		w.WriteHeader(503)
+	})
+	time.Sleep(600 * time.Millisecond)
+	f.do("GET", vesslTask, "", vesslKey)
+	for what, headers := range map[string][]string{
+		"a poll":         {vesslKey},
+		"a wait":         {vesslKey, "Prefer: wait=1"},
+		"only-if-cached": {vesslKey, "Cache-Control: only-if-cached"},
+	} {
+		a := f.do("GET", vesslTask, "", headers...)
+		if after, _ := strconv.Atoi(a.Header.Get("Retry-After")); after < 30 || a.StatusCode != 200 || !strings.HasSuffix(a.Header.Get("Cache-Status"), "; detail=held") {
+			t.Errorf("%s: %d, Retry-After %d, Cache-Status %s", what, a.StatusCode, after, a.Header.Get("Cache-Status"))
+		}
+	}
+	if got := *f.batch(`{"tasks":["vessl/job1"],"wait":1}`, vesslKey)[0].CacheStatus; !strings.HasSuffix(got, "; detail=held") {
+		t.Errorf("a batch that waits: %s", got)
 	}
 }
 
@@ -338,6 +366,11 @@ func TestBatchWaits(t *testing.T) {
 	a, took := batch(`{"tasks":["vessl/job1","vessl/job2"],"wait":1}`)
 	if took < 900*time.Millisecond || took > 10*time.Second || strings.Count(a.body, "in_progress") < 2 {
 		t.Errorf("a batch whose tasks go on, after %v: %s", took, a.body)
+	}
+	for _, r := range f.batch(`{"tasks":["vessl/job1","vessl/job2"],"wait":3}`, vesslKey) {
+		if *r.Age > 1 {
+			t.Errorf("polled twice a second, an answer is %d s old after a wait", *r.Age)
+		}
 	}
 	if _, took := batch(`{"tasks":["vessl/BAD","vessl/job2"],"wait":1,"until":"any"}`); took < 900*time.Millisecond {
 		t.Errorf("a problem counted as an end for any, after %v", took)

@@ -254,10 +254,42 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 	e := p.known(rec, r)
 	if e != nil && !e.Missing && r.Partition.Authorized(r.Upstream, now) {
 		r.Upstream.Metrics.Hits.Inc()
-		return Answer{Entry: e, Cache: hit(e, now)}
+		return standing(rec, r, e, now)
 	}
 	return Answer{Problem: &problem.Problem{Type: problem.NotCached, Status: http.StatusGatewayTimeout, Upstream: r.Upstream.Name,
 		Detail: "nothing is stored that may be served, and only-if-cached forbids asking"}}
+}
+
+// Standing is the answer to r for who has waited for news of its task and does
+// not ask now. e is the last that was told, and answers where memory has nothing.
+func (p *Poller) Standing(r Request, e *cache.Entry, now time.Time) Answer {
+	if a, ok := p.Cached(r.Upstream, r.Partition, &r.Key, now); ok && a.Entry != nil {
+		return a
+	}
+	if known, ok := p.memory.Get(&r.Key); ok && !known.Missing {
+		e = known
+	}
+	rec := p.records.pin(&r.Key)
+	defer p.records.unpin(rec)
+	return standing(rec, r, e, now)
+}
+
+// standing is the answer that e makes, fresh or not, without a poll: it says what
+// keeps a newer one from being had.
+func standing(rec *record, r Request, e *cache.Entry, now time.Time) Answer {
+	a := Answer{Entry: e, Cache: hit(e, now)}
+	if e.Fresh(now) || !a.Cache.HasTTL {
+		return a
+	}
+	switch failed := rec.held(now); {
+	case r.Partition.Paused(now) > 0:
+		a.Cache.Detail = problem.DetailRateLimited
+	case failed != nil:
+		a.Cache.Detail, a.RetryAfter = problem.DetailHeld, failed.until.Sub(now)
+	case r.Upstream.LeftAlone(r.Partition, now) > 0:
+		a.Cache.Detail = problem.DetailBreakerOpen
+	}
+	return a
 }
 
 // ask sends the poll through pause, breakers and budget, in this order, and

@@ -195,12 +195,11 @@ func (s *Service) awaitAll(ctx context.Context, g *Group, answers []groupAnswer,
 			return p
 		}
 		defer release()
-		if a.Entry != nil {
-			a.Answer = s.told(a.upstream, a.part, a.Entry) // what was told before the following began
-		}
+		s.bringUp(a) // to what was told before the following began
 	}
 	look := time.NewTicker(wire.LookForClient)
 	defer look.Stop()
+waiting:
 	for !enough() {
 		select {
 		case <-wake:
@@ -220,12 +219,24 @@ func (s *Service) awaitAll(ctx context.Context, g *Group, answers []groupAnswer,
 			}
 		case <-look.C:
 		case <-ctx.Done():
-			return nil
+			break waiting
 		case <-s.life.Ending:
-			return nil
+			break waiting
+		}
+	}
+	for i := range answers { // polls that changed nothing are no news, and make an answer younger
+		if a := &answers[i]; !a.finished() {
+			s.bringUp(a)
 		}
 	}
 	return nil
+}
+
+// bringUp brings an answer up to what is known now.
+func (s *Service) bringUp(a *groupAnswer) {
+	if a.Entry != nil {
+		a.Answer = s.engine.Standing(a.request, a.Entry, time.Now())
+	}
 }
 
 // takeNews brings answers up to what their followers were told.
@@ -239,7 +250,7 @@ func (s *Service) takeNews(answers []groupAnswer, followers []*follow.Follower) 
 		case news.Problem != nil:
 			answers[i].Answer = poller.Answer{Problem: news.Problem}
 		default:
-			answers[i].Answer = s.told(answers[i].upstream, answers[i].part, news.Entry)
+			answers[i].Answer = s.engine.Standing(answers[i].request, news.Entry, time.Now())
 		}
 	}
 }

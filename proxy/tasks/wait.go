@@ -10,7 +10,6 @@ import (
 	"pollux/proxy/follow"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
-	"pollux/proxy/problem"
 	"pollux/proxy/wire"
 )
 
@@ -55,7 +54,7 @@ func (s *Service) serveWait(x *access.Request, t *access.Upstream, part *upstrea
 	r := x.PollRequest(t, part, d)
 	a := s.engine.Poll(context.Background(), r)
 	if goesOn(&a) || a.Problem == nil && !satisfied(x, o, a.Entry) {
-		a = s.await(x, t, part, o, r, a, follower, deadline)
+		a = s.await(x, t, o, r, a, follower, deadline)
 	}
 	x.Now = time.Now()
 	o.waited = true
@@ -93,7 +92,7 @@ func (o options) validator(e *cache.Entry) string {
 
 // await follows the task until the caller is satisfied, the deadline passes,
 // the caller leaves or the server shuts down, and returns the latest answer.
-func (s *Service) await(x *access.Request, t *access.Upstream, part *upstream.Partition, o options, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
+func (s *Service) await(x *access.Request, t *access.Upstream, o options, r poller.Request, a poller.Answer, f *follow.Follower, deadline time.Time) poller.Answer {
 	release, p := s.engine.Watch(r)
 	if p != nil {
 		return poller.Answer{Problem: p}
@@ -108,7 +107,7 @@ func (s *Service) await(x *access.Request, t *access.Upstream, part *upstream.Pa
 		if a.Entry == nil {
 			return a
 		}
-		return s.told(t, part, a.Entry)
+		return s.engine.Standing(r, a.Entry, time.Now())
 	}
 	for {
 		select {
@@ -120,7 +119,7 @@ func (s *Service) await(x *access.Request, t *access.Upstream, part *upstream.Pa
 			if news.Problem != nil {
 				return poller.Answer{Problem: news.Problem}
 			}
-			a = s.told(t, part, news.Entry)
+			a = s.engine.Standing(r, news.Entry, time.Now())
 			if satisfied(x, o, a.Entry) {
 				return a
 			}
@@ -138,12 +137,4 @@ func (s *Service) await(x *access.Request, t *access.Upstream, part *upstream.Pa
 			}
 		}
 	}
-}
-
-// told is the answer that e makes now, from memory when it is there.
-func (s *Service) told(t *access.Upstream, part *upstream.Partition, e *cache.Entry) poller.Answer {
-	if a, ok := s.engine.Cached(t.Upstream, part, &e.Key, time.Now()); ok && a.Entry != nil {
-		return a
-	}
-	return poller.Answer{Entry: e, Cache: problem.CacheStatus{Forward: problem.Hit, HasTTL: true, TTL: time.Until(e.FreshUntil)}}
 }

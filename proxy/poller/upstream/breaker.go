@@ -178,6 +178,16 @@ func (u *Upstream) Guard(part *Partition, f func() error) error {
 	return b.run(classified)
 }
 
+// LeftAlone is how long breakers keep the upstream from being asked for part, 0
+// if they do not.
+func (u *Upstream) LeftAlone(part *Partition, now time.Time) time.Duration {
+	wait := u.breaker.wait(now)
+	if b := part.breaker.Load(); b != nil {
+		wait = max(wait, b.wait(now))
+	}
+	return wait
+}
+
 // countedError is an error that the upstream's breaker counts as another.
 type countedError struct{ err, as error }
 

@@ -32,7 +32,7 @@ func (u *Upstream) MaxAge(part *Partition, e *cache.Entry, now time.Time) (maxAg
 // RetryAfter is how long until asking again can tell anything new about a
 // task that has not ended: whole seconds, at least one.
 func (u *Upstream) RetryAfter(part *Partition, e *cache.Entry, now time.Time) time.Duration {
-	wait := max(e.FreshUntil.Sub(now), part.Paused(now), u.breaker.wait(now))
+	wait := max(e.FreshUntil.Sub(now), part.Paused(now), u.LeftAlone(part, now))
 	return time.Duration(max(1, problem.WholeSeconds(wait))) * time.Second
 }
 
