@@ -125,6 +125,24 @@ func TestCreated(t *testing.T) {
 	}
 }
 
+func TestOperationsAreMadeByAnyMethod(t *testing.T) {
+	p := newParser(t, "google-lro", nil)
+	for _, method := range []string{"POST", "PATCH", "PUT", "DELETE"} {
+		path := []byte("/v1/projects/p/things/t")
+		c := p.Create([]byte(method), path)
+		if c == nil {
+			t.Errorf("%s makes nothing", method)
+			continue
+		}
+		if r, ok := p.Created(c, path, nil, nil, nil, []byte(`{"name":"operations/op1"}`)); !ok || r.Values[0] != "op1" {
+			t.Errorf("%s makes %q, %v", method, r.Values, ok)
+		}
+	}
+	if c := p.Create([]byte("GET"), []byte("/v1/operations/op1")); c != nil {
+		t.Error("a poll makes an operation")
+	}
+}
+
 func TestAffected(t *testing.T) {
 	tests := []struct{ name, provider, method, path, query, body, want string }{
 		{"orq continues", "orq", "POST", "/v2/agents/a%2Fb/responses", "", `{"task_id":"01K6","message":{}}`, "a/b|01K6"},
