@@ -27,8 +27,8 @@ func (p *Poller) Forget(key *cache.ID) error {
 // Freshen makes the next poll of the task ask the upstream: after a cancel or
 // a continue passed through, whichever scoping parameters either named. What is
 // known stays as a fallback; a poll under way stores nothing, since it may have
-// asked before. A frozen document stays. A task that is watched is polled at
-// once.
+// asked before. A frozen document settles once more: the upstream may have deleted
+// what it holds, or wiped it. A task that is watched is polled at once.
 func (p *Poller) Freshen(r Request) {
 	p.freshen(r)
 	for _, sibling := range p.siblings(r) {
@@ -40,14 +40,14 @@ func (p *Poller) freshen(r Request) {
 	rec := p.records.pin(&r.Key)
 	defer p.records.unpin(rec)
 	stale := func(known *cache.Entry) (next *cache.Entry, raise bool) {
-		switch {
-		case known == nil:
+		if known == nil {
 			return nil, true
-		case known.Frozen:
-			return nil, false
 		}
 		e := *known
 		e.FreshUntil = time.Now()
+		if e.Frozen {
+			e.Frozen, e.Settling, e.Stored = false, true, false
+		}
 		return &e, true
 	}
 	_, _ = p.learn(r.Upstream, rec, fact{revise: stale, basis: p.known(rec, r)})

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -272,6 +273,54 @@ func TestFreshenAfterContinue(t *testing.T) {
 		b.poll("a", "agent/t1")
 		b.Freshen(b.request("a", "agent/t1"))
 		b.want(b.poll("a", "agent/t1"), "200 in_progress; pollux; fwd=stale; stored")
+	})
+}
+
+// TestFreshenReachesWhatHasEnded: a vendor's DELETE wipes a transcript where it
+// is, and deletes a response that has ended.
+func TestFreshenReachesWhatHasEnded(t *testing.T) {
+	body := func(text string) string { return `{"id":"t1","status":"completed","text":"` + text + `"}` }
+	t.Run("wiped", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "assemblyai", inTurn(body("Smoke."), body("Deleted by user.")))
+			b.want(b.poll("a", "t1"), "200 completed; pollux; fwd=uri-miss; stored")
+			b.Freshen(b.request("a", "t1"))
+			a := b.poll("a", "t1")
+			b.want(a, "200 completed; pollux; fwd=stale; stored")
+			if !bytes.Contains(a.Entry.Document, []byte("Deleted by user.")) {
+				t.Errorf("the document is still %s", a.Entry.Document)
+			}
+			b.want(b.poll("a", "t1"), "200 completed; pollux; hit; detail=terminal")
+			b.wantPolls(2)
+		})
+	})
+	t.Run("deleted", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "assemblyai", func(n int64, _ *http.Request) (*http.Response, error) {
+				if n == 1 {
+					return reply(200, body("Smoke."))
+				}
+				return reply(404, `{"error":"no such transcript"}`)
+			})
+			b.poll("a", "t1")
+			b.Freshen(b.request("a", "t1"))
+			a := b.poll("a", "t1")
+			b.want(a, "200 completed; pollux; fwd=stale; fwd-status=404; detail=gone-upstream")
+			if a.Raw == nil || a.Raw.Code != 404 {
+				t.Error("a native poll does not see what the upstream said")
+			}
+		})
+	})
+	t.Run("not asked again meanwhile", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "assemblyai", inTurn(body("Smoke."), `{"id":"t1","status":"processing"}`))
+			b.poll("a", "t1")
+			b.Freshen(b.request("a", "t1"))
+			time.Sleep(time.Hour)
+			b.wantPolls(1)
+			b.want(b.poll("a", "t1"), "200 completed; pollux; fwd=stale")
+			b.want(b.poll("a", "t1"), "200 completed; pollux; hit; detail=terminal")
+		})
 	})
 }
 
