@@ -52,7 +52,7 @@ Prints commands to try. Needs no key, no network and no other program.`,
 	switch host, _, err := net.SplitHostPort(o.listen); {
 	case o.clients < 1 || o.clients > 1000:
 		return t.Misused(fs, "--clients is from 1 to 1000")
-	case o.length < 0 || o.speed <= 0:
+	case o.length < 0 || !(o.speed > 0): // NaN is a number to package flag
 		return t.Misused(fs, "--for is not negative, --speed more than 0")
 	case o.listen != "" && (err != nil || !wire.LoopbackHost(host)):
 		return t.Misused(fs, "--listen wants an address on loopback such as 127.0.0.1:9090: whoever reaches the demo needs no key")

@@ -38,7 +38,8 @@ While it runs it is controlled under /_sandbox/:
 	var options sandbox.Options
 	fs.Uint64Var(&options.Seed, "seed", 1, "makes ids, courses and faults repeatable")
 	fs.Float64Var(&options.Speed, "speed", 1, "divides every duration: 10 ends a task of a minute after six seconds")
-	faultFlag(fs, &options.Faults)
+	var faults []sandbox.Fault
+	faultFlag(fs, &faults)
 	rateFlag(fs, &options)
 	if _, code, done := t.Parse(fs, args, 0); done {
 		return code
@@ -46,13 +47,26 @@ While it runs it is controlled under /_sandbox/:
 	if _, _, err := net.SplitHostPort(*listen); err != nil {
 		return t.Misused(fs, "--listen wants an address such as 127.0.0.1:8081")
 	}
+	if !(options.Speed > 0) { // NaN is a number to package flag
+		return t.Misused(fs, "--speed wants more than 0")
+	}
 	set, _, err := config.Providers(*file, "", t.Env)
 	if err != nil {
 		return t.Fail("sandbox", err)
 	}
+	for name := range options.Rates {
+		if p := set.Get(name); name != "" && (p == nil || p.Simulation == nil) {
+			return t.Misused(fs, "--rate: no simulated provider %q", name)
+		}
+	}
 	server, err := sandbox.New(set, options)
 	if err != nil {
 		return t.Fail("sandbox", err)
+	}
+	for _, f := range faults {
+		if err := server.AddFault(f); err != nil {
+			return t.Misused(fs, "--%v", err)
+		}
 	}
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestSeedTasks(t *testing.T) {
 
 func TestListFaults(t *testing.T) {
 	clock := newClock()
-	s := newServer(t, builtin(t), Options{Now: clock.now, Faults: []Fault{{Kind: "latency", Delay: 2 * time.Second}}})
+	s := newServer(t, builtin(t), Options{Now: clock.now}, Fault{Kind: "latency", Delay: 2 * time.Second})
 	control(s, "POST", "faults", `{"provider": "orq", "route": "poll", "kind": "503", "ratio": 0.5, "for": "30s"}`)
 	list := func() string { return strings.TrimSpace(control(s, "GET", "faults", "").Body.String()) }
 	clock.pass(10 * time.Second)

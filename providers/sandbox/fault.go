@@ -46,7 +46,7 @@ func (f Fault) validate() error {
 	if code, _ := strconv.Atoi(f.Kind); !slices.Contains(faultKinds, f.Kind) && (code < 400 || code > 599) {
 		return fmt.Errorf("fault: kind is none of %s and no code from 400 to 599", strings.Join(faultKinds, ", "))
 	}
-	if f.Ratio < 0 || f.Ratio > 1 || f.Delay < 0 || f.For < 0 {
+	if !(f.Ratio >= 0 && f.Ratio <= 1) || f.Delay < 0 || f.For < 0 {
 		return fmt.Errorf("fault: ratio is from 0 to 1, delay and for are not negative")
 	}
 	if f.Route != "" && !slices.Contains(kindNames[:], f.Route) {

@@ -105,7 +105,7 @@ func TestFaultsOverASocket(t *testing.T) {
 // A fault of the connection comes after the request was obeyed: what was
 // created exists although its creator never learned of it.
 func TestResetAfterCreate(t *testing.T) {
-	s := newServer(t, builtin(t), Options{Faults: []Fault{{Kind: Reset, Route: "create"}}})
+	s := newServer(t, builtin(t), Options{}, Fault{Kind: Reset, Route: "create"})
 	base, client := listen(t, s)
 	r, _ := http.NewRequestWithContext(t.Context(), "POST", base+"/api/v1/tasks", strings.NewReader(`{"query": "q"}`))
 	r.Header.Set("X-Api-Key", "key")
@@ -119,7 +119,7 @@ func TestResetAfterCreate(t *testing.T) {
 }
 
 func TestHangEndsWithTheCaller(t *testing.T) {
-	s := newServer(t, builtin(t), Options{Faults: []Fault{{Kind: Hang}}})
+	s := newServer(t, builtin(t), Options{}, Fault{Kind: Hang})
 	base, client := listen(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -131,7 +131,7 @@ func TestHangEndsWithTheCaller(t *testing.T) {
 func TestLatencies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := builtin(t)
-		s := newServer(t, set, Options{Faults: []Fault{{Kind: Latency, Delay: 2 * time.Second}, {Kind: Latency, Delay: time.Second}, {Kind: "503"}}})
+		s := newServer(t, set, Options{}, Fault{Kind: Latency, Delay: 2 * time.Second}, Fault{Kind: Latency, Delay: time.Second}, Fault{Kind: "503"})
 		c := caller{t, s, set.Get("vessl"), "key"}
 		start := time.Now()
 		_, w := c.poll("nosuchtask")
@@ -144,7 +144,7 @@ func TestLatencies(t *testing.T) {
 func TestFaultRatioAndEnd(t *testing.T) {
 	clock := newClock()
 	set := builtin(t)
-	s := newServer(t, set, Options{Seed: 1, Now: clock.now, Faults: []Fault{{Kind: "500", Ratio: 0.3, For: time.Minute}}})
+	s := newServer(t, set, Options{Seed: 1, Now: clock.now}, Fault{Kind: "500", Ratio: 0.3, For: time.Minute})
 	c := caller{t, s, set.Get("vessl"), "key"}
 	id, err := s.Create("vessl", nil, "key", "stuck")
 	if err != nil {

@@ -31,8 +31,6 @@ type Options struct {
 	// Rates limits requests per credential, by provider name; the one under ""
 	// holds for all others. Missing means unlimited.
 	Rates map[string]Rate
-	// Faults are active from the start.
-	Faults []Fault
 	// Keys are the credentials that are accepted, without a scheme such as
 	// Bearer. Empty accepts any but "invalid" and "revoked".
 	Keys []string
@@ -85,11 +83,6 @@ func New(set *providers.Set, opts Options) (*Server, error) {
 			continue
 		}
 		s.upstreams[p.Name] = u
-	}
-	for _, f := range opts.Faults {
-		if err := s.AddFault(f); err != nil {
-			faults = append(faults, err)
-		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

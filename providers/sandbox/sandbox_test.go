@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -29,9 +30,12 @@ func (c *clock) now() time.Time       { return c.at }
 func (c *clock) pass(d time.Duration) { c.at = c.at.Add(d) }
 func newClock() *clock                { return &clock{time.Unix(1_780_000_000, 0)} }
 
-func newServer(t *testing.T, set *providers.Set, opts Options) *Server {
+func newServer(t *testing.T, set *providers.Set, opts Options, faults ...Fault) *Server {
 	t.Helper()
 	s, err := New(set, opts)
+	for _, f := range faults {
+		err = errors.Join(err, s.AddFault(f))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
