@@ -91,10 +91,20 @@ func (t *addresses) lookUp(ctx context.Context, name string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
 	found, err := cmp.Or(t.resolver, net.DefaultResolver).LookupNetIP(ctx, "ip", name)
-	if err != nil {
-		return nil
+	switch {
+	case err == nil:
+		return found
+	case isLocalhost(name):
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	}
-	return found
+	return nil
+}
+
+// isLocalhost reports whether a name leads to this machine whether or not a name
+// server knows it (RFC 6761, section 6.3).
+func isLocalhost(name string) bool {
+	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
+	return strings.EqualFold(labels[len(labels)-1], "localhost")
 }
 
 // parseURL accepts one spelling only of what a URL may say: whatever another
