@@ -190,7 +190,7 @@ func (p *Poller) lost(f *flight, res *upstream.Response, v providers.Verdict, no
 		if out.Entry == nil {
 			out.Entry = known
 		}
-		out.Cache.Forward, out.Cache.Detail = problem.FwdStale, problem.DetailGoneUpstream
+		out.Cache.Detail = problem.DetailGoneUpstream
 		denied.final = false
 		f.rec.hold(u, denied, now)
 		return out

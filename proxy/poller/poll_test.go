@@ -428,6 +428,21 @@ func TestMissingTasks(t *testing.T) {
 			b.want(b.poll("a", "agent/t1"), "200 completed; pollux; fwd=stale; fwd-status=404; detail=gone-upstream")
 		})
 	})
+	t.Run("known and frozen", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "vessl", func(n int64, _ *http.Request) (*http.Response, error) {
+				if n == 1 {
+					return reply(200, `{"status":"completed","status_code":200,"raw_output":"x","output":{"ok":true}}`)
+				}
+				return reply(404, `{"message":"Not Found"}`)
+			})
+			b.poll("a", "job1")
+			b.later()
+			r := b.request("a", "job1")
+			r.NoCache = true
+			b.want(b.Poll(t.Context(), r), "200 completed; pollux; fwd=request; fwd-status=404; detail=gone-upstream")
+		})
+	})
 }
 
 func TestStoreThatRefuses(t *testing.T) {
