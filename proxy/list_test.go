@@ -141,7 +141,7 @@ func ids(p listPage) []string { return p.ids() }
 func TestListParameters(t *testing.T) {
 	f := newFace(t, nil)
 	for query, name := range map[string]string{
-		"?limit=0": "limit", "?limit=1001": "limit", "?limit=x": "limit", "?limit=-1": "limit", "?limit=1&limit=2": "limit",
+		"?limit=0": "limit", "?limit=1001": "limit", "?limit=x": "limit", "?limit=-1": "limit", "?limit=%2B5": "limit", "?limit=1&limit=2": "limit",
 		"?terminal=yes": "terminal", "?status=done": "status", "?status=queued,": "status", "?upstream=nope": "upstream",
 		"?since=yesterday": "since", "?until=2025-13-01T00:00:00Z": "until", "?sort=name": "sort", "?sort=--created_at": "sort",
 		"?cursor=abc": "cursor", "?cursor=%25": "cursor", "?nope=1": "nope", "?q=%zz": "q", "?q=%ff": "q", "?q=" + strings.Repeat("x", 2049): "q",

@@ -288,7 +288,7 @@ func TestWebhookList(t *testing.T) {
 	if got := walk(); len(got) != 6 {
 		t.Errorf("who sits at this machine sees %d, want all", len(got))
 	}
-	for _, query := range []string{"?limit=0", "?limit=x", "?cursor=x", "?x=1"} {
+	for _, query := range []string{"?limit=0", "?limit=x", "?limit=%2B5", "?cursor=x", "?x=1"} {
 		h.do("GET", "/v1/webhooks"+query, "", alice).problem(t, 400, "invalid-request")
 	}
 }

@@ -140,10 +140,10 @@ func (q *listQuery) setSort(value string) string {
 }
 
 func (q *listQuery) setLimit(value string) string {
-	n, err := strconv.Atoi(value)
+	n, err := strconv.ParseUint(value, 10, 16) // which takes no sign
 	if err != nil || n < 1 || n > maxLimit {
 		return "wants a number from 1 to " + strconv.Itoa(maxLimit)
 	}
-	q.Limit = n
+	q.Limit = int(n)
 	return ""
 }
