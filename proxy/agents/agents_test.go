@@ -58,7 +58,7 @@ func running(ref, status, document string) follow.Answer {
 			`"output":{"text":null,"data":null,"messages":null},"required_action":null,"error":null}`
 	}
 	terminal := map[string]bool{"completed": true, "failed": true, "cancelled": true, "timed_out": true, "incomplete": true}[status]
-	return follow.Answer{PollAfter: 2 * time.Second, Entry: &cache.Entry{Ref: ref, Status: status, Terminal: terminal, Document: []byte(document), FirstSeen: at, UpdatedAt: at}}
+	return follow.Answer{PollAfter: 2 * time.Second, Entry: &cache.Entry{Ref: ref, Status: status, Terminal: terminal, Document: []byte(document), FirstSeen: at.Add(313), UpdatedAt: at}}
 }
 
 func finished(ref, text string) follow.Answer {

@@ -116,4 +116,7 @@ func created(e *cache.Entry) time.Time {
 	return e.CreatedAt
 }
 
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+// timestamp is a time as documents have it.
+func timestamp(t time.Time) string {
+	return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
+}

@@ -69,7 +69,7 @@ func appendHistory(dst []byte, history []cache.Change) []byte {
 			dst = wire.AppendString(dst, c.NativeStatus)
 		}
 		dst = append(dst, `,"at":"`...)
-		dst = append(c.At.UTC().AppendFormat(dst, time.RFC3339Nano), '"')
+		dst = append(c.At.UTC().Truncate(time.Microsecond).AppendFormat(dst, time.RFC3339Nano), '"')
 		if c.Poll > 0 {
 			dst = strconv.AppendInt(append(dst, `,"poll":`...), int64(c.Poll), 10)
 		}

@@ -12,7 +12,7 @@ import (
 func TestHistoryIsRenderedExactly(t *testing.T) {
 	e := &cache.Entry{Document: []byte(`{"a":1}`), ETag: `W/"x"`, History: []cache.Change{
 		{Status: "queued", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
-		{Status: "failed", NativeStatus: "B\"AD", At: time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.FixedZone("", 3600))},
+		{Status: "failed", NativeStatus: "B\"AD", At: time.Date(2026, 1, 2, 3, 4, 5, 120e6+313, time.FixedZone("", 3600))},
 	}}
 	body, etag := extend(e, options{history: true})
 	want := `{"a":1,"history":[{"status":"queued","native_status":null,"at":"2026-01-02T03:04:05Z"},{"status":"failed","native_status":"B\"AD","at":"2026-01-02T02:04:05.12Z"}]}`
