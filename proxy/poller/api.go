@@ -34,6 +34,9 @@ type Request struct {
 
 	NoCache      bool // Cache-Control: no-cache: ask again, within the provider's minimum interval
 	OnlyIfCached bool // never ask
+	// Told is the last that was told to who has waited for news of the task, and
+	// does not ask now: it answers where memory has nothing. nil: that is not so.
+	Told *cache.Entry
 
 	settle bool   // Pollux's own poll of a settling task
 	spent  func() // called once the poll has taken its share of the budget; may be nil

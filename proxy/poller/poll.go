@@ -70,7 +70,10 @@ type outcome struct {
 // poll. It returns when there is an answer or ctx ends; without an end of ctx, at
 // the end of the upstream's timeout or of the engine at the latest.
 func (p *Poller) Poll(ctx context.Context, r Request) Answer {
-	if r.OnlyIfCached {
+	switch {
+	case r.Told != nil:
+		return p.untilNow(r, time.Now())
+	case r.OnlyIfCached:
 		return p.onlyIfCached(r, time.Now())
 	}
 	out, led := p.join(ctx, r)
@@ -260,12 +263,12 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 		Detail: "nothing is stored that may be served, and only-if-cached forbids asking"}}
 }
 
-// Standing is the answer to r for who has waited for news of its task and does
-// not ask now. e is the last that was told, and answers where memory has nothing.
-func (p *Poller) Standing(r Request, e *cache.Entry, now time.Time) Answer {
+// untilNow is the answer for who has waited for news of a task.
+func (p *Poller) untilNow(r Request, now time.Time) Answer {
 	if a, ok := p.Cached(r.Upstream, r.Partition, &r.Key, now); ok && a.Entry != nil {
 		return a
 	}
+	e := r.Told
 	if known, ok := p.memory.Get(&r.Key); ok && !known.Missing {
 		e = known
 	}

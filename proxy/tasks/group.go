@@ -235,7 +235,7 @@ waiting:
 // bringUp brings an answer up to what is known now.
 func (s *Service) bringUp(a *groupAnswer) {
 	if a.Entry != nil {
-		a.Answer = s.engine.Standing(a.request, a.Entry, time.Now())
+		a.Answer = s.untilNow(a.request, a.Entry)
 	}
 }
 
@@ -250,7 +250,7 @@ func (s *Service) takeNews(answers []groupAnswer, followers []*follow.Follower) 
 		case news.Problem != nil:
 			answers[i].Answer = poller.Answer{Problem: news.Problem}
 		default:
-			answers[i].Answer = s.engine.Standing(answers[i].request, news.Entry, time.Now())
+			answers[i].Answer = s.untilNow(answers[i].request, news.Entry)
 		}
 	}
 }

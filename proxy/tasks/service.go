@@ -18,7 +18,6 @@ import (
 // Engine is what this face needs of a *poller.Poller.
 type Engine interface {
 	Cached(u *upstream.Upstream, part *upstream.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
-	Standing(r poller.Request, e *cache.Entry, now time.Time) poller.Answer
 	Poll(ctx context.Context, r poller.Request) poller.Answer
 	Cancel(ctx context.Context, r poller.Request) error
 	Forget(key *cache.ID) error

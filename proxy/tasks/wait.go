@@ -107,7 +107,7 @@ func (s *Service) await(x *access.Request, t *access.Upstream, o options, r poll
 		if a.Entry == nil {
 			return a
 		}
-		return s.engine.Standing(r, a.Entry, time.Now())
+		return s.untilNow(r, a.Entry)
 	}
 	for {
 		select {
@@ -119,7 +119,7 @@ func (s *Service) await(x *access.Request, t *access.Upstream, o options, r poll
 			if news.Problem != nil {
 				return poller.Answer{Problem: news.Problem}
 			}
-			a = s.engine.Standing(r, news.Entry, time.Now())
+			a = s.untilNow(r, news.Entry)
 			if satisfied(x, o, a.Entry) {
 				return a
 			}
@@ -137,4 +137,10 @@ func (s *Service) await(x *access.Request, t *access.Upstream, o options, r poll
 			}
 		}
 	}
+}
+
+// untilNow is the answer to r after a wait, the last news of which was e.
+func (s *Service) untilNow(r poller.Request, e *cache.Entry) poller.Answer {
+	r.Told = e
+	return s.engine.Poll(context.Background(), r)
 }
