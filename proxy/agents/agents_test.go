@@ -106,8 +106,16 @@ func modern(t *testing.T, d *desk, method, name, params string) gjson.Result {
 func TestARunningTaskIsSmall(t *testing.T) {
 	ref := "openai/" + strings.Repeat("x", 40)
 	d := &desk{tasks: map[string]follow.Answer{ref: running(ref, "in_progress", "")}}
-	got := ask(t, d, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wait_for_tasks","arguments":{"tasks":["`+ref+`"],"timeout_seconds":0}}}`)
-	if len(got.Raw) >= 400 {
+	params := `"name":"wait_for_tasks","arguments":{"tasks":["` + ref + `"],"timeout_seconds":0}`
+	message := func(meta string) []byte {
+		return []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{` + params + meta + `}}`)
+	}
+	withoutHandles := message(`,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`)
+	got := answerOf(t, Request{Body: withoutHandles, Header: headers(revisionModern, "tools/call", "wait_for_tasks"), Tasks: d, MaxWait: time.Minute}, nil)
+	if got.Get("result.resultType").String() != "complete" || len(got.Raw) >= 400 {
+		t.Errorf("the answer about one running task has %d bytes in revision %s, want less than 400: %s", len(got.Raw), revisionModern, got.Raw)
+	}
+	if got = ask(t, d, string(message(""))); len(got.Raw) >= 400 {
 		t.Errorf("the answer about one running task has %d bytes, want less than 400: %s", len(got.Raw), got.Raw)
 	}
 	r := got.Get("result.structuredContent")

@@ -88,7 +88,7 @@ func (c *Call) waited(a waitArguments, answers []follow.Answer) toolResult {
 	}
 	finished := done(answers, a.Until == "any")
 	if !finished {
-		text.WriteString("Not done: call wait_for_tasks again with the same arguments.")
+		text.WriteString("Call wait_for_tasks again.")
 	}
 	r.structured = map[string]any{"results": results, "done": finished}
 	r.text = strings.TrimSuffix(text.String(), "\n")
