@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -62,10 +61,8 @@ func (v *validation) door(c *Config) {
 		return
 	}
 	_, err := edge.NewTLS(*c.TLS, slog.New(slog.DiscardHandler))
-	if wrong, ok := errors.AsType[*edge.FileError](err); ok {
+	for _, wrong := range edge.FileErrors(err) {
 		v.Add("tls."+wrong.Key, "%v", wrong.Err)
-	} else if err != nil {
-		v.Add("tls", "%v", err)
 	}
 }
 

@@ -47,7 +47,8 @@ type stamp [3]struct {
 	modified time.Time
 }
 
-// NewTLS reads the files.
+// NewTLS reads the files. The error is all that is wrong with them, see
+// FileErrors.
 func NewTLS(files TLSConfig, log *slog.Logger) (*TLS, error) {
 	t := &TLS{files: files, log: log, looked: time.Now()}
 	var err error
@@ -121,26 +122,37 @@ type FileError struct {
 func (e *FileError) Error() string { return e.Key + ": " + e.Err.Error() }
 func (e *FileError) Unwrap() error { return e.Err }
 
+// FileErrors are what an error of NewTLS consists of.
+func FileErrors(err error) (all []*FileError) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range several.Unwrap() {
+			all = append(all, FileErrors(one)...)
+		}
+	} else if one, ok := errors.AsType[*FileError](err); ok {
+		all = append(all, one)
+	}
+	return all
+}
+
 // read makes a configuration for one certificate. It speaks HTTP/1.1 only, as
 // the server behind it.
 func (c *TLSConfig) read() (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 	if err != nil {
-		return nil, &FileError{Key: keys[0], Err: fmt.Errorf("no certificate with its key: %w", cause(err))}
+		err = &FileError{Key: keys[0], Err: fmt.Errorf("no certificate with its key: %w", cause(err))}
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}
 	if c.ClientCA == "" {
-		return config, nil
-	}
-	pem, err := os.ReadFile(c.ClientCA)
-	if err != nil {
-		return nil, &FileError{Key: keys[2], Err: cause(err)}
+		return config, err
 	}
 	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, &FileError{Key: keys[2], Err: errors.New("holds no certificate in PEM")}
+	switch pem, unread := os.ReadFile(c.ClientCA); {
+	case unread != nil:
+		err = errors.Join(err, &FileError{Key: keys[2], Err: cause(unread)})
+	case !config.ClientCAs.AppendCertsFromPEM(pem):
+		err = errors.Join(err, &FileError{Key: keys[2], Err: errors.New("holds no certificate in PEM")})
 	}
-	return config, nil
+	return config, err
 }
 
 // cause is err without the path that the key stands for already.
