@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pollux/normalize"
+	"pollux/proxy/poller/upstream"
 )
 
 // movingFace is a face whose task runs until finish is called. Pollux watches
@@ -130,6 +131,34 @@ func TestWaitAtItsDeadlineInAnOutage(t *testing.T) {
 	}
 	if got := *f.batch(`{"tasks":["vessl/job1"],"wait":1}`, vesslKey)[0].CacheStatus; !strings.HasSuffix(got, "; detail=held") {
 		t.Errorf("a batch that waits: %s", got)
+	}
+}
+
+// TestWaitForWhatIsTooOld: an answer too old to be served when a poll fails is
+// not served at the deadline of a wait either.
+func TestWaitForWhatIsTooOld(t *testing.T) {
+	t.Parallel()
+	f, _ := movingFace(t)
+	f.poller.Upstream([]byte("vessl")).Config.StaleIfError = 0
+	f.do("GET", vesslTask, "", vesslKey)
+	f.answer(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) })
+	for range 3 { // polls fail before, during and after
+		f.do("GET", vesslTask, "", vesslKey, "Prefer: wait=1").problem(t, 502, "upstream-error")
+		if got := f.batch(`{"tasks":["vessl/job1"],"wait":1}`, vesslKey)[0]; got.StatusCode != 502 {
+			t.Errorf("a batch: %d", got.StatusCode)
+		}
+	}
+}
+
+// TestWaitWithoutABudget: who has used up the rate is told so after a wait too.
+func TestWaitWithoutABudget(t *testing.T) {
+	t.Parallel()
+	f, _ := movingFace(t)
+	f.poller.Upstream([]byte("vessl")).Config.Rate = &upstream.RateConfig{Requests: 1, Per: time.Minute}
+	f.do("GET", vesslTask, "", vesslKey)
+	a := f.do("GET", vesslTask, "", vesslKey, "Prefer: wait=1")
+	if after, _ := strconv.Atoi(a.Header.Get("Retry-After")); after < 30 || a.StatusCode != 200 || !strings.HasSuffix(a.Header.Get("Cache-Status"), "; detail=rate-limited") {
+		t.Errorf("%d, Retry-After %d, Cache-Status %s", a.StatusCode, after, a.Header.Get("Cache-Status"))
 	}
 }
 

@@ -257,13 +257,15 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 	e := p.known(rec, r)
 	if e != nil && !e.Missing && r.Partition.Authorized(r.Upstream, now) {
 		r.Upstream.Metrics.Hits.Inc()
-		return standing(rec, r, e, now)
+		a, _ := standing(rec, r, e, now)
+		return a
 	}
 	return Answer{Problem: &problem.Problem{Type: problem.NotCached, Status: http.StatusGatewayTimeout, Upstream: r.Upstream.Name,
 		Detail: "nothing is stored that may be served, and only-if-cached forbids asking"}}
 }
 
-// untilNow is the answer for who has waited for news of a task.
+// untilNow is the answer for who has waited for news of a task: what is known, as
+// long as a poll that fails may be answered with it.
 func (p *Poller) untilNow(r Request, now time.Time) Answer {
 	if a, ok := p.Cached(r.Upstream, r.Partition, &r.Key, now); ok && a.Entry != nil {
 		return a
@@ -274,25 +276,53 @@ func (p *Poller) untilNow(r Request, now time.Time) Answer {
 	}
 	rec := p.records.pin(&r.Key)
 	defer p.records.unpin(rec)
-	return standing(rec, r, e, now)
-}
-
-// standing is the answer that e makes, fresh or not, without a poll: it says what
-// keeps a newer one from being had.
-func standing(rec *record, r Request, e *cache.Entry, now time.Time) Answer {
-	a := Answer{Entry: e, Cache: hit(e, now)}
-	if e.Fresh(now) || !a.Cache.HasTTL {
-		return a
-	}
-	switch failed := rec.held(now); {
-	case r.Partition.Paused(now) > 0:
-		a.Cache.Detail = problem.DetailRateLimited
-	case failed != nil:
-		a.Cache.Detail, a.RetryAfter = problem.DetailHeld, failed.until.Sub(now)
-	case r.Upstream.LeftAlone(r.Partition, now) > 0:
-		a.Cache.Detail = problem.DetailBreakerOpen
+	a, why := standing(rec, r, e, now)
+	if why != nil && !why.final && !why.unconfirmed && !r.Partition.MayFallBack(r.Upstream, e, now) {
+		a.Entry, a.Problem, a.Cache = nil, why.problem, problem.CacheStatus{Detail: why.detail}
 	}
 	return a
+}
+
+// standing is the answer that e makes, fresh or not, without a poll, and what
+// keeps a newer one from being had; nil: nothing does.
+func standing(rec *record, r Request, e *cache.Entry, now time.Time) (Answer, *failure) {
+	a := Answer{Entry: e, Cache: hit(e, now)}
+	if e.Fresh(now) || !a.Cache.HasTTL {
+		return a, nil
+	}
+	why := obstacle(rec, r, now)
+	if why != nil {
+		a.Cache.Detail, a.RetryAfter = why.detail, why.problem.RetryAfter
+	}
+	return a, why
+}
+
+// obstacle is what a poll of r would fail with before it asked, or else what the
+// last one failed with; nil is neither.
+func obstacle(rec *record, r Request, now time.Time) *failure {
+	u, part, failed := r.Upstream, r.Partition, rec.trouble()
+	if wait := part.Paused(now); wait > 0 {
+		return rateLimited(u, wait, 0, "the upstream asked this credential to wait")
+	}
+	if failed != nil && now.Before(failed.until) {
+		why := failed.failure
+		why.problem, why.detail = failed.left(now), problem.DetailHeld
+		return &why
+	}
+	if wait := u.LeftAlone(part, now); wait > 0 {
+		why := failureOf(u, &upstream.OpenError{RetryAfter: wait})
+		return &why
+	}
+	if wait := part.Short(u.Config.Rate.Budget(), now); wait > 0 {
+		return rateLimited(u, wait, 0, "the budget of this credential (rate) is used up")
+	}
+	if failed == nil {
+		return nil
+	}
+	why, said := failed.failure, *failed.problem
+	said.RetryAfter = 0 // that is over
+	why.problem = &said
+	return &why
 }
 
 // ask sends the poll through pause, breakers and budget, in this order, and

@@ -25,7 +25,7 @@ type record struct {
 	asked      number     // the last under which a poll was made; more than one may be under way after a forget
 	hinted     uint64     // what was asked before, by version, is stale
 	told       told       // what observers know
-	failed     *failing   // the last poll, if it failed a moment ago
+	failed     *failing   // the last poll, if it failed
 	heed       time.Time  // until when the upstream asked not to be asked, whatever else it answered
 	losses     losses     // polls in a row that said that there is no such task
 }
@@ -188,11 +188,16 @@ const maxHeldBody = 16 << 10
 // held is the failed poll after which it is too early for another one, nil if
 // there is none.
 func (rec *record) held(now time.Time) *failing {
+	if failed := rec.trouble(); failed != nil && now.Before(failed.until) {
+		return failed
+	}
+	return nil
+}
+
+// trouble is the last poll if it failed, however long ago; nil if it did not.
+func (rec *record) trouble() *failing {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if rec.failed != nil && !now.Before(rec.failed.until) {
-		rec.failed = nil
-	}
 	return rec.failed
 }
 

@@ -360,6 +360,18 @@ func (part *Partition) Pledge(b *cache.Budget, now time.Time) (release func(), w
 	}), 0
 }
 
+// Short is how long the credential has to wait for an upstream poll of the budget,
+// as far as this process knows; 0: it need not.
+func (part *Partition) Short(b *cache.Budget, now time.Time) time.Duration {
+	if b == nil {
+		return 0
+	}
+	part = part.Credential()
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	return max(0, part.due.Sub(now)-b.Tolerance())
+}
+
 // Tokens is how many upstream polls the partition may make at once, as far as
 // this process knows.
 func (part *Partition) Tokens(b *cache.Budget, now time.Time) int {
