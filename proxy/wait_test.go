@@ -162,6 +162,29 @@ func TestWaitWithoutABudget(t *testing.T) {
 	}
 }
 
+// TestWaitOfARefusedCredential: what was found when a wait began is not shown at
+// its end to a credential that was refused meanwhile.
+func TestWaitOfARefusedCredential(t *testing.T) {
+	t.Parallel()
+	f, finish := movingFace(t)
+	finish()
+	f.do("GET", "/v1/tasks/vessl/ended", "", vesslKey)
+	f.answer(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if f.polls.Load() < 4 {
+			_, _ = io.WriteString(w, `{"status":"in_progress"}`)
+			return
+		}
+		w.WriteHeader(401)
+		_, _ = io.WriteString(w, `{"message":"Unauthorized"}`)
+	})
+	for _, r := range f.batch(`{"tasks":["vessl/ended","vessl/job1"],"wait":20}`, vesslKey) {
+		if r.StatusCode != 401 {
+			t.Errorf("%s: %d", r.Task, r.StatusCode)
+		}
+	}
+}
+
 // TestFollowingBegunInAHiccup: one answer that denies a task is no news, also
 // for those who begin to follow it just then.
 func TestFollowingBegunInAHiccup(t *testing.T) {

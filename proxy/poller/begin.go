@@ -238,14 +238,14 @@ func (p *Poller) shared(f *flight, a Answer) Answer {
 func (p *Poller) stateHeard(u *upstream.Upstream, part *upstream.Partition, state cache.PartitionState, now time.Time) {
 	suspended, resumed := part.Hear(u, state, now)
 	if len(suspended) > 0 {
-		p.tellSuspended(suspended, refusedElsewhere(u))
+		p.tellSuspended(suspended, alreadyRefused(u))
 	}
 	p.tellResumed(resumed)
 }
 
-// refusedElsewhere is what is said of a credential that the upstream refused to
-// another replica.
-func refusedElsewhere(u *upstream.Upstream) *problem.Problem {
+// alreadyRefused is what is said of a credential that the upstream refused to
+// another replica, or for another task.
+func alreadyRefused(u *upstream.Upstream) *problem.Problem {
 	return &problem.Problem{Type: problem.Unauthorized, Status: 401, Upstream: u.Name, Detail: "the upstream refused this credential"}
 }
 

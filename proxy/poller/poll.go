@@ -265,10 +265,11 @@ func (p *Poller) onlyIfCached(r Request, now time.Time) Answer {
 }
 
 // untilNow is the answer for who has waited for news of a task: what is known, as
-// long as a poll that fails may be answered with it.
+// long as a poll that fails may be answered with it. The poll that began the wait
+// was counted.
 func (p *Poller) untilNow(r Request, now time.Time) Answer {
-	if a, ok := p.Cached(r.Upstream, r.Partition, &r.Key, now); ok && a.Entry != nil {
-		return a
+	if r.Partition.Suspended() {
+		return Answer{Problem: alreadyRefused(r.Upstream)}
 	}
 	e := r.Told
 	if known, ok := p.memory.Get(&r.Key); ok && !known.Missing {

@@ -224,8 +224,8 @@ waiting:
 			break waiting
 		}
 	}
-	for i := range answers { // polls that changed nothing are no news, and make an answer younger
-		if a := &answers[i]; !a.finished() {
+	for i := range answers { // polls that changed nothing are no news, nor is a credential that is refused to who has an answer
+		if a := &answers[i]; !a.finished() || a.Entry != nil && a.part.Suspended() {
 			s.bringUp(a)
 		}
 	}
