@@ -158,6 +158,11 @@ func TestBadBatches(t *testing.T) {
 	if a := f.do("POST", "/v1/tasks/batch", `{"tasks":[]}`, "Content-Encoding: identity"); a.StatusCode != 200 {
 		t.Errorf("a coding that is none: got %d", a.StatusCode)
 	}
+	for _, wait := range []string{"0", "1.0", "1e0", "99999999999999999999"} { // no task, so nothing to wait for
+		if a := f.do("POST", "/v1/tasks/batch", `{"tasks":[],"wait":`+wait+`}`); a.StatusCode != 200 {
+			t.Errorf("wait %s: got %d", wait, a.StatusCode)
+		}
+	}
 	f.do("POST", "/v1/tasks/batch?wait=1", `{"tasks":[]}`).problem(t, 400, "invalid-request")
 	if got := f.batch(`{"tasks":["gumloop/a?user_id=u&api_key=secret"]}`); string(got[0].Task) != "null" || got[0].StatusCode != 400 {
 		t.Errorf("a key in a reference: got %s", got[0].Task)

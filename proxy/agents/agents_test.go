@@ -162,6 +162,8 @@ func TestWrongArgumentsAreToldToTheModel(t *testing.T) {
 		{"wait_for_tasks", `{"tasks":"a/1"}`, "tasks wants a list of strings"},
 		{"wait_for_tasks", `{"tasks":["a/1"],"until":"some"}`, "until wants"},
 		{"wait_for_tasks", `{"tasks":["a/1"],"timeout_seconds":-1}`, "timeout_seconds wants"},
+		{"wait_for_tasks", `{"tasks":["a/1"],"timeout_seconds":0.5}`, "timeout_seconds wants a whole number"},
+		{"wait_for_tasks", `{"tasks":["a/1"],"timeout_seconds":"1"}`, "timeout_seconds wants a whole number"},
 		{"wait_for_tasks", `{"tasks":["a/1"],"timeout":5}`, "not known"},
 		{"get_task", `{}`, "task wants a reference"},
 		{"get_task", `{"task":"a/1","offset":-1}`, "offset wants"},
@@ -173,6 +175,23 @@ func TestWrongArgumentsAreToldToTheModel(t *testing.T) {
 		if text := got.Get("content.0.text").String(); !got.Get("isError").Bool() || !strings.Contains(text, test.want) {
 			t.Errorf("%s(%.80s) = %q, want an error with %q", test.tool, test.arguments, text, test.want)
 		}
+	}
+}
+
+// TestWholeNumbers: a number is whole by its value, not by how it is written.
+func TestWholeNumbers(t *testing.T) {
+	d := &desk{tasks: map[string]follow.Answer{"a/ended": finished("a/ended", "hello")}}
+	for tool, arguments := range map[string]string{
+		"wait_for_tasks": `{"tasks":["a/ended"],"timeout_seconds":25.0}`,
+		"get_task":       `{"task":"a/ended","offset":0.0}`,
+		"list_tasks":     `{"limit":2.0e1}`,
+	} {
+		if got := call(t, d, tool, arguments); got.Get("isError").Bool() {
+			t.Errorf("%s(%s) = %s", tool, arguments, got.Raw)
+		}
+	}
+	if d.asked.Limit != 20 {
+		t.Errorf("a limit of 2.0e1 is %d", d.asked.Limit)
 	}
 }
 

@@ -20,7 +20,7 @@ type listArguments struct {
 	Status   string `json:"status"`
 	Q        string `json:"q"`
 	Since    string `json:"since"`
-	Limit    *int   `json:"limit"`
+	Limit    *whole `json:"limit"`
 	Cursor   string `json:"cursor"`
 }
 
@@ -31,7 +31,7 @@ func (c *Call) listTasks(_ context.Context, _ func([]byte)) (toolResult, error) 
 	}
 	limit := defaultRows
 	if a.Limit != nil {
-		if limit = *a.Limit; limit < 1 || limit > maxRows {
+		if limit = int(*a.Limit); limit < 1 || limit > maxRows {
 			return toolResult{}, fmt.Errorf("limit wants 1 to %d", maxRows)
 		}
 	}

@@ -28,7 +28,7 @@ type getArguments struct {
 	Task          string  `json:"task"`
 	IncludeOutput bool    `json:"include_output"`
 	OutputPath    *string `json:"output_path"`
-	Offset        *int    `json:"offset"`
+	Offset        *whole  `json:"offset"`
 }
 
 const maxPath = 500
@@ -51,7 +51,7 @@ func (a *getArguments) at() (path string, offset int, ok bool) {
 		path = *a.OutputPath
 	}
 	if a.Offset != nil {
-		offset = *a.Offset
+		offset = int(*a.Offset)
 	}
 	return path, offset, a.IncludeOutput || path != "" || a.Offset != nil
 }

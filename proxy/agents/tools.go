@@ -6,7 +6,10 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
+
+	"pollux/proxy/wire"
 )
 
 // listTTL is how long a client may keep the list of tools: they change with
@@ -91,6 +94,18 @@ func (c *Call) arguments(out any) error {
 		return fmt.Errorf("%s wants %s", e.Field, wanted(e.Type.String()))
 	}
 	return fmt.Errorf("an argument that is not known; the tool's inputSchema lists them")
+}
+
+// whole is a whole number as the schemas of the tools have it: 25.0 is one.
+type whole int
+
+func (w *whole) UnmarshalJSON(raw []byte) error {
+	n, ok := wire.WholeNumber(raw)
+	if !ok {
+		return &json.UnmarshalTypeError{Type: reflect.TypeFor[whole]()}
+	}
+	*w = whole(n)
+	return nil
 }
 
 // wanted is a type of Go in words of JSON.

@@ -25,7 +25,7 @@ const (
 type waitArguments struct {
 	Tasks         []string `json:"tasks"`
 	Until         string   `json:"until"`
-	Timeout       *int     `json:"timeout_seconds"`
+	Timeout       *whole   `json:"timeout_seconds"`
 	IncludeOutput bool     `json:"include_output"`
 }
 
@@ -42,7 +42,7 @@ func (a *waitArguments) check(limit time.Duration) (time.Duration, error) {
 		return 0, errors.New("timeout_seconds wants a whole number, 0 or more")
 	case a.Timeout == nil:
 		return min(defaultWait, limit), nil
-	case *a.Timeout > int(limit/time.Second):
+	case int(*a.Timeout) > int(limit/time.Second):
 		return limit, nil
 	}
 	return time.Duration(*a.Timeout) * time.Second, nil

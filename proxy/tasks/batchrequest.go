@@ -36,9 +36,11 @@ func parseBatch(body []byte, limit int) (batchRequest, error) {
 		return b, fmt.Errorf("tasks has more than %d references; limits.batch raises the limit", limit)
 	}
 	if raw, ok := m["wait"]; ok {
-		if b.wait, ok = parseWait(raw); !ok {
+		seconds, whole := wire.WholeNumber(raw)
+		if !whole || seconds < 0 {
 			return b, fmt.Errorf("wait wants whole seconds")
 		}
+		b.wait = time.Duration(seconds) * time.Second
 	}
 	if raw, ok := m["until"]; ok {
 		if b.untilAny = string(raw) == `"any"`; !b.untilAny && string(raw) != `"all"` {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"pollux/normalize"
@@ -122,4 +124,15 @@ func StringMap(raw json.RawMessage) (map[string]string, bool) {
 		out[k] = *v
 	}
 	return out, true
+}
+
+// WholeNumber reads a JSON value that must be a whole number, as JSON Schema has
+// them: 25, 25.0 and 2.5e1 are the same one. What is beyond 32 bits is cut down to
+// them.
+func WholeNumber(raw []byte) (n int, ok bool) {
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || f != math.Trunc(f) {
+		return 0, false
+	}
+	return int(max(math.MinInt32, min(f, math.MaxInt32))), true
 }
