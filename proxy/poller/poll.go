@@ -280,6 +280,9 @@ func (p *Poller) untilNow(r Request, now time.Time) Answer {
 	a, why := standing(rec, r, e, now)
 	if why != nil && !why.final && !why.unconfirmed && !r.Partition.MayFallBack(r.Upstream, e, now) {
 		a.Entry, a.Problem, a.Cache = nil, why.problem, problem.CacheStatus{Detail: why.detail}
+		if why.asked { // nothing is served in its place
+			a.Cache.Detail = problem.DetailHeld
+		}
 	}
 	return a
 }

@@ -445,6 +445,33 @@ func TestMissingTasks(t *testing.T) {
 	})
 }
 
+// TestAfterAWait: what is too old to be served is not, nor is anything said to be
+// served in its place, while the next poll is due.
+func TestAfterAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", func(n int64, _ *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return reply(200, `{"status":"in_progress"}`)
+			}
+			return reply(500, `{}`)
+		})
+		told := b.poll("a", "job1").Entry
+		after := func() Answer {
+			r := b.request("a", "job1")
+			r.Told = told
+			return b.Poll(t.Context(), r)
+		}
+		b.want(after(), "200 in_progress; pollux; hit; ttl=2")
+		time.Sleep(time.Minute)
+		b.poll("a", "job1")
+		b.want(after(), "200 in_progress; pollux; hit; ttl=-58; detail=held")
+		b.later()
+		b.want(after(), "200 in_progress; pollux; hit; ttl=-58; detail=stale-if-error")
+		b.up().Config.StaleIfError = 0
+		b.want(after(), "502 upstream-error; pollux; detail=held")
+	})
+}
+
 func TestStoreThatRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "vessl", always(200, vesslDone))
