@@ -74,6 +74,16 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestNoneSelectsByAccept: a client's Accept says in which form Pollux is to
+// answer it, such as a stream of events. Vendors refuse that of a poll.
+func TestNoneSelectsByAccept(t *testing.T) {
+	for _, p := range builtins(t).All() {
+		if slices.Contains(p.Identity.Select, "Accept") {
+			t.Errorf("%s forwards a client's Accept, and shares no answer with who sends another one", p.Name)
+		}
+	}
+}
+
 func TestMergeOfNothing(t *testing.T) {
 	if set, err := builtins(t).Merge(nil); err != nil || len(set.All()) != 31 {
 		t.Errorf("Merge(nil) = %v", err)
