@@ -74,12 +74,15 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestNoneSelectsByAccept: a client's Accept says in which form Pollux is to
-// answer it, such as a stream of events. Vendors refuse that of a poll.
-func TestNoneSelectsByAccept(t *testing.T) {
+// TestNoneSelectsByWhatEveryClientSends: a client's Accept says in which form
+// Pollux is to answer it, such as a stream of events, which vendors refuse of a
+// poll. Which client it is makes no other answer.
+func TestNoneSelectsByWhatEveryClientSends(t *testing.T) {
 	for _, p := range builtins(t).All() {
-		if slices.Contains(p.Identity.Select, "Accept") {
-			t.Errorf("%s forwards a client's Accept, and shares no answer with who sends another one", p.Name)
+		for _, name := range []string{"Accept", "User-Agent", "X-Goog-Api-Client"} {
+			if slices.Contains(p.Identity.Select, name) {
+				t.Errorf("%s shares no answer with who sends another %s", p.Name, name)
+			}
 		}
 	}
 }
