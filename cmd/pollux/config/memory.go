@@ -16,9 +16,11 @@ const (
 	// default limits: 20,000 connections at some 16 KiB, bodies under way.
 	besideCache = 512 << 20
 	// outsideHeap is what the garbage collector does not see: the store's page
-	// caches, which are allocated as C would, the program's own pages, the
-	// kernel's buffers for files and sockets that a container is charged for.
-	outsideHeap = 32 << 20
+	// caches, which are allocated as C would and are some 30 MiB, the program's own
+	// pages, the kernel's buffers for files and sockets that a container is charged
+	// for. Where that does not fit, the kernel reads the program anew all the time,
+	// until it ends it.
+	outsideHeap = 64 << 20
 )
 
 // usableMemory is how many bytes this process may use: the limit of its cgroup

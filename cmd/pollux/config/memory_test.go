@@ -18,10 +18,10 @@ func TestMemoryFollowsTheContainer(t *testing.T) {
 		{"a large machine", 64 << 30, 0, 256 * MiB, 1024 * MiB},
 		{"a large machine, told to take more", 64 << 30, 1024 * MiB, 1024 * MiB, 2560 * MiB},
 		{"a container of 1 GiB", 1024 * MiB, 0, 256 * MiB, 1024*MiB - 1024*MiB/10},
-		{"a container of 256 MiB", 256 * MiB, 0, 64 * MiB, 224 * MiB},
+		{"a container of 256 MiB", 256 * MiB, 0, 64 * MiB, 192 * MiB},
 		{"a container of 64 MiB", 64 * MiB, 0, 16 * MiB, 48 * MiB},
 		{"a container of 2 MiB", 2 * MiB, 0, MiB, 2*MiB - MiB/2},
-		{"a container smaller than what the config says", 256 * MiB, 512 * MiB, 512 * MiB, 224 * MiB},
+		{"a container smaller than what the config says", 256 * MiB, 512 * MiB, 512 * MiB, 192 * MiB},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cache := test.cache
