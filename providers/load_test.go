@@ -74,19 +74,6 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestNoneSelectsByWhatEveryClientSends: a client's Accept says in which form
-// Pollux is to answer it, such as a stream of events, which vendors refuse of a
-// poll. Which client it is makes no other answer.
-func TestNoneSelectsByWhatEveryClientSends(t *testing.T) {
-	for _, p := range builtins(t).All() {
-		for _, name := range []string{"Accept", "User-Agent", "X-Goog-Api-Client"} {
-			if slices.Contains(p.Identity.Select, name) {
-				t.Errorf("%s shares no answer with who sends another %s", p.Name, name)
-			}
-		}
-	}
-}
-
 func TestMergeOfNothing(t *testing.T) {
 	if set, err := builtins(t).Merge(nil); err != nil || len(set.All()) != 31 {
 		t.Errorf("Merge(nil) = %v", err)
