@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"errors"
 	"net/url"
 	"slices"
@@ -49,10 +50,18 @@ func (c *Caller) ReadHeaders(t *Upstream, h *fasthttp.RequestHeader) {
 }
 
 // ReadSelects takes the headers of a request that select a version or form.
-// They are no secret, so they count whoever holds the credential.
+// They are no secret, so they count whoever holds the credential. An Accept that
+// asks for a stream of events asks Pollux for it, and no vendor.
 func (c *Caller) ReadSelects(t *Upstream, h *fasthttp.RequestHeader) {
 	readHeaders(c.selects, t.selects, h)
+	for i, name := range t.selects {
+		if string(name) == fasthttp.HeaderAccept && bytes.Contains(c.selects[i], eventStream) {
+			c.selects[i] = nil
+		}
+	}
 }
+
+var eventStream = []byte("text/event-stream")
 
 func readHeaders(values, names [][]byte, h *fasthttp.RequestHeader) {
 	for i, name := range names {

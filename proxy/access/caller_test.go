@@ -118,3 +118,33 @@ func TestSelects(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamSelectsNothing: who asks Pollux for a stream of events has the vendor
+// asked for what everybody is.
+func TestStreamSelectsNothing(t *testing.T) {
+	set, err := providers.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := cache.NewSecret(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := upstream.DefaultConfig()
+	cfg.Provider = "github-actions"
+	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{"github": cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tgt := newUpstream(p.Upstream([]byte("github")), false)
+	for accept, want := range map[string]int{"": 0, "text/event-stream": 0, "text/event-stream, application/json;q=0.5": 0, "application/vnd.github+json": 1} {
+		var h fasthttp.RequestHeader
+		h.Set("Accept", accept)
+		c := &Caller{}
+		c.Reset(tgt)
+		c.ReadSelects(tgt, &h)
+		if got := c.Credential(tgt).Select; len(got) != want {
+			t.Errorf("Accept %q: %d headers are forwarded, want %d", accept, len(got), want)
+		}
+	}
+}
