@@ -189,7 +189,7 @@ func (m *Memory) Put(e *Entry, keep time.Duration) {
 		return
 	case ok && known.Frozen && known.Generation >= e.Generation:
 		return
-	case ok && known.Frozen: // it was forgotten, by another process
+	case ok && known.Frozen: // it was forgotten, by another process, or is asked for once more
 		drop(m.done, &e.Key)
 	}
 	if keep <= 0 { // ristretto would take zero for "for ever"

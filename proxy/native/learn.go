@@ -132,7 +132,7 @@ func (l *lesson) begun(res *http.Response) {
 	}
 	if wire.ChangesState(l.method) {
 		if r, ok := l.upstream.Parser.Affected(l.method, l.path, l.query, l.heard()); ok {
-			l.service.engine.Freshen(l.about(r))
+			l.service.engine.Freshen(l.about(r), string(l.method))
 		}
 	}
 	if res == nil {

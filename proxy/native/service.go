@@ -19,7 +19,7 @@ import (
 type Engine interface {
 	Cached(u *upstream.Upstream, part *upstream.Partition, key *cache.ID, now time.Time) (poller.Answer, bool)
 	Poll(ctx context.Context, r poller.Request) poller.Answer
-	Freshen(r poller.Request)
+	Freshen(r poller.Request, method string)
 	Register(r poller.Request, created time.Time)
 	Overheard(u *upstream.Upstream, part *upstream.Partition, credential providers.Credential, code int, header http.Header, body []byte)
 }

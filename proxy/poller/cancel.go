@@ -40,7 +40,7 @@ func (p *Poller) Cancel(ctx context.Context, r Request) error {
 	res, v, err := u.Fetch(r.Partition, req, func(res *upstream.Response) providers.Verdict {
 		return u.Provider.JudgeCancel(r.Reference, res.Code, res.Header, res.Body, time.Now())
 	})
-	p.Freshen(r) // the upstream may have acted even if its answer was lost
+	p.Freshen(r, u.Provider.Cancel.Request.Method) // the upstream may have acted even if its answer was lost
 	if err != nil {
 		return failureOf(u, err).problem
 	}

@@ -106,7 +106,8 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 		out.Cache.Detail = failed.detail
 	}
 	known := f.known
-	if known != nil && known.Settling && (f.r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
+	settles := len(u.Provider.Settle) > 0 || u.Provider.Result != nil                   // else one answer is waited for, however long it takes
+	if known != nil && known.Settling && settles && (f.r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
 		known = p.settleWithout(f)
 	}
 	if failed.asked && known != nil && u.Expiring(known) {

@@ -24,29 +24,33 @@ func (p *Poller) Forget(key *cache.ID) error {
 	return err
 }
 
-// Freshen makes the next poll of the task ask the upstream: after a cancel or
-// a continue passed through, whichever scoping parameters either named. What is
-// known stays as a fallback; a poll under way stores nothing, since it may have
-// asked before. A frozen document settles once more: the upstream may have deleted
-// what it holds, or wiped it. A task that is watched is polled at once.
-func (p *Poller) Freshen(r Request) {
-	p.freshen(r)
+// Freshen makes the next poll of the task ask the upstream: after a request with
+// method that cancels, continues or deletes it passed through, whichever scoping
+// parameters either named. What is known stays as a fallback; a poll under way
+// stores nothing, since it may have asked before. A frozen document stays, but after
+// a DELETE it settles once more: the upstream may have deleted what it holds, or
+// wiped it. A task that is watched is polled at once.
+func (p *Poller) Freshen(r Request, method string) {
+	p.freshen(r, method)
 	for _, sibling := range p.siblings(r) {
-		p.freshen(sibling)
+		p.freshen(sibling, method)
 	}
 }
 
-func (p *Poller) freshen(r Request) {
+func (p *Poller) freshen(r Request, method string) {
 	rec := p.records.pin(&r.Key)
 	defer p.records.unpin(rec)
 	stale := func(known *cache.Entry) (next *cache.Entry, raise bool) {
-		if known == nil {
+		switch {
+		case known == nil:
 			return nil, true
+		case known.Frozen && method != http.MethodDelete:
+			return nil, false
 		}
 		e := *known
 		e.FreshUntil = time.Now()
 		if e.Frozen {
-			e.Frozen, e.Settling, e.Stored = false, true, false
+			e.Frozen, e.Settling, e.SettleStep, e.Stored = false, true, 0, false
 		}
 		return &e, true
 	}

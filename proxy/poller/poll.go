@@ -280,8 +280,8 @@ func (p *Poller) untilNow(r Request, now time.Time) Answer {
 	a, why := standing(rec, r, e, now)
 	if why != nil && !why.final && !why.unconfirmed && !r.Partition.MayFallBack(r.Upstream, e, now) {
 		a.Entry, a.Problem, a.Cache = nil, why.problem, problem.CacheStatus{Detail: why.detail}
-		if why.asked { // nothing is served in its place
-			a.Cache.Detail = problem.DetailHeld
+		if why.detail == problem.DetailStaleIfError { // nothing is served in its place
+			a.Cache.Detail = problem.NoDetail
 		}
 	}
 	return a
@@ -294,7 +294,7 @@ func standing(rec *record, r Request, e *cache.Entry, now time.Time) (Answer, *f
 	if e.Fresh(now) || !a.Cache.HasTTL {
 		return a, nil
 	}
-	why := obstacle(rec, r, now)
+	why := obstacle(rec, r, e, now)
 	if why != nil {
 		a.Cache.Detail, a.RetryAfter = why.detail, why.problem.RetryAfter
 	}
@@ -302,9 +302,12 @@ func standing(rec *record, r Request, e *cache.Entry, now time.Time) (Answer, *f
 }
 
 // obstacle is what a poll of r would fail with before it asked, or else what the
-// last one failed with; nil is neither.
-func obstacle(rec *record, r Request, now time.Time) *failure {
+// last one failed with, unless e was found since, elsewhere maybe; nil is neither.
+func obstacle(rec *record, r Request, e *cache.Entry, now time.Time) *failure {
 	u, part, failed := r.Upstream, r.Partition, rec.trouble()
+	if failed != nil && failed.at.Before(e.ObservedAt) {
+		failed = nil
+	}
 	if wait := part.Paused(now); wait > 0 {
 		return rateLimited(u, wait, 0, "the upstream asked this credential to wait")
 	}

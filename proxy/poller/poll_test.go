@@ -271,7 +271,7 @@ func TestFreshenAfterContinue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orq", inTurn(orqBody("completed"), orqBody("in_progress")))
 		b.poll("a", "agent/t1")
-		b.Freshen(b.request("a", "agent/t1"))
+		b.Freshen(b.request("a", "agent/t1"), http.MethodPost)
 		b.want(b.poll("a", "agent/t1"), "200 in_progress; pollux; fwd=stale; stored")
 	})
 }
@@ -284,7 +284,7 @@ func TestFreshenReachesWhatHasEnded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, "assemblyai", inTurn(body("Smoke."), body("Deleted by user.")))
 			b.want(b.poll("a", "t1"), "200 completed; pollux; fwd=uri-miss; stored")
-			b.Freshen(b.request("a", "t1"))
+			b.Freshen(b.request("a", "t1"), http.MethodDelete)
 			a := b.poll("a", "t1")
 			b.want(a, "200 completed; pollux; fwd=stale; stored")
 			if !bytes.Contains(a.Entry.Document, []byte("Deleted by user.")) {
@@ -303,19 +303,48 @@ func TestFreshenReachesWhatHasEnded(t *testing.T) {
 				return reply(404, `{"error":"no such transcript"}`)
 			})
 			b.poll("a", "t1")
-			b.Freshen(b.request("a", "t1"))
+			b.Freshen(b.request("a", "t1"), http.MethodDelete)
 			a := b.poll("a", "t1")
 			b.want(a, "200 completed; pollux; fwd=stale; fwd-status=404; detail=gone-upstream")
 			if a.Raw == nil || a.Raw.Code != 404 {
 				t.Error("a native poll does not see what the upstream said")
 			}
+			time.Sleep(time.Minute)
+			b.want(b.poll("a", "t1"), "200 completed; pollux; hit; detail=terminal") // until it is forgotten
+		})
+	})
+	t.Run("not before it was asked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "assemblyai", func(n int64, _ *http.Request) (*http.Response, error) {
+				if n == 2 {
+					return reply(503, `{}`)
+				}
+				return reply(200, body([]string{1: "Smoke.", 3: "Deleted by user."}[n]))
+			})
+			b.poll("a", "t1")
+			b.Freshen(b.request("a", "t1"), http.MethodDelete)
+			b.want(b.poll("a", "t1"), "200 completed; pollux; fwd=stale; fwd-status=503; detail=stale-if-error")
+			time.Sleep(time.Minute)
+			if a := b.poll("a", "t1"); !bytes.Contains(a.Entry.Document, []byte("Deleted by user.")) {
+				t.Errorf("the document is still %s", a.Entry.Document)
+			}
+			b.wantPolls(3)
+		})
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "assemblyai", inTurn(body("Smoke."), `{"id":"t1","status":"error","error":"x"}`))
+			b.poll("a", "t1")
+			b.Freshen(b.request("a", "t1"), http.MethodPost)
+			b.want(b.poll("a", "t1"), "200 completed; pollux; hit; detail=terminal")
+			b.wantPolls(1)
 		})
 	})
 	t.Run("not asked again meanwhile", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, "assemblyai", inTurn(body("Smoke."), `{"id":"t1","status":"processing"}`))
 			b.poll("a", "t1")
-			b.Freshen(b.request("a", "t1"))
+			b.Freshen(b.request("a", "t1"), http.MethodDelete)
 			time.Sleep(time.Hour)
 			b.wantPolls(1)
 			b.want(b.poll("a", "t1"), "200 completed; pollux; fwd=stale")
@@ -334,7 +363,7 @@ func TestFreshenReachesEveryScoping(t *testing.T) {
 		b := newBench(t, "gumloop", inTurn(body("COMPLETED"), body("COMPLETED"), body("ASYNC_PROCESSING")))
 		b.poll("a", "abc?user_id=u")
 		b.poll("b", "abc?user_id=u")
-		b.Freshen(b.request("a", "abc?user_id=u&project_id=p"))
+		b.Freshen(b.request("a", "abc?user_id=u&project_id=p"), http.MethodPost)
 		b.want(b.poll("a", "abc?user_id=u"), "200 in_progress; pollux; fwd=stale; stored")
 		b.want(b.poll("b", "abc?user_id=u"), "200 completed; pollux; hit; ttl=60")
 	})
@@ -361,7 +390,7 @@ func TestForgottenTaskIsNotRefilledByAPollUnderWay(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				b.Freshen(r)
+				b.Freshen(r, http.MethodPost)
 			}
 			close(release)
 			b.want(<-got, "200 in_progress; pollux; fwd=uri-miss")
@@ -468,7 +497,7 @@ func TestAfterAWait(t *testing.T) {
 		b.later()
 		b.want(after(), "200 in_progress; pollux; hit; ttl=-58; detail=stale-if-error")
 		b.up().Config.StaleIfError = 0
-		b.want(after(), "502 upstream-error; pollux; detail=held")
+		b.want(after(), "502 upstream-error; pollux")
 	})
 }
 
@@ -618,4 +647,23 @@ func TestOlderReference(t *testing.T) {
 	if got := b.current(r, e); got != nil {
 		t.Errorf("current = %+v, want nil", got)
 	}
+}
+
+// TestOlderFailure: a poll that failed here says nothing of what another replica
+// found since.
+func TestOlderFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "vessl", inTurn(vesslRunning))
+		r := b.request("a", "t1")
+		now := time.Now()
+		rec := &record{}
+		rec.hold(r.Upstream, failure{problem: r.Upstream.NotFound, detail: problem.DetailStaleIfError, asked: true}, now)
+		now = now.Add(time.Hour)
+		if why := obstacle(rec, r, &cache.Entry{ObservedAt: now.Add(-2 * time.Hour)}, now); why == nil {
+			t.Error("the last poll failed, which is not told")
+		}
+		if why := obstacle(rec, r, &cache.Entry{ObservedAt: now.Add(-time.Minute)}, now); why != nil {
+			t.Errorf("an answer came since, and %q is told", why.problem.Detail)
+		}
+	})
 }

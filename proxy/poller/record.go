@@ -134,7 +134,7 @@ func (s *stripe) evict(spare *record) {
 	delete(s.byKey, victim.key)
 }
 
-// failing is a poll that failed a moment ago: until then nobody asks again, and
+// failing is the last poll, which failed: until then nobody asks again, and
 // everybody gets what it brought.
 type failing struct {
 	failure

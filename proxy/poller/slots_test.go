@@ -93,7 +93,7 @@ func TestContinueWakesTheWatch(t *testing.T) {
 		defer release()
 		time.Sleep(5 * time.Second)
 		b.wantPolls(1)
-		b.Freshen(b.request("a", "agent/t1"))
+		b.Freshen(b.request("a", "agent/t1"), http.MethodPost)
 		synctest.Wait()
 		b.wantPolls(2)
 	})
