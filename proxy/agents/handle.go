@@ -116,7 +116,7 @@ func created(e *cache.Entry) time.Time {
 	return e.CreatedAt
 }
 
-// timestamp is a time as documents have it.
+// timestamp is a time to the microsecond, as documents have those that Pollux noted.
 func timestamp(t time.Time) string {
 	return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
 }

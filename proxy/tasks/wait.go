@@ -119,8 +119,7 @@ func (s *Service) await(x *access.Request, t *access.Upstream, o options, r poll
 			if news.Problem != nil {
 				return poller.Answer{Problem: news.Problem}
 			}
-			a = s.untilNow(r, news.Entry)
-			if satisfied(x, o, a.Entry) {
+			if a = s.untilNow(r, news.Entry); a.Problem != nil || satisfied(x, o, a.Entry) {
 				return a
 			}
 		case <-g.Replaced():
