@@ -1,13 +1,47 @@
 package tasks
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"pollux/cache"
+	"pollux/proxy/access"
+	"pollux/proxy/follow"
+	"pollux/proxy/poller"
+	"pollux/proxy/problem"
+	"pollux/proxy/wire"
 )
+
+// refusing is an engine whose polls are refused.
+type refusing struct{ Engine }
+
+func (refusing) Poll(context.Context, poller.Request) poller.Answer {
+	return poller.Answer{Problem: &problem.Problem{Type: problem.Unauthorized, Status: 401}}
+}
+
+func (refusing) Watch(poller.Request) (func(), *problem.Problem) { return func() {}, nil }
+
+// TestNewsThatMayNotBeShown: the credential of who waits is refused, on behalf of
+// another task, when news has come and is not answered with yet.
+func TestNewsThatMayNotBeShown(t *testing.T) {
+	hub := follow.NewHub()
+	s := New(refusing{}, hub, wire.NewLife(t.Context(), nil), nil, nil, nil)
+	e := &cache.Entry{Key: cache.ID{1}, Partition: cache.ID{2}, Status: "in_progress", ETag: `W/"a"`}
+	f := hub.Follow(&e.Key, &e.Partition)
+	defer f.Close()
+	hub.Published(e)
+	x := &access.Request{}
+	x.Begin(&fasthttp.RequestCtx{}, &wire.Settings{}, &access.Rules{})
+	x.Ctx.Request.Header.Set("If-None-Match", `W/"b"`)
+	if a := s.await(x, nil, options{}, poller.Request{}, poller.Answer{Entry: e}, f, time.Now().Add(time.Minute)); a.Problem == nil || a.Problem.Status != 401 {
+		t.Errorf("the wait ends with %+v, want the refusal", a)
+	}
+}
 
 func TestHistoryIsRenderedExactly(t *testing.T) {
 	e := &cache.Entry{Document: []byte(`{"a":1}`), ETag: `W/"x"`, History: []cache.Change{
