@@ -10,13 +10,15 @@ import (
 
 	"pollux/cache"
 	"pollux/providers"
+	"pollux/providers/strictyaml"
 	"pollux/proxy/poller"
 	"pollux/proxy/poller/upstream"
 )
 
-// TestPartitionsDiffer: whatever the upstream would see differently has a
-// partition of its own, and nothing else has.
-func TestPartitionsDiffer(t *testing.T) {
+// target is an upstream of a built-in provider, whose credential Pollux holds if
+// one is given.
+func target(t *testing.T, provider, credential string) (*Upstream, *cache.Secret) {
+	t.Helper()
 	set, err := providers.Builtin()
 	if err != nil {
 		t.Fatal(err)
@@ -26,12 +28,18 @@ func TestPartitionsDiffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := upstream.DefaultConfig()
-	cfg.Provider, cfg.BaseURL = "shannon", "http://127.0.0.1:1"
-	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{"shannon": cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	cfg.Provider, cfg.BaseURL, cfg.Credential.Value = provider, "http://127.0.0.1:1", strictyaml.Secret(credential)
+	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{provider: cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tgt := newUpstream(p.Upstream([]byte("shannon")), false)
+	return newUpstream(p.Upstream([]byte(provider)), false), secret
+}
+
+// TestPartitionsDiffer: whatever the upstream would see differently has a
+// partition of its own, and nothing else has.
+func TestPartitionsDiffer(t *testing.T) {
+	tgt, secret := target(t, "shannon", "")
 	value := rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[ab]{1,3}`))
 	header := rapid.Custom(func(r *rapid.T) [4]string {
 		return [4]string{value.Draw(r, "X-API-Key"), value.Draw(r, "Authorization"), value.Draw(r, "x-user-id"), value.Draw(r, "x-tenant-id")}
@@ -67,23 +75,9 @@ func TestPartitionsDiffer(t *testing.T) {
 // TestSelects: what a caller selects parts the cache and is forwarded, whoever
 // holds the credential, and is no credential itself.
 func TestSelects(t *testing.T) {
-	set, err := providers.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := cache.NewSecret(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, held := upstream.DefaultConfig(), upstream.DefaultConfig()
-	own.Provider, held.Provider = "openai", "openai"
-	held.Credential = upstream.CredentialConfig{Value: "k"}
-	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{"own": own, "held": held}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, isHeld := range map[string]bool{"own": false, "held": true} {
-		tgt := newUpstream(p.Upstream([]byte(name)), false)
+	for name, value := range map[string]string{"own": "", "held": "k"} {
+		tgt, secret := target(t, "openai", value)
+		isHeld := value != ""
 		identify := func(project string) (cache.ID, providers.Credential, *Caller) {
 			var h fasthttp.RequestHeader
 			h.Set("OpenAI-Project", project)
@@ -122,21 +116,7 @@ func TestSelects(t *testing.T) {
 // TestStreamSelectsNothing: who asks Pollux for a stream of events has the vendor
 // asked for what everybody is.
 func TestStreamSelectsNothing(t *testing.T) {
-	set, err := providers.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := cache.NewSecret(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := upstream.DefaultConfig()
-	cfg.Provider = "github-actions"
-	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{"github": cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tgt := newUpstream(p.Upstream([]byte("github")), false)
+	tgt, _ := target(t, "github-actions", "")
 	for accept, want := range map[string]int{"": 0, "text/event-stream": 0, "text/event-stream, application/json;q=0.5": 0, "application/vnd.github+json": 1} {
 		var h fasthttp.RequestHeader
 		h.Set("Accept", accept)
