@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -139,11 +138,7 @@ func (q *listQuery) setSort(value string) string {
 	return ""
 }
 
-func (q *listQuery) setLimit(value string) string {
-	n, err := strconv.ParseUint(value, 10, 16) // which takes no sign
-	if err != nil || n < 1 || n > maxLimit {
-		return "wants a number from 1 to " + strconv.Itoa(maxLimit)
-	}
-	q.Limit = int(n)
-	return ""
+func (q *listQuery) setLimit(value string) (wrong string) {
+	q.Limit, wrong = wire.RowLimit(value, maxLimit)
+	return wrong
 }

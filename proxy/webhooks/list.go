@@ -127,11 +127,9 @@ func (s *Face) ServeList(x *access.Request) {
 func page(params map[string]string) (limit int, at time.Time, after string, wrong string) {
 	limit = defaultLimit
 	if sent := params["limit"]; sent != "" {
-		n, err := strconv.ParseUint(sent, 10, 16) // which takes no sign
-		if err != nil || n < 1 || n > maxLimit {
-			return 0, at, "", "limit wants a number from 1 to " + strconv.Itoa(maxLimit)
+		if limit, wrong = wire.RowLimit(sent, maxLimit); wrong != "" {
+			return 0, at, "", "limit " + wrong
 		}
-		limit = int(n)
 	}
 	if sent := params["cursor"]; sent != "" {
 		text, err := base64.RawURLEncoding.DecodeString(sent)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strconv"
 	"time"
 
 	"pollux/providers/strictyaml"
@@ -24,4 +25,14 @@ type Limits struct {
 type Rate struct {
 	PerSecond float64 `yaml:"per_second"`
 	Burst     int     `yaml:"burst"`
+}
+
+// RowLimit reads how many rows a list shall have at most, from 1 to most and
+// without a sign, or says what was wanted instead.
+func RowLimit(sent string, most int) (n int, wrong string) {
+	limit, err := strconv.ParseUint(sent, 10, 16)
+	if err != nil || limit < 1 || limit > uint64(most) {
+		return 0, "wants a number from 1 to " + strconv.Itoa(most)
+	}
+	return int(limit), ""
 }
