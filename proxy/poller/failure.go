@@ -106,8 +106,10 @@ func (p *Poller) fallBack(f *flight, failed failure) outcome {
 		out.Cache.Detail = failed.detail
 	}
 	known := f.known
-	settles := len(u.Provider.Settle) > 0 || u.Provider.Result != nil                   // else one answer is waited for, however long it takes
-	if known != nil && known.Settling && settles && (f.r.settle || !known.Fresh(now)) { // also when a pause or a breaker kept it from being asked
+	// A pause or a breaker that keeps a settling poll from being sent counts as one
+	// that failed, where others follow; else one answer is waited for.
+	settles := len(u.Provider.Settle) > 0 || u.Provider.Result != nil
+	if known != nil && known.Settling && settles && (f.r.settle || !known.Fresh(now)) {
 		known = p.settleWithout(f)
 	}
 	if failed.asked && known != nil && u.Expiring(known) {
