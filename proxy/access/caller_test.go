@@ -28,7 +28,10 @@ func target(t *testing.T, provider, credential string) (*Upstream, *cache.Secret
 		t.Fatal(err)
 	}
 	cfg := upstream.DefaultConfig()
-	cfg.Provider, cfg.BaseURL, cfg.Credential.Value = provider, "http://127.0.0.1:1", strictyaml.Secret(credential)
+	cfg.Provider, cfg.BaseURL = provider, "http://127.0.0.1:1"
+	if credential != "" {
+		cfg.Credential = upstream.CredentialConfig{Value: strictyaml.Secret(credential)}
+	}
 	p, err := poller.New(poller.Config{Upstreams: map[string]upstream.Config{provider: cfg}}, set, cache.None{}, nil, secret, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
